@@ -1,0 +1,1 @@
+"""The FHIR R4 server: its engine, its HTTP face and its authorization server."""

@@ -1,0 +1,1 @@
+"""OAuth, OpenID Connect and SMART on FHIR."""

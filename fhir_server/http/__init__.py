@@ -1,0 +1,1 @@
+"""HTTP in and out: negotiation, representation, errors."""

@@ -1,0 +1,1 @@
+"""FHIR R4 itself, pure: definitions, FHIRPath, validation, patching, XML."""

@@ -1,0 +1,82 @@
+"""JSON in and out, with every decimal kept as it was written.
+
+FHIR forbids to change the precision of a decimal: 1.0 and 1.00 are different facts, and so is the text of 0.0000001,
+which Python would print as 1E-7. https://hl7.org/fhir/R4/json.html#primitive
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from fhir_server.errors import BadRequest
+
+
+class TextDecimal(Decimal):
+    """A decimal whose text is not the one Python would print; keeps the text."""
+
+    text: str
+
+
+def decimal(text: str) -> Decimal:
+    """Return the decimal written as `text`, remembering the text where Python would print another."""
+    value = Decimal(text)
+    if str(value) == text:
+        return value
+    kept = TextDecimal(text)
+    kept.text = text
+    return kept
+
+
+def _encode_unknown(value: object) -> object:
+    if isinstance(value, TextDecimal):
+        return msgspec.Raw(value.text.encode())
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+_decoder = msgspec.json.Decoder(float_hook=decimal)
+_encoder = msgspec.json.Encoder(decimal_format="number", enc_hook=_encode_unknown)
+encode = _encoder.encode
+
+
+def pretty(data: bytes) -> bytes:
+    """Return JSON bytes indented by two spaces, numbers untouched."""
+    return msgspec.json.format(data, indent=2)
+
+
+def decode(data: bytes) -> Any:
+    """Return the JSON value in `data`, which must be UTF-8 and without repeated keys.
+
+    Raises BadRequest, naming the fault, for anything that is not JSON.
+    """
+    try:
+        value = _decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"The body is not valid JSON: {error}", code="structure") from error
+    except RecursionError as error:
+        raise BadRequest("The body is nested too deeply.", code="too-costly") from error
+    _refuse_repeated_keys(data, value)
+    return value
+
+
+def _refuse_repeated_keys(data: bytes, value: object) -> None:
+    # A parser keeps the last of two equal keys, so the value then prints shorter than what was sent. Only bytes that
+    # differ in length from a compact printing (white space, escapes or a repeated key) need the slower look.
+    if len(encode(value)) == len(data):
+        return
+    try:
+        json.loads(data, object_pairs_hook=_unique_pairs, parse_float=str, parse_int=str)
+    except RecursionError as error:
+        raise BadRequest("The body is nested too deeply.", code="too-costly") from error
+
+
+def _unique_pairs(pairs: list[tuple[str, Any]]) -> None:
+    if len({key for key, _ in pairs}) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise BadRequest(f"The property {key!r} stands twice in one object.", code="structure")
+            seen.add(key)

@@ -1,0 +1,1 @@
+"""FHIR search, pure: what is indexed and what a query becomes."""

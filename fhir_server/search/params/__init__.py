@@ -1,0 +1,1 @@
+"""One module per search parameter type; each owns what is indexed and what a query becomes."""

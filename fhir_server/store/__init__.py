@@ -1,0 +1,1 @@
+"""The only importer of pymongo: connection, embedded mongod, versions, search execution."""

@@ -1,0 +1,1 @@
+"""The hospital's tables and the FHIR resources they are."""
