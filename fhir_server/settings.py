@@ -33,6 +33,7 @@ class Settings(BaseSettings):
 
     max_body_bytes: int = 64 * 1024 * 1024
     max_bundle_entries: int = 5000
+    max_conditional_deletes: int = Field(1000, description="Resources that one conditional delete may remove.")
     max_depth: int = Field(100, description="Nesting depth of a JSON or XML body.")
     blob_threshold_bytes: int = Field(
         4 * 1024 * 1024, description="Resources larger than this are kept in GridFS rather than in a document."

@@ -1,0 +1,94 @@
+"""What an interaction is given and what it returns: the request, the response, and the server's services around them.
+
+A request is the same whether it came over HTTP or stands as an entry of a batch or transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from fhir_server.engine.access import Access, OpenAccess
+
+if TYPE_CHECKING:
+    from fhir_server.settings import Settings
+    from fhir_server.store.history import HistoryStore
+    from fhir_server.store.resources import ResourceStore, Session, Version
+    from fhir_server.store.search import SearchStore
+
+Return = Literal["minimal", "representation", "OperationOutcome"]
+Handling = Literal["lenient", "strict"]
+
+
+@dataclass(slots=True)
+class Request:
+    """One interaction as asked for: `path` is relative to the base and has no leading slash, values are decoded."""
+
+    method: str
+    path: str
+    query: list[tuple[str, str]] = field(default_factory=list)
+    resource: Any = None
+    """The parsed body: a resource, or the operations of a JSON Patch."""
+    body: bytes = b""
+    content_type: str = ""
+    if_match: str | None = None
+    if_none_match: str | None = None
+    if_modified_since: str | None = None
+    if_none_exist: str | None = None
+    place: str = ""
+    """FHIRPath of the request in a bundle ("Bundle.entry[3]"), empty for a direct one; prefixes the issues' expressions."""
+
+
+@dataclass(slots=True)
+class Response:
+    """What an interaction answers; `json` holds the finished bytes of a resource, or nothing."""
+
+    status: int
+    json: bytes | None = None
+    version: int | None = None
+    updated: datetime | None = None
+    location: str | None = None
+    """Relative URL of the version that was made: "Patient/1/_history/2"."""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Services:
+    """What every request shares: the stores, the settings and the key that signs paging links."""
+
+    resources: ResourceStore
+    history: HistoryStore
+    search: SearchStore
+    settings: Settings
+    signing_key: bytes
+
+
+@dataclass(slots=True)
+class Context:
+    """One caller's request in progress."""
+
+    services: Services
+    base_url: str
+    """Absolute URL of the FHIR base, without a final slash."""
+    access: Access = field(default_factory=OpenAccess)
+    prefer_return: Return = "representation"
+    handling: Handling = "lenient"
+    session: Session | None = None
+    """The MongoDB transaction that the interaction is part of."""
+    known: dict[tuple[str, str], Version | None] = field(default_factory=dict)
+    """Current versions that a transaction has read ahead for all its entries."""
+    dispatch: Callable[[Context, Request], Awaitable[Response]] | None = None
+    """Runs a request as an entry of a bundle; set by the engine, so that bundles need not import it."""
+
+
+def now() -> datetime:
+    """Return the time in UTC, cut to the milliseconds that FHIR instants and BSON dates share."""
+    time = datetime.now(UTC)
+    return time.replace(microsecond=time.microsecond // 1000 * 1000)
+
+
+def instant(time: datetime) -> str:
+    """Return a UTC time as a FHIR instant with milliseconds."""
+    return f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03d}Z"

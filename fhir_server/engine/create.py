@@ -1,0 +1,49 @@
+"""The create interaction, conditional or not. https://hl7.org/fhir/R4/http.html#create."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fhir_server.engine import versions
+from fhir_server.engine.conditional import condition_key, criteria, find_one
+from fhir_server.engine.context import Context, Request, Response
+from fhir_server.errors import Conflict
+from fhir_server.store.resources import AlreadyExists
+
+_ATTEMPTS = 50
+
+
+async def create(context: Context, request: Request, resource_type: str) -> Response:
+    """Store a new resource under an id of the server's choosing: 201, or 200 with the one that If-None-Exist finds."""
+    resource = versions.check(context, request, resource_type)
+    if request.if_none_exist is None:
+        made = versions.draft(resource, versions.new_id(), "POST", None)
+        await context.services.resources.insert(made, session=context.session)
+        return versions.answer(201, made)
+    return await create_unless_found(context, request.if_none_exist, resource_type, resource, "POST")
+
+
+async def create_unless_found(
+    context: Context, query: str, resource_type: str, resource: dict[str, Any], method: str
+) -> Response:
+    """Create the resource unless one meets the criteria; parallel callers with the same criteria make one.
+
+    The criteria's key is unique in the database, so of two that both found nothing one insert is refused; that one looks again.
+    """
+    found = criteria(context, resource_type, query)
+    key = condition_key(resource_type, found)
+    for _ in range(_ATTEMPTS):
+        existing = await find_one(context, found)
+        if existing is not None:
+            return versions.answer(200, existing)
+        made = versions.draft(resource, versions.new_id(), method, None, key)
+        try:
+            await context.services.resources.insert(made, session=context.session)
+        except AlreadyExists:
+            if await find_one(context, found) is None:
+                # The key's holder was changed since and no longer meets the criteria.
+                await context.services.resources.release_condition(resource_type, key)
+            continue
+        return versions.answer(201, made)
+    raise Conflict(f"{resource_type}?{query} was made and changed by others all the time; try again.")
+

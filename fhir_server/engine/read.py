@@ -1,0 +1,42 @@
+"""The read and vread interactions, conditional or not. https://hl7.org/fhir/R4/http.html#read."""
+
+from __future__ import annotations
+
+from fhir_server.engine.context import Context, Request, Response
+from fhir_server.engine.preconditions import not_modified
+from fhir_server.errors import Gone, NotFound
+from fhir_server.store.resources import Version
+
+
+async def read(context: Context, request: Request, resource_type: str, resource_id: str) -> Response:
+    """Answer with the current version: 200, or 304 when the caller has it; raises NotFound or Gone."""
+    version = await context.services.resources.read(
+        resource_type, resource_id, where=context.access.where(resource_type), session=context.session
+    )
+    return _answer(request, version, f"{resource_type}/{resource_id}")
+
+
+async def vread(context: Context, request: Request, resource_type: str, resource_id: str, version_id: str) -> Response:
+    """Answer with one version; raises NotFound, or Gone for the version that is a deletion."""
+    version = None
+    if version_id.isascii() and version_id.isdigit() and len(version_id) < 19:
+        version = await context.services.resources.read_version(
+            resource_type,
+            resource_id,
+            int(version_id),
+            where=context.access.where(resource_type),
+            session=context.session,
+        )
+    return _answer(request, version, f"{resource_type}/{resource_id}/_history/{version_id}")
+
+
+def _answer(request: Request, version: Version | None, url: str) -> Response:
+    if version is None:
+        raise NotFound(f"{url} does not exist.")
+    if version.deleted:
+        gone = Gone(f"{url} has been deleted.")
+        gone.headers["ETag"] = f'W/"{version.version}"'
+        raise gone
+    if (request.if_none_match or request.if_modified_since) and not_modified(request, version):
+        return Response(304, None, version.version, version.updated)
+    return Response(200, version.json, version.version, version.updated)

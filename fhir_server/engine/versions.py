@@ -1,0 +1,146 @@
+"""Making the next version of a resource: its id, its meta, its bytes and its index, ready for the store.
+
+https://hl7.org/fhir/R4/resource.html#Meta
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from fhir_server.engine.context import Context, Request, Response, instant, now
+from fhir_server.errors import BadRequest, Issue, Unprocessable
+from fhir_server.r4 import values
+from fhir_server.r4.validation import validate
+from fhir_server.search.index import index
+from fhir_server.store.resources import Draft, Version
+
+_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+
+
+def new_id() -> str:
+    """Return a new logical id: a version 7 UUID, so that ids made later sort later and inserts stay cheap."""
+    number = (int(time.time() * 1000) << 80) | secrets.randbits(80)
+    number = number & ~(0xF << 76) | 0x7 << 76
+    number = number & ~(0x3 << 62) | 0x2 << 62
+    text = f"{number:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def require_id(resource_id: str) -> None:
+    """Raise BadRequest unless the text can be a logical id."""
+    if not _ID.fullmatch(resource_id):
+        raise BadRequest(f"{resource_id[:80]!r} is not a logical id: letters, digits, '-' and '.', at most 64.", code="value")
+
+
+def check(context: Context, request: Request, resource_type: str) -> dict[str, Any]:
+    """Return the request's resource when it is valid and of the type; raises Unprocessable with all its faults."""
+    resource = request.resource
+    if not isinstance(resource, dict):
+        raise BadRequest(f"{request.method} {request.path} needs a {resource_type} resource as its body.")
+    if resource.get("resourceType") != resource_type:
+        raise BadRequest(
+            f"The body's resourceType is {str(resource.get('resourceType'))[:80]!r}, but the URL asks for {resource_type}.",
+            expression="resourceType",
+        )
+    require_valid(context, resource, request.place)
+    context.access.admit(resource)
+    return resource
+
+
+def require_valid(context: Context, resource: Mapping[str, Any], place: str = "") -> None:
+    """Raise Unprocessable with every fault of the resource, each with its FHIRPath; `place` says where it stands."""
+    faults = validate(resource, max_depth=context.services.settings.max_depth)
+    if any(fault.severity in ("error", "fatal") for fault in faults):
+        raise Unprocessable(issues=[_placed(fault, place) for fault in faults])
+
+
+def _placed(issue: Issue, place: str) -> Issue:
+    if not place:
+        return issue
+    # Inside a bundle the issue's path must lead from the bundle: "Patient.name" becomes "Bundle.entry[0].resource.name".
+    paths = tuple(f"{place}.resource{path[path.find('.') :] if '.' in path else ''}" for path in issue.expression)
+    return Issue(issue.code, issue.diagnostics, paths or (f"{place}.resource",), issue.severity)
+
+
+def stamp(resource: Mapping[str, Any], resource_id: str, version: int, updated: datetime) -> dict[str, Any]:
+    """Return the resource with its id and with the server's version and time in meta; what a client says of those is dropped."""
+    meta = resource.get("meta") or {}
+    return {
+        "resourceType": resource["resourceType"],
+        "id": resource_id,
+        "meta": {
+            "versionId": str(version),
+            "lastUpdated": instant(updated),
+            **{name: value for name, value in meta.items() if name not in _OWN_META},
+        },
+        **{name: value for name, value in resource.items() if name not in _STAMPED},
+    }
+
+
+_OWN_META = frozenset({"versionId", "_versionId", "lastUpdated", "_lastUpdated"})
+_STAMPED = frozenset({"resourceType", "id", "meta"})
+
+
+def draft(resource: Mapping[str, Any], resource_id: str, method: str, previous: Version | None, condition: str | None = None) -> Draft:
+    """Return the version that follows `previous`, ready to be stored."""
+    version, updated = _following(previous)
+    stamped = stamp(resource, resource_id, version, updated)
+    return Draft(
+        type=stamped["resourceType"],
+        id=resource_id,
+        version=version,
+        updated=updated,
+        method=method,
+        json=values.encode(stamped),
+        resource=stamped,
+        index=index(stamped),
+        condition=condition,
+    )
+
+
+def tombstone(previous: Version) -> Draft:
+    """Return the version that deletes the resource."""
+    version, updated = _following(previous)
+    return Draft(
+        type=previous.type,
+        id=previous.id,
+        version=version,
+        updated=updated,
+        method="DELETE",
+        json=b"",
+        resource=None,
+        index={},
+        condition=None,
+    )
+
+
+def _following(previous: Version | None) -> tuple[int, datetime]:
+    time_now = now()
+    if previous is None:
+        return 1, time_now
+    # Two versions within a millisecond, or a clock set back, must not share or swap their times.
+    return previous.version + 1, max(time_now, previous.updated + timedelta(milliseconds=1))
+
+
+def unchanged(resource: Mapping[str, Any], previous: Version) -> bool:
+    """Return whether the resource says just what the previous version says: then there is nothing to write.
+
+    Compared as bytes, so that 1.0 and 1.00, or another order of elements, count as a change.
+    """
+    return values.encode(stamp(resource, previous.id, previous.version, previous.updated)) == previous.json
+
+
+def answer(status: int, version: Version | Draft) -> Response:
+    """Return the response that shows a version after a write."""
+    return Response(
+        status,
+        version.json or None,
+        version.version,
+        version.updated,
+        f"{version.type}/{version.id}/_history/{version.version}",
+    )
