@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from fhir_server.engine.access import Access, OpenAccess
 
 if TYPE_CHECKING:
+    from fhir_server.engine.writes import Write
     from fhir_server.settings import Settings
     from fhir_server.store.history import HistoryStore
     from fhir_server.store.resources import ResourceStore, Session, Version
@@ -79,6 +80,8 @@ class Context:
     """The MongoDB transaction that the interaction is part of."""
     known: dict[tuple[str, str], Version | None] = field(default_factory=dict)
     """Current versions that a transaction has read ahead for all its entries."""
+    pending: list[Write] | None = None
+    """The writes of a transaction, collected until they are flushed; None outside of one."""
     dispatch: Callable[[Context, Request], Awaitable[Response]] | None = None
     """Runs a request as an entry of a bundle; set by the engine, so that bundles need not import it."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fhir_server.engine import versions
+from fhir_server.engine import versions, writes
 from fhir_server.engine.conditional import condition_key, criteria, find_one
 from fhir_server.engine.context import Context, Request, Response
 from fhir_server.errors import Conflict
@@ -17,14 +17,21 @@ async def create(context: Context, request: Request, resource_type: str) -> Resp
     """Store a new resource under an id of the server's choosing: 201, or 200 with the one that If-None-Exist finds."""
     resource = versions.check(context, request, resource_type)
     if request.if_none_exist is None:
-        made = versions.draft(resource, versions.new_id(), "POST", None)
-        await context.services.resources.insert(made, session=context.session)
-        return versions.answer(201, made)
-    return await create_unless_found(context, request.if_none_exist, resource_type, resource, "POST")
+        return await create_as(context, resource, versions.new_id())
+    return await create_unless_found(context, resource, resource_type, request.if_none_exist, "POST")
+
+
+async def create_as(
+    context: Context, resource: dict[str, Any], resource_id: str, method: str = "POST", condition: str | None = None
+) -> Response:
+    """Store a checked resource under a new id: 201."""
+    made = versions.draft(resource, resource_id, method, None, condition)
+    await writes.insert(context, made)
+    return versions.answer(201, made)
 
 
 async def create_unless_found(
-    context: Context, query: str, resource_type: str, resource: dict[str, Any], method: str
+    context: Context, resource: dict[str, Any], resource_type: str, query: str, method: str
 ) -> Response:
     """Create the resource unless one meets the criteria; parallel callers with the same criteria make one.
 
@@ -36,14 +43,10 @@ async def create_unless_found(
         existing = await find_one(context, found)
         if existing is not None:
             return versions.answer(200, existing)
-        made = versions.draft(resource, versions.new_id(), method, None, key)
         try:
-            await context.services.resources.insert(made, session=context.session)
+            return await create_as(context, resource, versions.new_id(), method, key)
         except AlreadyExists:
             if await find_one(context, found) is None:
                 # The key's holder was changed since and no longer meets the criteria.
                 await context.services.resources.release_condition(resource_type, key)
-            continue
-        return versions.answer(201, made)
     raise Conflict(f"{resource_type}?{query} was made and changed by others all the time; try again.")
-

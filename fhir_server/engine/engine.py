@@ -1,0 +1,101 @@
+"""The engine: takes a request, finds its interaction, checks access and carries it out."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from urllib.parse import quote, urlencode
+
+from fhir_server.engine import bundles, capabilities, operations
+from fhir_server.engine.context import Context, Request, Response
+from fhir_server.engine.create import create
+from fhir_server.engine.delete import conditional_delete, delete
+from fhir_server.engine.history import history
+from fhir_server.engine.patch import conditional_patch, patch
+from fhir_server.engine.read import read, vread
+from fhir_server.engine.routes import Route, route
+from fhir_server.engine.search import search
+from fhir_server.engine.update import conditional_update, update
+from fhir_server.errors import BadRequest
+
+Handler = Callable[[Context, Request, Route], Awaitable[Response]]
+
+
+async def handle(context: Context, request: Request) -> Response:
+    """Carry out the request's interaction; raises a FhirError, after which nothing has changed."""
+    found = route(request.method, request.path)
+    context.access.require(found.interaction, found.type)
+    context.dispatch = handle
+    return await HANDLERS[found.interaction](context, request, found)
+
+
+def _criteria(request: Request, *control: str) -> str:
+    """Return the search criteria in a conditional interaction's URL, without parameters that control the answer."""
+    pairs = [(name, value) for name, value in request.query if name not in ("_format", "_pretty", *control)]
+    return urlencode(pairs, quote_via=quote)
+
+
+async def _read(context: Context, request: Request, found: Route) -> Response:
+    return await read(context, request, found.type or "", found.id or "")
+
+
+async def _vread(context: Context, request: Request, found: Route) -> Response:
+    return await vread(context, request, found.type or "", found.id or "", found.version or "")
+
+
+async def _create(context: Context, request: Request, found: Route) -> Response:
+    return await create(context, request, found.type or "")
+
+
+async def _update(context: Context, request: Request, found: Route) -> Response:
+    return await update(context, request, found.type or "", found.id or "")
+
+
+async def _conditional_update(context: Context, request: Request, found: Route) -> Response:
+    return await conditional_update(context, request, found.type or "", _criteria(request))
+
+
+async def _patch(context: Context, request: Request, found: Route) -> Response:
+    return await patch(context, request, found.type or "", found.id or "")
+
+
+async def _conditional_patch(context: Context, request: Request, found: Route) -> Response:
+    return await conditional_patch(context, request, found.type or "", _criteria(request))
+
+
+async def _delete(context: Context, request: Request, found: Route) -> Response:
+    return await delete(context, request, found.type or "", found.id or "")
+
+
+async def _conditional_delete(context: Context, request: Request, found: Route) -> Response:
+    return await conditional_delete(
+        context, request, found.type or "", _criteria(request, "_multiple"), many=deletes_many(request)
+    )
+
+
+def deletes_many(request: Request) -> bool:
+    """Return whether a conditional delete was asked to remove every match."""
+    value = dict(request.query).get("_multiple", "false")
+    if value not in ("true", "false"):
+        raise BadRequest(f"_multiple is true or false, not {value[:40]!r}.")
+    return value == "true"
+
+
+HANDLERS: dict[str, Handler] = {
+    "capabilities": capabilities.answer,
+    "read": _read,
+    "vread": _vread,
+    "create": _create,
+    "update": _update,
+    "patch": _patch,
+    "delete": _delete,
+    "conditional-update": _conditional_update,
+    "conditional-patch": _conditional_patch,
+    "conditional-delete": _conditional_delete,
+    "history-instance": history,
+    "history-type": history,
+    "history-system": history,
+    "search-type": search,
+    "search-system": search,
+    "operation": operations.run,
+    "batch": bundles.process,
+}

@@ -1,0 +1,67 @@
+"""The patch interaction: JSON Patch and FHIRPath Patch, by id or by criteria. https://hl7.org/fhir/R4/http.html#patch."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+from fhir_server.engine import versions, writes
+from fhir_server.engine.conditional import criteria, find_one
+from fhir_server.engine.context import Context, Request, Response
+from fhir_server.engine.preconditions import require_match
+from fhir_server.engine.update import next_version
+from fhir_server.errors import BadRequest, Gone, NotFound, Unprocessable
+from fhir_server.r4 import values
+from fhir_server.r4.patching import fhirpath_patch, json_patch
+from fhir_server.store.resources import Version
+
+
+async def patch(context: Context, request: Request, resource_type: str, resource_id: str) -> Response:
+    """Apply the patch to the current version and store the result, which must be valid."""
+
+    def plan(previous: Version | None) -> writes.Write:
+        if previous is None:
+            raise NotFound(f"{resource_type}/{resource_id} does not exist.")
+        if previous.deleted:
+            raise Gone(f"{resource_type}/{resource_id} has been deleted.")
+        require_match(request, previous)
+        patched = _patched(request, values.decode(previous.json))
+        _require_same(patched, resource_type, resource_id)
+        versions.require_valid(context, patched)
+        context.access.admit(patched)
+        return next_version(patched, resource_id, previous, "PATCH")
+
+    return await writes.replace(context, resource_type, resource_id, plan)
+
+
+async def conditional_patch(context: Context, request: Request, resource_type: str, query: str) -> Response:
+    """Patch the one resource that meets the criteria; raises NotFound for none, PreconditionFailed for several."""
+    existing = await find_one(context, criteria(context, resource_type, query))
+    if existing is None:
+        raise NotFound(f"{resource_type}?{query} finds nothing to patch.")
+    return await patch(context, request, resource_type, existing.id)
+
+
+def _patched(request: Request, resource: dict[str, Any]) -> dict[str, Any]:
+    body = request.resource
+    if isinstance(body, list):
+        return json_patch.apply(resource, body)
+    if isinstance(body, dict) and body.get("resourceType") == "Parameters":
+        return fhirpath_patch.apply(resource, body)
+    if isinstance(body, dict) and body.get("resourceType") == "Binary":
+        # In a bundle, JSON Patch travels as a Binary.
+        return json_patch.apply(resource, values.decode(_binary_content(body)))
+    raise BadRequest("A patch is a JSON Patch array (application/json-patch+json) or a Parameters resource (FHIRPath Patch).")
+
+
+def _binary_content(binary: dict[str, Any]) -> bytes:
+    try:
+        return base64.b64decode(binary.get("data") or "", validate=True)
+    except (binascii.Error, ValueError, TypeError) as error:
+        raise BadRequest("The Binary's data is not base64.", expression="Binary.data") from error
+
+
+def _require_same(patched: dict[str, Any], resource_type: str, resource_id: str) -> None:
+    if patched.get("resourceType") != resource_type or patched.get("id") != resource_id:
+        raise Unprocessable("A patch may not change the resource's type or id.", expression=f"{resource_type}.id")

@@ -1,0 +1,108 @@
+"""Replacing the current version of a resource, however many others write to it meanwhile.
+
+A replacement succeeds only while the version it was planned on is current; the loser plans again on the new one. Writers of one
+resource within a worker queue up, so that only writers in different workers ever race. Inside a transaction nothing is
+written at once: writes are collected, and `flush` stores them in bulk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from weakref import WeakValueDictionary
+
+from fhir_server.engine.context import Context, Response
+from fhir_server.errors import Conflict, NotFound
+from fhir_server.store.resources import AlreadyExists, Draft, Version
+
+_ATTEMPTS = 60
+_locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """What an interaction does to one resource; `draft` is None where nothing changes, `previous` where nothing was."""
+
+    draft: Draft | None
+    previous: Version | None
+    response: Response
+
+
+async def read_current(context: Context, resource_type: str, resource_id: str) -> Version | None:
+    """Return the current version (which may be a tombstone), or None when the id was never used.
+
+    Raises NotFound where the resource is not one that the caller may see.
+    """
+    key = (resource_type, resource_id)
+    if key in context.known:
+        return context.known[key]
+    version = await context.services.resources.read(resource_type, resource_id, session=context.session)
+    where = context.access.where(resource_type)
+    if version is not None and not version.deleted and where is not None:
+        seen = await context.services.resources.read(resource_type, resource_id, where=where, session=context.session)
+        if seen is None:
+            raise NotFound(f"{resource_type}/{resource_id} does not exist.")
+    return version
+
+
+async def replace(
+    context: Context, resource_type: str, resource_id: str, plan: Callable[[Version | None], Write]
+) -> Response:
+    """Carry out what `plan` makes of the current version; plan again when another writer was faster.
+
+    Raises what `plan` raises, and Conflict when others win every time.
+    """
+    if context.pending is not None:
+        write = plan(await read_current(context, resource_type, resource_id))
+        context.pending.append(write)
+        return write.response
+    lock = _locks.setdefault((resource_type, resource_id), asyncio.Lock())
+    async with lock:
+        for attempt in range(_ATTEMPTS):
+            write = plan(await read_current(context, resource_type, resource_id))
+            if await _commit(context, write):
+                return write.response
+            await asyncio.sleep(random.uniform(0, 0.002 * min(attempt + 1, 20)))  # noqa: S311 - not a secret
+    raise Conflict(f"{resource_type}/{resource_id} is being changed by many others; try again.")
+
+
+async def insert(context: Context, draft: Draft) -> None:
+    """Store a new resource; raises AlreadyExists, in a transaction only when it is flushed."""
+    if context.pending is not None:
+        context.pending.append(Write(draft, None, Response(201)))
+        return
+    await context.services.resources.insert(draft)
+
+
+async def flush(context: Context) -> None:
+    """Store all collected writes, one bulk a type and kind; raises AlreadyExists or Conflict, which end the transaction."""
+    inserts: dict[str, list[Draft]] = defaultdict(list)
+    replacements: dict[str, list[tuple[Draft, Version]]] = defaultdict(list)
+    for write in context.pending or ():
+        if write.draft is None:
+            continue
+        if write.previous is None:
+            inserts[write.draft.type].append(write.draft)
+        else:
+            replacements[write.draft.type].append((write.draft, write.previous))
+    for drafts in inserts.values():
+        await context.services.resources.insert_many(drafts, session=context.session)
+    for pairs in replacements.values():
+        await context.services.resources.replace_many(pairs, session=context.session)
+    if context.pending is not None:
+        context.pending.clear()
+
+
+async def _commit(context: Context, write: Write) -> bool:
+    if write.draft is None:
+        return True
+    if write.previous is not None:
+        return await context.services.resources.replace(write.draft, write.previous)
+    try:
+        await context.services.resources.insert(write.draft)
+    except AlreadyExists:
+        return False
+    return True
