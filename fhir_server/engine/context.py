@@ -74,7 +74,8 @@ class Context:
     base_url: str
     """Absolute URL of the FHIR base, without a final slash."""
     access: Access = field(default_factory=OpenAccess)
-    prefer_return: Return = "representation"
+    prefer_return: Return | None = None
+    """What Prefer asks to be returned; unsaid means the resource, and in bundles just the outcome."""
     handling: Handling = "lenient"
     session: Session | None = None
     """The MongoDB transaction that the interaction is part of."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from urllib.parse import quote, urlencode
 
 from fhir_server.engine import bundles, capabilities, operations
 from fhir_server.engine.context import Context, Request, Response
@@ -12,10 +11,10 @@ from fhir_server.engine.delete import conditional_delete, delete
 from fhir_server.engine.history import history
 from fhir_server.engine.patch import conditional_patch, patch
 from fhir_server.engine.read import read, vread
+from fhir_server.engine.requests import deletes_many, query_text
 from fhir_server.engine.routes import Route, route
 from fhir_server.engine.search import search
 from fhir_server.engine.update import conditional_update, update
-from fhir_server.errors import BadRequest
 
 Handler = Callable[[Context, Request, Route], Awaitable[Response]]
 
@@ -26,12 +25,6 @@ async def handle(context: Context, request: Request) -> Response:
     context.access.require(found.interaction, found.type)
     context.dispatch = handle
     return await HANDLERS[found.interaction](context, request, found)
-
-
-def _criteria(request: Request, *control: str) -> str:
-    """Return the search criteria in a conditional interaction's URL, without parameters that control the answer."""
-    pairs = [(name, value) for name, value in request.query if name not in ("_format", "_pretty", *control)]
-    return urlencode(pairs, quote_via=quote)
 
 
 async def _read(context: Context, request: Request, found: Route) -> Response:
@@ -51,7 +44,7 @@ async def _update(context: Context, request: Request, found: Route) -> Response:
 
 
 async def _conditional_update(context: Context, request: Request, found: Route) -> Response:
-    return await conditional_update(context, request, found.type or "", _criteria(request))
+    return await conditional_update(context, request, found.type or "", query_text(request))
 
 
 async def _patch(context: Context, request: Request, found: Route) -> Response:
@@ -59,7 +52,7 @@ async def _patch(context: Context, request: Request, found: Route) -> Response:
 
 
 async def _conditional_patch(context: Context, request: Request, found: Route) -> Response:
-    return await conditional_patch(context, request, found.type or "", _criteria(request))
+    return await conditional_patch(context, request, found.type or "", query_text(request))
 
 
 async def _delete(context: Context, request: Request, found: Route) -> Response:
@@ -68,16 +61,8 @@ async def _delete(context: Context, request: Request, found: Route) -> Response:
 
 async def _conditional_delete(context: Context, request: Request, found: Route) -> Response:
     return await conditional_delete(
-        context, request, found.type or "", _criteria(request, "_multiple"), many=deletes_many(request)
+        context, request, found.type or "", query_text(request), many=deletes_many(request)
     )
-
-
-def deletes_many(request: Request) -> bool:
-    """Return whether a conditional delete was asked to remove every match."""
-    value = dict(request.query).get("_multiple", "false")
-    if value not in ("true", "false"):
-        raise BadRequest(f"_multiple is true or false, not {value[:40]!r}.")
-    return value == "true"
 
 
 HANDLERS: dict[str, Handler] = {
