@@ -8,6 +8,7 @@ is judged by validation; a primitive that cannot be its JSON type stays text, wh
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from typing import Any
 from xml.parsers.expat import ExpatError, ParserCreate
 
@@ -31,9 +32,11 @@ def from_xml(data: bytes, *, max_depth: int) -> dict[str, Any]:
     Raises BadRequest for what is not well-formed XML in UTF-8 or declares a document type, and Unprocessable, with all
     issues, for elements, attributes and text that do not stand where FHIR has them.
     """
-    reader = _Reader(data, max_depth)
+    if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        # These marks overrule the encoding that the parser is told.
+        _require_utf8("1.0", "UTF-16", 0)
     try:
-        return reader.read()
+        return _Reader(data, max_depth).read()
     except ExpatError as error:
         raise BadRequest(f"The body is not well-formed XML: {error}.", code="structure") from error
 
