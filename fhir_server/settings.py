@@ -24,6 +24,7 @@ class Settings(BaseSettings):
     database_url: str | None = Field(None, description="A MongoDB replica set of yours; none means embedded.")
     database_name: str = "fhir"
     mongod: Path | None = Field(None, description="A mongod to run instead of the one found.")
+    mongod_cache_gb: float = Field(0.5, description="Memory that the embedded mongod may use as its cache; at least 0.25.")
 
     default_timezone: str = Field("UTC", description="IANA zone of search dates that carry no offset.")
     search_handling: Literal["lenient", "strict"] = "lenient"

@@ -1,0 +1,267 @@
+"""The versions of resources: reading one, and storing the next.
+
+The current version of a resource is a document of the type's collection, earlier ones are in its history. The order of
+writes, not a transaction, keeps an update whole: the old version goes into history first, then the new one replaces it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, TypeVar
+
+from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError, DuplicateKeyError
+
+from fhir_server.errors import Conflict
+from fhir_server.store.blobs import BlobStore
+from fhir_server.store.mongo import Database, Document, Session, translated, with_long_integers
+
+__all__ = ["AlreadyExists", "Draft", "ResourceStore", "Session", "Version"]
+
+R = TypeVar("R")
+
+PROJECTION = {"version": 1, "updated": 1, "method": 1, "json": 1, "blob": 1}
+DUPLICATE_KEY = 11000
+
+CONTENT = ("json", "resource", "blob", "keys", "ranges", "sort", "shape")
+"""Every field that a version may lack: what the one before it had there must go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What was stored: one version of a resource, with the bytes that a read of it sends."""
+
+    type: str
+    id: str
+    version: int
+    updated: datetime
+    method: str
+    deleted: bool
+    json: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What is to be stored; `resource` is None for a tombstone, `index` is merged into the document."""
+
+    type: str
+    id: str
+    version: int
+    updated: datetime
+    method: str
+    json: bytes
+    resource: Mapping[str, Any] | None
+    index: Mapping[str, Any]
+    condition: str | None = None
+
+
+class AlreadyExists(Conflict):
+    """Another resource has the id, or was made under the same condition."""
+
+    def __init__(self, kind: Literal["id", "condition"]) -> None:
+        super().__init__(f"Another resource has the same {kind}.", code="duplicate")
+        self.kind = kind
+
+
+class ResourceStore:
+    """Reads and stores versions of resources."""
+
+    def __init__(self, database: Database, blob_threshold: int = 4 * 1024 * 1024) -> None:
+        self.database = database
+        self.blobs = BlobStore(database)
+        self._blob_threshold = blob_threshold
+
+    async def read(
+        self,
+        resource_type: str,
+        resource_id: str,
+        *,
+        where: Mapping[str, Any] | None = None,
+        session: Session | None = None,
+    ) -> Version | None:
+        """Return the current version, maybe a tombstone; None where there is none, or none that meets `where`."""
+        condition: Mapping[str, Any] = {"_id": resource_id}
+        if where:
+            condition = {"$and": [condition, where]}
+        with translated:
+            document = await self.database.current(resource_type).find_one(condition, PROJECTION, session=session)
+        return None if document is None else await self.version(resource_type, resource_id, document)
+
+    async def read_many(
+        self, resource_type: str, resource_ids: Sequence[str], session: Session | None = None
+    ) -> dict[str, Version]:
+        """Return the current versions, tombstones among them, of those ids that were ever used."""
+        with translated:
+            cursor = self.database.current(resource_type).find(
+                {"_id": {"$in": list(resource_ids)}}, PROJECTION, session=session
+            )
+            documents = await cursor.to_list()
+        return {found["_id"]: await self.version(resource_type, found["_id"], found) for found in documents}
+
+    async def read_version(
+        self,
+        resource_type: str,
+        resource_id: str,
+        version: int,
+        *,
+        where: Mapping[str, Any] | None = None,
+        session: Session | None = None,
+    ) -> Version | None:
+        """Return that version, current or earlier; None where there is none, or none that meets `where`."""
+        # Current first: a version that moves into history meanwhile is already there when it is no longer here.
+        with translated:
+            document = await self.database.current(resource_type).find_one(
+                {"$and": [{"_id": resource_id, "version": version}, where or {}]}, PROJECTION, session=session
+            ) or await self.database.history(resource_type).find_one(
+                {"$and": [{"_id": f"{resource_id}/{version}"}, where or {}]}, PROJECTION, session=session
+            )
+        return None if document is None else await self.version(resource_type, resource_id, document)
+
+    async def insert(self, draft: Draft, session: Session | None = None) -> None:
+        """Store the first version of a resource.
+
+        Raises AlreadyExists when the id is used or the condition has a holder; within a transaction, that ends it.
+        """
+        await self._ready(draft.type, session)
+        document = await self._document(draft)
+        collection = self.database.current(draft.type)
+        try:
+            await _stored(lambda stored: collection.insert_one(stored, session=session), document)
+        except BaseException:
+            await self.blobs.discard(document)
+            raise
+
+    async def insert_many(self, drafts: Sequence[Draft], session: Session | None = None) -> None:
+        """Store the first versions of resources of one type; raises AlreadyExists, which ends a transaction.
+
+        Outside a transaction those before the refused one are stored.
+        """
+        if not drafts:
+            return
+        await self._ready(drafts[0].type, session)
+        documents = [await self._document(draft) for draft in drafts]
+        collection = self.database.current(drafts[0].type)
+        await _stored(lambda stored: collection.insert_many(stored, session=session), documents)
+
+    async def replace(self, draft: Draft, previous: Version, session: Session | None = None) -> bool:
+        """Store the version that follows `previous`; return False when that is no longer the current one."""
+        return await self._replace([(draft, previous)], session) == 1
+
+    async def replace_many(self, pairs: Sequence[tuple[Draft, Version]], session: Session | None = None) -> None:
+        """Store the versions, all of one type, that follow others.
+
+        Raises Conflict when one of those is no longer current; outside a transaction the rest is stored nevertheless.
+        """
+        if pairs and await self._replace(pairs, session) < len(pairs):
+            raise Conflict("A resource was changed by another meanwhile; try again.")
+
+    async def release_condition(self, resource_type: str, condition: str, session: Session | None = None) -> None:
+        """Take the condition of a conditional create from its holder, so that another resource can be made under it."""
+        # Unset and not pulled: the unique index would count two empty lists as equal.
+        with translated:
+            await self.database.current(resource_type).update_many(
+                {"conditions": condition}, {"$unset": {"conditions": ""}}, session=session
+            )
+
+    async def version(self, resource_type: str, resource_id: str, document: Mapping[str, Any]) -> Version:
+        """Return the version that a document fetched with PROJECTION tells of, with its bytes wherever they are."""
+        blob = document.get("blob")
+        json = document.get("json", b"") if blob is None else await self.blobs.read(blob)
+        method = document["method"]
+        return Version(
+            resource_type, resource_id, document["version"], document["updated"], method, method == "DELETE", json
+        )
+
+    async def _ready(self, resource_type: str, session: Session | None) -> None:
+        if session is None:
+            await self.database.ensure((resource_type,))
+        else:
+            self.database.require_ensured(resource_type)
+
+    async def _document(self, draft: Draft) -> Document:
+        document: Document = {
+            "_id": draft.id,
+            "version": draft.version,
+            "updated": draft.updated,
+            "method": draft.method,
+        }
+        if draft.resource is None:
+            return document
+        if len(draft.json) > self._blob_threshold:
+            document["blob"] = await self.blobs.write(draft.type, draft.id, draft.version, draft.json)
+        else:
+            document["json"] = draft.json
+            document["resource"] = draft.resource
+        document.update(draft.index)
+        if draft.condition is not None:
+            document["conditions"] = [draft.condition]
+        return document
+
+    async def _replace(self, pairs: Sequence[tuple[Draft, Version]], session: Session | None) -> int:
+        resource_type = pairs[0][0].type
+        await self._ready(resource_type, session)
+        await self._keep(resource_type, [previous for _, previous in pairs])
+        documents = [await self._document(draft) for draft, _ in pairs]
+        changes = [_change(document) for document in documents]
+        current = [{"_id": previous.id, "version": previous.version} for _, previous in pairs]
+        collection = self.database.current(resource_type)
+
+        async def write(changes: list[Document]) -> int:
+            if len(changes) == 1:
+                return (await collection.update_one(current[0], changes[0], session=session)).matched_count
+            bulk = [UpdateOne(condition, change) for condition, change in zip(current, changes, strict=True)]
+            return (await collection.bulk_write(bulk, session=session)).matched_count
+
+        stored = await _stored(write, changes)
+        if stored < len(pairs) == 1:
+            await self.blobs.discard(documents[0])
+        return stored
+
+    async def _keep(self, resource_type: str, versions: Sequence[Version]) -> None:
+        """Copy current versions into history, within the database.
+
+        Never as part of a transaction, which cannot do it: a copy made in vain is one that history reading drops.
+        """
+        wanted: Document = {"_id": {"$in": [version.id for version in versions]}}
+        if len(versions) == 1:
+            wanted = {"_id": versions[0].id, "version": versions[0].version}
+        keep: list[Document] = [
+            {"$match": wanted},
+            {"$set": {"id": "$_id", "_id": {"$concat": ["$_id", "/", {"$toString": "$version"}]}}},
+            {"$unset": ["conditions", "sort", "shape"]},
+            {"$merge": {"into": f"{resource_type}_history", "whenMatched": "keepExisting"}},
+        ]
+        with translated:
+            await self.database.current(resource_type).aggregate(keep)
+
+
+def _change(document: Document) -> Document:
+    """Return the update that makes the document current; a condition stays with its holder unless that is deleted."""
+    gone = {name: "" for name in CONTENT if name not in document}
+    if document["method"] == "DELETE":
+        gone["conditions"] = ""
+    del document["_id"]
+    return {"$set": document, "$unset": gone}
+
+
+async def _stored(write: Callable[[Any], Awaitable[R]], documents: Any) -> R:
+    """Return the result of writing the documents; raises AlreadyExists for a key that is taken."""
+    with translated:
+        try:
+            try:
+                return await write(documents)
+            except OverflowError:
+                return await write(with_long_integers(documents))
+        except DuplicateKeyError as error:
+            raise _already_exists(error.details or {}) from error
+        except BulkWriteError as error:
+            fault = (error.details.get("writeErrors") or [{}])[0]
+            if fault.get("code") != DUPLICATE_KEY:
+                raise
+            raise _already_exists(fault) from error
+
+
+def _already_exists(fault: Mapping[str, Any]) -> AlreadyExists:
+    return AlreadyExists("condition" if "conditions" in fault.get("keyPattern", ()) else "id")

@@ -1,0 +1,53 @@
+"""What tests share: one mongod for the whole run, and a database of its own for each test that asks for one."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from fhir_server.store.mongo import Database
+from fhir_server.store.mongod import EmbeddedMongod, join
+
+
+@pytest.fixture(scope="session")
+def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the directory that all workers of a parallel run share."""
+    directory = tmp_path_factory.getbasetemp()
+    return directory.parent if "PYTEST_XDIST_WORKER" in os.environ else directory
+
+
+@pytest.fixture(scope="session")
+def mongod_url(run_directory: Path) -> Iterator[str]:
+    """Yield the URL of the run's mongod: the first worker to ask starts it, and ends it when the others are done."""
+    data_dir = run_directory / "mongod"
+    with open(run_directory / "users.lock", "w") as users, open(run_directory / "starting.lock", "w") as starting:
+        fcntl.flock(users, fcntl.LOCK_SH)
+        fcntl.flock(starting, fcntl.LOCK_EX)
+        url, own = join(data_dir), None
+        if url is None:
+            own = EmbeddedMongod(data_dir)
+            url = own.start()
+        fcntl.flock(starting, fcntl.LOCK_UN)
+        yield url
+        fcntl.flock(users, fcntl.LOCK_UN)
+        if own is not None:
+            fcntl.flock(users, fcntl.LOCK_EX)
+            own.stop()
+            shutil.rmtree(data_dir, ignore_errors=True)
+
+
+@pytest.fixture
+async def database(mongod_url: str) -> AsyncIterator[Database]:
+    """Yield a connected, empty database, dropped afterwards."""
+    connected = await Database.connect(mongod_url, f"test_{uuid.uuid4().hex[:12]}")
+    try:
+        yield connected
+    finally:
+        await connected.drop()
+        await connected.close()
