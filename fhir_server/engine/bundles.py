@@ -19,7 +19,9 @@ async def process(context: Context, request: Request, found: Route) -> Response:
     kind, entries = bundle_entries(context, request)
     if kind == "transaction":
         return Response(200, response_bundle(kind, await transaction(context, entries)))
-    return Response(200, response_bundle(kind, [await _batch_entry(context, entry, i) for i, entry in enumerate(entries)]))
+    return Response(
+        200, response_bundle(kind, [await _batch_entry(context, entry, i) for i, entry in enumerate(entries)])
+    )
 
 
 async def _batch_entry(context: Context, entry: object, position: int) -> dict[str, Any]:

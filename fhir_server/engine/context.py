@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from fhir_server.engine.writes import Write
     from fhir_server.settings import Settings
     from fhir_server.store.history import HistoryStore
-    from fhir_server.store.resources import ResourceStore, Session, Version
+    from fhir_server.store.mongo import Database, Session
+    from fhir_server.store.resources import ResourceStore, Version
     from fhir_server.store.search import SearchStore
 
 Return = Literal["minimal", "representation", "OperationOutcome"]
@@ -59,6 +60,7 @@ class Response:
 class Services:
     """What every request shares: the stores, the settings and the key that signs paging links."""
 
+    database: Database
     resources: ResourceStore
     history: HistoryStore
     search: SearchStore

@@ -32,7 +32,9 @@ def _tombstone(previous: Version | None) -> writes.Write:
     return writes.Write(made, previous, Response(204, None, made.version, made.updated))
 
 
-async def conditional_delete(context: Context, request: Request, resource_type: str, query: str, *, many: bool) -> Response:
+async def conditional_delete(
+    context: Context, request: Request, resource_type: str, query: str, *, many: bool
+) -> Response:
     """Delete what meets the criteria; unless `many`, more than one match raises PreconditionFailed and deletes nothing."""
     ids = await matches(context, resource_type, query, many=many)
     response = Response(204)

@@ -60,9 +60,7 @@ async def _delete(context: Context, request: Request, found: Route) -> Response:
 
 
 async def _conditional_delete(context: Context, request: Request, found: Route) -> Response:
-    return await conditional_delete(
-        context, request, found.type or "", query_text(request), many=deletes_many(request)
-    )
+    return await conditional_delete(context, request, found.type or "", query_text(request), many=deletes_many(request))
 
 
 HANDLERS: dict[str, Handler] = {

@@ -30,13 +30,17 @@ def bundle_entries(context: Context, request: Request) -> tuple[str, list[dict[s
         raise BadRequest("The base URL takes a Bundle of type batch or transaction.", expression="Bundle")
     kind = bundle.get("type")
     if kind not in ("batch", "transaction"):
-        raise BadRequest(f"The base URL takes a Bundle of type batch or transaction, not {kind!r}.", expression="Bundle.type")
+        raise BadRequest(
+            f"The base URL takes a Bundle of type batch or transaction, not {kind!r}.", expression="Bundle.type"
+        )
     entries = bundle.get("entry", [])
     if not isinstance(entries, list):
         raise BadRequest("Bundle.entry must be a list.", expression="Bundle.entry")
     limit = context.services.settings.max_bundle_entries
     if len(entries) > limit:
-        raise TooLarge(f"The bundle has {len(entries)} entries; at most {limit} are taken at once.", expression="Bundle.entry")
+        raise TooLarge(
+            f"The bundle has {len(entries)} entries; at most {limit} are taken at once.", expression="Bundle.entry"
+        )
     return str(kind), entries
 
 
@@ -88,7 +92,7 @@ def response_entry(context: Context, request: Request, route: Route, response: R
         entry["resource"] = msgspec.Raw(response.json)
     entry["response"] = reported
     if context.prefer_return == "OperationOutcome" and request.method not in ("GET", "HEAD"):
-        reported["outcome"] = operation_outcome(())| {"issue": [_done(response)]}
+        reported["outcome"] = operation_outcome(()) | {"issue": [_done(response)]}
     return entry
 
 

@@ -52,7 +52,9 @@ def _patched(request: Request, resource: dict[str, Any]) -> dict[str, Any]:
     if isinstance(body, dict) and body.get("resourceType") == "Binary":
         # In a bundle, JSON Patch travels as a Binary.
         return json_patch.apply(resource, values.decode(_binary_content(body)))
-    raise BadRequest("A patch is a JSON Patch array (application/json-patch+json) or a Parameters resource (FHIRPath Patch).")
+    raise BadRequest(
+        "A patch is a JSON Patch array (application/json-patch+json) or a Parameters resource (FHIRPath Patch)."
+    )
 
 
 def _binary_content(binary: dict[str, Any]) -> bytes:

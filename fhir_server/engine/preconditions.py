@@ -45,7 +45,9 @@ def require_match(request: Request, current: Version | None) -> None:
     if request.if_none_match is not None and current is not None and exists:
         refused = parse_etags(request.if_none_match, "If-None-Match")
         if "*" in refused or str(current.version) in refused:
-            raise PreconditionFailed(f"If-None-Match does not hold: {request.path} exists in version {current.version}.")
+            raise PreconditionFailed(
+                f"If-None-Match does not hold: {request.path} exists in version {current.version}."
+            )
 
 
 def not_modified(request: Request, current: Version) -> bool:

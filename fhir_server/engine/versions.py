@@ -34,7 +34,9 @@ def new_id() -> str:
 def require_id(resource_id: str) -> None:
     """Raise BadRequest unless the text can be a logical id."""
     if not _ID.fullmatch(resource_id):
-        raise BadRequest(f"{resource_id[:80]!r} is not a logical id: letters, digits, '-' and '.', at most 64.", code="value")
+        raise BadRequest(
+            f"{resource_id[:80]!r} is not a logical id: letters, digits, '-' and '.', at most 64.", code="value"
+        )
 
 
 def check(context: Context, request: Request, resource_type: str) -> dict[str, Any]:
@@ -86,7 +88,9 @@ _OWN_META = frozenset({"versionId", "_versionId", "lastUpdated", "_lastUpdated"}
 _STAMPED = frozenset({"resourceType", "id", "meta"})
 
 
-def draft(resource: Mapping[str, Any], resource_id: str, method: str, previous: Version | None, condition: str | None = None) -> Draft:
+def draft(
+    resource: Mapping[str, Any], resource_id: str, method: str, previous: Version | None, condition: str | None = None
+) -> Draft:
     """Return the version that follows `previous`, ready to be stored."""
     version, updated = _following(previous)
     stamped = stamp(resource, resource_id, version, updated)

@@ -52,6 +52,10 @@ class Representation:
         return values.pretty(json) if self.pretty else json
 
 
+JSON_REPRESENTATION = Representation("json", False, f"{FHIR_JSON}; charset=utf-8")
+"""The form of an answer to a request whose own wish could not be read."""
+
+
 class MediaRange(NamedTuple):
     """One entry of an Accept header, or a Content-Type."""
 
@@ -103,6 +107,12 @@ def body_format(content_type: str | None) -> BodyFormat:
     if media.type in _FORMATS and "/" in media.type:
         return _FORMATS[media.type]
     raise UnsupportedMediaType(f"The Content-Type {media.type!r} is not supported; send {FHIR_JSON} or {FHIR_XML}.")
+
+
+def is_fhir_type(content_type: str | None) -> bool:
+    """Return whether a body sent to Binary is a resource in one of FHIR's formats rather than raw content."""
+    media = next(_media_ranges(content_type or ""), None)
+    return media is not None and media.type in (FHIR_JSON, FHIR_XML)
 
 
 def parse_resource(body: bytes, format_: Format, *, max_depth: int) -> Any:

@@ -1,0 +1,59 @@
+"""The command line: `fhir-server serve`, `load`, `capability`, `reindex`, `version`."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fhir_server.settings import Settings
+from fhir_server.store.data_directory import StartupError
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="A FHIR R4 server on MongoDB."
+)
+
+DataDir = Annotated[Path | None, typer.Option(help="Directory of the embedded database.")]
+DatabaseUrl = Annotated[str | None, typer.Option(help="A MongoDB replica set of yours, instead of the embedded one.")]
+
+
+def settings_with(**given: Any) -> Settings:
+    """Return the settings, with the command line's options over the environment and the file."""
+    return Settings(**{name: value for name, value in given.items() if value is not None})
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that serve requests.")] = None,
+    open_: Annotated[bool | None, typer.Option("--open", help="No authorization at all; loopback only.")] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Load the demo clinic before serving.")] = False,
+) -> None:
+    """Serve FHIR over HTTP."""
+    from fhir_server.serve import run
+
+    run(
+        settings_with(host=host, port=port, data_dir=data_dir, database_url=database_url, workers=workers, open=open_),
+        demo=demo,
+    )
+
+
+@app.command()
+def version() -> None:
+    """Print the server's version."""
+    typer.echo(package_version("fhir-server"))
+
+
+def main() -> None:
+    """Run the command line; what the operator can mend is said in one line, without a traceback."""
+    try:
+        app()
+    except StartupError as error:
+        typer.secho(f"fhir-server: {error}", fg="red", err=True)
+        sys.exit(1)

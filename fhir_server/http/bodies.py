@@ -1,0 +1,81 @@
+"""Request bodies: read within the limit, uncompressed, and parsed by their Content-Type."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.types import Receive
+
+from fhir_server.errors import BadRequest, TooLarge
+from fhir_server.http.content_encoding import decompress
+from fhir_server.http.representation import body_format, is_fhir_type, parse_resource
+from fhir_server.r4 import values
+from fhir_server.settings import Settings
+
+
+async def read_body(receive: Receive, headers: Mapping[str, str], settings: Settings) -> bytes:
+    """Return the whole body with its Content-Encoding undone; raises TooLarge past the limit, as early as it shows."""
+    limit = settings.max_body_bytes
+    declared = headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit:
+        raise TooLarge(f"The body is larger than the {limit} bytes that this server takes.")
+    parts: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise BadRequest("The connection was closed before the body was complete.")
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise TooLarge(f"The body is larger than the {limit} bytes that this server takes.")
+        parts.append(part)
+        more = message.get("more_body", False)
+    return decompress(b"".join(parts), headers.get("content-encoding"), limit=limit)
+
+
+def parse_body(body: bytes, path: str, method: str, headers: Mapping[str, str], settings: Settings) -> Any:
+    """Return what the body says: a resource, the operations of a JSON Patch, or the pairs of a form.
+
+    Raises UnsupportedMediaType or BadRequest. Raw content sent to Binary becomes a Binary resource.
+    """
+    content_type = headers.get("content-type")
+    if not body:
+        return None
+    if _is_raw_binary(path, method, content_type):
+        return _binary(body, path, content_type or "application/octet-stream", headers.get("x-security-context"))
+    form = body_format(content_type)
+    if form == "form":
+        return form_pairs(body)
+    if form == "json-patch":
+        return values.decode(body)
+    return parse_resource(body, form, max_depth=settings.max_depth)
+
+
+def form_pairs(body: bytes) -> list[tuple[str, str]]:
+    """Return the name-value pairs of a form body; raises BadRequest."""
+    try:
+        return parse_qsl(body.decode("utf-8"), keep_blank_values=True, errors="strict")
+    except (UnicodeDecodeError, ValueError) as error:
+        raise BadRequest("The form in the body is not valid UTF-8.") from error
+
+
+def _is_raw_binary(path: str, method: str, content_type: str | None) -> bool:
+    # https://hl7.org/fhir/R4/binary.html#rest: any type but FHIR's own is content, not a resource.
+    if method not in ("POST", "PUT") or not (path == "Binary" or path.startswith("Binary/")):
+        return False
+    return path.count("/") < 2 and not path.startswith(("Binary/$", "Binary/_")) and not is_fhir_type(content_type)
+
+
+def _binary(body: bytes, path: str, content_type: str, security_context: str | None) -> dict[str, Any]:
+    resource: dict[str, Any] = {"resourceType": "Binary"}
+    if "/" in path:
+        resource["id"] = path.partition("/")[2]
+    resource["contentType"] = content_type
+    if security_context:
+        resource["securityContext"] = {"reference": security_context}
+    resource["data"] = base64.b64encode(body).decode()
+    return resource

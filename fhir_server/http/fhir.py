@@ -1,0 +1,205 @@
+"""The FHIR REST surface as an ASGI application: HTTP requests become engine requests, responses and errors become HTTP.
+
+https://hl7.org/fhir/R4/http.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from starlette.types import Receive, Scope, Send
+
+from fhir_server.engine.context import Context, Request, Response, Services
+from fhir_server.engine.preconditions import etag
+from fhir_server.errors import BadRequest, FhirError, Issue, operation_outcome
+from fhir_server.http import log
+from fhir_server.http.bodies import parse_body, read_body
+from fhir_server.http.prefer import preferences
+from fhir_server.http.raw_binary import is_raw_read, raw_content
+from fhir_server.http.representation import JSON_REPRESENTATION, Representation, choose, http_date
+from fhir_server.r4 import values
+
+Handle = Callable[[Context, Request], Awaitable[Response]]
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_OWN_QUERY = frozenset({"_format", "_pretty"})
+
+
+@dataclass(slots=True)
+class Answer:
+    """A finished HTTP response."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+class FhirApp:
+    """Serves one FHIR base. `prefix` is the path it stands under; `services` is set when the database is connected."""
+
+    def __init__(self, handle: Handle, base_url: str, prefix: str) -> None:
+        self.handle = handle
+        self.base_url = base_url
+        self.prefix = prefix
+        self.services: Services | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        timer = log.Timer()
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        answer = await self._answer(scope, receive, headers)
+        body = b"" if scope["method"] == "HEAD" else answer.body
+        await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+        await send({"type": "http.response.body", "body": body})
+        timer.log(scope["method"], scope["path"], answer.status)
+
+    async def _answer(self, scope: Scope, receive: Receive, headers: Mapping[str, str]) -> Answer:
+        representation = JSON_REPRESENTATION
+        try:
+            query = _query(scope)
+            representation = _representation(query, headers)
+            request = await self._request(scope, receive, headers, query)
+            context = self._context(headers)
+            response = await self.handle(context, request)
+            return self._success(context, request, response, headers, representation)
+        except FhirError as error:
+            return _failure(error, representation)
+        except Exception as error:  # noqa: BLE001 - the one place where a fault of ours becomes an answer
+            reference = log.fault(error)
+            text = f"The server met a fault of its own; it is logged under {reference}."
+            return _resource(500, operation_outcome([Issue("exception", text)]), representation)
+
+    def _context(self, headers: Mapping[str, str]) -> Context:
+        assert self.services is not None
+        prefer = headers.get("prefer")
+        context = Context(self.services, self.base_url, handling=self.services.settings.search_handling)
+        if prefer is not None:
+            wanted = preferences(prefer)
+            context.prefer_return = wanted.returns
+            context.handling = wanted.handling or context.handling
+        return context
+
+    async def _request(
+        self, scope: Scope, receive: Receive, headers: Mapping[str, str], query: list[tuple[str, str]]
+    ) -> Request:
+        method = scope["method"]
+        request = Request(
+            method,
+            _path(scope, self.prefix),
+            query,
+            if_match=headers.get("if-match"),
+            if_none_match=headers.get("if-none-match"),
+            if_modified_since=headers.get("if-modified-since"),
+            if_none_exist=headers.get("if-none-exist"),
+        )
+        if method in _WITH_BODY:
+            assert self.services is not None
+            body = await read_body(receive, headers, self.services.settings)
+            parsed = parse_body(body, request.path, method, headers, self.services.settings)
+            if isinstance(parsed, list) and parsed and isinstance(parsed[0], tuple):
+                request.query = query + parsed
+            else:
+                request.resource = parsed
+        return request
+
+    def _success(
+        self,
+        context: Context,
+        request: Request,
+        response: Response,
+        headers: Mapping[str, str],
+        representation: Representation,
+    ) -> Answer:
+        sent = _headers(response, self.base_url)
+        if response.json is None or response.status == 304:
+            return Answer(response.status, [*sent, (b"content-length", b"0")], b"")
+        if request.method in ("GET", "HEAD"):
+            if is_raw_read(request, headers):
+                content_type, body = raw_content(response.json)
+                return Answer(response.status, [*sent, *_content(content_type, body), *_UNTRUSTED], body)
+        elif response.location is not None:
+            return _written(context, response, sent, representation)
+        return _body(response.status, response.json, representation, sent)
+
+
+def _written(
+    context: Context, response: Response, sent: list[tuple[bytes, bytes]], representation: Representation
+) -> Answer:
+    if context.prefer_return == "minimal":
+        return Answer(response.status, [*sent, (b"content-length", b"0")], b"")
+    if context.prefer_return == "OperationOutcome":
+        done = Issue("informational", f"Stored as {response.location}.", (), "information")
+        return _resource(response.status, operation_outcome([done]), representation, sent)
+    return _body(response.status, response.json or b"", representation, sent)
+
+
+_UNTRUSTED = [
+    # Content that others uploaded must not run in the origin of this server.
+    (b"x-content-type-options", b"nosniff"),
+    (b"content-security-policy", b"sandbox; default-src 'none'"),
+]
+
+
+def _path(scope: Scope, prefix: str) -> str:
+    # Decoded segment by segment: an encoded slash is part of an id (and refused there), not a separator.
+    raw = scope.get("raw_path") or scope["path"].encode()
+    path = raw.decode("latin-1").partition("?")[0][len(prefix) :]
+    try:
+        return "/".join(unquote(part, errors="strict") for part in path.strip("/").split("/"))
+    except UnicodeDecodeError as error:
+        raise BadRequest("The path is not valid UTF-8.") from error
+
+
+def _query(scope: Scope) -> list[tuple[str, str]]:
+    raw = scope["query_string"]
+    if not raw:
+        return []
+    try:
+        return parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict")
+    except (UnicodeDecodeError, ValueError) as error:
+        raise BadRequest("The query is not a valid, percent-encoded UTF-8 string.") from error
+
+
+def _representation(query: list[tuple[str, str]], headers: Mapping[str, str]) -> Representation:
+    if not query:
+        return choose(headers.get("accept"))
+    given = dict(query)
+    return choose(headers.get("accept"), given.get("_format"), given.get("_pretty"))
+
+
+def _headers(response: Response, base_url: str) -> list[tuple[bytes, bytes]]:
+    headers = [(name.lower().encode(), value.encode()) for name, value in response.headers.items()]
+    if response.version is not None:
+        headers.append((b"etag", etag(response.version).encode()))
+    if response.updated is not None:
+        headers.append((b"last-modified", http_date(response.updated).encode()))
+    if response.location is not None:
+        url = f"{base_url}/{response.location}".encode()
+        headers.append((b"location", url))
+        headers.append((b"content-location", url))
+    return headers
+
+
+def _failure(error: FhirError, representation: Representation) -> Answer:
+    headers = [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
+    return _resource(error.status, error.outcome(), representation, headers)
+
+
+def _resource(
+    status: int,
+    resource: dict[str, Any],
+    representation: Representation,
+    headers: list[tuple[bytes, bytes]] | None = None,
+) -> Answer:
+    return _body(status, values.encode(resource), representation, headers or [])
+
+
+def _body(status: int, json: bytes, representation: Representation, headers: list[tuple[bytes, bytes]]) -> Answer:
+    body = representation.render(json)
+    return Answer(status, [*headers, *_content(representation.content_type, body)], body)
+
+
+def _content(content_type: str, body: bytes) -> list[tuple[bytes, bytes]]:
+    return [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]

@@ -1,0 +1,31 @@
+"""Reading a Binary as the content it carries rather than as a resource. https://hl7.org/fhir/R4/binary.html#rest."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+
+from fhir_server.engine.context import Request
+from fhir_server.http.representation import asks_for_resource
+from fhir_server.r4 import values
+
+
+def is_raw_read(request: Request, headers: Mapping[str, str]) -> bool:
+    """Return whether the request reads a Binary and asks for anything but a FHIR format."""
+    if not request.path.startswith("Binary/"):
+        return False
+    parts = request.path.split("/")
+    if len(parts) != 2 and not (len(parts) == 4 and parts[2] == "_history"):
+        return False
+    return parts[1][0] not in "_$" and not asks_for_resource(headers.get("accept"), dict(request.query).get("_format"))
+
+
+def raw_content(json: bytes) -> tuple[str, bytes]:
+    """Return the media type and the bytes that a Binary resource carries."""
+    resource = values.decode(json)
+    try:
+        content = base64.b64decode(resource.get("data") or "")
+    except (binascii.Error, ValueError):
+        content = b""
+    return resource.get("contentType") or "application/octet-stream", content

@@ -1,0 +1,100 @@
+"""The `serve` command: the embedded mongod (unless a database is named), the demo clinic, and the HTTP workers."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+
+import typer
+import uvicorn
+
+from fhir_server.app import base_url, services
+from fhir_server.engine.context import Context, Request
+from fhir_server.engine.engine import handle
+from fhir_server.http.logging import configure
+from fhir_server.settings import Settings
+from fhir_server.store.data_directory import StartupError, join
+from fhir_server.store.mongod import EmbeddedMongod
+
+
+def run(settings: Settings, *, demo: bool = False) -> None:
+    """Serve until interrupted; raises StartupError with what to do next."""
+    _require_loopback(settings)
+    configure(settings)
+    with database(settings) as url:
+        settings = settings.model_copy(update={"database_url": url})
+        if demo:
+            asyncio.run(_load_demo(settings))
+        _greet(settings, demo=demo)
+        _serve(settings)
+
+
+@contextmanager
+def database(settings: Settings, *, joining: bool = False) -> Iterator[str]:
+    """Give the URL of the database that the settings name, with the embedded mongod running meanwhile.
+
+    Commands other than `serve` join the mongod of a server that runs on the same data directory.
+    """
+    if settings.database_url:
+        yield settings.database_url
+        return
+    running = join(settings.data_dir) if joining else None
+    if running:
+        yield running
+        return
+    with EmbeddedMongod.of(settings) as mongod:
+        yield mongod.url
+
+
+def _serve(settings: Settings) -> None:
+    for name, value in settings.model_dump(exclude_none=True).items():
+        os.environ[f"FHIR_SERVER_{name.upper()}"] = str(value)
+    uvicorn.run(
+        "fhir_server.app:create_app",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=20,
+    )
+
+
+def _require_loopback(settings: Settings) -> None:
+    """Refuse to serve without authorization to other machines."""
+    # Until authorization lands every server is open, so this holds whether --open was given or not.
+    try:
+        loopback = settings.host == "localhost" or ipaddress.ip_address(settings.host).is_loopback
+    except ValueError:
+        loopback = False
+    if settings.open and not loopback:
+        raise StartupError(
+            f"--open serves without authorization, so only on a loopback address, not on {settings.host}."
+        )
+
+
+async def _load_demo(settings: Settings) -> None:
+    from fhir_server.demo import bundle
+
+    async with services(settings) as shared:
+        request = Request("POST", "", resource=bundle(date.today()))
+        await handle(Context(shared, base_url(settings)), request)
+
+
+def _greet(settings: Settings, *, demo: bool) -> None:
+    base = base_url(settings)
+    typer.secho(
+        "AUTHORIZATION IS OFF: everybody who reaches this address sees and changes everything.", fg="red", bold=True
+    )
+    typer.secho(f"FHIR base: {base}", bold=True)
+    if demo:
+        typer.echo("Try:")
+        typer.echo(f"  curl '{base}/Patient?_pretty=true'")
+        typer.echo(f"  curl '{base}/Slot?status=free&_sort=start&_count=3&_pretty=true'")
+        typer.echo(f"  curl '{base}/_history?_count=5&_pretty=true'")
