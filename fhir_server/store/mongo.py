@@ -66,7 +66,7 @@ CURRENT_INDEXES: list[Document] = [
 ]
 HISTORY_INDEXES: list[Document] = [
     {"name": "instance", "key": {"id": 1, "version": -1}},
-    {"name": "updated", "key": {"updated": -1, "_id": 1}},
+    {"name": "updated", "key": {"updated": -1, "id": 1}},
 ]
 
 log = structlog.get_logger(__name__)

@@ -78,7 +78,7 @@ async def test_earlier_versions_stay_readable(store: ResourceStore) -> None:
 
 
 async def test_tombstone_leaves_nothing_to_find(store: ResourceStore, database: Database) -> None:
-    """A deleted resource keeps no content, no index entry and no condition, and can be made again with the next number."""
+    """A deleted resource keeps no content, no index entry and no condition, and can be made again."""
     await store.insert(draft(condition="c"))
     first = await stored(store)
     assert await store.replace(tombstone(first), first)

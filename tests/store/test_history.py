@@ -1,0 +1,159 @@
+"""History tells every version once, newest first, at every level."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from fhir_server.r4.values import encode
+from fhir_server.store.history import Cursor, HistoryStore, Page
+from fhir_server.store.mongo import Database
+from fhir_server.store.resources import Draft, ResourceStore, Version
+
+START = datetime(2024, 5, 1, tzinfo=UTC)
+
+
+def minute(number: int) -> datetime:
+    """Return a time so many minutes after the start."""
+    return START + timedelta(minutes=number)
+
+
+@pytest.fixture
+def history(database: Database) -> HistoryStore:
+    return HistoryStore(database)
+
+
+@pytest.fixture
+def store(database: Database) -> ResourceStore:
+    return ResourceStore(database)
+
+
+async def put(
+    store: ResourceStore, resource_type: str, resource_id: str, time: datetime, *, delete: bool = False
+) -> Version:
+    """Store the next version of a resource at the time."""
+    previous = await store.read(resource_type, resource_id)
+    number = previous.version + 1 if previous else 1
+    resource = {"resourceType": resource_type, "id": resource_id, "meta": {"versionId": str(number)}}
+    index = {} if delete else {"keys": ["*", f"id={resource_id}"]}
+    draft = Draft(
+        resource_type,
+        resource_id,
+        number,
+        time,
+        "DELETE" if delete else "PUT",
+        b"" if delete else encode(resource),
+        None if delete else resource,
+        index,
+    )
+    if previous is None:
+        await store.insert(draft)
+    else:
+        assert await store.replace(draft, previous)
+    stored = await store.read(resource_type, resource_id)
+    assert stored is not None
+    return stored
+
+
+def told(page: Page) -> list[str]:
+    """Return what a page tells, as texts like Patient/1/2."""
+    return [f"{version.type}/{version.id}/{version.version}" for version in page.versions]
+
+
+async def all_pages(history: HistoryStore, **options: Any) -> list[str]:
+    """Return what all pages tell, the cursors carried as JSON would."""
+    rows: list[str] = []
+    cursor: Cursor | None = None
+    while True:
+        page = await history.page(cursor=cursor, **options)
+        rows += told(page)
+        if page.next is None:
+            return rows
+        cursor = Cursor(*list(page.next))
+
+
+async def test_instance_history_is_newest_first_with_its_total(history: HistoryStore, store: ResourceStore) -> None:
+    """All versions of a resource, a deletion among them, come newest first, with their bytes and their number."""
+    made = [
+        await put(store, "Patient", "1", minute(0)),
+        await put(store, "Patient", "1", minute(1), delete=True),
+        await put(store, "Patient", "1", minute(2)),
+    ]
+    await put(store, "Patient", "10", minute(1))
+    page = await history.page(type="Patient", id="1")
+    assert page.versions == made[::-1]
+    assert (page.total, page.next) == (3, None)
+
+
+async def test_unknown_instance_has_no_history(history: HistoryStore) -> None:
+    """What was never stored has an empty history."""
+    assert await history.page(type="Patient", id="1") == Page([], None, None)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 100])
+async def test_pages_tell_each_version_once(history: HistoryStore, store: ResourceStore, limit: int) -> None:
+    """However long a page is, all pages together tell every version once, also where many share one time."""
+    for number in range(3):
+        for name in ("1", "1-a", "10", "2"):
+            await put(store, "Patient", name, minute(number))
+        await put(store, "Basic", "1", minute(number))
+    system = [
+        f"{kind}/{name}/{number}"
+        for number in (3, 2, 1)
+        for kind, name in (("Basic", "1"), ("Patient", "1"), ("Patient", "1-a"), ("Patient", "10"), ("Patient", "2"))
+    ]
+    assert await all_pages(history, limit=limit) == system
+    assert await all_pages(history, type="Patient", limit=limit) == [row for row in system if row[0] == "P"]
+    assert await all_pages(history, type="Patient", id="1-a", limit=limit) == [row for row in system if "/1-a/" in row]
+
+
+async def test_copy_left_by_a_crash_is_told_once(history: HistoryStore, store: ResourceStore) -> None:
+    """A version that stands in both collections appears once, whatever the page length."""
+    for name in ("1", "2", "3"):
+        await store._keep("Patient", [await put(store, "Patient", name, minute(0))])
+    for limit in (1, 2, 3):
+        assert await all_pages(history, type="Patient", limit=limit) == ["Patient/1/1", "Patient/2/1", "Patient/3/1"]
+
+
+async def test_since_keeps_later_versions(history: HistoryStore, store: ResourceStore) -> None:
+    """_since keeps the versions stored at that time or later."""
+    for number in range(4):
+        await put(store, "Patient", "1", minute(number))
+    assert told(await history.page(type="Patient", id="1", since=minute(2))) == ["Patient/1/4", "Patient/1/3"]
+    assert told(await history.page(since=minute(3))) == ["Patient/1/4"]
+
+
+async def test_at_keeps_what_was_current_then(history: HistoryStore, store: ResourceStore) -> None:
+    """_at keeps each version that was current at some time of the period, also one stored long before."""
+    for number in (0, 10, 20):
+        await put(store, "Patient", "1", minute(number))
+    await put(store, "Patient", "2", minute(1))
+    at = (minute(12), minute(20))
+    assert told(await history.page(type="Patient", id="1", at=at)) == ["Patient/1/3", "Patient/1/2"]
+    for limit in (1, 2, 50):
+        assert await all_pages(history, at=at, limit=limit) == ["Patient/1/3", "Patient/1/2", "Patient/2/1"]
+    assert await all_pages(history, at=(minute(10), minute(10))) == ["Patient/1/2", "Patient/2/1"]
+    assert await all_pages(history, at=(minute(-2), minute(-1))) == []
+
+
+async def test_access_condition_hides_versions(history: HistoryStore, store: ResourceStore) -> None:
+    """Versions that do not meet the caller's condition are not told, earlier ones included, nor is a total."""
+    for number in range(2):
+        await put(store, "Patient", "1", minute(number))
+        await put(store, "Patient", "2", minute(number))
+    page = await history.page(access=lambda _: {"keys": "id=2"})
+    assert told(page) == ["Patient/2/2", "Patient/2/1"]
+    assert (await history.page(type="Patient", id="1", access=lambda _: {"keys": "id=2"})).total is None
+
+
+async def test_update_during_paging_moves_nothing(history: HistoryStore, store: ResourceStore) -> None:
+    """A version that becomes an earlier one between two pages is told by the second all the same, once."""
+    await put(store, "Patient", "1", minute(0))
+    await put(store, "Patient", "2", minute(1))
+    first = await history.page(type="Patient", limit=1)
+    await put(store, "Patient", "1", minute(2))
+    second = await history.page(type="Patient", limit=1, cursor=first.next)
+    assert told(first) + told(second) == ["Patient/2/1", "Patient/1/1"]
+    assert second.next is None
