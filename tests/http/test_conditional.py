@@ -1,0 +1,110 @@
+"""Conditional create, update, patch and delete."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+
+CRITERIA = "identifier=urn:mrn|1"
+PATIENT: dict[str, Any] = {"resourceType": "Patient", "identifier": [{"system": "urn:mrn", "value": "1"}]}
+JSON_PATCH = {"Content-Type": "application/json-patch+json"}
+
+
+async def total(client: httpx.AsyncClient, criteria: str = CRITERIA) -> int:
+    """Return how many patients meet the criteria."""
+    return len((await client.get(f"Patient?{criteria}")).json().get("entry", []))
+
+
+async def test_a_conditional_create_finds_what_is_there(client: httpx.AsyncClient) -> None:
+    """201 at first; 200 with the same resource afterwards; 412 when several match."""
+    first = await client.post("Patient", json=PATIENT, headers={"If-None-Exist": CRITERIA})
+    second = await client.post("Patient", json=PATIENT, headers={"If-None-Exist": CRITERIA})
+    assert (first.status_code, second.status_code) == (201, 200)
+    assert first.json()["id"] == second.json()["id"]
+    await client.post("Patient", json=PATIENT)
+    third = await client.post("Patient", json=PATIENT, headers={"If-None-Exist": CRITERIA})
+    assert third.status_code == 412
+    assert await total(client) == 2
+
+
+async def test_fifty_parallel_conditional_creates_make_one_resource(client: httpx.AsyncClient) -> None:
+    """Trap 31: one 201, the others 200, one resource."""
+    answers = await asyncio.gather(
+        *(client.post("Patient", json=PATIENT, headers={"If-None-Exist": CRITERIA}) for _ in range(50))
+    )
+    assert sorted(answer.status_code for answer in answers) == [200] * 49 + [201]
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert await total(client) == 1
+
+
+async def test_the_condition_is_free_again_when_its_resource_changes_or_goes(client: httpx.AsyncClient) -> None:
+    """A resource that no longer meets the criteria does not stand in the way of the next create."""
+    made = (await client.post("Patient", json=PATIENT, headers={"If-None-Exist": CRITERIA})).json()
+    await client.put(f"Patient/{made['id']}", json={"resourceType": "Patient", "id": made["id"], "active": True})
+    second = await client.post("Patient", json=PATIENT, headers={"If-None-Exist": CRITERIA})
+    assert second.status_code == 201
+    await client.delete(f"Patient/{second.json()['id']}")
+    assert (await client.post("Patient", json=PATIENT, headers={"If-None-Exist": CRITERIA})).status_code == 201
+
+
+async def test_an_unknown_criterion_is_refused(client: httpx.AsyncClient) -> None:
+    """A condition that the server does not understand must not count as met, nor may it be empty."""
+    assert (await client.post("Patient", json=PATIENT, headers={"If-None-Exist": "shoesize=42"})).status_code == 400
+    assert (await client.delete("Patient?shoesize=42")).status_code == 400
+    assert (await client.delete("Patient")).status_code == 400
+    assert (await client.delete("Patient?_count=5")).status_code == 400
+    assert await total(client, "_id=x") == 0
+
+
+async def test_a_conditional_update_creates_updates_or_refuses(client: httpx.AsyncClient) -> None:
+    """No match creates, one match updates, several answer 412; a body that names another id answers 400."""
+    assert (await client.put(f"Patient?{CRITERIA}", json=PATIENT)).status_code == 201
+    updated = await client.put(f"Patient?{CRITERIA}", json=PATIENT | {"active": True})
+    assert updated.status_code == 200
+    assert updated.headers["ETag"] == 'W/"2"'
+    assert (await client.put(f"Patient?{CRITERIA}", json=PATIENT | {"id": "other"})).status_code == 400
+    await client.post("Patient", json=PATIENT)
+    assert (await client.put(f"Patient?{CRITERIA}", json=PATIENT | {"active": False})).status_code == 412
+
+
+async def test_a_conditional_update_may_bring_its_id(client: httpx.AsyncClient) -> None:
+    """Without a match the body's id is the new resource's."""
+    answer = await client.put(f"Patient?{CRITERIA}", json=PATIENT | {"id": "mine"})
+    assert answer.status_code == 201
+    assert answer.json()["id"] == "mine"
+
+
+async def test_parallel_conditional_updates_make_one_resource(client: httpx.AsyncClient) -> None:
+    """20 upserts of the same identifier leave one resource with a version each that changed it."""
+    bodies = [PATIENT | {"birthDate": f"19{n:02d}-01-01"} for n in range(10, 30)]
+    answers = await asyncio.gather(*(client.put(f"Patient?{CRITERIA}", json=body) for body in bodies))
+    assert {answer.status_code for answer in answers} <= {200, 201}
+    assert await total(client) == 1
+
+
+async def test_a_conditional_patch_needs_just_one_match(client: httpx.AsyncClient) -> None:
+    """404 for none, 200 for one, 412 for several."""
+    patch = [{"op": "add", "path": "/active", "value": True}]
+    url = f"Patient?{CRITERIA}"
+    assert (await client.patch(url, json=patch, headers=JSON_PATCH)).status_code == 404
+    await client.post("Patient", json=PATIENT)
+    assert (await client.patch(url, json=patch, headers=JSON_PATCH)).json()["active"] is True
+    await client.post("Patient", json=PATIENT)
+    assert (await client.patch(url, json=patch, headers=JSON_PATCH)).status_code == 412
+
+
+async def test_a_conditional_delete_removes_one_or_all_when_told(client: httpx.AsyncClient) -> None:
+    """204 for none and one; 412 for several unless _multiple=true."""
+    url = f"Patient?{CRITERIA}"
+    assert (await client.delete(url)).status_code == 204
+    await client.post("Patient", json=PATIENT)
+    assert (await client.delete(url)).status_code == 204
+    assert await total(client) == 0
+    await client.post("Patient", json=PATIENT)
+    await client.post("Patient", json=PATIENT)
+    assert (await client.delete(url)).status_code == 412
+    assert await total(client) == 2
+    assert (await client.delete(f"{url}&_multiple=true")).status_code == 204
+    assert await total(client) == 0

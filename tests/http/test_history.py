@@ -1,0 +1,67 @@
+"""History of an instance, a type and the system."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+PATIENT: dict[str, Any] = {"resourceType": "Patient", "id": "a"}
+
+
+async def _write_some(client: httpx.AsyncClient) -> None:
+    await client.put("Patient/a", json=PATIENT)
+    await client.put("Patient/a", json=PATIENT | {"active": True})
+    await client.put("Patient/b", json={"resourceType": "Patient", "id": "b"})
+    await client.put("Organization/o", json={"resourceType": "Organization", "id": "o", "name": "O"})
+    await client.delete("Patient/a")
+
+
+async def test_instance_history_ends_with_the_deletion(client: httpx.AsyncClient) -> None:
+    """Trap 29: newest first; the deletion has a request and no resource."""
+    await _write_some(client)
+    bundle = (await client.get("Patient/a/_history")).json()
+    assert bundle["type"] == "history"
+    assert bundle["total"] == 3
+    assert [item["request"]["method"] for item in bundle["entry"]] == ["DELETE", "PUT", "PUT"]
+    assert "resource" not in bundle["entry"][0]
+    assert [item["response"]["etag"] for item in bundle["entry"]] == ['W/"3"', 'W/"2"', 'W/"1"']
+    assert bundle["entry"][1]["fullUrl"] == "http://server.test/fhir/Patient/a"
+
+
+async def test_type_and_system_history_cover_their_resources(client: httpx.AsyncClient) -> None:
+    """The type's history has its four versions, the system's all five."""
+    await _write_some(client)
+    of_type = (await client.get("Patient/_history")).json()["entry"]
+    of_system = (await client.get("_history")).json()["entry"]
+    assert len(of_type) == 4
+    assert len(of_system) == 5
+    assert of_system[0]["request"] == {"method": "DELETE", "url": "Patient/a"}
+
+
+async def test_history_pages_hold_each_version_once(client: httpx.AsyncClient) -> None:
+    """Following next links gives every version exactly once, although others are written meanwhile, and no empty page."""
+    await _write_some(client)
+    seen: list[tuple[str, str]] = []
+    url: str | None = "_history?_count=2"
+    pages = 0
+    while url:
+        bundle = (await client.get(url)).json()
+        pages += 1
+        seen += [(item["request"]["url"], item["response"]["etag"]) for item in bundle["entry"]]
+        url = next((link["url"] for link in bundle["link"] if link["relation"] == "next"), None)
+        await client.put("Patient/later", json={"resourceType": "Patient", "id": "later", "active": pages % 2 == 0})
+    assert pages == 3
+    assert len(seen) == len(set(seen)) == 5
+
+
+async def test_since_and_at_cut_history_by_time(client: httpx.AsyncClient) -> None:
+    """_since gives what was written from then on; _at what was current at some time in the range."""
+    await _write_some(client)
+    entries = (await client.get("Patient/a/_history")).json()["entry"]
+    second = entries[1]["response"]["lastModified"].replace("+", "%2B")
+    since = (await client.get(f"Patient/a/_history?_since={second}")).json()["entry"]
+    assert [item["response"]["etag"] for item in since] == ['W/"3"', 'W/"2"']
+    at = (await client.get(f"Patient/a/_history?_at={second}")).json()["entry"]
+    assert [item["response"]["etag"] for item in at] == ['W/"2"']
+    assert "entry" not in (await client.get("Patient/a/_history?_since=2999-01-01")).json()

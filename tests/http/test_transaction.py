@@ -1,0 +1,283 @@
+"""Batch and transaction bundles."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+URN = "urn:uuid:61ebe359-bfdc-4613-8bf2-c5e300945f0a"
+PATIENT: dict[str, Any] = {"resourceType": "Patient", "identifier": [{"system": "urn:mrn", "value": "1"}]}
+OBSERVATION: dict[str, Any] = {"resourceType": "Observation", "status": "final", "code": {"text": "x"}}
+
+
+def entry(method: str, url: str, resource: Any = None, full_url: str | None = None, **conditions: str) -> dict[str, Any]:
+    """Return one bundle entry."""
+    made: dict[str, Any] = {"request": {"method": method, "url": url} | conditions}
+    if resource is not None:
+        made["resource"] = resource
+    if full_url is not None:
+        made["fullUrl"] = full_url
+    return made
+
+
+def bundle(*entries: dict[str, Any], kind: str = "transaction") -> dict[str, Any]:
+    """Return a Bundle of entries."""
+    return {"resourceType": "Bundle", "type": kind, "entry": list(entries)}
+
+
+def statuses(answer: httpx.Response) -> list[str]:
+    """Return the status codes of a response bundle's entries."""
+    return [item["response"]["status"][:3] for item in answer.json()["entry"]]
+
+
+async def count(client: httpx.AsyncClient, url: str) -> int:
+    """Return the number of entries that a search answers."""
+    return len((await client.get(url)).json().get("entry", []))
+
+
+async def test_references_between_entries_become_references_to_what_was_stored(client: httpx.AsyncClient) -> None:
+    """Trap 37: References, urls, extensions, contained resources and narrative links are rewritten; canonicals are not."""
+    document = {
+        "resourceType": "DocumentReference",
+        "status": "current",
+        "text": {
+            "status": "generated",
+            "div": f'<div xmlns="http://www.w3.org/1999/xhtml"><a href="{URN}">x</a> {URN}</div>',
+        },
+        "contained": [OBSERVATION | {"id": "c", "subject": {"reference": URN}}],
+        "extension": [
+            {"url": "http://example.org/a", "valueReference": {"reference": URN}},
+            {"url": "http://example.org/b", "valueUri": URN},
+            {"url": "http://example.org/c", "valueCanonical": URN},
+            {"url": "http://example.org/d", "valueString": URN},
+        ],
+        "subject": {"reference": URN},
+        "content": [{"attachment": {"url": URN}}],
+    }
+    answer = await client.post(
+        "", json=bundle(entry("POST", "DocumentReference", document), entry("POST", "Patient", PATIENT, URN))
+    )
+    assert answer.status_code == 200
+    assert answer.json()["type"] == "transaction-response"
+    location = answer.json()["entry"][1]["response"]["location"]
+    target = "/".join(location.split("/")[-4:-2])
+    stored = (await client.get("DocumentReference")).json()["entry"][0]["resource"]
+    assert stored["subject"]["reference"] == target
+    assert stored["contained"][0]["subject"]["reference"] == target
+    assert stored["content"][0]["attachment"]["url"] == target
+    values = [next(v for k, v in item.items() if k != "url") for item in stored["extension"]]
+    assert values == [{"reference": target}, target, URN, URN]
+    assert f'href="{target}"' in stored["text"]["div"]
+    assert f"</a> {URN}<" in stored["text"]["div"]
+
+
+async def test_a_failing_entry_leaves_nothing(client: httpx.AsyncClient) -> None:
+    """All or nothing: an If-Match that fails at the end undoes the creates before it."""
+    await client.put("Patient/a", json=PATIENT | {"id": "a"})
+    answer = await client.post(
+        "",
+        json=bundle(
+            entry("POST", "Observation", OBSERVATION),
+            entry("PUT", "Patient/a", PATIENT | {"id": "a", "active": True}, ifMatch='W/"7"'),
+        ),
+    )
+    assert answer.status_code == 412
+    assert answer.json()["issue"][0]["expression"] == ["Bundle.entry[1]"]
+    assert await count(client, "Observation") == 0
+    assert (await client.get("Patient/a")).headers["ETag"] == 'W/"1"'
+
+
+async def test_all_faults_of_all_resources_are_told_at_once(client: httpx.AsyncClient) -> None:
+    """422 with the FHIRPath of each fault from the bundle's root."""
+    answer = await client.post(
+        "",
+        json=bundle(
+            entry("POST", "Patient", PATIENT | {"birthDate": "2020-13-01"}),
+            entry("POST", "Observation", OBSERVATION | {"status": "nonsense"}),
+        ),
+    )
+    assert answer.status_code == 422
+    places = {path for issue in answer.json()["issue"] for path in issue.get("expression", [])}
+    assert {"Bundle.entry[0].resource.birthDate", "Bundle.entry[1].resource.status"} <= places
+    assert await count(client, "Patient") == 0
+
+
+async def test_entries_are_processed_as_delete_post_put_get(client: httpx.AsyncClient) -> None:
+    """Trap 36: whatever the order of entries, and the response keeps theirs."""
+    await client.put("Patient/old", json=PATIENT | {"id": "old"})
+    answer = await client.post(
+        "",
+        json=bundle(
+            entry("GET", "Patient?identifier=urn:mrn|1"),
+            entry("PUT", "Patient/b", PATIENT | {"id": "b"}),
+            entry("POST", "Patient", PATIENT),
+            entry("DELETE", "Patient/old"),
+        ),
+    )
+    assert statuses(answer) == ["200", "201", "201", "204"]
+    found = answer.json()["entry"][0]["resource"]["entry"]
+    assert len(found) == 2
+    assert "old" not in {item["resource"]["id"] for item in found}
+
+
+async def test_a_deleted_match_does_not_stop_a_conditional_create(client: httpx.AsyncClient) -> None:
+    """Within a transaction DELETE comes first, but conditions are about what was there before: the match stands."""
+    await client.put("Patient/a", json=PATIENT | {"id": "a"})
+    answer = await client.post(
+        "",
+        json=bundle(
+            entry("POST", "Patient", PATIENT, URN, ifNoneExist="identifier=urn:mrn|1"),
+            entry("POST", "Observation", OBSERVATION | {"subject": {"reference": URN}}),
+        ),
+    )
+    assert statuses(answer) == ["200", "201"]
+    found = (await client.get("Observation")).json()["entry"][0]["resource"]
+    assert found["subject"]["reference"] == "Patient/a"
+
+
+async def test_conditional_references_name_one_resource_or_fail(client: httpx.AsyncClient) -> None:
+    """Trap 38: one match is put in; none or several fail the transaction."""
+    observation = OBSERVATION | {"subject": {"reference": "Patient?identifier=urn:mrn|1"}}
+    request = bundle(entry("POST", "Observation", observation))
+    assert (await client.post("", json=request)).status_code == 412
+    await client.put("Patient/a", json=PATIENT | {"id": "a"})
+    assert (await client.post("", json=request)).status_code == 200
+    assert (await client.get("Observation")).json()["entry"][0]["resource"]["subject"]["reference"] == "Patient/a"
+    await client.post("Patient", json=PATIENT)
+    assert (await client.post("", json=request)).status_code == 412
+    assert await count(client, "Observation") == 1
+
+
+async def test_a_conditional_reference_may_mean_a_resource_of_the_same_transaction(client: httpx.AsyncClient) -> None:
+    """References are resolved after the writes, so a patient made in the same bundle is found."""
+    observation = OBSERVATION | {"subject": {"reference": "Patient?identifier=urn:mrn|1"}}
+    answer = await client.post(
+        "", json=bundle(entry("POST", "Observation", observation), entry("PUT", "Patient/new", PATIENT | {"id": "new"}))
+    )
+    assert answer.status_code == 200
+    assert (await client.get("Observation")).json()["entry"][0]["resource"]["subject"]["reference"] == "Patient/new"
+
+
+async def test_conditional_update_patch_and_delete_stand_in_transactions(client: httpx.AsyncClient) -> None:
+    """Each finds its resource by criteria."""
+    await client.put("Patient/a", json=PATIENT | {"id": "a"})
+    await client.put("Observation/o", json=OBSERVATION | {"id": "o", "identifier": [{"value": "o"}]})
+    await client.put("Observation/p", json=OBSERVATION | {"id": "p", "identifier": [{"value": "p"}]})
+    parameters = {
+        "resourceType": "Parameters",
+        "parameter": [
+            {
+                "name": "operation",
+                "part": [
+                    {"name": "type", "valueCode": "replace"},
+                    {"name": "path", "valueString": "Observation.status"},
+                    {"name": "value", "valueCode": "amended"},
+                ],
+            }
+        ],
+    }
+    answer = await client.post(
+        "",
+        json=bundle(
+            entry("PUT", "Patient?identifier=urn:mrn|1", PATIENT | {"active": True}),
+            entry("PATCH", "Observation?identifier=o", parameters),
+            entry("DELETE", "Observation?identifier=p"),
+        ),
+    )
+    assert statuses(answer) == ["200", "200", "204"]
+    assert (await client.get("Patient/a")).json()["active"] is True
+    assert (await client.get("Observation/o")).json()["status"] == "amended"
+    assert (await client.get("Observation/p")).status_code == 410
+
+
+@pytest.mark.parametrize(
+    ("entries", "status"),
+    [
+        ([entry("PUT", "Patient/a", PATIENT | {"id": "a"}), entry("DELETE", "Patient/a")], 400),
+        ([entry("POST", "Patient", PATIENT, URN), entry("POST", "Patient", PATIENT, URN)], 400),
+        ([entry("POST", "Observation", OBSERVATION | {"subject": {"reference": URN}})], 400),
+        ([entry("POST", "Patience", PATIENT)], 404),
+        ([entry("POST", "Patient")], 400),
+        ([entry("FETCH", "Patient")], 400),
+        ([entry("GET", "http://elsewhere.example/fhir/Patient")], 400),
+        ([entry("GET", "Patient/none")], 404),
+        ([{"resource": PATIENT}], 400),
+        ([entry("PUT", "Patient/a", PATIENT | {"id": "b"})], 400),
+    ],
+)
+async def test_a_malformed_transaction_is_refused_with_the_place(
+    client: httpx.AsyncClient, entries: list[Any], status: int
+) -> None:
+    """Trap 39 and others: a clear 4xx that names the entry."""
+    answer = await client.post("", json=bundle(*entries))
+    assert answer.status_code == status
+    assert answer.json()["issue"][0]["expression"][0].startswith("Bundle.entry[")
+    assert await count(client, "Patient") == 0
+
+
+async def test_a_stored_bundle_inside_an_entry_is_left_alone(client: httpx.AsyncClient) -> None:
+    """Trap 39: the URLs in a Bundle that is itself a resource are its own."""
+    inner = {
+        "resourceType": "Bundle",
+        "type": "collection",
+        "entry": [{"fullUrl": URN, "resource": PATIENT}],
+    }
+    answer = await client.post("", json=bundle(entry("POST", "Bundle", inner), entry("POST", "Patient", PATIENT, URN)))
+    assert answer.status_code == 200
+    assert (await client.get("Bundle")).json()["entry"][0]["resource"]["entry"][0]["fullUrl"] == URN
+
+
+async def test_a_batch_answers_each_entry_for_itself(client: httpx.AsyncClient) -> None:
+    """One failure does not touch the others, and carries its OperationOutcome."""
+    answer = await client.post(
+        "",
+        json=bundle(
+            entry("POST", "Patient", PATIENT),
+            entry("POST", "Patient", PATIENT | {"birthDate": "nonsense"}),
+            entry("GET", "Patient?identifier=urn:mrn|1"),
+            entry("GET", "Patient/none"),
+            kind="batch",
+        ),
+    )
+    assert answer.status_code == 200
+    assert answer.json()["type"] == "batch-response"
+    assert statuses(answer) == ["201", "422", "200", "404"]
+    assert answer.json()["entry"][1]["response"]["outcome"]["resourceType"] == "OperationOutcome"
+
+
+async def test_parallel_bundles_with_the_same_condition_make_one_patient(client: httpx.AsyncClient) -> None:
+    """20 bundles at once, each creating the patient if none exists and an observation of it."""
+    request = bundle(
+        entry("POST", "Patient", PATIENT, URN, ifNoneExist="identifier=urn:mrn|1"),
+        entry("POST", "Observation", OBSERVATION | {"subject": {"reference": URN}}),
+    )
+    answers = await asyncio.gather(*(client.post("", json=request) for _ in range(20)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert await count(client, "Patient") == 1
+    found = (await client.get("Observation?_count=100")).json()["entry"]
+    assert len(found) == 20
+    assert len({item["resource"]["subject"]["reference"] for item in found}) == 1
+
+
+async def test_a_repeated_bundle_of_puts_makes_no_new_versions(client: httpx.AsyncClient) -> None:
+    """The second time each entry answers 200 with version 1."""
+    request = bundle(*(entry("PUT", f"Patient/p{n}", PATIENT | {"id": f"p{n}"}) for n in range(10)))
+    assert set(statuses(await client.post("", json=request))) == {"201"}
+    again = await client.post("", json=request)
+    assert set(statuses(again)) == {"200"}
+    assert {item["response"]["etag"] for item in again.json()["entry"]} == {'W/"1"'}
+
+
+async def test_too_many_entries_are_refused(client: httpx.AsyncClient) -> None:
+    """Trap 60: past the limit a bundle is 413, not a crash."""
+    request = bundle(*(entry("POST", "Patient", PATIENT) for _ in range(501)))
+    assert (await client.post("", json=request)).status_code == 413
+
+
+async def test_only_batches_and_transactions_are_taken(client: httpx.AsyncClient) -> None:
+    """Another bundle or another resource at the base is 400."""
+    assert (await client.post("", json=bundle(kind="collection"))).status_code == 400
+    assert (await client.post("", json=PATIENT)).status_code == 400
