@@ -95,12 +95,12 @@ def _instance(method: str, path: str, parts: list[str]) -> Route:
 
 
 _OPERATION = {"GET": "operation", "POST": "operation"}
-_COMPARTMENTS = frozenset({"Patient", "Encounter", "RelatedPerson", "Practitioner", "Device"})
+COMPARTMENTS = frozenset({"Patient", "Encounter", "RelatedPerson", "Practitioner", "Device"})
 
 
 def _compartment(interaction: str, compartment: str, resource_id: str, name: str) -> Route:
-    if compartment not in _COMPARTMENTS:
-        raise NotFound(f"{compartment} is not a compartment; those are {', '.join(sorted(_COMPARTMENTS))}.")
+    if compartment not in COMPARTMENTS:
+        raise NotFound(f"{compartment} is not a compartment; those are {', '.join(sorted(COMPARTMENTS))}.")
     if name != "*":
         _require_type(name)
     return Route(interaction, name, resource_id, compartment=compartment)

@@ -1,0 +1,165 @@
+"""The capabilities interaction: a CapabilityStatement derived from what the code does, so that it says nothing else.
+
+Interactions are found by asking the router, search parameters in the registry, operations in theirs.
+https://hl7.org/fhir/R4/http.html#capabilities
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from importlib.metadata import version as package_version
+from typing import Any
+
+from fhir_server.engine.context import Context, Request, Response
+from fhir_server.engine.operations.registry import OPERATIONS, Level
+from fhir_server.engine.routes import COMPARTMENTS, Route, route
+from fhir_server.errors import BadRequest, MethodNotAllowed, NotFound, NotSupported
+from fhir_server.r4 import values
+from fhir_server.r4.definitions import RESOURCE_TYPES, SearchParameter, search_parameters
+
+RELEASED = "2026-11-22"
+"""The day of this release: the statement changes with the code, not with the clock."""
+
+FORMATS = ("application/fhir+json", "application/fhir+xml", "json", "xml")
+PATCH_FORMATS = ("application/json-patch+json", "application/fhir+json", "application/fhir+xml")
+
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+# In the order of https://hl7.org/fhir/R4/valueset-type-restful-interaction.html (and system-)
+_TYPE_INTERACTIONS = (
+    "read", "vread", "update", "patch", "delete", "history-instance", "history-type", "create", "search-type",
+)  # fmt: skip
+_SYSTEM_INTERACTIONS = ("transaction", "batch", "search-system", "history-system")
+_STRUCTURE = "http://hl7.org/fhir/StructureDefinition/"
+_COMMON = frozenset({"Resource", "DomainResource"})
+
+
+async def answer(context: Context, request: Request, route: Route) -> Response:
+    """Answer with the CapabilityStatement; raises NotSupported or BadRequest for a mode that it does not have."""
+    for mode in (text for name, text in request.query if name == "mode"):
+        if mode == "terminology":
+            raise NotSupported("This server has no TerminologyCapabilities; leave mode out.")
+        # A server may ignore the mode: the full statement has the normative part in it.
+        if mode not in ("full", "normative"):
+            raise BadRequest(f"mode is full, normative or terminology, not {mode[:40]!r}.", code="value")
+    return Response(200, _encoded(context.base_url))
+
+
+@lru_cache(maxsize=4)
+def _encoded(base_url: str) -> bytes:
+    return values.encode(capability_statement(base_url))
+
+
+def capability_statement(base_url: str | None = None) -> dict[str, Any]:
+    """Return the CapabilityStatement of the server at a base URL, or of any such server without one."""
+    return {
+        "resourceType": "CapabilityStatement",
+        "id": "fhir-server",
+        "name": "FhirServer",
+        "title": "FHIR R4 server",
+        "status": "active",
+        "date": RELEASED,
+        "kind": "instance",
+        "software": {"name": "fhir-server", "version": package_version("fhir-server"), "releaseDate": RELEASED},
+        "implementation": {"description": "FHIR R4 server on MongoDB"} | ({"url": base_url} if base_url else {}),
+        "fhirVersion": "4.0.1",
+        "format": list(FORMATS),
+        "patchFormat": list(PATCH_FORMATS),
+        "rest": [_rest()],
+    }
+
+
+def _rest() -> dict[str, Any]:
+    interactions = _interactions(None)
+    described: dict[str, Any] = {
+        "mode": "server",
+        "resource": [_resource(name) for name in sorted(RESOURCE_TYPES)],
+        "interaction": [{"code": code} for code in _SYSTEM_INTERACTIONS if code in interactions],
+        "searchParam": [_search_parameter(found) for found in _parameters(_COMMON)],
+        "operation": _operations(None, ("system",)),
+        "compartment": [f"http://hl7.org/fhir/CompartmentDefinition/{name.lower()}" for name in sorted(COMPARTMENTS)],
+    }
+    return _without_empty(described)
+
+
+def _resource(name: str) -> dict[str, Any]:
+    interactions = _interactions(name)
+    parameters = _parameters({name})
+    described = {
+        "type": name,
+        "profile": _STRUCTURE + name,
+        "interaction": [{"code": code} for code in _TYPE_INTERACTIONS if code in interactions],
+        # "versioned-update" would say that an update must name its version; here it may.
+        "versioning": "versioned",
+        "readHistory": "vread" in interactions,
+        "updateCreate": "update" in interactions,
+        "conditionalCreate": "create" in interactions,
+        "conditionalRead": "full-support",
+        "conditionalUpdate": "conditional-update" in interactions,
+        "conditionalDelete": "multiple" if "conditional-delete" in interactions else "not-supported",
+        "referencePolicy": ["literal", "logical"],
+        "searchInclude": ["*", *(f"{name}:{found.code}" for found in parameters if found.type == "reference")],
+        "searchRevInclude": sorted(_referring(name)),
+        "searchParam": [_search_parameter(found, name) for found in parameters],
+        "operation": _operations(name, ("type", "instance", "version")),
+    }
+    return _without_empty(described)
+
+
+def _without_empty(described: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in described.items() if value != []}
+
+
+@lru_cache
+def _interactions(resource_type: str | None) -> frozenset[str]:
+    """Return what the router makes of every method on every form of path, on the system or a type."""
+    if resource_type is None:
+        paths: Iterable[str] = ("", "_history", "_search")
+    else:
+        paths = (resource_type + end for end in ("", "/_search", "/_history", "/x", "/x/_history", "/x/_history/1"))
+    found = {interaction for path in paths for interaction in _routed(path)}
+    return frozenset(found | ({"transaction"} if "batch" in found else set()))
+
+
+def _routed(path: str) -> Iterator[str]:
+    for method in _METHODS:
+        try:
+            yield route(method, path).interaction
+        except (MethodNotAllowed, NotFound):
+            continue
+
+
+def _parameters(bases: Iterable[str]) -> list[SearchParameter]:
+    wanted = set(bases)
+    return sorted((found for found in search_parameters() if wanted & set(found.base)), key=lambda found: found.code)
+
+
+def _search_parameter(found: SearchParameter, resource_type: str | None = None) -> dict[str, str]:
+    described = {"name": found.code, "definition": found.url, "type": found.type}
+    branches = found.expression.split(" | ") if found.expression else []
+    paths = [path for path in branches if resource_type is None or f"{resource_type}." in path]
+    return described | ({"documentation": " | ".join(paths)} if paths else {})
+
+
+@lru_cache
+def _referring_by_target() -> dict[str, list[str]]:
+    """Return, for each type, what may be asked of _revinclude: the reference parameters that can point to it."""
+    found: dict[str, list[str]] = {name: [] for name in RESOURCE_TYPES}
+    for parameter in search_parameters():
+        if parameter.type == "reference":
+            names = [f"{base}:{parameter.code}" for base in parameter.base if base not in _COMMON]
+            for target in parameter.target:
+                found.get(target, []).extend(names)
+    return found
+
+
+def _referring(resource_type: str) -> list[str]:
+    return _referring_by_target()[resource_type]
+
+
+def _operations(resource_type: str | None, levels: Iterable[Level]) -> list[dict[str, str]]:
+    return [
+        {"name": operation.code, "definition": operation.published.url}
+        for operation in OPERATIONS
+        if operation.levels & set(levels) and operation.on(resource_type)
+    ]

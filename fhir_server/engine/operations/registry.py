@@ -1,0 +1,96 @@
+"""Which operations there are: by name, the levels and types they work on, and the function that carries them out."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from fhir_server.engine.context import Context, Request, Response
+from fhir_server.engine.operations.inputs import Inputs
+from fhir_server.engine.operations.meta import meta, meta_add, meta_delete
+from fhir_server.engine.operations.validate import validate
+from fhir_server.engine.routes import Route
+from fhir_server.errors import MethodNotAllowed, NotFound, NotSupported
+from fhir_server.r4 import definitions
+
+Level = Literal["system", "type", "instance", "version"]
+Run = Callable[[Context, Request, Route, Inputs], Awaitable[Response]]
+
+_DEFINITIONS = "http://hl7.org/fhir/OperationDefinition/"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation of this server: its published definition, the levels that are served, and what carries it out."""
+
+    published: definitions.Operation
+    run: Run
+    levels: frozenset[Level]
+    affects_state: bool = False
+    """Stated here, because R4 leaves it out of most of its definitions."""
+
+    @property
+    def code(self) -> str:
+        """The name in the URL, without the dollar sign."""
+        return self.published.code
+
+    def on(self, resource_type: str | None) -> bool:
+        """Return whether it can be asked of the type; None stands for the system."""
+        return resource_type is None or bool({"Resource", resource_type} & set(self.published.resource))
+
+    def urls(self) -> str:
+        """Return the forms of its URL, for a caller who missed them."""
+        named = self.published.resource[0]
+        base = "[type]" if named == "Resource" else named
+        forms: dict[Level, str] = {"system": "", "type": f"{base}/", "instance": f"{base}/[id]/"}
+        forms["version"] = f"{base}/[id]/_history/[version]/"
+        return ", ".join(f"{form}${self.code}" for level, form in forms.items() if level in self.levels)
+
+
+def _operation(name: str, run: Run, *levels: Level, affects_state: bool = False) -> Operation:
+    published = next(found for found in definitions.operations() if found.url == _DEFINITIONS + name)
+    return Operation(published, run, frozenset(levels), affects_state)
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    _operation("Resource-meta", meta, "instance", "version"),
+    _operation("Resource-meta-add", meta_add, "instance", affects_state=True),
+    _operation("Resource-meta-delete", meta_delete, "instance", affects_state=True),
+    _operation("Resource-validate", validate, "type", "instance"),
+)
+
+
+def find(route: Route) -> Operation:
+    """Return the operation that the route names.
+
+    Raises NotSupported for one that R4 defines and this server lacks, NotFound for any other; both say what there is.
+    """
+    level = _level(route)
+    named = [operation for operation in OPERATIONS if operation.code == route.operation]
+    for operation in named:
+        if operation.on(route.type) and level in operation.levels:
+            return operation
+    name = f"${(route.operation or '')[:60]}"
+    there = "; ".join(operation.urls() for operation in named or OPERATIONS)
+    if named:
+        raise NotFound(f"{name} cannot be asked for here, but as {there}.", code="not-supported")
+    if any(published.code == route.operation for published in definitions.operations()):
+        raise NotSupported(f"This server does not have the operation {name}. It has {there}.")
+    raise NotFound(f"There is no operation {name}. There are {there}.", code="not-supported")
+
+
+def require_method(operation: Operation, method: str) -> None:
+    """Raise MethodNotAllowed where a GET would change something."""
+    if operation.affects_state and method != "POST":
+        error = MethodNotAllowed(f"${operation.code} changes what is stored, so it takes POST only.")
+        error.headers["Allow"] = "POST"
+        raise error
+
+
+def _level(route: Route) -> Level:
+    if route.version is not None:
+        return "version"
+    if route.id is not None:
+        return "instance"
+    return "system" if route.type is None else "type"

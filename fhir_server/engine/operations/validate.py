@@ -1,0 +1,96 @@
+"""$validate: would this resource be taken? https://hl7.org/fhir/R4/resource-operation-validate.html."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fhir_server.engine import versions, writes
+from fhir_server.engine.context import Context, Request, Response
+from fhir_server.engine.operations.inputs import Inputs
+from fhir_server.engine.preconditions import require_match
+from fhir_server.engine.routes import Route
+from fhir_server.engine.update import require_same_id
+from fhir_server.errors import BadRequest, FhirError, Issue, operation_outcome
+from fhir_server.r4 import validation, values
+
+_MODES = ("create", "update", "delete")
+_FAULTS = frozenset({"error", "fatal"})
+
+
+async def validate(context: Context, request: Request, route: Route, inputs: Inputs) -> Response:
+    """Answer 200 with an OperationOutcome, whatever it says; raises BadRequest where the question itself is wrong."""
+    mode, resource = inputs.one("mode"), inputs.one("resource")
+    _require_mode(mode, route)
+    if mode == "delete":
+        return _answer(await _deletion(context, request, route))
+    if resource is None:
+        raise BadRequest("$validate needs the parameter resource, unless its mode is delete.", code="required")
+    _require_profile(inputs.one("profile"), route.type or "")
+    issues = validation.validate(resource, max_depth=context.services.settings.max_depth)
+    issues += _caught(lambda: _require_type(resource, route.type or ""))
+    if mode is not None:
+        issues += _caught(lambda: context.access.require(mode, route.type))
+        issues += _caught(lambda: context.access.admit(resource))
+    if mode == "update":
+        issues += await _update(context, request, route, resource)
+    return _answer(issues)
+
+
+def _require_mode(mode: str | None, route: Route) -> None:
+    if mode not in (None, *_MODES):
+        raise BadRequest(f"The parameter mode is one of {', '.join(_MODES)}, not {mode[:40]!r}.", code="value")
+    if mode in ("update", "delete") and route.id is None:
+        raise BadRequest(f"Mode {mode} is about one resource: ask {route.type}/[id]/$validate.")
+
+
+def _require_profile(profile: str | None, resource_type: str) -> None:
+    if profile is None or profile.removesuffix("|4.0.1") == f"http://hl7.org/fhir/StructureDefinition/{resource_type}":
+        return
+    raise BadRequest(
+        f"The parameter profile: this server cannot validate against {profile[:200]!r}, only against FHIR R4 itself.",
+        code="not-supported",
+    )
+
+
+def _require_type(resource: dict[str, Any], resource_type: str) -> None:
+    if resource.get("resourceType") != resource_type:
+        raise BadRequest(f"The URL asks for a {resource_type}.", expression="resourceType")
+
+
+async def _update(context: Context, request: Request, route: Route, resource: dict[str, Any]) -> list[Issue]:
+    resource_type, resource_id = route.type or "", route.id or ""
+    issues = _caught(lambda: versions.require_id(resource_id))
+    issues += _caught(lambda: require_same_id(resource, resource_id, f"{resource_type}/{resource_id}"))
+    try:
+        require_match(request, await writes.read_current(context, resource_type, resource_id))
+    except FhirError as error:
+        issues += error.issues
+    return issues
+
+
+async def _deletion(context: Context, request: Request, route: Route) -> list[Issue]:
+    issues = _caught(lambda: context.access.require("delete", route.type))
+    url = f"{route.type}/{route.id}"
+    try:
+        current = await writes.read_current(context, route.type or "", route.id or "")
+        require_match(request, current)
+    except FhirError as error:
+        return [*issues, *error.issues]
+    if current is None or current.deleted:
+        return [*issues, Issue("not-found", f"{url} does not exist, so a delete changes nothing.", (), "warning")]
+    return issues
+
+
+def _caught(check: Callable[[], None]) -> list[Issue]:
+    try:
+        check()
+    except FhirError as error:
+        return list(error.issues)
+    return []
+
+
+def _answer(issues: list[Issue]) -> Response:
+    if not any(issue.severity in _FAULTS for issue in issues):
+        issues = [*issues, Issue("informational", "No fault was found.", (), "information")]
+    return Response(200, values.encode(operation_outcome(issues)))
