@@ -1,0 +1,16 @@
+"""The functions of FHIRPath, a module per chapter of its specification; importing them registers them."""
+
+from fhir_server.r4.fhirpath.functions import (  # noqa: F401
+    collections,
+    conversion,
+    dates,
+    existence,
+    fhir,
+    filtering,
+    math,
+    strings,
+    typing,
+)
+from fhir_server.r4.fhirpath.functions.registry import FUNCTIONS
+
+__all__ = ["FUNCTIONS"]
