@@ -74,7 +74,7 @@ class Element(msgspec.Struct, frozen=True, array_like=True, dict=True):
 
         A code for an element of type code, `system|code` for a CodeableConcept.
         """
-        return None if self.binding is None else _code_set(self.binding)
+        return None if self.binding is None else code_set(self.binding)
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -184,7 +184,8 @@ def _stored_codes() -> dict[str, tuple[str, ...]]:
 
 
 @cache
-def _code_set(binding: str) -> frozenset[str]:
+def code_set(binding: str) -> frozenset[str]:
+    """Return the codes of a value set by the name that `Element.binding` gives it."""
     return frozenset(_stored_codes()[binding])
 
 

@@ -1,0 +1,93 @@
+"""What a check finds, and how a fault learns its place.
+
+A check returns None for a sound value, so that a valid resource costs no bookkeeping; a fault starts with an empty path
+and every level that it passes on the way up puts its own name in front.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from typing import Any, NamedTuple, TypeAlias
+
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*").fullmatch
+_LONGEST_SHOWN = 60
+# A bool is an int to Python, so booleans come first.
+_JSON_TYPES: tuple[tuple[type | tuple[type, ...], str], ...] = (
+    (bool, "a boolean"),
+    ((int, float, Decimal), "a number"),
+    (str, "a string"),
+    (list, "an array"),
+    (dict, "an object"),
+)
+
+
+class Fault(NamedTuple):
+    """A broken rule: `path` continues the FHIRPath of what was checked, `code` is from the IssueType value set."""
+
+    path: str
+    code: str
+    text: str
+
+
+class Scope:
+    """The resource that a value is checked in, and the one that contains this resource (itself if none does)."""
+
+    __slots__ = ("_contained", "resource", "root")
+
+    def __init__(self, resource: dict[str, Any], root: dict[str, Any]) -> None:
+        self.resource = resource
+        self.root = root
+        self._contained: dict[str, str] | None = None
+
+    def contained(self) -> dict[str, str]:
+        """Return the types of the root's contained resources by their ids."""
+        if self._contained is None:
+            resources = self.root.get("contained")
+            self._contained = {
+                each["id"]: str(each.get("resourceType"))
+                for each in (resources if isinstance(resources, list) else ())
+                if isinstance(each, dict) and isinstance(each.get("id"), str)
+            }
+        return self._contained
+
+
+Faults: TypeAlias = list[Fault] | None
+# A check sees the value, how many more levels of nesting are allowed, and the resource around it.
+Check: TypeAlias = Callable[[Any, int, Scope], Faults]
+# A rule sees an object whose elements have been checked already, though not necessarily found sound.
+Rule: TypeAlias = Callable[[dict[str, Any], Scope], Faults]
+
+
+def placed(faults: Faults, place: str, found: Iterable[Fault]) -> list[Fault]:
+    """Return `faults` and, below `place`, what was `found` there."""
+    moved = [Fault(place + path, code, text) for path, code, text in found]
+    return faults + moved if faults else moved
+
+
+def step(name: str) -> str:
+    """Return the FHIRPath step to an element; a name that is no identifier is delimited and shortened."""
+    if _IDENTIFIER(name):
+        return "." + name
+    return ".`" + shown(name)[1:-1].replace("`", "\\`") + "`"
+
+
+def shown(text: str) -> str:
+    """Return text quoted, shortened, and with what cannot be printed or encoded as escapes."""
+    return repr(text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…")
+
+
+def json_type(value: object) -> str:
+    """Return how JSON calls the type of a value."""
+    if value is None:
+        return "null"
+    for types, name in _JSON_TYPES:
+        if isinstance(value, types):
+            return name
+    return type(value).__name__
+
+
+def misplaced(expected: str, value: object) -> list[Fault]:
+    """Return the fault of a value whose JSON type is not the expected one."""
+    return [Fault("", "structure", f"This must be {expected}, not {json_type(value)}.")]

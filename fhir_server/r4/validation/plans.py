@@ -1,0 +1,224 @@
+"""Plans: what the table of a type says, arranged so that checking an object costs one look-up and a call per property.
+
+Everything that depends only on which properties an object has (unknown and missing elements, choices, invariants such
+as `low.exists() or high.exists()`) is settled once for each such set, its shape. The values are then checked by one
+function each. https://hl7.org/fhir/R4/json.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from fhir_server.r4.definitions import RESOURCE_TYPES, Element, Invariant, Table, code_set, table
+from fhir_server.r4.validation.arrays import PairCheck, many, primitive_pair, too_deep
+from fhir_server.r4.validation.bindings import concept_rule
+from fhir_server.r4.validation.containment import contained_are_used, contained_faults
+from fhir_server.r4.validation.faults import Check, Fault, Faults, Rule, Scope, misplaced, placed, shown, step
+from fhir_server.r4.validation.invariants import enforced, primitive_with, shape_faults, value_rules
+from fhir_server.r4.validation.narrative import xhtml
+from fhir_server.r4.validation.primitives import PRIMITIVES, bound_code, xml_id
+from fhir_server.r4.validation.references import reference_rule
+
+# A type has few shapes in real data; the bound is against callers who permute properties to fill the memory.
+_MOST_SHAPES = 512
+
+
+class Shape:
+    """What holds for all objects of a type that have the same properties in the same order."""
+
+    __slots__ = ("checks", "faults", "pairs", "rules", "steps")
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+        self.checks: list[Check] = []
+        self.pairs: list[tuple[str, str, PairCheck]] = []
+        self.rules: tuple[Rule, ...] = ()
+        self.faults: list[Fault] = []
+
+
+class Plan:
+    """The shapes of one type met so far, and how to make another.
+
+    `needs_content` says that an `id` alone is not enough (the invariant ele-1): so it is everywhere but in a resource
+    and beside the value of a primitive.
+    """
+
+    def __init__(
+        self, source: Table, invariants: tuple[Invariant, ...], rules: tuple[Rule, ...], needs_content: bool
+    ) -> None:
+        self.table = source
+        self.invariants = enforced(source.invariants + invariants)
+        self.rules = rules + value_rules(source, self.invariants)
+        self.needs_content = needs_content and source.kind != "resource"
+        self.shapes: dict[tuple[str, ...], Shape] = {}
+
+    def shape(self, keys: tuple[str, ...]) -> Shape:
+        """Return the shape of an object with these properties; sound ones are kept."""
+        shape = Shape()
+        shape.rules = self.rules
+        for key in keys:
+            shape.steps.append(self._step(key))
+            shape.checks.append(self._check(key, keys, shape))
+        shape.faults.extend(self._shape_faults(keys))
+        if not shape.faults and len(self.shapes) < _MOST_SHAPES:
+            self.shapes[keys] = shape
+        return shape
+
+    def _step(self, key: str) -> str:
+        element = self.table.elements.get(key.removeprefix("_"))
+        return step(key) if element is None else step(element.choice or element.name)
+
+    def _check(self, key: str, keys: tuple[str, ...], shape: Shape) -> Check:
+        if key == "resourceType" and self.table.kind == "resource":
+            return _settled
+        element = self.table.elements.get(key)
+        if element is not None:
+            paired = element.primitive and element.many and "_" + key in keys
+            return _settled if paired else element_check(element)
+        element = self.table.elements.get(key[1:]) if key.startswith("_") else None
+        if element is None or not element.primitive or element.attribute or element.type == "xhtml":
+            shape.faults.append(Fault(step(key), "structure", self._unknown(key)))
+            return _settled
+        if element.many:
+            shape.pairs.append((element.name, step(element.name), _pair_check(element)))
+            return _settled
+        return _sibling_check(element.type, beside_value=element.name in keys)
+
+    def _unknown(self, key: str) -> str:
+        types = [each.name for each in self.table.elements.values() if each.choice == key]
+        if types:
+            return f"{key} has to be written with its type, for example {types[0]}."
+        return f"{self.table.name} has no element {shown(key)}."
+
+    def _shape_faults(self, keys: tuple[str, ...]) -> Iterator[Fault]:
+        present = frozenset(key.removeprefix("_") for key in keys)
+        if not keys:
+            yield Fault("", "structure", "An object must not be empty.")
+        elif self.needs_content and keys == ("id",):
+            yield Fault("", "invariant", "ele-1: All FHIR elements must have a @value or children.")
+        groups: dict[str, list[str]] = {}
+        for element in self.table.elements.values():
+            named = groups.setdefault(element.choice or element.name, [])
+            if element.name in present:
+                named.append(element.name)
+        for element in self.table.elements.values():
+            named = groups.pop(element.choice or element.name, ["seen already"])
+            if element.min and not named:
+                yield Fault(step(element.choice or element.name), "required", f"{element.path} is required.")
+            if len(named) > 1:
+                yield Fault(step(element.choice or ""), "structure", f"Only one is allowed of {', '.join(named)}.")
+        yield from shape_faults(self.table, self.invariants, present)
+
+
+def _settled(_value: Any, _depth: int, _scope: Scope) -> Faults:
+    return None
+
+
+def _object_check(plan: Plan) -> Check:
+    known = plan.shapes
+
+    def check(node: Any, depth: int, scope: Scope) -> Faults:
+        if type(node) is not dict:
+            return misplaced("an object", node)
+        if depth <= 0:
+            return too_deep()
+        shape = known.get(tuple(node)) or plan.shape(tuple(node))
+        depth -= 1
+        faults: Faults = shape.faults or None
+        for check_value, place, value in zip(shape.checks, shape.steps, node.values(), strict=True):
+            found = check_value(value, depth, scope)
+            if found is not None:
+                faults = placed(faults, place, found)
+        for name, place, check_pair in shape.pairs:
+            found = check_pair(node.get(name), node["_" + name], depth, scope)
+            if found is not None:
+                faults = placed(faults, place, found)
+        for rule in shape.rules:
+            found = rule(node, scope)
+            if found is not None:
+                faults = placed(faults, "", found)
+        return faults
+
+    return check
+
+
+@cache
+def type_check(
+    name: str,
+    targets: tuple[str, ...] = (),
+    binding: str | None = None,
+    invariants: tuple[Invariant, ...] = (),
+    beside_value: bool = False,
+) -> Check:
+    """Return the check of an object of a type, with what the element adds that holds it."""
+    source = table(name)
+    rules: list[Rule] = []
+    if name == "Reference":
+        rules.append(reference_rule(targets))
+    if source.kind == "datatype" and binding is not None:
+        rules.append(concept_rule(code_set(binding), binding))
+    if "contained" in source.elements:
+        rules.append(contained_are_used)
+    return _object_check(Plan(source, invariants, tuple(rules), needs_content=not beside_value))
+
+
+def _sibling_check(type_: str, *, beside_value: bool) -> Check:
+    return type_check(type_, beside_value=beside_value)
+
+
+def _pair_check(element: Element) -> PairCheck:
+    lone, beside = _sibling_check(element.type, beside_value=False), _sibling_check(element.type, beside_value=True)
+    return primitive_pair(_single_check(element), lone, beside)
+
+
+@cache
+def element_check(element: Element) -> Check:
+    """Return the check of an element's value in JSON."""
+    one = _single_check(element)
+    return many(one) if element.many else one
+
+
+def _single_check(element: Element) -> Check:
+    if element.type == "Resource":
+        return _contained_check if element.name == "contained" else resource_check
+    if element.type == "xhtml":
+        return xhtml
+    if element.primitive:
+        return primitive_with(_primitive_check(element), element)
+    return type_check(element.type, element.targets, element.binding, element.invariants)
+
+
+def _primitive_check(element: Element) -> Check:
+    if element.codes is not None:
+        return bound_code(element.codes, str(element.binding))
+    if element.attribute and element.name == "id":
+        return xml_id
+    return PRIMITIVES[element.type]
+
+
+def _type_faults(node: Any) -> Faults:
+    if type(node) is not dict:
+        return misplaced("a resource", node)
+    name = node.get("resourceType")
+    if name is None:
+        return [Fault("", "structure", "A resource needs its resourceType.")]
+    if not isinstance(name, str) or name not in RESOURCE_TYPES:
+        text = shown(name) if isinstance(name, str) else "This"
+        return [Fault("", "structure", f"{text} is not a resource type of FHIR R4.")]
+    return None
+
+
+def resource_check(node: Any, depth: int, _scope: Scope | None = None) -> Faults:
+    """Check a resource that stands for itself: the whole body, an entry of a Bundle, a parameter of Parameters."""
+    faults = _type_faults(node)
+    return faults or type_check(node["resourceType"])(node, depth, Scope(node, node))
+
+
+def _contained_check(node: Any, depth: int, scope: Scope) -> Faults:
+    faults = _type_faults(node)
+    if faults:
+        return faults
+    found = type_check(node["resourceType"])(node, depth, Scope(node, scope.root))
+    return placed(found, "", contained_faults(node)) or None

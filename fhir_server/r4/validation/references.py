@@ -1,0 +1,71 @@
+"""Reference: the forms that `Reference.reference` may have, and the types that it may point to.
+
+https://hl7.org/fhir/R4/references.html
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.r4.validation.faults import Fault, Faults, Rule, Scope, shown
+
+_TYPES = "|".join(sorted(RESOURCE_TYPES))
+_ID = r"[A-Za-z0-9\-.]{1,64}"
+_restful = re.compile(rf"(?:https?://[^\s?#]*/)?({_TYPES})/{_ID}(?:/_history/{_ID})?").fullmatch
+# A search instead of an id: legal within a transaction, where it is resolved before anything is stored.
+_conditional = re.compile(rf"({_TYPES})\?\S+").fullmatch
+_absolute = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+").fullmatch
+
+
+def reference_rule(targets: tuple[str, ...]) -> Rule:
+    """Return the rule for a Reference that may point to `targets`; to any type if there are none or Resource is one."""
+    allowed = RESOURCE_TYPES if not targets or "Resource" in targets else frozenset(targets)
+
+    def rule(node: dict[str, Any], scope: Scope) -> Faults:
+        reference, declared = node.get("reference"), node.get("type")
+        faults: list[Fault] = []
+        found = None
+        if isinstance(reference, str):
+            found = _target(reference, scope, faults)
+        if isinstance(declared, str):
+            _check_declared(declared, found, faults)
+            found = found or declared
+        if found in RESOURCE_TYPES and found not in allowed:
+            text = f"A {found} cannot be referred to here; allowed: {', '.join(sorted(allowed))}."
+            faults.append(Fault(".reference" if reference else ".type", "value", text))
+        return faults or None
+
+    return rule
+
+
+def _target(reference: str, scope: Scope, faults: list[Fault]) -> str | None:
+    """Return the type that the reference points to, where its text or the contained resource tells."""
+    restful = _restful(reference) or _conditional(reference)
+    if restful:
+        return restful[1]
+    if reference.startswith("#"):
+        return _contained_target(reference[1:], scope, faults)
+    if not _absolute(reference):
+        text = f"{shown(reference)} is neither [type]/[id], an absolute URL, nor #[id] of a contained resource."
+        faults.append(Fault(".reference", "value", text))
+    return None
+
+
+def _contained_target(id_: str, scope: Scope, faults: list[Fault]) -> str | None:
+    if not id_:
+        return str(scope.root.get("resourceType"))  # "#" is the container itself
+    type_ = scope.contained().get(id_)
+    if type_ is None:
+        text = f"ref-1: SHALL have a contained resource if a local reference is provided; there is no {shown(id_)}."
+        faults.append(Fault("", "invariant", text))
+    return type_
+
+
+def _check_declared(declared: str, found: str | None, faults: list[Fault]) -> None:
+    # Only a logical model, which no REST API serves, is named by an absolute URL.
+    if declared not in RESOURCE_TYPES and not _absolute(declared):
+        faults.append(Fault(".type", "value", f"{shown(declared)} is not a resource type."))
+    elif found and declared in RESOURCE_TYPES and declared != found:
+        faults.append(Fault(".type", "value", f"The type is {declared} but the reference points to a {found}."))
