@@ -39,16 +39,22 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
     assert settings.database_url is not None, "the command line starts the embedded mongod first"
     database = await Database.connect(settings.database_url, settings.database_name)
     try:
-        yield Services(
-            database=database,
-            resources=ResourceStore(database, settings.blob_threshold_bytes),
-            history=HistoryStore(database),
-            search=SearchStore(database),
-            settings=settings,
-            signing_key=await secret(database, "page-token"),
-        )
+        yield await services_on(database, settings)
     finally:
         await database.close()
+
+
+async def services_on(database: Database, settings: Settings) -> Services:
+    """Return the services on a connected database."""
+    resources = ResourceStore(database, settings.blob_threshold_bytes)
+    return Services(
+        database=database,
+        resources=resources,
+        history=HistoryStore(database, resources),
+        search=SearchStore(database),
+        settings=settings,
+        signing_key=await secret(database, "page-token"),
+    )
 
 
 def create_app(settings: Settings | None = None) -> Starlette:

@@ -16,28 +16,34 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = 8080
-    base_url: str | None = Field(None, description="Public base such as https://fhir.example.org/fhir; fixes all links.")
+    base_url: str | None = Field(
+        default=None, description="Public base such as https://fhir.example.org/fhir; fixes all links."
+    )
     workers: int = 1
-    open: bool = Field(False, description="Serve without authorization; loopback only.")
+    open: bool = Field(default=False, description="Serve without authorization; loopback only.")
 
-    data_dir: Path = Field(Path("data"), description="Where the embedded mongod keeps its files.")
-    database_url: str | None = Field(None, description="A MongoDB replica set of yours; none means embedded.")
+    data_dir: Path = Field(default=Path("data"), description="Where the embedded mongod keeps its files.")
+    database_url: str | None = Field(default=None, description="A MongoDB replica set of yours; none means embedded.")
     database_name: str = "fhir"
-    mongod: Path | None = Field(None, description="A mongod to run instead of the one found.")
-    mongod_cache_gb: float = Field(0.5, description="Memory that the embedded mongod may use as its cache; at least 0.25.")
+    mongod: Path | None = Field(default=None, description="A mongod to run instead of the one found.")
+    mongod_cache_gb: float = Field(
+        default=0.5, description="Memory that the embedded mongod may use as its cache; at least 0.25."
+    )
 
-    default_timezone: str = Field("UTC", description="IANA zone of search dates that carry no offset.")
+    default_timezone: str = Field(default="UTC", description="IANA zone of search dates that carry no offset.")
     search_handling: Literal["lenient", "strict"] = "lenient"
     default_page_size: int = 50
     max_page_size: int = 1000
-    max_includes: int = Field(1000, description="Included resources on one page before a link carries the rest.")
+    max_includes: int = Field(
+        default=1000, description="Included resources on one page before a link carries the rest."
+    )
 
     max_body_bytes: int = 64 * 1024 * 1024
     max_bundle_entries: int = 5000
-    max_conditional_deletes: int = Field(1000, description="Resources that one conditional delete may remove.")
-    max_depth: int = Field(100, description="Nesting depth of a JSON or XML body.")
+    max_conditional_deletes: int = Field(default=1000, description="Resources that one conditional delete may remove.")
+    max_depth: int = Field(default=100, description="Nesting depth of a JSON or XML body.")
     blob_threshold_bytes: int = Field(
-        4 * 1024 * 1024, description="Resources larger than this are kept in GridFS rather than in a document."
+        default=4 * 1024 * 1024, description="Resources larger than this are kept in GridFS rather than in a document."
     )
 
     log_format: Literal["json", "console"] = "console"
