@@ -13,6 +13,7 @@ from tools.value_set_codes import ValueSets
 FHIR_TYPE = "http://hl7.org/fhir/StructureDefinition/structuredefinition-fhir-type"
 SYSTEM_STRING = "http://hl7.org/fhirpath/System.String"
 SIMPLE_QUANTITY = "http://hl7.org/fhir/StructureDefinition/SimpleQuantity"
+MAX_VALUE_SET = "http://hl7.org/fhir/StructureDefinition/elementdefinition-maxValueSet"
 NESTED = ("BackboneElement", "Element")
 
 Json = dict[str, Any]
@@ -121,10 +122,16 @@ class _Compiler:
         ]
 
     def _binding(self, element: Json, type_: str) -> str | None:
+        """Return the name of the value set that no code may leave: of a required binding, or of the widest allowed."""
         binding = element.get("binding", {})
-        if binding.get("strength") != "required" or type_ not in ("code", "CodeableConcept"):
+        if type_ not in ("code", "CodeableConcept"):
             return None
-        return self.value_sets.use(binding["valueSet"], with_system=type_ == "CodeableConcept")
+        if binding.get("strength") == "required":
+            return self.value_sets.use(binding["valueSet"], with_system=type_ == "CodeableConcept")
+        for extension in binding.get("extension", ()) if type_ == "code" else ():
+            if extension["url"] == MAX_VALUE_SET:
+                return self.value_sets.use(extension["valueCanonical"], with_system=False)
+        return None
 
     def _own_invariants(self, element: Json, type_: str, typed: Json) -> list[list[str]]:
         """Return what the element demands beyond what the table of its type demands already."""

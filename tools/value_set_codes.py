@@ -20,8 +20,8 @@ class ValueSets:
         self._systems = {each["url"]: each for each in code_systems}
         self._used: dict[str, list[str] | None] = {}
 
-    def use(self, canonical: str, *, with_system: bool) -> str | None:
-        """Return the key of the enumerated codes, or None for a value set that the package cannot enumerate.
+    def use(self, canonical: str, *, with_system: bool) -> str:
+        """Return the name of a value set, whose codes `used` will list if the package can enumerate them.
 
         With `with_system` the codes are written `system|code`, for a binding on a CodeableConcept.
         """
@@ -30,7 +30,7 @@ class ValueSets:
             codings = self._codings(canonical)
             written = {f"{system}|{code}" if with_system else code for system, code in codings or ()}
             self._used[name] = None if codings is None else sorted(written)
-        return name if self._used[name] is not None else None
+        return name
 
     def used(self) -> dict[str, list[str]]:
         """Return the enumerated codes by key."""

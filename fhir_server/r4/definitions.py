@@ -30,7 +30,8 @@ class Element(msgspec.Struct, frozen=True, array_like=True, dict=True):
     """One JSON property of a type; a choice element stands once for each type it may have.
 
     `min` of a choice counts for all its properties together. `targets` are the types that a Reference or canonical may
-    point to. `invariants` are those of the element itself, beyond those of its type's table.
+    point to. `binding` names the value set that its codes may not leave. `invariants` are those of the element itself,
+    beyond those of its type's table.
     """
 
     name: str
@@ -184,9 +185,10 @@ def _stored_codes() -> dict[str, tuple[str, ...]]:
 
 
 @cache
-def code_set(binding: str) -> frozenset[str]:
-    """Return the codes of a value set by the name that `Element.binding` gives it."""
-    return frozenset(_stored_codes()[binding])
+def code_set(binding: str) -> frozenset[str] | None:
+    """Return the codes of a value set by the name that `Element.binding` gives it; None if the package lacks them."""
+    codes = _stored_codes().get(binding)
+    return None if codes is None else frozenset(codes)
 
 
 @cache

@@ -61,9 +61,12 @@ Rule: TypeAlias = Callable[[dict[str, Any], Scope], Faults]
 
 
 def placed(faults: Faults, place: str, found: Iterable[Fault]) -> list[Fault]:
-    """Return `faults` and, below `place`, what was `found` there."""
+    """Add to `faults`, if there are any yet, what was `found` below `place`, and return them."""
     moved = [Fault(place + path, code, text) for path, code, text in found]
-    return faults + moved if faults else moved
+    if faults is None:
+        return moved
+    faults.extend(moved)
+    return faults
 
 
 def step(name: str) -> str:

@@ -51,6 +51,8 @@ def xhtml(value: Any, _depth: int, _scope: Scope) -> Faults:
         return misplaced("a string of XHTML", value)
     if _plain(value) and _has_text(value):
         return None
+    if "<!DOCTYPE" in value:
+        return [Fault("", "structure", "A document type, and so an entity, is not allowed in a narrative.")]
     try:
         root = etree.fromstring(value, _parser())
     except (etree.XMLSyntaxError, ValueError) as error:
@@ -66,13 +68,10 @@ def _parser() -> etree.XMLParser:
 
 
 def _fragment_faults(root: etree._Element) -> list[str]:
-    tree = root.getroottree()
-    if tree.docinfo.internalDTD is not None:
-        return ["A document type or entity is not allowed."]
     if root.tag != _NAMESPACE + "div":
         return ['The narrative must be one <div xmlns="http://www.w3.org/1999/xhtml">.']
     faults: list[str] = []
-    for element in tree.iter():
+    for element in root.iter():
         faults.extend(_element_faults(element))
     if root.getprevious() is not None or root.getnext() is not None:
         faults.append("Nothing may stand outside of the div.")

@@ -13,12 +13,12 @@ from typing import Any
 
 from fhir_server.r4.definitions import RESOURCE_TYPES, Element, Invariant, Table, code_set, table
 from fhir_server.r4.validation.arrays import PairCheck, many, primitive_pair, too_deep
-from fhir_server.r4.validation.bindings import concept_rule
+from fhir_server.r4.validation.bindings import code_check, concept_rule
 from fhir_server.r4.validation.containment import contained_are_used, contained_faults
 from fhir_server.r4.validation.faults import Check, Fault, Faults, Rule, Scope, misplaced, placed, shown, step
 from fhir_server.r4.validation.invariants import enforced, primitive_with, shape_faults, value_rules
 from fhir_server.r4.validation.narrative import xhtml
-from fhir_server.r4.validation.primitives import PRIMITIVES, bound_code, xml_id
+from fhir_server.r4.validation.primitives import PRIMITIVES, xml_id
 from fhir_server.r4.validation.references import reference_rule
 
 # A type has few shapes in real data; the bound is against callers who permute properties to fill the memory.
@@ -126,7 +126,7 @@ def _object_check(plan: Plan) -> Check:
             return too_deep()
         shape = known.get(tuple(node)) or plan.shape(tuple(node))
         depth -= 1
-        faults: Faults = shape.faults or None
+        faults: Faults = list(shape.faults) if shape.faults else None
         for check_value, place, value in zip(shape.checks, shape.steps, node.values(), strict=True):
             found = check_value(value, depth, scope)
             if found is not None:
@@ -157,8 +157,9 @@ def type_check(
     rules: list[Rule] = []
     if name == "Reference":
         rules.append(reference_rule(targets))
-    if source.kind == "datatype" and binding is not None:
-        rules.append(concept_rule(code_set(binding), binding))
+    codings = None if binding is None else code_set(binding)
+    if codings is not None:
+        rules.append(concept_rule(codings, str(binding)))
     if "contained" in source.elements:
         rules.append(contained_are_used)
     return _object_check(Plan(source, invariants, tuple(rules), needs_content=not beside_value))
@@ -191,8 +192,8 @@ def _single_check(element: Element) -> Check:
 
 
 def _primitive_check(element: Element) -> Check:
-    if element.codes is not None:
-        return bound_code(element.codes, str(element.binding))
+    if element.binding is not None:
+        return code_check(element)
     if element.attribute and element.name == "id":
         return xml_id
     return PRIMITIVES[element.type]

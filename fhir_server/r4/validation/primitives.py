@@ -193,15 +193,3 @@ PRIMITIVES: dict[str, Check] = {
 
 xml_id: Check = _unspaced("xml id")
 """The check of `Element.id`, which stands as an attribute in XML. https://hl7.org/fhir/R4/element.html"""
-
-
-def bound_code(codes: frozenset[str], value_set: str) -> Check:
-    """Return the check of a code with a required binding to a value set that is enumerated."""
-
-    def check(value: Any, depth: int, scope: Scope) -> Faults:
-        if type(value) is str and value in codes:
-            return None
-        faults = _code(value, depth, scope)
-        return faults or [Fault("", "code-invalid", f"{shown(value)} is not in the required value set {value_set}.")]
-
-    return check

@@ -11,12 +11,9 @@ from typing import Any
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.validation.faults import Fault, Faults, Rule, Scope, shown
 
-_TYPES = "|".join(sorted(RESOURCE_TYPES))
-_ID = r"[A-Za-z0-9\-.]{1,64}"
-_restful = re.compile(rf"(?:https?://[^\s?#]*/)?({_TYPES})/{_ID}(?:/_history/{_ID})?").fullmatch
-# A search instead of an id: legal within a transaction, where it is resolved before anything is stored.
-_conditional = re.compile(rf"({_TYPES})\?\S+").fullmatch
-_absolute = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+").fullmatch
+_is_id = re.compile(r"[A-Za-z0-9\-.]{1,64}").fullmatch
+_is_absolute = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+").fullmatch
+_HISTORY = "/_history"
 
 
 def reference_rule(targets: tuple[str, ...]) -> Rule:
@@ -42,15 +39,29 @@ def reference_rule(targets: tuple[str, ...]) -> Rule:
 
 def _target(reference: str, scope: Scope, faults: list[Fault]) -> str | None:
     """Return the type that the reference points to, where its text or the contained resource tells."""
-    restful = _restful(reference) or _conditional(reference)
-    if restful:
-        return restful[1]
+    found = _restful_type(reference)
+    if found or _is_absolute(reference):
+        return found
     if reference.startswith("#"):
         return _contained_target(reference[1:], scope, faults)
-    if not _absolute(reference):
-        text = f"{shown(reference)} is neither [type]/[id], an absolute URL, nor #[id] of a contained resource."
-        faults.append(Fault(".reference", "value", text))
+    # A search instead of an id: legal within a transaction, where it is resolved before anything is stored.
+    type_, mark, query = reference.partition("?")
+    if type_ in RESOURCE_TYPES and mark and query and " " not in query:
+        return type_
+    text = f"{shown(reference)} is neither [type]/[id], an absolute URL, nor #[id] of a contained resource."
+    faults.append(Fault(".reference", "value", text))
     return None
+
+
+def _restful_type(reference: str) -> str | None:
+    """Return the type in `[base/]type/id[/_history/version]`; None for a reference of another form."""
+    path, _, id_ = reference.rpartition("/")
+    if path.endswith(_HISTORY) and _is_id(id_):
+        path, _, id_ = path[: -len(_HISTORY)].rpartition("/")
+    server, slash, type_ = path.rpartition("/")
+    if type_ not in RESOURCE_TYPES or not _is_id(id_):
+        return None
+    return type_ if not slash or server.startswith(("http://", "https://")) else None
 
 
 def _contained_target(id_: str, scope: Scope, faults: list[Fault]) -> str | None:
@@ -65,7 +76,7 @@ def _contained_target(id_: str, scope: Scope, faults: list[Fault]) -> str | None
 
 def _check_declared(declared: str, found: str | None, faults: list[Fault]) -> None:
     # Only a logical model, which no REST API serves, is named by an absolute URL.
-    if declared not in RESOURCE_TYPES and not _absolute(declared):
+    if declared not in RESOURCE_TYPES and not _is_absolute(declared):
         faults.append(Fault(".type", "value", f"{shown(declared)} is not a resource type."))
     elif found and declared in RESOURCE_TYPES and declared != found:
         faults.append(Fault(".type", "value", f"The type is {declared} but the reference points to a {found}."))
