@@ -13,10 +13,12 @@ from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+import bson
 import structlog
 from bson.codec_options import CodecOptions, TypeEncoder, TypeRegistry
 from bson.decimal128 import Decimal128
 from bson.errors import BSONError
+from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession as Session
 from pymongo.asynchronous.collection import AsyncCollection
@@ -43,6 +45,7 @@ Collection = AsyncCollection[Document]
 T = TypeVar("T")
 
 OLDEST_VERSION = (6, 0)
+LARGEST_DOCUMENT = 16 * 1024 * 1024
 TRANSACTION_SECONDS = 30.0
 TRANSIENT = "TransientTransactionError"
 UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
@@ -109,6 +112,17 @@ def with_long_integers(value: Any) -> Any:
     if isinstance(value, int) and not -_LARGEST_LONG <= value < _LARGEST_LONG:
         return Decimal(value)
     return value
+
+
+def encode(document: Document) -> RawBSONDocument:
+    """Return the document as BSON, so that its faults show before it joins others; raises TooLarge among others."""
+    try:
+        encoded = bson.encode(document, codec_options=CODEC)
+    except OverflowError:
+        encoded = bson.encode(with_long_integers(document), codec_options=CODEC)
+    if len(encoded) > LARGEST_DOCUMENT:
+        raise TooLarge("The resource is larger than the database can hold.")
+    return RawBSONDocument(encoded)
 
 
 # --- Failures ----------------------------------------------------------------------------------------------------
@@ -215,6 +229,10 @@ class Database:
     def history(self, resource_type: str) -> Collection:
         """Return the collection of the type's earlier versions."""
         return self.collection(f"{resource_type}_history")
+
+    def raw_documents(self, resource_type: str) -> AsyncCollection[RawBSONDocument]:
+        """Return the collection of the type's current versions, for documents that are BSON already."""
+        return self.current(resource_type)  # type: ignore[return-value]  # it takes either
 
     def collection(self, name: str) -> Collection:
         """Return the collection of that name."""

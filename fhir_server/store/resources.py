@@ -7,55 +7,23 @@ writes, not a transaction, keeps an update whole: the old version goes into hist
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Literal, TypeVar
 
+from bson.raw_bson import RawBSONDocument
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 
 from fhir_server.errors import Conflict
 from fhir_server.store.blobs import BlobStore
-from fhir_server.store.mongo import Database, Document, Session, translated, with_long_integers
-from fhir_server.store.shared_reads import SharedReads
+from fhir_server.store.documents import PROJECTION, Draft, Version, to_change, to_document, to_version
+from fhir_server.store.mongo import Database, Document, Session, encode, translated, with_long_integers
+from fhir_server.store.together import Together
 
-__all__ = ["AlreadyExists", "Draft", "ResourceStore", "Session", "Version"]
+__all__ = ["PROJECTION", "AlreadyExists", "Draft", "ResourceStore", "Session", "Version"]
 
 R = TypeVar("R")
 
-PROJECTION = {"version": 1, "updated": 1, "method": 1, "json": 1, "blob": 1}
 DUPLICATE_KEY = 11000
-
-CONTENT = ("json", "resource", "blob", "keys", "ranges", "sort", "shape")
-"""Every field that a version may lack: what the one before it had there must go."""
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """What was stored: one version of a resource, with the bytes that a read of it sends."""
-
-    type: str
-    id: str
-    version: int
-    updated: datetime
-    method: str
-    deleted: bool
-    json: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """What is to be stored; `resource` is None for a tombstone, `index` is merged into the document."""
-
-    type: str
-    id: str
-    version: int
-    updated: datetime
-    method: str
-    json: bytes
-    resource: Mapping[str, Any] | None
-    index: Mapping[str, Any]
-    condition: str | None = None
 
 
 class AlreadyExists(Conflict):
@@ -72,8 +40,9 @@ class ResourceStore:
     def __init__(self, database: Database, blob_threshold: int = 4 * 1024 * 1024) -> None:
         self.database = database
         self.blobs = BlobStore(database)
-        self._reads = SharedReads(database, PROJECTION)
         self._blob_threshold = blob_threshold
+        self._reads = Together(self._read_together)
+        self._inserts = Together(self._insert_together)
 
     async def read(
         self,
@@ -85,7 +54,7 @@ class ResourceStore:
     ) -> Version | None:
         """Return the current version, maybe a tombstone; None where there is none, or none that meets `where`."""
         if where is None and session is None:
-            document = await self._reads.read(resource_type, resource_id)
+            document = await self._reads.ask(resource_type, resource_id)
         else:
             condition = {"$and": [{"_id": resource_id}, where or {}]}
             with translated:
@@ -96,12 +65,10 @@ class ResourceStore:
         self, resource_type: str, resource_ids: Sequence[str], session: Session | None = None
     ) -> dict[str, Version]:
         """Return the current versions, tombstones among them, of those ids that were ever used."""
+        condition = {"_id": {"$in": list(resource_ids)}}
         with translated:
-            cursor = self.database.current(resource_type).find(
-                {"_id": {"$in": list(resource_ids)}}, PROJECTION, session=session
-            )
-            documents = await cursor.to_list()
-        return {found["_id"]: await self.version(resource_type, found["_id"], found) for found in documents}
+            found = await self.database.current(resource_type).find(condition, PROJECTION, session=session).to_list()
+        return {document["_id"]: await self.version(resource_type, document["_id"], document) for document in found}
 
     async def read_version(
         self,
@@ -129,10 +96,15 @@ class ResourceStore:
         """
         await self._ready(draft.type, session)
         document = await self._document(draft)
-        collection = self.database.current(draft.type)
         try:
-            await _stored(lambda stored: collection.insert_one(stored, session=session), document)
-        except BaseException:
+            if session is None:
+                with translated:
+                    encoded = encode(document)
+                await self._inserts.ask(draft.type, encoded)
+            else:
+                collection = self.database.current(draft.type)
+                await _stored(lambda stored: collection.insert_one(stored, session=session), document)
+        except AlreadyExists:  # for certain not stored, unlike after a lost connection
             await self.blobs.discard(document)
             raise
 
@@ -172,10 +144,7 @@ class ResourceStore:
         """Return the version that a document fetched with PROJECTION tells of, with its bytes wherever they are."""
         blob = document.get("blob")
         json = document.get("json", b"") if blob is None else await self.blobs.read(blob)
-        method = document["method"]
-        return Version(
-            resource_type, resource_id, document["version"], document["updated"], method, method == "DELETE", json
-        )
+        return to_version(resource_type, resource_id, document, json)
 
     async def _ready(self, resource_type: str, session: Session | None) -> None:
         if session is None:
@@ -184,30 +153,43 @@ class ResourceStore:
             self.database.require_ensured(resource_type)
 
     async def _document(self, draft: Draft) -> Document:
-        document: Document = {
-            "_id": draft.id,
-            "version": draft.version,
-            "updated": draft.updated,
-            "method": draft.method,
-        }
-        if draft.resource is None:
-            return document
+        blob = None
         if len(draft.json) > self._blob_threshold:
-            document["blob"] = await self.blobs.write(draft.type, draft.id, draft.version, draft.json)
-        else:
-            document["json"] = draft.json
-            document["resource"] = draft.resource
-        document.update(draft.index)
-        if draft.condition is not None:
-            document["conditions"] = [draft.condition]
-        return document
+            blob = await self.blobs.write(draft.type, draft.id, draft.version, draft.json)
+        return to_document(draft, blob)
+
+    async def _read_together(self, resource_type: str, resource_ids: list[str]) -> list[Document | None]:
+        collection = self.database.current(resource_type)
+        with translated:
+            if len(resource_ids) == 1:
+                return [await collection.find_one({"_id": resource_ids[0]}, PROJECTION)]
+            documents = await collection.find({"_id": {"$in": list(set(resource_ids))}}, PROJECTION).to_list()
+        found = {document["_id"]: document for document in documents}
+        return [found.get(resource_id) for resource_id in resource_ids]
+
+    async def _insert_together(self, resource_type: str, encoded: list[RawBSONDocument]) -> list[Exception | None]:
+        collection = self.database.raw_documents(resource_type)
+        if len(encoded) == 1:
+            await _stored(collection.insert_one, encoded[0])
+            return [None]
+        outcome: list[Exception | None] = [None] * len(encoded)
+        with translated:
+            try:
+                await collection.insert_many(encoded, ordered=False)
+            except BulkWriteError as error:
+                faults = error.details.get("writeErrors", [])
+                if error.details.get("writeConcernErrors") or any(fault["code"] != DUPLICATE_KEY for fault in faults):
+                    raise
+                for fault in faults:
+                    outcome[fault["index"]] = _already_exists(fault)
+        return outcome
 
     async def _replace(self, pairs: Sequence[tuple[Draft, Version]], session: Session | None) -> int:
+        """Store the drafts and return how many of their predecessors were current."""
         resource_type = pairs[0][0].type
         await self._ready(resource_type, session)
         await self._keep(resource_type, [previous for _, previous in pairs])
         documents = [await self._document(draft) for draft, _ in pairs]
-        changes = [_change(document) for document in documents]
         current = [{"_id": previous.id, "version": previous.version} for _, previous in pairs]
         collection = self.database.current(resource_type)
 
@@ -217,7 +199,7 @@ class ResourceStore:
             bulk = [UpdateOne(condition, change) for condition, change in zip(current, changes, strict=True)]
             return (await collection.bulk_write(bulk, session=session)).matched_count
 
-        stored = await _stored(write, changes)
+        stored = await _stored(write, [to_change(document) for document in documents])
         if stored < len(pairs) == 1:
             await self.blobs.discard(documents[0])
         return stored
@@ -244,15 +226,6 @@ class ResourceStore:
             except OperationFailure as error:
                 if error.code != DUPLICATE_KEY:
                     raise
-
-
-def _change(document: Document) -> Document:
-    """Return the update that makes the document current; a condition stays with its holder unless that is deleted."""
-    gone = {name: "" for name in CONTENT if name not in document}
-    if document["method"] == "DELETE":
-        gone["conditions"] = ""
-    del document["_id"]
-    return {"$set": document, "$unset": gone}
 
 
 async def _stored(write: Callable[[Any], Awaitable[R]], documents: Any) -> R:
