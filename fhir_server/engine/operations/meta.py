@@ -17,7 +17,7 @@ from fhir_server.engine.preconditions import require_match
 from fhir_server.engine.read import read, vread
 from fhir_server.engine.routes import Route
 from fhir_server.engine.update import next_version
-from fhir_server.errors import Gone, NotFound
+from fhir_server.errors import BadRequest, Gone, NotFound
 from fhir_server.r4 import values
 from fhir_server.store.resources import Version
 
@@ -63,11 +63,27 @@ async def _change(context: Context, request: Request, route: Route, change: Call
         context.access.admit(resource)
         return next_version(resource, resource_id, previous, "PUT")
 
-    # In a transaction operations run after its other writes are flushed, so this one is flushed by itself.
-    inside = context if context.session is None else replace(context, pending=[], known={})
-    response = await writes.replace(inside, resource_type, resource_id, plan)
-    await writes.flush(inside)
+    response = await _write(context, resource_type, resource_id, plan)
     return _answer(values.decode(response.json or b"{}"), response)
+
+
+async def _write(
+    context: Context, resource_type: str, resource_id: str, plan: Callable[[Version | None], writes.Write]
+) -> Response:
+    if context.session is None:
+        return await writes.replace(context, resource_type, resource_id, plan)
+    # In a transaction operations run after its other writes are flushed, so this one is flushed by itself.
+    inside = replace(context, pending=[], known={})
+    response = await writes.replace(inside, resource_type, resource_id, plan)
+    before = await context.services.resources.read(resource_type, resource_id)
+    if before is None or any(
+        write.previous and write.previous.version != before.version for write in inside.pending or ()
+    ):
+        raise BadRequest(
+            f"{resource_type}/{resource_id} is written by two entries of the transaction.", code="duplicate"
+        )
+    await writes.flush(inside)
+    return response
 
 
 def _answer(resource: dict[str, Any], found: Response) -> Response:
