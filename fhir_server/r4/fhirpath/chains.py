@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from fhir_server.r4.definitions import Element
 from fhir_server.r4.fhirpath.items import EMPTY, Items
 from fhir_server.r4.fhirpath.navigation import elements_named, reader
-from fhir_server.r4.fhirpath.types import accepts
+from fhir_server.r4.fhirpath.types import keeps
 
 Node = dict[str, Any]
 
@@ -36,7 +36,7 @@ class Chain(NamedTuple):
 
     def narrowed(self, specifier: str) -> Chain:
         """Return the path with only those ends that are of a type; others could only be dropped item by item."""
-        return Chain(self.through, tuple(end for end in self.ends if accepts(specifier, end.type)))
+        return Chain(self.through, tuple(end for end in self.ends if keeps(specifier, end.type)))
 
     def walk(self) -> Callable[[Node], Items]:
         """Return the function from a JSON object to the items at the path's end."""

@@ -32,14 +32,23 @@ class Expression:
         return frozenset(node.name for node in self.tree.walk() if isinstance(node, Call))
 
     def items(
-        self, node: object, type_name: str, *, resource: Resource | None = None, root: Resource | None = None
+        self,
+        node: object,
+        type_name: str,
+        *,
+        resource: Resource | None = None,
+        root: Resource | None = None,
+        budget: int | None = None,
     ) -> Items:
         """Return what the expression gives on a JSON value of a FHIR type.
 
         `resource` is the resource that holds the node (%resource), `root` the one that contains that, or a Bundle
-        around it (%rootResource). Raises FhirPathError where the expression cannot be evaluated.
+        around it (%rootResource). `budget` limits the items that may be visited on the way.
+        Raises FhirPathError where the expression cannot be evaluated.
         """
         this, scope, code = self._start(node, type_name, resource, root)
+        if budget is not None:
+            scope.budget = budget
         try:
             return named(code.items([this], scope))
         except RecursionError as error:

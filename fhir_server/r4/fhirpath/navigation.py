@@ -18,6 +18,11 @@ from fhir_server.r4.fhirpath.types import SYSTEM_TYPES
 Reader: TypeAlias = Callable[[dict[str, Any], Items], None]
 """Reads one property of a JSON object and appends what it holds to a collection."""
 
+# What type() tells of an item, in FHIR's shape.
+_TYPE_INFO = {
+    name: Element(name, f"TypeInfo.{name}", "string", 2, 0, None, (), None, ()) for name in ("namespace", "name")
+}
+
 
 @cache
 def elements_named(type_name: str, name: str) -> tuple[Element, ...]:
@@ -31,7 +36,9 @@ def elements_named(type_name: str, name: str) -> tuple[Element, ...]:
 
 @cache
 def type_elements(type_name: str) -> dict[str, Element]:
-    """Return the elements of a type by JSON property; none for a System type other than Quantity."""
+    """Return the elements of a type by JSON property; none for the System types that are a single value."""
+    if type_name == "System.TypeInfo":
+        return _TYPE_INFO
     if type_name == "System.Quantity":
         type_name = "Quantity"
     try:

@@ -50,9 +50,13 @@ def quantity(value: Decimal, unit: str, *, calendar: bool = False) -> dict[str, 
 
 
 def calendar_unit(amount: dict[str, Any]) -> str | None:
-    """Return the calendar unit of a duration, None for any other quantity."""
+    """Return the calendar unit of a duration, None for any other quantity.
+
+    UCUM's year and month are means of so many seconds, and no steps of a calendar.
+    """
     if amount.get("system") == UCUM:
-        return UCUM_DURATIONS.get(amount.get("code", ""))
+        code = amount.get("code", "")
+        return CALENDAR_UNITS.get(code) or (None if code in ("a", "mo") else UCUM_DURATIONS.get(code))
     return CALENDAR_UNITS.get(amount.get("unit", "")) if "code" not in amount else None
 
 

@@ -88,3 +88,14 @@ def accepts(specifier: str, type_name: str) -> bool:
     if specifier in _SYSTEM_NAMES:
         return SYSTEM_TYPES.get(type_name) == specifier
     return specifier == "System.Any" and type_name.startswith("System.")
+
+
+def keeps(specifier: str, type_name: str) -> bool:
+    """Say whether `as` and `ofType` keep an item of `type_name`.
+
+    A primitive must be of that very type (a code is a string, yet `as(string)` drops it, as the official test suite of
+    FHIRPath has it); an Age stays with `as(Quantity)`.
+    """
+    if type_name in SYSTEM_TYPES and SYSTEM_TYPES[type_name] != "Quantity" and specifier not in _SYSTEM_NAMES:
+        return specifier == type_name
+    return accepts(specifier, type_name)

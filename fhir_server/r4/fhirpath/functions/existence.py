@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fhir_server.r4.fhirpath.code import Code, Test, of_truth
 from fhir_server.r4.fhirpath.equality import distinct, identity
 from fhir_server.r4.fhirpath.functions.registry import built, function, predicate
-from fhir_server.r4.fhirpath.items import Items, Scope, integer, truth
+from fhir_server.r4.fhirpath.items import FhirPathError, Items, Scope, integer, truth
 from fhir_server.r4.fhirpath.syntax import Call
 
 if TYPE_CHECKING:
@@ -74,24 +74,31 @@ def _not(items: Items) -> bool | None:
     return None if value is None else not value
 
 
+def _booleans(items: Items) -> list[bool]:
+    for item in items:
+        if not isinstance(item.value, bool):
+            raise FhirPathError(f"A boolean was expected, not a {item.type}.")
+    return [item.value for item in items]
+
+
 @predicate("allTrue")
 def _all_true(items: Items) -> bool:
-    return all(item.value is True for item in items)
+    return all(_booleans(items))
 
 
 @predicate("anyTrue")
 def _any_true(items: Items) -> bool:
-    return any(item.value is True for item in items)
+    return any(_booleans(items))
 
 
 @predicate("allFalse")
 def _all_false(items: Items) -> bool:
-    return all(item.value is False for item in items)
+    return not any(_booleans(items))
 
 
 @predicate("anyFalse")
 def _any_false(items: Items) -> bool:
-    return any(item.value is False for item in items)
+    return not all(_booleans(items))
 
 
 @predicate("subsetOf", 1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fhir_server.r4.fhirpath.code import Code, of_items
 from fhir_server.r4.fhirpath.equality import identity
 from fhir_server.r4.fhirpath.functions.registry import built, criteria
-from fhir_server.r4.fhirpath.items import EMPTY, Items, Scope
+from fhir_server.r4.fhirpath.items import EMPTY, Items, Scope, single
 from fhir_server.r4.fhirpath.syntax import Call
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _aggregate(items: Items, scope: Scope, aggregator: Code, initial: Code | Non
 
 @built("iif", 2, 3)
 def _iif(compiler: Compiler, call: Call) -> Code:
-    # The arguments see the whole input as `$this`, also an empty one: `resolve().iif(empty(), ...)` (ctm-1).
+    # The arguments see the input as `$this`, also an empty one: `resolve().iif(empty(), ...)` (ctm-1).
     target = compiler.target(call)
     inner = compiler.within(target.type)
     criterion, *results = [inner.code(argument) for argument in call.arguments]
@@ -71,6 +71,7 @@ def _iif(compiler: Compiler, call: Call) -> Code:
 
     def choose(this: Items, scope: Scope) -> Items:
         focus = source(this, scope)
+        single(focus)
         if test(focus, scope):
             return then(focus, scope)
         return EMPTY if otherwise is None else otherwise(focus, scope)

@@ -46,6 +46,8 @@ def _replace_matches(items: Items, pattern: Items, substitution: Items) -> Items
     text, regex, new = text_of(items), text_of(pattern), text_of(substitution)
     if text is None or regex is None or new is None:
         return EMPTY
+    if not regex:
+        return string(text)
     # FHIRPath refers to groups as $1 or ${name}, Python as \g<1>.
     template = re.sub(r"\$(?:(\d+)|\{(\w+)\})", r"\\g<\1\2>", new.replace("\\", "\\\\"))
     try:

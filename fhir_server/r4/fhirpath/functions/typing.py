@@ -9,17 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fhir_server.r4.fhirpath.code import Code, of_chain, of_items, of_truth
-from fhir_server.r4.fhirpath.functions.registry import built
-from fhir_server.r4.fhirpath.items import FhirPathError, Items, Scope, single
+from fhir_server.r4.fhirpath.functions.registry import built, function
+from fhir_server.r4.fhirpath.items import FhirPathError, Item, Items, Scope, single
 from fhir_server.r4.fhirpath.syntax import Call, type_specifier
-from fhir_server.r4.fhirpath.types import accepts, specified
+from fhir_server.r4.fhirpath.types import accepts, keeps, specified
 
 if TYPE_CHECKING:
     from fhir_server.r4.fhirpath.compiler import Compiler
 
 
 # Types of which an item may be a kind, so that they do not say what elements it has.
-_OPEN = frozenset(("Resource", "DomainResource", "Element", "BackboneElement", "string", "uri", "integer"))
+_OPEN = frozenset(("Resource", "DomainResource", "Element", "BackboneElement"))
 
 
 def is_type(operand: Code, specifier: str) -> Code:
@@ -40,7 +40,7 @@ def as_type(operand: Code, specifier: str) -> Code:
         return of_chain(operand.chain.narrowed(name))
 
     def keep(this: Items, scope: Scope) -> Items:
-        return [item for item in source(this, scope) if accepts(name, item.type)]
+        return [item for item in source(this, scope) if keeps(name, item.type)]
 
     return of_items(keep, None if name in _OPEN or name.startswith("System.") else name)
 
@@ -61,3 +61,13 @@ def _specifier(call: Call) -> str:
     if specifier is None:
         raise FhirPathError(f"{call.name}() takes the name of a type.")
     return specifier
+
+
+@function("type")
+def _type(items: Items) -> Items:
+    return [Item("System.TypeInfo", _type_info(item.type)) for item in items]
+
+
+def _type_info(type_name: str) -> dict[str, str]:
+    name = type_name.removeprefix("System.")
+    return {"namespace": "FHIR" if name == type_name else "System", "name": name}
