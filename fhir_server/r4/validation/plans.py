@@ -78,7 +78,7 @@ class Plan:
             paired = element.primitive and element.many and "_" + key in keys
             return _settled if paired else element_check(element)
         element = self.table.elements.get(key[1:]) if key.startswith("_") else None
-        if element is None or not element.primitive or element.attribute or element.type == "xhtml":
+        if element is None or not _may_have_sibling(element):
             shape.faults.append(Fault(step(key), "structure", self._unknown(key)))
             return _settled
         if element.many:
@@ -110,6 +110,11 @@ class Plan:
             if len(named) > 1:
                 yield Fault(step(element.choice or ""), "structure", f"Only one is allowed of {', '.join(named)}.")
         yield from shape_faults(self.table, self.invariants, present)
+
+
+def _may_have_sibling(element: Element) -> bool:
+    # XML attributes, ids (whose type is FHIRPath's String) and xhtml cannot have extensions.
+    return element.primitive and not element.attribute and element.name != "id" and element.type != "xhtml"
 
 
 def _settled(_value: Any, _depth: int, _scope: Scope) -> Faults:
