@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from generated_resources import resources
 from hypothesis import HealthCheck, given, settings
 from lxml import etree
 
 from fhir_server.r4 import values
 from fhir_server.r4.definitions import table
 from fhir_server.r4.xml import from_xml, to_xml
+from tests.unit.r4.generated_resources import resources
 
 _EXAMPLES = Path(__file__).parents[4] / "shared" / "data" / "r4-examples"
 # Their JSON is not in the order of the specification, which XML always is.
