@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from fhir_server.engine.context import Request
@@ -63,11 +63,10 @@ def not_modified(request: Request, current: Version) -> bool:
 
 def _http_date(header: str) -> datetime | None:
     # RFC 9110: a date that cannot be read is ignored, as if the header were absent. Bundle entries carry an instant.
-    try:
-        return parsedate_to_datetime(header)
-    except (ValueError, TypeError):
-        pass
-    try:
-        return datetime.fromisoformat(header)
-    except ValueError:
-        return None
+    for parse in (parsedate_to_datetime, datetime.fromisoformat):
+        try:
+            time = parse(header)
+        except (ValueError, TypeError):
+            continue
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
+    return None
