@@ -12,6 +12,7 @@ from decimal import Decimal
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 import bson
 import structlog
@@ -49,8 +50,20 @@ LARGEST_DOCUMENT = 16 * 1024 * 1024
 TRANSACTION_SECONDS = 30.0
 TRANSIENT = "TransientTransactionError"
 UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
-_TOO_LARGE = frozenset({10334, 17419, 17420})  # BSONObjectTooLarge, and an update's result that is
+# A document, an update's result, and a transaction for the cache.
+_TOO_LARGE = frozenset({10334, 17419, 17420, 315})
 _LARGEST_LONG = 2**63
+
+CONNECTION: dict[str, Any] = {
+    "appName": "fhir-server",
+    "connectTimeoutMS": 5_000,
+    "maxPoolSize": 64,
+    "serverSelectionTimeoutMS": 5_000,
+    "socketTimeoutMS": 120_000,
+    "waitQueueTimeoutMS": 30_000,
+    "wTimeoutMS": 30_000,
+}
+"""What a connection keeps to, unless the database URL says otherwise."""
 
 CURRENT_INDEXES: list[Document] = [
     # One multikey index serves every search parameter; DESIGN.md says why.
@@ -186,18 +199,9 @@ class Database:
         Raises StartupError where the server is none that can carry it: not reachable, too old, or without transactions.
         """
         try:
-            client: AsyncMongoClient[Document] = AsyncMongoClient(
-                url,
-                w="majority",
-                journal=True,
-                wTimeoutMS=30_000,
-                serverSelectionTimeoutMS=10_000,
-                connectTimeoutMS=5_000,
-                socketTimeoutMS=120_000,
-                waitQueueTimeoutMS=30_000,
-                maxPoolSize=64,
-                appname="fhir-server",
-            )
+            given = {name.lower() for name, _ in parse_qsl(urlsplit(url).query)}
+            options = {name: value for name, value in CONNECTION.items() if name.lower() not in given}
+            client: AsyncMongoClient[Document] = AsyncMongoClient(url, w="majority", journal=True, **options)
         except (ConfigurationError, ValueError, InvalidOperation) as error:
             raise StartupError(f"The database URL cannot be understood: {error}") from error
         try:

@@ -113,12 +113,12 @@ class EmbeddedMongod:
     def stop(self) -> None:
         """Shut the mongod down cleanly, wait for it, and let the data directory go."""
         self._stopping.set()
+        data_directory.forget(self._data_dir)
         if self._process:
             _terminate(self._process)
         if self._supervisor:
             self._supervisor.join(SHUT_DOWN_WITHIN)
         self._dismiss_watchdog()
-        data_directory.forget(self._data_dir)
         if self._link:
             shutil.rmtree(self._link.parent, ignore_errors=True)
         if self._owner:
@@ -176,7 +176,7 @@ class EmbeddedMongod:
         # Member and socket are named relative to the working directory, so the data directory may be moved.
         # Slow queries are not logged: their text holds personal data.
         return [
-            *("--dbpath", "db", "--bind_ip", f"./{SOCKET}", "--port", "27017", "--replSet", "fhir"),
+            *("--dbpath", "db", "--bind_ip", f"./{SOCKET}", "--nounixsocket", "--port", "27017", "--replSet", "fhir"),
             *("--logpath", "mongod.log", "--logappend", "--logRotate", "reopen", "--quiet", "--slowms", "100000000"),
             *("--wiredTigerCacheSizeGB", str(self._cache_gb), "--oplogSize", "512"),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
@@ -244,6 +244,9 @@ class EmbeddedMongod:
                 self._become_primary()
             except StartupError as error:
                 log.error("mongod.restart_failed", error=str(error))
+        # `stop` may have ended the one that had died, just before this one was launched.
+        if self._process:
+            _terminate(self._process)
 
     def _wait(self) -> None:
         assert self._process

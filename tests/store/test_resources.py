@@ -3,40 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
 from fhir_server.errors import Conflict, TooLarge, Unprocessable
-from fhir_server.r4.values import decode, encode
+from fhir_server.r4.values import decode
 from fhir_server.store.mongo import Database, Session
-from fhir_server.store.resources import AlreadyExists, Draft, ResourceStore, Version
-
-TIME = datetime(2024, 5, 1, 12, 0, tzinfo=UTC)
+from fhir_server.store.resources import AlreadyExists, ResourceStore, Version
+from tests.store.drafts import draft, tombstone
 
 
 @pytest.fixture
 def store(database: Database) -> ResourceStore:
     return ResourceStore(database, blob_threshold=1024 * 1024)
-
-
-def draft(
-    resource_id: str = "1", previous: Version | None = None, condition: str | None = None, **content: Any
-) -> Draft:
-    """Return a Patient draft that follows `previous`."""
-    version = previous.version + 1 if previous else 1
-    resource = {"resourceType": "Patient", "id": resource_id, "meta": {"versionId": str(version)}, **content}
-    updated = TIME + timedelta(seconds=version)
-    keys = {"keys": ["*", f"id={resource_id}"], "ranges": {}, "sort": {}, "shape": ""}
-    return Draft("Patient", resource_id, version, updated, "PUT", encode(resource), resource, keys, condition)
-
-
-def tombstone(previous: Version) -> Draft:
-    """Return the draft that deletes a Patient."""
-    version = previous.version + 1
-    return Draft("Patient", previous.id, version, TIME + timedelta(seconds=version), "DELETE", b"", None, {})
 
 
 async def stored(store: ResourceStore, resource_id: str = "1") -> Version:
