@@ -1,0 +1,90 @@
+"""The rules of the house that can be counted: what a module may be called, how long it may be, what it may import."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("fhir_server", "mappings", "terminology")
+SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+MODULES = [str(path.relative_to(ROOT)) for path in SOURCES]
+
+LONGEST_MODULE = 400
+LONGEST_FUNCTION = 50
+FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "manager", "base", "common", "misc"}
+DATABASE_DRIVERS = {"pymongo", "bson", "gridfs", "motor"}
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    return ast.parse((ROOT / module).read_text(encoding="utf-8"))
+
+
+def functions(module: str) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.name, (node.end_lineno or 0) - node.lineno + 1
+
+
+def imports(module: str) -> Iterator[str]:
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+
+
+def test_there_are_modules() -> None:
+    """The rules below look at the whole of the server."""
+    assert {"fhir_server/errors.py", "fhir_server/engine/engine.py", "fhir_server/store/mongo.py"} <= set(MODULES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_says_what_it_owns(module: str) -> None:
+    """Every module has a docstring."""
+    assert ast.get_docstring(tree(module))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_can_be_read_in_one_go(module: str) -> None:
+    """No module has more than 400 lines."""
+    assert len((ROOT / module).read_text(encoding="utf-8").splitlines()) <= LONGEST_MODULE
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_is_named_after_what_it_does(module: str) -> None:
+    """No module or package is a drawer for what fits nowhere."""
+    parts = {part.removesuffix(".py").strip("_") for part in Path(module).parts}
+    assert not parts & FORBIDDEN_NAMES
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_function_fits_on_a_screen(module: str) -> None:
+    """No function has more than 50 lines."""
+    assert not [(name, lines) for name, lines in functions(module) if lines > LONGEST_FUNCTION]
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if not name.startswith("fhir_server/store/")])
+def test_only_the_store_knows_the_database(module: str) -> None:
+    """No module outside of the store imports the database driver."""
+    assert not {name for name in imports(module) if name.partition(".")[0] in DATABASE_DRIVERS}
+
+
+def test_functions_are_short() -> None:
+    """Half of all functions have at most 10 lines, nine in ten at most 35."""
+    lengths = sorted(lines for module in MODULES for _, lines in functions(module))
+    assert lengths[len(lengths) // 2] <= 10
+    assert lengths[len(lengths) * 9 // 10] <= 35
+
+
+def test_no_path_of_a_machine_is_committed() -> None:
+    """Nothing in the sources names a directory of the machine it was written on."""
+    forbidden = ("/home/", "/Users/", "/tmp/lab", "/" + "work/")
+    assert not [
+        module for module in MODULES if any(text in (ROOT / module).read_text(encoding="utf-8") for text in forbidden)
+    ]
