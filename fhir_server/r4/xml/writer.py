@@ -16,6 +16,7 @@ Json = dict[str, Any]
 # White space other than a blank is written as references, else a parser would read it as a blank. What XML 1.0 cannot
 # hold at all becomes the replacement character: writing must not fail for what validation should have refused.
 _SPECIAL = re.compile('[&<>"\x00-\x1f\ud800-\udfff\ufffe\uffff]')
+_DECLARATION = re.compile(r"\A<\?xml\s[^>]*\?>")
 _REFERENCES = {
     "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\t": "&#9;", "\n": "&#10;", "\r": "&#13;",
 }  # fmt: skip
@@ -48,7 +49,8 @@ def _write_children(parts: list[str], value: Json, properties: Shape, type_name:
         if entry.form == "value":
             _write_primitives(parts, entry, child, value.get("_" + entry.name), gap)
         elif entry.form == "xhtml":
-            parts.append(f"{gap}{child}")
+            # A declaration may begin the narrative's own text, but not stand inside a document.
+            parts.append(gap + _DECLARATION.sub("", child))
         else:
             items: list[Any] = child if isinstance(child, list) else [child]
             for item in items:

@@ -99,6 +99,13 @@ def test_the_narrative_is_kept_as_written() -> None:
         assert _read(f'<text><status value="generated"/>{div}</text>')["text"]["div"] == div
 
 
+def test_a_declaration_before_the_narrative_is_left_out() -> None:
+    """An XML declaration that begins a div's text does not break the document."""
+    text = {"status": "generated", "div": f'<?xml version="1.0" encoding="UTF-8"?>{_DIV}a</div>'}
+    document = to_xml({"resourceType": "Patient", "text": text})
+    assert from_xml(document, max_depth=9)["text"]["div"] == f"{_DIV}a</div>"
+
+
 def test_an_empty_div_is_cut_out_whole() -> None:
     """A div that is one empty tag, even with a > in an attribute, ends at its own end."""
     div = '<div xmlns="http://www.w3.org/1999/xhtml" title="a>b"/>'
