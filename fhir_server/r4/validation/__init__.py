@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from fhir_server.errors import Issue
+from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.validation.faults import Fault
 from fhir_server.r4.validation.invariants import UNDECIDED
 from fhir_server.r4.validation.plans import resource_check
@@ -27,12 +28,14 @@ def validate(resource: object, *, max_depth: int) -> list[Issue]:
         faults = [Fault("", "too-costly", "The resource is nested too deeply.")]
     # An invariant often cannot be evaluated because of another fault; that one tells the caller more.
     decided = [fault for fault in faults if fault.code != UNDECIDED] or faults
-    root = str(resource.get("resourceType")) if isinstance(resource, dict) else "Resource"
-    issues = [_issue(fault, root) for fault in decided[:MOST_ISSUES]]
+    root = _root(resource) if decided else ""
+    issues = [Issue(fault.code, fault.text, (root + fault.path,)) for fault in decided[:MOST_ISSUES]]
     if len(decided) > MOST_ISSUES:
         issues.append(Issue("too-costly", f"{len(decided) - MOST_ISSUES} more faults are not listed."))
     return issues
 
 
-def _issue(fault: Fault, root: str) -> Issue:
-    return Issue(fault.code, fault.text, (root + fault.path,))
+def _root(resource: object) -> str:
+    """Return how the FHIRPath of a fault starts."""
+    name = resource.get("resourceType") if isinstance(resource, dict) else None
+    return name if isinstance(name, str) and name in RESOURCE_TYPES else "Resource"

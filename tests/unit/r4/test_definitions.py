@@ -102,7 +102,7 @@ def test_a_logical_id_is_of_type_id_and_an_element_id_is_not() -> None:
 
 def test_codes_of_required_bindings_are_enumerated() -> None:
     """A required binding on a code lists its codes; on a CodeableConcept it lists system|code."""
-    assert table("Patient").elements["gender"].codes == {"male", "female", "other", "unknown"}
+    assert table("Patient").elements["gender"].codes == frozenset(("male", "female", "other", "unknown"))
     clinical = table("Condition").elements["clinicalStatus"].codes
     assert clinical is not None
     assert "http://terminology.hl7.org/CodeSystem/condition-clinical|active" in clinical

@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fhir_server.r4.validation import validate
 
@@ -349,3 +351,34 @@ def test_a_shape_met_with_faults_does_not_change_the_next_verdict() -> None:
     assert validate(broken, max_depth=20) != []
     assert validate(sound, max_depth=20) == []
     assert validate(broken, max_depth=20) == validate(broken, max_depth=20)
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.decimals() | st.text(st.characters(codec=None)),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3) | st.just("resourceType"), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+
+
+def places(node: object, at: str) -> list[str]:
+    """Return every place within a resource, in the notation of the table of faults."""
+    found = [at]
+    children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in children:
+        found.extend(places(value, f"{at}.{key}"))
+    return found
+
+
+@given(st.data())
+def test_junk_anywhere_gives_issues_and_no_exception(data: st.DataObject) -> None:
+    """Whatever JSON stands at whatever place, validation ends with issues that can be sent."""
+    root = data.draw(st.sampled_from(sorted(VALID)))
+    place = data.draw(st.sampled_from(places(VALID[root], root)[1:]))
+    issues = validate(planted(place, data.draw(JUNK)), max_depth=20)
+    for issue in issues:
+        assert issue.code != "exception"
+        assert str(issue.to_fhir()).encode()
+        assert issue.expression
+        assert "".join(issue.expression).encode()
