@@ -12,6 +12,7 @@ from starlette_compress import CompressMiddleware, add_compress_type
 
 from fhir_server.engine.context import Services
 from fhir_server.engine.engine import handle
+from fhir_server.http import log
 from fhir_server.http.fhir import FhirApp
 from fhir_server.http.health import live, ready
 from fhir_server.http.welcome import welcome
@@ -60,6 +61,7 @@ async def services_on(database: Database, settings: Settings) -> Services:
 def create_app(settings: Settings | None = None) -> Starlette:
     """Return the ASGI application; its lifespan connects and disconnects the database."""
     settings = settings or Settings()
+    log.configure(settings)
     fhir = FhirApp(handle, base_url(settings), PREFIX)
 
     @asynccontextmanager

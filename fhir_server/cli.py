@@ -26,7 +26,7 @@ def settings_with(**given: Any) -> Settings:
 
 
 @app.command()
-def serve(
+def serve(  # noqa: PLR0917 - each is an option
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
     data_dir: DataDir = None,

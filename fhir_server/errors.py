@@ -41,7 +41,12 @@ class FhirError(Exception):
     code: ClassVar[str] = "exception"
 
     def __init__(
-        self, diagnostics: str = "", *, expression: str | None = None, issues: Iterable[Issue] = (), code: str | None = None
+        self,
+        diagnostics: str = "",
+        *,
+        expression: str | None = None,
+        issues: Iterable[Issue] = (),
+        code: str | None = None,
     ) -> None:
         super().__init__(diagnostics)
         self.issues: tuple[Issue, ...] = tuple(issues) or (

@@ -15,7 +15,7 @@ import uvicorn
 from fhir_server.app import base_url, services
 from fhir_server.engine.context import Context, Request
 from fhir_server.engine.engine import handle
-from fhir_server.http.logging import configure
+from fhir_server.http import log
 from fhir_server.settings import Settings
 from fhir_server.store.data_directory import StartupError, join
 from fhir_server.store.mongod import EmbeddedMongod
@@ -24,7 +24,7 @@ from fhir_server.store.mongod import EmbeddedMongod
 def run(settings: Settings, *, demo: bool = False) -> None:
     """Serve until interrupted; raises StartupError with what to do next."""
     _require_loopback(settings)
-    configure(settings)
+    log.configure(settings)
     with database(settings) as url:
         settings = settings.model_copy(update={"database_url": url})
         if demo:

@@ -48,3 +48,4 @@ class Settings(BaseSettings):
 
     log_format: Literal["json", "console"] = "console"
     log_level: str = "info"
+    log_requests: bool = Field(default=False, description="A line for each request, by its shape; no ids, no queries.")

@@ -1,7 +1,7 @@
 """The one access rule: what a caller may do, and which resources exist for that caller.
 
-Every interaction asks it, and nothing else decides. `OpenAccess` is the rule of a server started with `--open`; the rule of a
-SMART token is another implementation. Break-the-glass and consent enforcement belong here too.
+Every interaction asks it, and nothing else decides. `OpenAccess` is the rule of a server started with `--open`; the
+rule of a SMART token is another implementation. Break-the-glass and consent enforcement belong here too.
 """
 
 from __future__ import annotations

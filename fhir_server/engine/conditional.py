@@ -20,7 +20,7 @@ from fhir_server.store.resources import Version
 def criteria(context: Context, resource_type: str, query: str) -> Query:
     """Return the query tree of a conditional interaction's criteria.
 
-    Raises BadRequest where they are empty or name a parameter that is unknown: a condition that is ignored would match everything.
+    Raises BadRequest where they are empty or name an unknown parameter: a condition that is ignored matches everything.
     """
     pairs = parse_qsl(query.lstrip("?"), keep_blank_values=True)
     parsed = parse((resource_type,), pairs, strict=True, timezone=context.services.settings.default_timezone)

@@ -40,7 +40,7 @@ class Request:
     if_modified_since: str | None = None
     if_none_exist: str | None = None
     place: str = ""
-    """FHIRPath of the request in a bundle ("Bundle.entry[3]"), empty for a direct one; prefixes the issues' expressions."""
+    """FHIRPath of the request in a bundle ("Bundle.entry[3]"), empty for a direct one."""
 
 
 @dataclass(slots=True)

@@ -25,7 +25,7 @@ async def create_as(
     context: Context, resource: dict[str, Any], resource_id: str, method: str = "POST", condition: str | None = None
 ) -> Response:
     """Store a checked resource under a new id: 201."""
-    made = versions.draft(resource, resource_id, method, None, condition)
+    made = versions.draft(context, resource, resource_id, method, None, condition)
     await writes.insert(context, made)
     return versions.answer(201, made)
 
@@ -35,7 +35,8 @@ async def create_unless_found(
 ) -> Response:
     """Create the resource unless one meets the criteria; parallel callers with the same criteria make one.
 
-    The criteria's key is unique in the database, so of two that both found nothing one insert is refused; that one looks again.
+    The criteria's key is unique in the database, so of two that both found nothing one insert is refused, and that one
+    looks again.
     """
     found = criteria(context, resource_type, query)
     key = condition_key(resource_type, found)

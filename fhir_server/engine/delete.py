@@ -35,7 +35,7 @@ def _tombstone(previous: Version | None) -> writes.Write:
 async def conditional_delete(
     context: Context, request: Request, resource_type: str, query: str, *, many: bool
 ) -> Response:
-    """Delete what meets the criteria; unless `many`, more than one match raises PreconditionFailed and deletes nothing."""
+    """Delete what meets the criteria; unless `many`, several matches raise PreconditionFailed and stay."""
     ids = await matches(context, resource_type, query, many=many)
     response = Response(204)
     for resource_id in ids:

@@ -30,7 +30,7 @@ async def patch(context: Context, request: Request, resource_type: str, resource
         _require_same(patched, resource_type, resource_id)
         versions.require_valid(context, patched)
         context.access.admit(patched)
-        return next_version(patched, resource_id, previous, "PATCH")
+        return next_version(context, patched, resource_id, previous, "PATCH")
 
     return await writes.replace(context, resource_type, resource_id, plan)
 

@@ -1,7 +1,7 @@
 """Rewriting, in a transaction, of what names another entry: everywhere the specification says, and nowhere else.
 
-A fullUrl is replaced in References, in elements of type uri, url, oid and uuid, and in href and src of narratives; canonicals and
-plain strings stay. https://hl7.org/fhir/R4/http.html#trules
+A fullUrl is replaced in References, in elements of type uri, url, oid and uuid, and in href and src of narratives;
+canonicals and plain strings stay. https://hl7.org/fhir/R4/http.html#trules
 """
 
 from __future__ import annotations

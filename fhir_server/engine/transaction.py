@@ -1,8 +1,8 @@
 """The transaction interaction: all entries take effect together, or none. https://hl7.org/fhir/R4/http.html#trules
 
-What needs no database comes first: requests, validation and new ids. The rest is an attempt inside a MongoDB transaction, which may be
-run again: conditions are resolved, references rewritten, then DELETE, POST, PUT and PATCH are planned by the same code as direct
-interactions and stored in bulk, and GETs see the outcome.
+What needs no database comes first: requests, validation and new ids. The rest is an attempt inside a MongoDB
+transaction, which may be run again: conditions are resolved, references rewritten, then DELETE, POST, PUT and PATCH are
+planned by the same code as direct interactions and stored in bulk, and GETs see the outcome.
 """
 
 from __future__ import annotations
@@ -54,13 +54,15 @@ class Entry:
 
     @property
     def place(self) -> str:
+        """FHIRPath of the entry."""
         return f"Bundle.entry[{self.position}]"
 
 
 async def transaction(context: Context, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Carry out the entries as one; returns the response entries in the order of the request.
 
-    Raises the FhirError of the entry that fails, or Unprocessable with the faults of all resources; then nothing has changed.
+    Raises the FhirError of the entry that fails, or Unprocessable with the faults of all resources; nothing has changed
+    then.
     """
     parsed = [_parse(context, entry, position) for position, entry in enumerate(entries)]
     _require_unique_full_urls(parsed)
@@ -250,8 +252,8 @@ async def _read_ahead(context: Context, entries: Iterable[Entry]) -> None:
     wanted: dict[str, set[str]] = {}
     for entry in entries:
         if entry.route.interaction in _WRITES - {"create"} and not entry.existing:
-            ids = entry.ids if entry.route.interaction == "conditional-delete" else (entry.id or "",)
-            wanted.setdefault(entry.route.type or "", set()).update(ids)
+            named = entry.ids if entry.route.interaction == "conditional-delete" else (entry.id or "",)
+            wanted.setdefault(entry.route.type or "", set()).update(named)
     for resource_type, ids in wanted.items():
         if context.access.where(resource_type) is not None or not ids:
             continue

@@ -14,7 +14,7 @@ from fhir_server.store.resources import Version
 
 
 async def update(context: Context, request: Request, resource_type: str, resource_id: str) -> Response:
-    """Store the body as the resource's next version: 200, or 201 when there was none; the same again makes no version."""
+    """Store the body as the next version: 200, or 201 when there was none; the same again makes no version."""
     versions.require_id(resource_id)
     resource = versions.check(context, request, resource_type)
     require_same_id(resource, resource_id, request.path)
@@ -43,17 +43,19 @@ async def put(context: Context, request: Request, resource: dict[str, Any], reso
 
     def plan(previous: Version | None) -> writes.Write:
         require_match(request, previous)
-        return next_version(resource, resource_id, previous, "PUT")
+        return next_version(context, resource, resource_id, previous, "PUT")
 
     return await writes.replace(context, resource["resourceType"], resource_id, plan)
 
 
-def next_version(resource: dict[str, Any], resource_id: str, previous: Version | None, method: str) -> writes.Write:
+def next_version(
+    context: Context, resource: dict[str, Any], resource_id: str, previous: Version | None, method: str
+) -> writes.Write:
     """Return what there is to write so that the resource says this; nothing when it does already."""
     exists = previous is not None and not previous.deleted
     if previous is not None and exists and versions.unchanged(resource, previous):
         return writes.Write(None, previous, versions.answer(200, previous))
-    made = versions.draft(resource, resource_id, method, previous)
+    made = versions.draft(context, resource, resource_id, method, previous)
     return writes.Write(made, previous, versions.answer(200 if exists else 201, made))
 
 

@@ -46,7 +46,7 @@ def check(context: Context, request: Request, resource_type: str) -> dict[str, A
         raise BadRequest(f"{request.method} {request.path} needs a {resource_type} resource as its body.")
     if resource.get("resourceType") != resource_type:
         raise BadRequest(
-            f"The body's resourceType is {str(resource.get('resourceType'))[:80]!r}, but the URL asks for {resource_type}.",
+            f"The resourceType is {str(resource.get('resourceType'))[:80]!r}, but the URL asks for {resource_type}.",
             expression="resourceType",
         )
     require_valid(context, resource, request.place)
@@ -64,13 +64,13 @@ def require_valid(context: Context, resource: Mapping[str, Any], place: str = ""
 def _placed(issue: Issue, place: str) -> Issue:
     if not place:
         return issue
-    # Inside a bundle the issue's path must lead from the bundle: "Patient.name" becomes "Bundle.entry[0].resource.name".
+    # The path must lead from the bundle: "Patient.name" becomes "Bundle.entry[0].resource.name".
     paths = tuple(f"{place}.resource{path[path.find('.') :] if '.' in path else ''}" for path in issue.expression)
     return Issue(issue.code, issue.diagnostics, paths or (f"{place}.resource",), issue.severity)
 
 
 def stamp(resource: Mapping[str, Any], resource_id: str, version: int, updated: datetime) -> dict[str, Any]:
-    """Return the resource with its id and with the server's version and time in meta; what a client says of those is dropped."""
+    """Return the resource with its id, and in meta the server's version and time, whatever a client says of those."""
     meta = resource.get("meta") or {}
     return {
         "resourceType": resource["resourceType"],
@@ -89,7 +89,12 @@ _STAMPED = frozenset({"resourceType", "id", "meta"})
 
 
 def draft(
-    resource: Mapping[str, Any], resource_id: str, method: str, previous: Version | None, condition: str | None = None
+    context: Context,
+    resource: Mapping[str, Any],
+    resource_id: str,
+    method: str,
+    previous: Version | None,
+    condition: str | None = None,
 ) -> Draft:
     """Return the version that follows `previous`, ready to be stored."""
     version, updated = _following(previous)
@@ -102,7 +107,7 @@ def draft(
         method=method,
         json=values.encode(stamped),
         resource=stamped,
-        index=index(stamped),
+        index=index(stamped, timezone=context.services.settings.default_timezone, base_url=context.base_url),
         condition=condition,
     )
 

@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/http.html
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -47,13 +48,14 @@ class FhirApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
-        timer = log.Timer()
+        started = time.perf_counter()
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         answer = await self._answer(scope, receive, headers)
         body = b"" if scope["method"] == "HEAD" else answer.body
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         await send({"type": "http.response.body", "body": body})
-        timer.log(scope["method"], scope["path"], answer.status)
+        if self.services is not None and self.services.settings.log_requests:
+            log.request(scope["method"], scope["path"], answer.status, started)
 
     async def _answer(self, scope: Scope, receive: Receive, headers: Mapping[str, str]) -> Answer:
         representation = JSON_REPRESENTATION
@@ -66,7 +68,7 @@ class FhirApp:
             return self._success(context, request, response, headers, representation)
         except FhirError as error:
             return _failure(error, representation)
-        except Exception as error:  # noqa: BLE001 - the one place where a fault of ours becomes an answer
+        except Exception as error:  # the one place where a fault of ours becomes an answer
             reference = log.fault(error)
             text = f"The server met a fault of its own; it is logged under {reference}."
             return _resource(500, operation_outcome([Issue("exception", text)]), representation)

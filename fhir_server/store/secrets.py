@@ -20,4 +20,5 @@ async def secret(database: Database, name: str) -> bytes:
             upsert=True,
             return_document=ReturnDocument.AFTER,
         )
+    assert found is not None, "an upsert returns what it made"
     return bytes(found["value"])
