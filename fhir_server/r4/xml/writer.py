@@ -50,7 +50,7 @@ def _write_children(parts: list[str], value: Json, properties: Shape, type_name:
             _write_primitives(parts, entry, child, value.get("_" + entry.name), gap)
         elif entry.form == "xhtml":
             # A declaration may begin the narrative's own text, but not stand inside a document.
-            parts.append(gap + _DECLARATION.sub("", child))
+            parts.append(gap + _DECLARATION.sub("", value.get(entry.name, "")))
         else:
             items: list[Any] = child if isinstance(child, list) else [child]
             for item in items:
