@@ -15,7 +15,9 @@ from gridfs.asynchronous import AsyncGridFSBucket
 from gridfs.errors import NoFile
 
 from fhir_server.errors import Unavailable
-from fhir_server.store.mongo import Database, Document, translated
+from fhir_server.store.encoding import Document
+from fhir_server.store.failures import translated
+from fhir_server.store.mongo import Database
 
 BUCKET = "blobs"
 CHUNK_BYTES = 1024 * 1024

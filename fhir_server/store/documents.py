@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from fhir_server.store.mongo import Document
+from fhir_server.store.encoding import Document
 
 PROJECTION = {"version": 1, "updated": 1, "method": 1, "json": 1, "blob": 1}
 """The fields that make a Version."""

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from fhir_server.store.mongo import Database, Document, translated
+from fhir_server.store.encoding import Document
+from fhir_server.store.failures import translated
+from fhir_server.store.mongo import Database
 from fhir_server.store.resources import PROJECTION, ResourceStore, Version
 
 Access = Callable[[str], Mapping[str, Any] | None]

@@ -1,58 +1,28 @@
-"""The connection to MongoDB: its collections and their indexes, its BSON, its transactions and its failures."""
+"""The connection to MongoDB, its collections and their indexes."""
 
 from __future__ import annotations
 
 import asyncio
-import decimal
-import random
-import time
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import UTC
-from decimal import Decimal
-from functools import lru_cache
-from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
-import bson
-import structlog
-from bson.codec_options import CodecOptions, TypeEncoder, TypeRegistry
-from bson.decimal128 import Decimal128
-from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient
-from pymongo.asynchronous.client_session import AsyncClientSession as Session
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import (
-    CollectionInvalid,
-    ConfigurationError,
-    ConnectionFailure,
-    DocumentTooLarge,
-    ExecutionTimeout,
-    InvalidOperation,
-    OperationFailure,
-    PyMongoError,
-    WTimeoutError,
-)
+from pymongo.errors import ConfigurationError, InvalidOperation, PyMongoError
 
-from fhir_server.errors import Conflict, FhirError, TooLarge, Unavailable, Unprocessable
-from fhir_server.r4.values import TextDecimal
 from fhir_server.store.data_directory import StartupError
+from fhir_server.store.encoding import CODEC, Document
+from fhir_server.store.failures import translated
+from fhir_server.store.transactions import Session, run_in_transaction
 
 __all__ = ["Collection", "Database", "Document", "Session", "translated"]
 
-Document = dict[str, Any]
 Collection = AsyncCollection[Document]
 T = TypeVar("T")
 
 OLDEST_VERSION = (6, 0)
-LARGEST_DOCUMENT = 16 * 1024 * 1024
-TRANSACTION_SECONDS = 30.0
-TRANSIENT = "TransientTransactionError"
-UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
-# A document, an update's result, and a transaction for the cache.
-_TOO_LARGE = frozenset({10334, 17419, 17420, 315})
-_LARGEST_LONG = 2**63
 
 CONNECTION: dict[str, Any] = {
     "appName": "fhir-server",
@@ -84,101 +54,6 @@ HISTORY_INDEXES: list[Document] = [
     {"name": "instance", "key": {"id": 1, "version": -1}},
     {"name": "updated", "key": {"updated": -1, "id": 1}},
 ]
-
-log = structlog.get_logger(__name__)
-
-
-# --- BSON --------------------------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=4096)
-def _decimal128(text: str) -> Decimal128:
-    # By text and not by value: 1.0 and 1.00 are equal decimals, but not the same one.
-    return Decimal128(text)
-
-
-class _DecimalEncoder(TypeEncoder):
-    python_type = Decimal
-
-    def transform_python(self, value: Any) -> Decimal128:
-        return _decimal128(str(value))
-
-
-class _TextDecimalEncoder(_DecimalEncoder):
-    python_type = TextDecimal
-
-
-CODEC: CodecOptions[Document] = CodecOptions(
-    tz_aware=True, tzinfo=UTC, type_registry=TypeRegistry([_DecimalEncoder(), _TextDecimalEncoder()])
-)
-
-
-def with_long_integers(value: Any) -> Any:
-    """Return the value with each integer beyond 64 bits as a decimal, which BSON can hold.
-
-    The driver raises OverflowError for such a document; only then is this slow walk worth its time.
-    """
-    if isinstance(value, dict):
-        return {name: with_long_integers(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [with_long_integers(item) for item in value]
-    if isinstance(value, int) and not -_LARGEST_LONG <= value < _LARGEST_LONG:
-        return Decimal(value)
-    return value
-
-
-def encode(document: Document) -> RawBSONDocument:
-    """Return the document as BSON, so that its faults show before it joins others; raises TooLarge among others."""
-    try:
-        encoded = bson.encode(document, codec_options=CODEC)
-    except OverflowError:
-        encoded = bson.encode(with_long_integers(document), codec_options=CODEC)
-    if len(encoded) > LARGEST_DOCUMENT:
-        raise TooLarge("The resource is larger than the database can hold.")
-    return RawBSONDocument(encoded)
-
-
-# --- Failures ----------------------------------------------------------------------------------------------------
-
-
-def translate(error: Exception) -> Exception:
-    """Return the error of the server's own tree that says what a driver's error means to a caller."""
-    if isinstance(error, DocumentTooLarge) or getattr(error, "code", None) in _TOO_LARGE:
-        return TooLarge("The resource is larger than the database can hold.")
-    if isinstance(error, decimal.DecimalException):
-        return Unprocessable("A decimal has more than 34 significant digits, or an exponent beyond 6144.", code="value")
-    if isinstance(error, (BSONError, UnicodeEncodeError)):
-        return Unprocessable("The resource holds a name or a text that the database cannot store.", code="value")
-    if isinstance(error, (ConnectionFailure, ExecutionTimeout, WTimeoutError)):
-        log.warning("database.unavailable", kind=type(error).__name__)
-        return Unavailable("The database cannot be reached now; try again.")
-    log.error("database.failure", kind=type(error).__name__, code=getattr(error, "code", None))
-    return FhirError("The database refused the operation.")
-
-
-class _Translated:
-    """Turns a driver's error into one of the server's own, so that none of them leaves the store.
-
-    One that a transaction is to be run again for passes: `Database.transaction` is waiting for it.
-    """
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, PyMongoError):
-            if not error.has_error_label(TRANSIENT):
-                raise translate(error) from error
-        elif isinstance(error, (BSONError, decimal.DecimalException, UnicodeEncodeError)):
-            raise translate(error) from error
-
-
-translated = _Translated()
-
-
-# --- The database ------------------------------------------------------------------------------------------------
 
 
 class Database:
@@ -278,50 +153,13 @@ class Database:
         effects of its own. Raises what it raises, and Conflict or Unavailable when that goes on for 30 seconds.
         """
         await self.ensure(resource_types)
-        deadline = time.monotonic() + TRANSACTION_SECONDS
-        async with self.client.start_session() as session:
-            attempt = 0
-            while True:
-                try:
-                    return await _attempt(session, callback, deadline)
-                except PyMongoError as error:
-                    if not error.has_error_label(TRANSIENT):
-                        raise translate(error) from error
-                    if time.monotonic() > deadline:
-                        raise _gave_up(error) from error
-                attempt += 1
-                await asyncio.sleep(random.uniform(0, min(0.005 * 1.5**attempt, 0.5)))  # noqa: S311 - not a secret
-
-
-async def _attempt(session: Session, callback: Callable[[Session], Awaitable[T]], deadline: float) -> T:
-    await session.start_transaction()
-    try:
-        result = await callback(session)
-    except BaseException:
-        if session.in_transaction:
-            await session.abort_transaction()
-        raise
-    while True:
-        try:
-            await session.commit_transaction()
-        except PyMongoError as error:
-            # The commit may or may not have happened; to ask again is safe.
-            if not error.has_error_label(UNKNOWN_COMMIT) or time.monotonic() > deadline:
-                raise
-        else:
-            return result
-
-
-def _gave_up(error: PyMongoError) -> FhirError:
-    if isinstance(error, OperationFailure):
-        return Conflict("Others keep changing the same resources; try again.", code="lock-error")
-    return Unavailable("The database cannot be reached now; try again.")
+        return await run_in_transaction(self.client, callback)
 
 
 async def _require_transactions(client: AsyncMongoClient[Document]) -> None:
     try:
         hello, build = await asyncio.gather(client.admin.command("hello"), client.admin.command("buildInfo"))
-    except (PyMongoError, CollectionInvalid) as error:
+    except PyMongoError as error:
         raise StartupError(f"The database does not answer: {error}") from error
     version: tuple[int, ...] = tuple(build.get("versionArray", (0, 0)))
     if version < OLDEST_VERSION:

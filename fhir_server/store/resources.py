@@ -16,7 +16,9 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 from fhir_server.errors import Conflict
 from fhir_server.store.blobs import BlobStore
 from fhir_server.store.documents import PROJECTION, Draft, Version, to_change, to_document, to_version
-from fhir_server.store.mongo import Database, Document, Session, encode, translated, with_long_integers
+from fhir_server.store.encoding import Document, encode, with_long_integers
+from fhir_server.store.failures import translated
+from fhir_server.store.mongo import Database, Session
 from fhir_server.store.together import Together
 
 __all__ = ["PROJECTION", "AlreadyExists", "Draft", "ResourceStore", "Session", "Version"]

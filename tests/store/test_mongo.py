@@ -11,7 +11,9 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from fhir_server.errors import Conflict, Unavailable
 from fhir_server.r4.values import decimal
-from fhir_server.store.mongo import Database, Session, encode, translated, with_long_integers
+from fhir_server.store.encoding import encode, with_long_integers
+from fhir_server.store.failures import translated
+from fhir_server.store.mongo import Database, Session
 
 
 async def test_collections_are_made_once_by_parallel_workers(database: Database, mongod_url: str) -> None:
@@ -59,7 +61,7 @@ async def test_transaction_gives_up_in_time(
     database: Database, monkeypatch: pytest.MonkeyPatch, cause: type[PyMongoError], told: type[Exception]
 ) -> None:
     """A transaction that keeps failing ends with an error of the server's own tree."""
-    monkeypatch.setattr("fhir_server.store.mongo.TRANSACTION_SECONDS", 0.05)
+    monkeypatch.setattr("fhir_server.store.transactions.TRANSACTION_SECONDS", 0.05)
 
     async def fail(_: Session) -> None:
         error = cause("no")
