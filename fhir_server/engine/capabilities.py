@@ -6,7 +6,7 @@ https://hl7.org/fhir/R4/http.html#capabilities
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from importlib.metadata import version as package_version
 from typing import Any
@@ -16,7 +16,8 @@ from fhir_server.engine.operations.registry import OPERATIONS, Level
 from fhir_server.engine.routes import COMPARTMENTS, Route, route
 from fhir_server.errors import BadRequest, MethodNotAllowed, NotFound, NotSupported
 from fhir_server.r4 import values
-from fhir_server.r4.definitions import RESOURCE_TYPES, SearchParameter, search_parameters
+from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.search.registry import Parameter, parameters
 
 RELEASED = "2026-11-22"
 """The day of this release: the statement changes with the code, not with the clock."""
@@ -31,7 +32,8 @@ _TYPE_INTERACTIONS = (
 )  # fmt: skip
 _SYSTEM_INTERACTIONS = ("transaction", "batch", "search-system", "history-system")
 _STRUCTURE = "http://hl7.org/fhir/StructureDefinition/"
-_COMMON = frozenset({"Resource", "DomainResource"})
+_ANY = "Basic"
+"""A type that has every parameter that all types share."""
 
 
 async def answer(context: Context, request: Request, route: Route) -> Response:
@@ -45,9 +47,16 @@ async def answer(context: Context, request: Request, route: Route) -> Response:
     return Response(200, _encoded(context.base_url))
 
 
-@lru_cache(maxsize=4)
+_last: tuple[str, Mapping[str, Parameter], bytes] | None = None
+
+
 def _encoded(base_url: str) -> bytes:
-    return values.encode(capability_statement(base_url))
+    """Return the statement's bytes, made anew when a search parameter was added."""
+    global _last  # noqa: PLW0603 - a cache of one
+    registered = parameters("Patient")
+    if _last is None or _last[0] != base_url or _last[1] is not registered:
+        _last = base_url, registered, values.encode(capability_statement(base_url))
+    return _last[2]
 
 
 def capability_statement(base_url: str | None = None) -> dict[str, Any]:
@@ -71,20 +80,21 @@ def capability_statement(base_url: str | None = None) -> dict[str, Any]:
 
 def _rest() -> dict[str, Any]:
     interactions = _interactions(None)
+    referring = _referring()
     described: dict[str, Any] = {
         "mode": "server",
-        "resource": [_resource(name) for name in sorted(RESOURCE_TYPES)],
+        "resource": [_resource(name, referring[name]) for name in sorted(RESOURCE_TYPES)],
         "interaction": [{"code": code} for code in _SYSTEM_INTERACTIONS if code in interactions],
-        "searchParam": [_search_parameter(found) for found in _parameters(_COMMON)],
+        "searchParam": [_search_parameter(found) for found in _search_parameters(_ANY, common=True)],
         "operation": _operations(None, ("system",)),
         "compartment": [f"http://hl7.org/fhir/CompartmentDefinition/{name.lower()}" for name in sorted(COMPARTMENTS)],
     }
     return _without_empty(described)
 
 
-def _resource(name: str) -> dict[str, Any]:
+def _resource(name: str, referring: list[str]) -> dict[str, Any]:
     interactions = _interactions(name)
-    parameters = _parameters({name})
+    own = _search_parameters(name, common=False)
     described = {
         "type": name,
         "profile": _STRUCTURE + name,
@@ -98,9 +108,9 @@ def _resource(name: str) -> dict[str, Any]:
         "conditionalUpdate": "conditional-update" in interactions,
         "conditionalDelete": "multiple" if "conditional-delete" in interactions else "not-supported",
         "referencePolicy": ["literal", "logical"],
-        "searchInclude": ["*", *(f"{name}:{found.code}" for found in parameters if found.type == "reference")],
-        "searchRevInclude": sorted(_referring(name)),
-        "searchParam": [_search_parameter(found, name) for found in parameters],
+        "searchInclude": ["*", *(f"{name}:{found.code}" for found in own if found.type == "reference")],
+        "searchRevInclude": referring,
+        "searchParam": [_search_parameter(found) for found in own],
         "operation": _operations(name, ("type", "instance", "version")),
     }
     return _without_empty(described)
@@ -129,32 +139,24 @@ def _routed(path: str) -> Iterator[str]:
             continue
 
 
-def _parameters(bases: Iterable[str]) -> list[SearchParameter]:
-    wanted = set(bases)
-    return sorted((found for found in search_parameters() if wanted & set(found.base)), key=lambda found: found.code)
+def _search_parameters(resource_type: str, *, common: bool) -> list[Parameter]:
+    """Return the parameters of the type alone, or those that all types share."""
+    return [found for code, found in parameters(resource_type).items() if code.startswith("_") == common]
 
 
-def _search_parameter(found: SearchParameter, resource_type: str | None = None) -> dict[str, str]:
-    described = {"name": found.code, "definition": found.url, "type": found.type}
-    branches = found.expression.split(" | ") if found.expression else []
-    paths = [path for path in branches if resource_type is None or f"{resource_type}." in path]
-    return described | ({"documentation": " | ".join(paths)} if paths else {})
+def _search_parameter(found: Parameter) -> dict[str, str]:
+    described = {"name": found.code, "definition": found.url, "type": found.type, "documentation": found.expression}
+    return {key: value for key, value in described.items() if value}
 
 
-@lru_cache
-def _referring_by_target() -> dict[str, list[str]]:
+def _referring() -> dict[str, list[str]]:
     """Return, for each type, what may be asked of _revinclude: the reference parameters that can point to it."""
     found: dict[str, list[str]] = {name: [] for name in RESOURCE_TYPES}
-    for parameter in search_parameters():
-        if parameter.type == "reference":
-            names = [f"{base}:{parameter.code}" for base in parameter.base if base not in _COMMON]
-            for target in parameter.target:
-                found.get(target, []).extend(names)
+    for name in sorted(RESOURCE_TYPES):
+        for parameter in _search_parameters(name, common=False):
+            for target in parameter.target if parameter.type == "reference" else ():
+                found[target].append(f"{name}:{parameter.code}")
     return found
-
-
-def _referring(resource_type: str) -> list[str]:
-    return _referring_by_target()[resource_type]
 
 
 def _operations(resource_type: str | None, levels: Iterable[Level]) -> list[dict[str, str]]:

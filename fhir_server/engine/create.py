@@ -25,7 +25,7 @@ async def create_as(
     context: Context, resource: dict[str, Any], resource_id: str, method: str = "POST", condition: str | None = None
 ) -> Response:
     """Store a checked resource under a new id: 201."""
-    made = versions.draft(context, resource, resource_id, method, None, condition)
+    made = versions.draft(context, resource, resource_id, method, None, condition=condition)
     await writes.insert(context, made)
     return versions.answer(201, made)
 

@@ -94,6 +94,7 @@ def draft(
     resource_id: str,
     method: str,
     previous: Version | None,
+    *,
     condition: str | None = None,
 ) -> Draft:
     """Return the version that follows `previous`, ready to be stored."""

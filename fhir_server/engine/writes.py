@@ -1,8 +1,8 @@
 """Replacing the current version of a resource, however many others write to it meanwhile.
 
-A replacement succeeds only while the version it was planned on is current; the loser plans again on the new one. Writers
-of one resource within a worker queue up, so that only writers in different workers ever race. Inside a transaction
-nothing is written at once: writes are collected, and `flush` stores them in bulk.
+A replacement succeeds only while the version it was planned on is current; the loser plans again on the new one.
+Writers of one resource within a worker queue up, so that only writers in different workers ever race. Inside a
+transaction nothing is written at once: writes are collected, and `flush` stores them in bulk.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ async def _change(context: Context, request: Request, route: Route, change: Call
         resource["meta"] = change(resource["meta"])
         versions.require_valid(context, resource)
         context.access.admit(resource)
-        return next_version(resource, resource_id, previous, "PUT")
+        return next_version(context, resource, resource_id, previous, "PUT")
 
     response = await _write(context, resource_type, resource_id, plan)
     return _answer(values.decode(response.json or b"{}"), response)
