@@ -12,7 +12,10 @@ from fhir_server.store.encoding import Document
 PROJECTION = {"version": 1, "updated": 1, "method": 1, "json": 1, "blob": 1}
 """The fields that make a Version."""
 
-CONTENT = ("json", "resource", "blob", "keys", "ranges", "sort", "shape")
+INDEX = ("keys", "ranges", "sort", "shape")
+"""The fields that the search index writes."""
+
+CONTENT = ("json", "resource", "blob", *INDEX)
 """Every field that a version may lack: what the one before it had there must go."""
 
 
@@ -66,6 +69,12 @@ def to_change(document: Document) -> Document:
     if document["method"] == "DELETE":
         gone["conditions"] = ""
     return {"$set": {name: value for name, value in document.items() if name != "_id"}, "$unset": gone}
+
+
+def to_index_change(index: Mapping[str, Any]) -> Document:
+    """Return the update that gives a stored resource this index in place of what it had."""
+    gone = {name: "" for name in INDEX if name not in index}
+    return {"$set": dict(index), **({"$unset": gone} if gone else {})}
 
 
 def to_version(resource_type: str, resource_id: str, document: Mapping[str, Any], json: bytes) -> Version:
