@@ -45,6 +45,45 @@ def serve(  # noqa: PLR0917 - each is an option
 
 
 @app.command()
+def load(
+    paths: Annotated[list[Path], typer.Argument(exists=True, help="Bundles or NDJSON, plain or gzipped; or folders.")],
+    *,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    base_url: Annotated[str | None, typer.Option(help="Load over HTTP into the FHIR server at this URL.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that load; one for each core if left out.")
+    ] = None,
+    refused: Annotated[Path, typer.Option(help="Where to write what was refused, as JSON lines.")] = Path(
+        "refused.jsonl"
+    ),
+    state: Annotated[Path, typer.Option(help="Remembers what --base-url has been given.")] = Path("loaded.tsv"),
+) -> None:
+    """Load bundles and NDJSON; what was loaded before is skipped. Exits with 1 where something was refused."""
+    from fhir_server.load.load import load as load_files
+
+    settings = settings_with(data_dir=data_dir, database_url=database_url)
+    summary = load_files(paths, settings, base_url=base_url, workers=workers, refused=refused, state=state)
+    raise typer.Exit(1 if summary.refusals else 0)
+
+
+@app.command()
+def capability(
+    output: Annotated[Path | None, typer.Option(help="File to write; standard output if left out.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="Base URL that the statement names.")] = None,
+) -> None:
+    """Write the server's CapabilityStatement."""
+    from fhir_server.engine.capabilities import capability_statement
+    from fhir_server.r4 import values
+
+    text = values.pretty(values.encode(capability_statement(base_url))) + b"\n"
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        output.write_bytes(text)
+
+
+@app.command()
 def version() -> None:
     """Print the server's version."""
     typer.echo(package_version("fhir-server"))

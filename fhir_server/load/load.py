@@ -37,8 +37,8 @@ def load(
     *,
     base_url: str | None = None,
     workers: int | None = None,
-    refusals: Path = Path("load-refused.jsonl"),
-    state: Path = Path("load-state.tsv"),
+    refused: Path = Path("refused.jsonl"),
+    state: Path = Path("loaded.tsv"),
     console: Console | None = None,
 ) -> Summary:
     """Load the files into the settings' database, or into the server at `base_url`; returns what became of them.
@@ -55,8 +55,8 @@ def load(
             connected = settings.model_copy(update={"database_url": url})
             summary = _run(files, connected, workers, DatabaseState(connected), console)
     if summary.refusals:
-        write_refusals(refusals, summary.refusals)
-    show(console, summary, refusals)
+        write_refusals(refused, summary.refusals)
+    show(console, summary, refused)
     return summary
 
 

@@ -1,0 +1,118 @@
+"""The CapabilityStatement says what is true, and the file at the root is that statement."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fhir_server.engine import capabilities
+from fhir_server.engine.capabilities import capability_statement
+from fhir_server.engine.engine import HANDLERS
+from fhir_server.engine.operations.registry import OPERATIONS
+from fhir_server.engine.routes import route
+from fhir_server.errors import FhirError
+from fhir_server.http import representation
+from fhir_server.r4 import values
+from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.r4.validation import validate
+from fhir_server.search.registry import parameters
+
+ROOT = Path(__file__).parents[2]
+STATEMENT = capability_statement()
+REST = STATEMENT["rest"][0]
+RESOURCES: dict[str, dict[str, Any]] = {resource["type"]: resource for resource in REST["resource"]}
+
+
+def test_the_file_is_the_statement() -> None:
+    """capability_statement.json is what the code derives; `make capability` writes it anew."""
+    expected = values.pretty(values.encode(STATEMENT)) + b"\n"
+    assert (ROOT / "capability_statement.json").read_bytes() == expected
+
+
+def test_the_statement_is_a_valid_resource() -> None:
+    """The validator finds no fault in the statement, with a base URL and without one."""
+    assert validate(STATEMENT, max_depth=100) == []
+    assert validate(capability_statement("https://fhir.example.org/fhir"), max_depth=100) == []
+
+
+def test_a_server_names_its_own_base() -> None:
+    """The statement of a server says where it stands; the one of the software does not."""
+    assert (
+        capability_statement("https://fhir.example.org/fhir")["implementation"]["url"]
+        == "https://fhir.example.org/fhir"
+    )
+    assert "url" not in STATEMENT["implementation"]
+
+
+def test_every_resource_type_is_described_once() -> None:
+    """All 146 types of R4 are there."""
+    assert len(REST["resource"]) == len(RESOURCES) == 146
+    assert set(RESOURCES) == RESOURCE_TYPES
+
+
+def test_every_interaction_that_is_served_is_stated_and_no_other() -> None:
+    """The interactions of a type, and those of the system, are what the engine has handlers for."""
+    stated = {interaction["code"] for interaction in (*RESOURCES["Patient"]["interaction"], *REST["interaction"])}
+    served = {name for name in HANDLERS if not name.startswith("conditional-")} - {"capabilities", "operation"}
+    # A transaction is routed as the batch that its Bundle may turn out to be.
+    assert stated == served | {"transaction"}
+
+
+@pytest.mark.parametrize("name", sorted(RESOURCE_TYPES))
+def test_every_search_parameter_is_stated_and_no_other(name: str) -> None:
+    """The search parameters of a type are those in the registry, with the same type and definition."""
+    stated = {found["name"]: (found["type"], found["definition"]) for found in RESOURCES[name].get("searchParam", [])}
+    shared = {found["name"]: (found["type"], found["definition"]) for found in REST["searchParam"]}
+    assert not stated.keys() & shared.keys()
+    registered = {code: (found.type, found.url) for code, found in parameters(name).items()}
+    assert stated == {code: found for code, found in registered.items() if not code.startswith("_")}
+    assert shared.items() >= {code: found for code, found in registered.items() if code.startswith("_")}.items()
+
+
+@pytest.mark.parametrize("name", sorted(RESOURCE_TYPES))
+def test_what_may_be_included_is_a_reference(name: str) -> None:
+    """searchInclude names the type's reference parameters, searchRevInclude those of others that may refer to it."""
+    codes = {code for code, found in parameters(name).items() if found.type == "reference"}
+    assert RESOURCES[name]["searchInclude"] == ["*", *(f"{name}:{code}" for code in sorted(codes))]
+    for stated in RESOURCES[name].get("searchRevInclude", []):
+        source, code = stated.split(":")
+        assert name in parameters(source)[code].target
+
+
+def test_every_operation_is_stated_where_it_can_be_asked() -> None:
+    """An operation stands with the types and levels that the router and the registry let through."""
+    for name, operation in product(("Patient", "Encounter", "Observation"), OPERATIONS):
+        stated = {found["definition"] for found in RESOURCES[name].get("operation", [])}
+        below_system = bool(operation.levels - {"system"})
+        assert (operation.published.url in stated) == (operation.on(name) and below_system)
+    assert {found["name"] for found in REST.get("operation", [])} == {
+        operation.code for operation in OPERATIONS if "system" in operation.levels
+    }
+
+
+@pytest.mark.parametrize("media", capabilities.FORMATS)
+def test_every_format_that_is_stated_can_be_asked_for(media: str) -> None:
+    """A client gets what the statement lists under format."""
+    assert media.rpartition("+")[2].removeprefix("application/") in representation.choose(format_=media).content_type
+
+
+@pytest.mark.parametrize("media", capabilities.PATCH_FORMATS)
+def test_every_patch_format_that_is_stated_is_taken(media: str) -> None:
+    """A body of a type listed under patchFormat is read."""
+    assert representation.body_format(media) in ("json", "xml", "json-patch")
+
+
+def test_compartments_that_are_stated_can_be_searched() -> None:
+    """Each compartment named in the statement has a route, and no other type has."""
+    stated = {url.rpartition("/")[2] for url in REST["compartment"]}
+    routed = set()
+    for name in RESOURCE_TYPES:
+        try:
+            route("GET", f"{name}/1/Observation")
+        except FhirError:
+            continue
+        routed.add(name.lower())
+    assert stated == routed
