@@ -14,6 +14,8 @@ import pytest
 from fhir_server.store.mongo import Database
 from fhir_server.store.mongod import EmbeddedMongod, join
 
+pytest_plugins = ["tests.client"]
+
 
 @pytest.fixture(scope="session")
 def run_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:

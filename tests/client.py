@@ -1,4 +1,4 @@
-"""A FHIR client against the whole server, in process, on a database of its own."""
+"""Fixtures: a FHIR client against the whole server, in process, on a database of its own."""
 
 from __future__ import annotations
 
