@@ -20,7 +20,7 @@ BASE = "http://server.test/fhir"
 @pytest.fixture
 def settings() -> Settings:
     """Small limits, so that tests can pass them."""
-    return Settings(max_body_bytes=8_000_000, max_bundle_entries=500, blob_threshold_bytes=1_000_000)
+    return Settings(max_body_bytes=8_000_000, max_bundle_entries=1000, blob_threshold_bytes=1_000_000)
 
 
 @pytest.fixture

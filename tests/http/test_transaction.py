@@ -273,7 +273,7 @@ async def test_a_repeated_bundle_of_puts_makes_no_new_versions(client: httpx.Asy
 
 async def test_too_many_entries_are_refused(client: httpx.AsyncClient) -> None:
     """Trap 60: past the limit a bundle is 413, not a crash."""
-    request = bundle(*(entry("POST", "Patient", PATIENT) for _ in range(501)))
+    request = bundle(*(entry("POST", "Patient", PATIENT) for _ in range(1001)))
     assert (await client.post("", json=request)).status_code == 413
 
 
