@@ -46,6 +46,14 @@ class Settings(BaseSettings):
         default=4 * 1024 * 1024, description="Resources larger than this are kept in GridFS rather than in a document."
     )
 
+    key_secret: str | None = Field(
+        default=None, description="Protects the signing keys; without it a file of the data directory does."
+    )
+    dynamic_registration: bool = Field(default=False, description="Let apps register themselves at /oauth/register.")
+    allow_internal_urls: bool = Field(
+        default=False, description="Fetch a client's jwks_uri also by http and from private addresses."
+    )
+
     log_format: Literal["json", "console"] = "console"
     log_level: str = "info"
     log_requests: bool = Field(default=False, description="A line for each request, by its shape; no ids, no queries.")

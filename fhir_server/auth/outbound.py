@@ -1,0 +1,100 @@
+"""Fetching a URL that somebody else chose, without becoming their way into this network.
+
+The name is resolved once, every address must be public, and the connection goes to the address that was checked, so
+that a name which resolves differently the second time gains nothing. No redirects, a small body, a short time.
+https://owasp.org/www-community/attacks/Server_Side_Request_Forgery
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import httpx
+
+_LARGEST = 256 * 1024
+_SECONDS = 5.0
+
+
+class Refused(Exception):
+    """The URL may not be fetched, or what it answers is of no use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A body, and for how many seconds its Cache-Control lets it be kept (None where it does not say)."""
+
+    body: bytes
+    max_age: int | None
+
+
+async def fetch(url: str, *, allow_internal: bool = False) -> Fetched:
+    """Return what a GET of the https URL answers; raises Refused.
+
+    `allow_internal` permits http and addresses of this network, for a server whose clients live there.
+    """
+    parts = urlsplit(url)
+    if not parts.hostname or not (parts.scheme == "https" or (allow_internal and parts.scheme == "http")):
+        raise Refused("only https is fetched")
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    address = await _public_address(parts.hostname, port, allow_internal=allow_internal)
+    pinned = httpx.URL(url).copy_with(host=address, port=port)
+    host = parts.netloc.rpartition("@")[2]
+    try:
+        # Ask no proxy and no netrc of the environment: the address that was checked is the one to ask.
+        async with httpx.AsyncClient(trust_env=False, timeout=_SECONDS) as client, asyncio.timeout(2 * _SECONDS):
+            headers = {"Host": host, "Accept": "application/json"}
+            extensions = {"sni_hostname": parts.hostname}
+            async with client.stream("GET", pinned, headers=headers, extensions=extensions) as response:
+                return await _read(response)
+    except (httpx.HTTPError, TimeoutError, ValueError) as error:
+        raise Refused(f"it cannot be fetched ({type(error).__name__})") from error
+
+
+async def _read(response: httpx.Response) -> Fetched:
+    if response.status_code != 200:
+        raise Refused(f"it answers {response.status_code}")
+    body = b""
+    async for part in response.aiter_bytes():
+        body += part
+        if len(body) > _LARGEST:
+            raise Refused(f"it is larger than {_LARGEST} bytes")
+    return Fetched(body, _max_age(response.headers.get("cache-control", "")))
+
+
+def _max_age(cache_control: str) -> int | None:
+    directives = [part.strip().lower() for part in cache_control.split(",")]
+    if "no-store" in directives or "no-cache" in directives:
+        return 0
+    for directive in directives:
+        name, _, value = directive.partition("=")
+        if name == "max-age" and value.isdigit():
+            return int(value[:9])
+    return None
+
+
+async def _public_address(host: str, port: int, *, allow_internal: bool) -> str:
+    try:
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise Refused("its host has no address") from error
+    addresses = [str(entry[4][0]) for entry in found]
+    if not allow_internal and not all(is_public(address) for address in addresses):
+        raise Refused("its host is not on the public Internet")
+    return addresses[0]
+
+
+def is_public(address: str) -> bool:
+    """Return whether the address is one of the public Internet, also where IPv6 carries an IPv4 address."""
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(parsed, ipaddress.IPv6Address):
+        embedded = parsed.ipv4_mapped or parsed.sixtofour or (parsed.teredo[1] if parsed.teredo else None)
+        if embedded is not None:
+            return is_public(str(embedded))
+        if parsed in ipaddress.ip_network("64:ff9b::/96"):
+            return is_public(str(ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)))
+    return parsed.is_global and not parsed.is_multicast and not parsed.is_reserved

@@ -1,0 +1,51 @@
+"""How often a sign-in may fail before it must wait, per account and address, without locking anybody out.
+
+Failures are counted under several names at once. An attacker at one address is slowed down there. Many addresses that
+guess at one account are slowed down at that account, but a browser that its owner has signed in with before carries a
+device cookie and has a count of its own, so the owner still gets in.
+https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Cookies
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+
+WINDOW = timedelta(minutes=15)
+"""Failures older than this are forgotten."""
+
+_FREE_HERE = 5
+_FREE_ADDRESS = 50
+_FREE_ACCOUNT = 100
+_LONGEST_SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """One name that failures are counted under, and how many of them are free."""
+
+    key: str
+    free: int
+
+    def wait(self, failures: int) -> int:
+        """Return the seconds to wait since the last failure: doubling with each one that is not free."""
+        over = failures - self.free
+        return 0 if over < 0 else min(2 ** min(over, 10), _LONGEST_SECONDS)
+
+
+def counts(username: str, address: str, device: str | None) -> tuple[Count, ...]:
+    """Return what a sign-in is counted under; `device` names a browser that the account's owner has used before."""
+    account = _name("account", username)
+    if device is not None:
+        return (Count(_name("device", username, device), _FREE_HERE),)
+    return (
+        Count(_name("here", username, address), _FREE_HERE),
+        Count(_name("address", address), _FREE_ADDRESS),
+        Count(account, _FREE_ACCOUNT),
+    )
+
+
+def _name(*parts: str) -> str:
+    # Hashed, so that the database does not list who tried to sign in from where.
+    return hashlib.sha256("\x00".join(parts).encode("utf-8", "replace")).hexdigest()
