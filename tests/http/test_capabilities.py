@@ -1,0 +1,39 @@
+"""GET /metadata."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from fhir_server.engine.capabilities import capability_statement
+
+
+@pytest.mark.parametrize("query", ["", "?mode=full", "?mode=normative", "?_format=json"])
+async def test_metadata_is_the_statement_of_this_base(client: httpx.AsyncClient, query: str) -> None:
+    """/metadata answers with the derived statement, naming the base URL."""
+    answer = await client.get(f"metadata{query}")
+    assert answer.status_code == 200
+    assert answer.json() == capability_statement("http://server.test/fhir")
+
+
+async def test_metadata_in_xml(client: httpx.AsyncClient) -> None:
+    """The statement is there in XML too."""
+    answer = await client.get("metadata", headers={"Accept": "application/fhir+xml"})
+    assert answer.status_code == 200
+    assert b'<CapabilityStatement xmlns="http://hl7.org/fhir">' in answer.content
+
+
+@pytest.mark.parametrize(("mode", "status"), [("terminology", 501), ("nonsense", 400)])
+async def test_a_mode_that_is_not_there_is_refused(client: httpx.AsyncClient, mode: str, status: int) -> None:
+    """mode=terminology answers 501 and an unknown mode 400, each with an OperationOutcome."""
+    answer = await client.get(f"metadata?mode={mode}")
+    assert answer.status_code == status
+    assert answer.json()["resourceType"] == "OperationOutcome"
+
+
+async def test_metadata_is_read_only(client: httpx.AsyncClient) -> None:
+    """Nothing but GET and HEAD is allowed on /metadata."""
+    answer = await client.post("metadata", json={})
+    assert answer.status_code == 405
+    assert answer.headers["Allow"] == "GET, HEAD"
+    assert (await client.head("metadata")).status_code == 200
