@@ -1,0 +1,160 @@
+"""The parameters that say how results are wanted: `_sort`, `_count`, `_include` and their like.
+
+https://hl7.org/fhir/R4/search.html#return
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from fhir_server.errors import BadRequest
+from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.search.ast import Include, SortKey
+from fhir_server.search.criteria import UnknownParameter
+from fhir_server.search.registry import Parameter, parameters
+
+_UNSORTABLE = frozenset({"composite", "special"})
+
+
+@dataclass(slots=True)
+class Controls:
+    """What has been read so far; the fields are those of `ast.Query`."""
+
+    types: tuple[str, ...]
+    fields: dict[str, Any] = field(default_factory=dict)
+    includes: list[Include] = field(default_factory=list)
+
+
+def read_control(controls: Controls, name: str, value: str) -> bool:
+    """Take in one parameter; False where it is not of this kind. Raises BadRequest, or UnknownParameter."""
+    head, _, modifier = name.partition(":")
+    if head in ("_include", "_revinclude"):
+        _include(controls, head, modifier, value)
+        return True
+    reader = _READERS.get(name)
+    if reader is None:
+        return False
+    target, read = reader
+    if target and target in controls.fields and target != "page":
+        raise BadRequest(f"{name} stands twice.")
+    found = read(controls, name, value)
+    if target:
+        controls.fields[target] = found
+    return True
+
+
+def _count(controls: Controls, name: str, value: str) -> int:
+    if not value.isascii() or not value.isdigit() or len(value) > 9:
+        raise BadRequest(f"_count is a whole number, not {value[:40]!r}.", code="value")
+    return int(value)
+
+
+def _choice(*allowed: str) -> Callable[[Controls, str, str], str]:
+    def read(controls: Controls, name: str, value: str) -> str:
+        if value not in allowed:
+            raise BadRequest(f"{name} is one of {', '.join(allowed)}, not {value[:40]!r}.", code="value")
+        return value
+
+    return read
+
+
+def _elements(controls: Controls, name: str, value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _text(controls: Controls, name: str, value: str) -> str:
+    return value
+
+
+def _flag(controls: Controls, name: str, value: str) -> bool:
+    return _choice("true", "false")(controls, name, value) == "true"
+
+
+# --- Sort --------------------------------------------------------------------------------------------------------
+
+
+def _sort(controls: Controls, name: str, value: str) -> tuple[SortKey, ...]:
+    return tuple(_sort_key(controls, text) for text in value.split(",") if text)
+
+
+def _sort_key(controls: Controls, text: str) -> SortKey:
+    descending, path = text.startswith("-"), tuple(text.removeprefix("-").split("."))
+    kinds = {_sort_kind(resource_type, path) for resource_type in controls.types}
+    if len(kinds) != 1:
+        raise BadRequest(
+            f"_sort: {text[:80]!r} is not the same kind of parameter in all types searched.", code="not-supported"
+        )
+    return SortKey(path, descending, kinds.pop(), text)
+
+
+def _sort_kind(resource_type: str, path: tuple[str, ...]) -> str:
+    head, *rest = path
+    if path == ("_id",) or path == ("_lastUpdated",):
+        return head
+    parameter = parameters(resource_type).get(head.partition(":")[0])
+    if parameter is None:
+        raise UnknownParameter(f"{resource_type} has no search parameter {head[:80]!r} to sort by.")
+    if rest:
+        return _chained_kind(parameter, head, tuple(rest))
+    if parameter.type in _UNSORTABLE or not parameter.branches:
+        raise BadRequest(f"Results cannot be sorted by {head!r}, a {parameter.type} parameter.", code="not-supported")
+    return parameter.type
+
+
+def _chained_kind(parameter: Parameter, head: str, rest: tuple[str, ...]) -> str:
+    qualifier = head.partition(":")[2]
+    targets = (qualifier,) if qualifier else (parameter.only,) if parameter.only else parameter.target
+    if parameter.type != "reference" or len(targets) != 1 or targets[0] not in RESOURCE_TYPES:
+        raise BadRequest(
+            f"To sort by a chain, {head!r} must lead to one type: write {head}:Type.", code="not-supported"
+        )
+    return _sort_kind(targets[0], rest)
+
+
+# --- Include -----------------------------------------------------------------------------------------------------
+
+
+def _include(controls: Controls, name: str, modifier: str, value: str) -> None:
+    if modifier not in ("", "iterate", "recurse"):
+        raise BadRequest(f"The modifier {modifier[:40]!r} is not one that {name} takes.", code="not-supported")
+    text = f"{name}:{modifier}" if modifier else name
+    for one in value.split(","):
+        controls.includes.append(_one_include(controls, name == "_revinclude", modifier != "", one, text))
+
+
+def _one_include(controls: Controls, reverse: bool, iterate: bool, value: str, name: str) -> Include:
+    if value == "*":
+        return Include("*", "*", None, reverse, iterate, f"{name}={value}")
+    source, _, rest = value.partition(":")
+    code, _, target = rest.partition(":")
+    if source not in RESOURCE_TYPES or not code:
+        raise BadRequest(f"{name}={value[:80]!r} is not Type:parameter or Type:parameter:TargetType.", code="value")
+    if target and target not in RESOURCE_TYPES:
+        raise BadRequest(f"{name}={value[:80]!r} names {target[:40]!r}, which is no resource type.", code="value")
+    if code != "*":
+        parameter = parameters(source).get(code)
+        if parameter is None:
+            raise UnknownParameter(f"{source} has no search parameter {code[:80]!r} to include by.")
+        if parameter.type != "reference":
+            raise BadRequest(
+                f"{name}={value[:80]!r}: {code!r} is a {parameter.type} parameter, no reference.", code="value"
+            )
+    return Include(source, code, target or None, reverse, iterate, f"{name}={value}")
+
+
+_READERS: dict[str, tuple[str, Callable[[Controls, str, str], Any]]] = {
+    "_count": ("count", _count),
+    "_sort": ("sort", _sort),
+    "_total": ("total", _choice("none", "estimate", "accurate")),
+    "_summary": ("summary", _choice("true", "text", "data", "count", "false")),
+    "_elements": ("elements", _elements),
+    "_contained": ("contained", _choice("false", "true", "both")),
+    "_containedType": ("contained_type", _choice("container", "contained")),
+    "_explain": ("explain", _flag),
+    "_page": ("page", _text),
+    # How the answer is written, which is not for search to know.
+    "_format": ("", _text),
+    "_pretty": ("", _text),
+}

@@ -1,0 +1,156 @@
+"""From a search parameter in a URL, with its modifiers and chains, to the condition it sets for a resource type.
+
+https://hl7.org/fhir/R4/search.html#modifiers, https://hl7.org/fhir/R4/search.html#chaining,
+https://hl7.org/fhir/R4/search.html#has
+"""
+
+from __future__ import annotations
+
+from fhir_server.errors import BadRequest
+from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.search.conditions import (
+    NOTHING,
+    AnyOf,
+    Condition,
+    Not,
+    Present,
+    ReferredBy,
+    RefersTo,
+    either,
+)
+from fhir_server.search.params import special
+from fhir_server.search.params.reading import MODIFIERS, Scope, read
+from fhir_server.search.registry import Parameter, parameters
+from fhir_server.search.values import split
+
+_LONGEST_CHAIN = 10
+
+
+class UnknownParameter(Exception):
+    """A search parameter that the resource type does not have: what lenient handling leaves out."""
+
+
+def condition(resource_type: str, name: str, value: str, scope: Scope, depth: int = 0) -> Condition:
+    """Return what `name=value` asks of a resource of the type.
+
+    Raises UnknownParameter, or BadRequest for a modifier that is not allowed and for a value that cannot be read.
+    """
+    if depth > _LONGEST_CHAIN:
+        raise BadRequest(f"A chain has at most {_LONGEST_CHAIN} steps.", code="too-costly")
+    if name.startswith("_has:"):
+        return _reverse_chain(resource_type, name, value, scope, depth)
+    head, dot, rest = name.partition(".")
+    code, colon, modifier = head.partition(":")
+    if dot:
+        return _chain(resource_type, code, modifier if colon else None, rest, value, scope, depth)
+    if code in special.NAMES:
+        return special.condition(resource_type, code, modifier if colon else None, value, scope)
+    parameter = parameters(resource_type).get(code)
+    if parameter is None:
+        raise UnknownParameter(f"{resource_type} has no search parameter {code[:80]!r}.")
+    return simple(parameter, resource_type, modifier if colon else None, value, scope)
+
+
+def simple(parameter: Parameter, resource_type: str, modifier: str | None, value: str, scope: Scope) -> Condition:
+    """Return the condition of a parameter without a chain: any of the values that commas separate."""
+    if modifier == "missing":
+        return missing(parameter.code, value)
+    _require_modifier(parameter, modifier)
+    negated = modifier == "not"
+    found = [_one(parameter, resource_type, None if negated else modifier, one, scope) for one in split(value, ",")]
+    return Not(either(found)) if negated else either(found)
+
+
+def missing(name: str, value: str) -> Condition:
+    """Return the condition of `:missing`."""
+    if value not in ("true", "false"):
+        raise BadRequest(f"{name}:missing is true or false, not {value[:40]!r}.", code="value")
+    return Not(Present(name)) if value == "true" else Present(name)
+
+
+def _require_modifier(parameter: Parameter, modifier: str | None) -> None:
+    if modifier is None or modifier in MODIFIERS[parameter.type]:
+        return
+    if parameter.type == "reference" and modifier in RESOURCE_TYPES:
+        return
+    raise BadRequest(
+        f"The modifier {modifier[:40]!r} is not one that the {parameter.type} parameter {parameter.code!r} takes.",
+        code="not-supported",
+    )
+
+
+def _one(parameter: Parameter, resource_type: str, modifier: str | None, value: str, scope: Scope) -> Condition:
+    if value == "":
+        raise BadRequest(f"{parameter.code}: an empty value stands between commas.", code="value")
+    try:
+        return read(parameter, resource_type, modifier, value, scope)
+    except ValueError as error:
+        raise BadRequest(
+            f"The value {value[:80]!r} of {parameter.code!r} cannot be read as a {parameter.type}: {error}.",
+            code="value",
+        ) from error
+
+
+# --- Chains ------------------------------------------------------------------------------------------------------
+
+
+def _chain(
+    resource_type: str, code: str, qualifier: str | None, rest: str, value: str, scope: Scope, depth: int
+) -> Condition:
+    parameter = _reference(resource_type, code)
+    targets = _targets(parameter, qualifier)
+    found: dict[str, Condition] = {}
+    for target in targets:
+        try:
+            found[target] = condition(target, rest, value, scope, depth + 1)
+        except UnknownParameter:
+            continue
+    if not found:
+        raise UnknownParameter(f"No type that {resource_type}.{code} refers to has a search parameter {rest[:80]!r}.")
+    return _any_of([RefersTo(name, found) for name in key_names(resource_type, parameter)])
+
+
+def _targets(parameter: Parameter, qualifier: str | None) -> tuple[str, ...]:
+    allowed = (parameter.only,) if parameter.only else parameter.target or tuple(sorted(RESOURCE_TYPES))
+    if qualifier is None:
+        return allowed
+    if qualifier not in RESOURCE_TYPES:
+        raise BadRequest(f"{parameter.code}:{qualifier[:40]} does not name a resource type.", code="not-supported")
+    return (qualifier,)
+
+
+def _reverse_chain(resource_type: str, name: str, value: str, scope: Scope, depth: int) -> Condition:
+    parts = name.split(":", 3)
+    if len(parts) < 4 or not all(parts):
+        raise BadRequest(f"{name[:80]!r} is not _has:Type:reference:parameter.")
+    _, source, code, rest = parts
+    if source not in RESOURCE_TYPES:
+        raise UnknownParameter(f"{source[:80]!r} is not a resource type of FHIR R4.")
+    parameter = _reference(source, code)
+    inner = condition(source, rest, value, scope, depth + 1)
+    return _any_of([ReferredBy(source, key, inner, resource_type) for key in key_names(source, parameter)])
+
+
+def _reference(resource_type: str, code: str) -> Parameter:
+    parameter = parameters(resource_type).get(code)
+    if parameter is None:
+        raise UnknownParameter(f"{resource_type} has no search parameter {code[:80]!r}.")
+    if parameter.type != "reference":
+        raise BadRequest(
+            f"{code!r} is a {parameter.type} parameter, and a chain needs a reference.", code="not-supported"
+        )
+    return parameter
+
+
+def key_names(resource_type: str, parameter: Parameter) -> tuple[str, ...]:
+    """Return the names under which the parameter's values stand in the index."""
+    if not parameter.parts:
+        return (parameter.code,)
+    known = parameters(resource_type)
+    return tuple(name for part in parameter.parts for name in key_names(resource_type, known[part]))
+
+
+def _any_of(conditions: list[Condition]) -> Condition:
+    if not conditions:
+        return NOTHING
+    return conditions[0] if len(conditions) == 1 else AnyOf(tuple(conditions))

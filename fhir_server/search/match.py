@@ -1,0 +1,84 @@
+"""The same conditions decided in memory, on what `index` returns of a resource: for subscriptions, and to check the
+database by.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from fhir_server.search.ast import Query
+from fhir_server.search.conditions import (
+    All,
+    AnyOf,
+    Condition,
+    HasId,
+    HasKey,
+    InRange,
+    InTuple,
+    KeySpan,
+    Narrowed,
+    Not,
+    Present,
+    Updated,
+)
+from fhir_server.search.index import index
+from fhir_server.search.keys import SEPARATOR
+
+_COMPARE: Mapping[str, Any] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+
+
+def matches(query: Query, resource: dict[str, Any], *, timezone: str = "UTC", base_url: str = "") -> bool:
+    """Return whether a resource meets the criteria; raises ValueError for those that need other resources (chains)."""
+    if resource["resourceType"] not in query.types:
+        return False
+    entry = index(resource, timezone=timezone, base_url=base_url)
+    entry["_id"] = resource.get("id")
+    entry["updated"] = (resource.get("meta") or {}).get("lastUpdated")
+    return holds(query.condition(resource["resourceType"]), entry)
+
+
+def holds(condition: Condition, entry: Mapping[str, Any]) -> bool:  # noqa: C901
+    """Return whether an index entry (with `_id` and `updated` beside it) meets a condition."""
+    match condition:
+        case HasKey(keys):
+            return not set(keys).isdisjoint(entry["keys"])
+        case KeySpan():
+            return any(_in_span(condition, key) for key in entry["keys"])
+        case InRange():
+            return any(_in_range(condition, found) for found in entry.get("ranges", {}).get(condition.name, ()))
+        case InTuple(name, within):
+            return any(holds(within, found) for found in entry.get("ranges", {}).get(name, ()))
+        case Present(name):
+            return name in entry["shape"].split(",")
+        case HasId(ids):
+            return entry["_id"] in ids
+        case Updated(sign, time):
+            return bool(_COMPARE[sign](_time(entry["updated"]), time))
+        case Narrowed(test, _):
+            return holds(test, entry)
+        case All(conditions):
+            return all(holds(each, entry) for each in conditions)
+        case AnyOf(conditions):
+            return any(holds(each, entry) for each in conditions)
+        case Not(inner):
+            return not holds(inner, entry)
+    raise ValueError("A condition on other resources cannot be decided on one alone.")
+
+
+def _in_span(span: KeySpan, key: str) -> bool:
+    if not span.low <= key < span.high:
+        return False
+    return not span.containing or span.containing in key[len(span.low) :].partition(SEPARATOR)[0]
+
+
+def _in_range(condition: InRange, found: Mapping[str, Any]) -> bool:
+    if condition.unit is not None and condition.unit not in found.get("u", ()):
+        return False
+    return all(_COMPARE[sign](found[bound], value) for bound, sign, value in condition.tests)
+
+
+def _time(value: str | datetime) -> datetime:
+    return datetime.fromisoformat(value) if isinstance(value, str) else value

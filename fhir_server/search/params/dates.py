@@ -1,0 +1,307 @@
+"""Date parameters: a value is the span of time that its precision leaves open. https://hl7.org/fhir/R4/search.html#date
+
+Bounds are kept as UTC text, cut to the date at midnight, so that texts sort as times: the low bound is within the
+span, the high one is the first instant after it. An open end is "" or "~".
+
+Keys: `date<LOW` for each value, `date>` with the inverted greatest high bound, and `date~LOW` where a value is wider
+than a day or there are several, so that a search between two times can tell the usual short values by their low bound
+alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import timezone as fixed_zone
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from fhir_server.r4.fhirpath import Item
+from fhir_server.search.conditions import AnyOf, Condition, InRange, KeySpan, Narrowed, Window, either
+from fhir_server.search.entry import Entry
+from fhir_server.search.params.prefixes import split_prefix
+
+BEGINNING, END = "", "~"
+_TEXT = re.compile(
+    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+-]\d\d:\d\d)?)?)?)?", re.ASCII
+)
+_DAY = timedelta(days=1)
+_INVERTED = str.maketrans("0123456789", "9876543210")
+
+Span = tuple[str, str]
+
+
+# --- Text to time ------------------------------------------------------------------------------------------------
+
+
+def date_range(text: str, timezone: str) -> tuple[datetime, datetime]:
+    """Return the first instant of a FHIR date or time and the first after it.
+
+    A value without an offset is in `timezone`, an IANA name. Raises ValueError for what is no date.
+    """
+    match = _TEXT.fullmatch(text)
+    if match is None:
+        raise ValueError(f"not a date or time: {text[:60]}")
+    year, month, day, hour, minute, second, fraction, offset = match.groups()
+    zone = _zone(offset, timezone)
+    if month is None:
+        start = datetime(int(year), 1, 1)
+        return _in_zone(start, zone), _in_zone(_year_after(start), zone)
+    start = datetime(int(year), int(month), int(day or 1))
+    if day is None:
+        return _in_zone(start, zone), _in_zone(_month_after(start), zone)
+    if hour is None:
+        return _in_zone(start, zone), _in_zone(start + _DAY, zone)
+    if int(hour) > 23 or int(minute) > 59 or int(second or 0) > 60:
+        raise ValueError(f"not a time of day: {text[:60]}")
+    low = _in_zone(start, zone, timedelta(hours=int(hour), minutes=int(minute)))
+    low += timedelta(seconds=int(second or 0), microseconds=int((fraction or "0")[:6].ljust(6, "0")))
+    return low, low + _width(second, fraction)
+
+
+def _width(second: str | None, fraction: str | None) -> timedelta:
+    if second is None:
+        return timedelta(minutes=1)
+    if fraction is None:
+        return timedelta(seconds=1)
+    return timedelta(microseconds=10 ** max(6 - len(fraction), 0))
+
+
+@lru_cache(maxsize=512)
+def _zone(offset: str | None, timezone: str) -> tzinfo:
+    if offset is None:
+        return UTC if timezone == "UTC" else ZoneInfo(timezone)
+    if offset == "Z":
+        return UTC
+    hours, minutes = int(offset[1:3]), int(offset[4:6])
+    if hours > 14 or minutes > 59:
+        raise ValueError(f"not an offset: {offset}")
+    shift = timedelta(hours=hours, minutes=minutes)
+    return fixed_zone(-shift if offset[0] == "-" else shift)
+
+
+def _in_zone(day: datetime, zone: tzinfo, time: timedelta = timedelta(0)) -> datetime:
+    try:
+        return (day + time).replace(tzinfo=zone).astimezone(UTC)
+    except OverflowError:
+        return _EARLIEST if day.year < 5000 else _LATEST
+
+
+_EARLIEST, _LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+
+def _year_after(start: datetime) -> datetime:
+    return datetime.max if start.year == 9999 else start.replace(year=start.year + 1)
+
+
+def _month_after(start: datetime) -> datetime:
+    return _year_after(start).replace(month=1) if start.month == 12 else start.replace(month=start.month + 1)
+
+
+@lru_cache(maxsize=32768)
+def span(text: str, timezone: str) -> tuple[str, str, bool]:
+    """Return the bounds of a date or time as sortable texts, and whether it is wider than a day; raises ValueError."""
+    low, high = date_range(text, timezone)
+    return sortable(low), sortable(high), high - low > _DAY
+
+
+def sortable(time: datetime) -> str:
+    """Return an instant as text that sorts as time: ISO 8601 in UTC, without what is zero at its end."""
+    if time <= _EARLIEST:
+        return BEGINNING
+    if time.year == 9999 and time.month == 12 and time.day == 31:
+        return END
+    text = time.replace(tzinfo=None).isoformat()
+    if text.endswith("T00:00:00"):
+        return text[:-9]
+    return text.rstrip("0") if time.microsecond else text
+
+
+def inverted(bound: str) -> str:
+    """Return a sortable bound such that a later time sorts first."""
+    return "" if bound == END else f"{bound.translate(_INVERTED)}~"
+
+
+def slack(bound: str) -> str:
+    """Return the lowest low bound of a value no wider than a day that ends after the bound."""
+    if bound in (BEGINNING, END):
+        return bound
+    try:
+        return sortable(datetime.fromisoformat(bound).replace(tzinfo=UTC) - _DAY)
+    except OverflowError:
+        return BEGINNING
+
+
+# --- Index -------------------------------------------------------------------------------------------------------
+
+
+def index(name: str, items: list[Item], entry: Entry) -> None:
+    """Write the ranges and keys of a date parameter."""
+    found: list[tuple[str, str, bool]] = []
+    for item in items:
+        value = item.value
+        if isinstance(value, str):
+            _add(found, _bounds(value, entry.timezone))
+        elif isinstance(value, dict):
+            _add(found, _timing(value, entry.timezone) if item.type == "Timing" else _period(value, entry.timezone))
+    if found:
+        _write(name, found, entry)
+
+
+def _write(name: str, found: list[tuple[str, str, bool]], entry: Entry) -> None:
+    ranges: list[dict[str, Any]] = []
+    keys = entry.keys
+    loose = len(found) > 1 or found[0][2]
+    latest = BEGINNING
+    for low, high, _ in found:
+        ranges.append({"l": low, "h": high})
+        keys.append(f"{name}<{low}")
+        if loose:
+            keys.append(f"{name}~{low}")
+        latest = max(latest, high)
+    keys.append(f"{name}>{inverted(latest)}")
+    entry.ranges[name] = ranges
+
+
+def _add(found: list[tuple[str, str, bool]], bounds: tuple[str, str, bool] | None) -> None:
+    if bounds is not None and bounds not in found:
+        found.append(bounds)
+
+
+def _bounds(text: str, timezone: str) -> tuple[str, str, bool] | None:
+    try:
+        return span(text, timezone)
+    except ValueError:
+        return None
+
+
+def _period(value: dict[str, Any], timezone: str) -> tuple[str, str, bool] | None:
+    start, end = _part(value, "start", timezone), _part(value, "end", timezone)
+    if start is None and end is None:
+        return None
+    low = start[0] if start else BEGINNING
+    high = end[1] if end else END
+    return low, high, low == BEGINNING or high == END or slack(high) > low
+
+
+def _part(value: dict[str, Any], name: str, timezone: str) -> tuple[str, str, bool] | None:
+    text = value.get(name)
+    return _bounds(text, timezone) if isinstance(text, str) else None
+
+
+def _timing(value: dict[str, Any], timezone: str) -> tuple[str, str, bool] | None:
+    # Only the outer limits of a schedule count, not its details.
+    limits = [_bounds(text, timezone) for text in value.get("event") or () if isinstance(text, str)]
+    limits.append(_period((value.get("repeat") or {}).get("boundsPeriod") or {}, timezone))
+    known = [limit for limit in limits if limit is not None]
+    if not known:
+        return None
+    low, high = min(limit[0] for limit in known), max(limit[1] for limit in known)
+    return low, high, low == BEGINNING or high == END or slack(high) > low
+
+
+# --- Search ------------------------------------------------------------------------------------------------------
+
+
+def condition(name: str, text: str, timezone: str, now: datetime) -> Condition:
+    """Return what a date value with its prefix asks; raises ValueError where it cannot be read.
+
+    `ap` allows a tenth of the time between `now` and the value.
+    """
+    prefix, value = split_prefix(text)
+    # In a URL a plus sign that was not escaped arrives as a space.
+    first, after = date_range(value.replace(" ", "+"), timezone)
+    if prefix == "ap":
+        first, after = approximately(first, after, now)
+    low, high = sortable(first), sortable(after)
+    return CONDITIONS[prefix](name, low, high)
+
+
+def approximately(low: datetime, high: datetime, now: datetime) -> tuple[datetime, datetime]:
+    """Return the span of time widened by a tenth of its distance from now."""
+    distance = max(low - now, now - high, timedelta(0)) / 10
+    try:
+        return low - distance, high + distance
+    except OverflowError:
+        return _EARLIEST, _LATEST
+
+
+def _equal(name: str, low: str, high: str) -> Condition:
+    test = InRange(name, (("l", ">=", low), ("h", "<=", high)))
+    return Narrowed(test, KeySpan(f"{name}<{low}", f"{name}<{high}"), Window(name, low, high))
+
+
+def _not_equal(name: str, low: str, high: str) -> Condition:
+    return _any(name, [InRange(name, (("l", "<", low),)), InRange(name, (("h", ">", high),))], None, None)
+
+
+def _greater(name: str, low: str, high: str) -> Condition:
+    return _any(name, [InRange(name, (("h", ">", high),))], high, None)
+
+
+def _less(name: str, low: str, high: str) -> Condition:
+    return _any(name, [InRange(name, (("l", "<", low),))], None, low)
+
+
+def _greater_or_equal(name: str, low: str, high: str) -> Condition:
+    inside = InRange(name, (("l", ">=", low), ("h", "<=", high)))
+    return _any(name, [InRange(name, (("h", ">", high),)), inside], low, None)
+
+
+def _less_or_equal(name: str, low: str, high: str) -> Condition:
+    inside = InRange(name, (("l", ">=", low), ("h", "<=", high)))
+    return _any(name, [InRange(name, (("l", "<", low),)), inside], None, high)
+
+
+def _starts_after(name: str, low: str, high: str) -> Condition:
+    test = InRange(name, (("l", ">=", high),))
+    return Narrowed(test, KeySpan(f"{name}<{high}", f"{name}="), Window(name, high, None))
+
+
+def _ends_before(name: str, low: str, high: str) -> Condition:
+    return _any(name, [InRange(name, (("h", "<=", low),))], None, low)
+
+
+def _overlaps(name: str, low: str, high: str) -> Condition:
+    return _any(name, [InRange(name, (("l", "<", high), ("h", ">", low)))], low, high)
+
+
+def _any(name: str, tests: list[InRange], after: str | None, before: str | None) -> Condition:
+    window = Window(name, after, before)
+    return Narrowed(either(list(tests)), window_spans(window), window)
+
+
+CONDITIONS = {
+    "eq": _equal,
+    "ne": _not_equal,
+    "gt": _greater,
+    "lt": _less,
+    "ge": _greater_or_equal,
+    "le": _less_or_equal,
+    "sa": _starts_after,
+    "eb": _ends_before,
+    "ap": _overlaps,
+}
+
+
+def window_spans(window: Window) -> Condition:
+    """Return key spans in which every resource has a key that has values on both sides that the window asks for."""
+    name, after, before = window.name, window.after, window.before
+    if after is None:
+        return KeySpan(f"{name}<", f"{name}<{before}" if before is not None else f"{name}=")
+    if before is None:
+        return KeySpan(f"{name}>", f"{name}>{inverted(after)}")
+    low = slack(after)
+    return AnyOf((KeySpan(f"{name}<{low}", f"{name}<{before}"), KeySpan(f"{name}~", f"{name}~{min(low, before)}")))
+
+
+def merged(windows: Iterable[Window]) -> Window | None:
+    """Return the window that several conditions on one parameter imply together."""
+    known = list(windows)
+    if not known:
+        return None
+    after = [window.after for window in known if window.after is not None]
+    before = [window.before for window in known if window.before is not None]
+    return Window(known[0].name, max(after) if after else None, min(before) if before else None)

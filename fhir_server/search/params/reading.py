@@ -1,0 +1,132 @@
+"""From one search value to a condition, whatever the parameter's type: the modifiers that each type takes, and the
+parts of its values.
+
+https://hl7.org/fhir/R4/search.html#modifiers
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from fhir_server.errors import BadRequest
+from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.search.conditions import Condition, either, every
+from fhir_server.search.index import keeps_tuples
+from fhir_server.search.params import composites, dates, numbers, quantities, references, strings, tokens, uris
+from fhir_server.search.registry import Parameter, parameters
+from fhir_server.search.values import split, unescape
+
+MODIFIERS: dict[str, frozenset[str]] = {
+    "string": frozenset({"exact", "contains"}),
+    "token": frozenset({"text", "not", "in", "not-in", "above", "below", "of-type"}),
+    "reference": frozenset({"identifier", "above", "below"}),
+    "uri": frozenset({"above", "below"}),
+    "date": frozenset(),
+    "number": frozenset(),
+    "quantity": frozenset(),
+    "composite": frozenset(),
+    "special": frozenset(),
+}
+"""The modifiers that R4 allows for each type, beside `missing`, which all take, and the type names of references."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a value's meaning depends on: the zone of times without an offset, the time now, the server's own base URL."""
+
+    timezone: str
+    now: datetime
+    base_url: str
+
+
+def read(parameter: Parameter, resource_type: str, modifier: str | None, value: str, scope: Scope) -> Condition:
+    """Return what one value (with its escapes) asks; raises ValueError where it cannot be read."""
+    if parameter.parts:
+        return _through_parts(parameter, resource_type, modifier, value, scope)
+    return read_as(parameter, parameter.code, resource_type, modifier, value, scope)
+
+
+def _through_parts(
+    parameter: Parameter, resource_type: str, modifier: str | None, value: str, scope: Scope
+) -> Condition:
+    known = parameters(resource_type)
+    if parameter.only is None:
+        return either([read(known[part], resource_type, modifier, value, scope) for part in parameter.parts])
+    if modifier == "identifier":
+        return read_as(parameter, parameter.code, resource_type, modifier, value, scope)
+    # The parameter proper allows one type only, whatever its definition says of targets.
+    restricted = replace(parameter, target=(parameter.only,))
+    name = unescape(value)
+    if "/" in name and not name.startswith((f"{parameter.only}/", "urn:")) and f"/{parameter.only}/" not in name:
+        return either([])
+    return read_as(restricted, parameter.parts[0], resource_type, modifier, value, scope)
+
+
+def read_as(
+    parameter: Parameter, name: str, resource_type: str, modifier: str | None, value: str, scope: Scope
+) -> Condition:
+    """Return what a value asks of the facts indexed under `name`."""
+    match parameter.type:
+        case "string" if parameter.phonetic:
+            return strings.condition_phonetic(name, unescape(value))
+        case "string":
+            return strings.condition(name, modifier, unescape(value))
+        case "token":
+            return _token(name, modifier, value)
+        case "reference":
+            return _reference(parameter, name, modifier, value, scope)
+        case "date":
+            return dates.condition(name, unescape(value), scope.timezone, scope.now)
+        case "number":
+            return numbers.condition(name, unescape(value))
+        case "quantity":
+            number, *unit = split(value, "|", 2)
+            system, code = (unescape(unit[0]), unescape(unit[1] if len(unit) > 1 else "")) if unit else (None, "")
+            return quantities.condition(name, unescape(number), system, code)
+        case "uri":
+            return uris.condition(name, modifier, unescape(value))
+        case "composite":
+            return _composite(parameter, name, resource_type, value, scope)
+    raise BadRequest(f"{parameter.code} cannot be searched.", code="not-supported")
+
+
+def _token(name: str, modifier: str | None, value: str) -> Condition:
+    if modifier == "text":
+        return tokens.text_condition(name, unescape(value))
+    parts = [unescape(part) for part in split(value, "|", 2 if modifier == "of-type" else 1)]
+    if modifier == "of-type":
+        if len(parts) != 3 or not all(parts):
+            raise ValueError("of-type takes system|code|value")
+        return tokens.of_type_condition(name, *parts)
+    if len(parts) == 1:
+        return tokens.condition(name, None, parts[0])
+    if parts == ["", ""]:
+        raise ValueError("a bar needs a system or a code beside it")
+    return tokens.condition(name, parts[0], parts[1])
+
+
+def _reference(parameter: Parameter, name: str, modifier: str | None, value: str, scope: Scope) -> Condition:
+    if modifier == "identifier":
+        return _token(f"{name}:identifier", None, value)
+    text = unescape(value)
+    if modifier in RESOURCE_TYPES:
+        if "/" in text and not text.startswith(f"{modifier}/") and f"/{modifier}/" not in text:
+            return either([])
+        return references.condition(name, text, (modifier,), scope.base_url)
+    return references.condition(name, text, parameter.target or tuple(sorted(RESOURCE_TYPES)), scope.base_url)
+
+
+def _composite(parameter: Parameter, name: str, resource_type: str, value: str, scope: Scope) -> Condition:
+    values = split(value, "$")
+    if len(values) != len(parameter.components):
+        raise ValueError(f"it takes {len(parameter.components)} values joined by $")
+    named = zip(composites.PART_NAMES, parameter.components, values, strict=False)
+    parts = [read_as(part.parameter, letter, resource_type, None, one, scope) for letter, part, one in named]
+    tuples = keeps_tuples(parameter, resource_type)
+    own: list[Condition] = []
+    if not tuples:
+        known = parameters(resource_type)
+        pairs = zip(parameter.components, values, strict=True)
+        own = [read(known[part.parameter.code], resource_type, None, one, scope) for part, one in pairs]
+    return composites.condition(name, parts, tuples=tuples, own=every(own))

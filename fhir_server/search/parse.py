@@ -1,0 +1,62 @@
+"""From URL parameters to a query. https://hl7.org/fhir/R4/search.html"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from fhir_server.errors import BadRequest
+from fhir_server.search.ast import Criterion, Ignored, Query
+from fhir_server.search.conditions import Condition
+from fhir_server.search.controls import Controls, read_control
+from fhir_server.search.criteria import UnknownParameter, condition
+from fhir_server.search.params.reading import Scope
+
+_WRITING = frozenset({"_format", "_pretty", "_page"})
+
+
+def parse(
+    types: Sequence[str],
+    params: Sequence[tuple[str, str]],
+    *,
+    strict: bool,
+    timezone: str = "UTC",
+    base_url: str = "",
+    now: datetime | None = None,
+) -> Query:
+    """Return the query that decoded URL parameters ask of the types.
+
+    Parameters that a type does not have, and those without a value, are in `Query.ignored`, or raise BadRequest where
+    `strict`. A modifier that is not allowed and a value that cannot be read raise BadRequest always. `timezone` is the
+    IANA zone of times without an offset, the same that `index` was given.
+    """
+    scope = Scope(timezone, now or datetime.now(UTC), base_url.rstrip("/"))
+    controls = Controls(tuple(types))
+    criteria: list[Criterion] = []
+    results: list[tuple[str, str]] = []
+    ignored: list[Ignored] = []
+    for name, value in params:
+        try:
+            if value == "":
+                raise UnknownParameter(f"{name[:80]!r} has no value.")
+            if read_control(controls, name, value):
+                if name not in _WRITING:
+                    results.append((name, value))
+            else:
+                criteria.append(Criterion(name, value, _conditions(types, name, value, scope)))
+        except UnknownParameter as error:
+            if strict:
+                raise BadRequest(str(error), code="not-supported") from error
+            ignored.append(Ignored(name, value, str(error)))
+    return Query(
+        types=tuple(types),
+        criteria=tuple(criteria),
+        includes=tuple(controls.includes),
+        ignored=tuple(ignored),
+        results=tuple(results),
+        **controls.fields,
+    )
+
+
+def _conditions(types: Sequence[str], name: str, value: str, scope: Scope) -> dict[str, Condition]:
+    return {resource_type: condition(resource_type, name, value, scope) for resource_type in types}

@@ -1,0 +1,180 @@
+"""The search parameters of each resource type: the official ones, and those added while the server runs.
+
+Many parameters say the same about the same element. To keep the index lean, one that is a union of others (`combo-
+code` of `code` and `component-code`), or another restricted to one target type (`patient` of `subject`), writes no
+keys of its own: it is searched through theirs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from fhir_server.r4.definitions import RESOURCE_TYPES, SearchParameter, search_parameters, table
+
+UNINDEXED = frozenset({"_id", "_lastUpdated", "_text", "_content", "_query", "_filter"})
+"""Parameters answered otherwise than by keys of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One part of a composite: what kind of parameter it is, and its expression on the composite's element."""
+
+    parameter: Parameter
+    expression: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A search parameter of one resource type; `branches` are the paths of its expression that concern that type."""
+
+    code: str
+    type: str
+    branches: tuple[str, ...]
+    target: tuple[str, ...] = ()
+    components: tuple[Component, ...] = ()
+    url: str = ""
+    phonetic: bool = False
+    parts: tuple[str, ...] = ()
+    """Parameters that together are this one; empty where it has keys of its own."""
+    only: str | None = None
+    """The one target type, where this is the parameter in `parts` restricted to it."""
+
+    @property
+    def expression(self) -> str:
+        """The expression on the resource type."""
+        return " | ".join(self.branches)
+
+
+_custom: dict[str, SearchParameter] = {}
+_cached: dict[str, Mapping[str, Parameter]] = {}
+
+
+def register(added: Iterable[SearchParameter]) -> None:
+    """Replace the parameters beyond the official ones; each is searched and indexed from now on."""
+    _custom.clear()
+    _custom.update((parameter.url, parameter) for parameter in added)
+    _cached.clear()
+    _by_url.cache_clear()
+
+
+@lru_cache(maxsize=1)
+def _by_url() -> Mapping[str, SearchParameter]:
+    return {parameter.url: parameter for parameter in (*search_parameters(), *_custom.values())}
+
+
+def parameters(resource_type: str) -> Mapping[str, Parameter]:
+    """Return the search parameters of a resource type by their code, those of all types included.
+
+    The same object until `register` changes the set.
+    """
+    found = _cached.get(resource_type)
+    if found is None:
+        found = _cached[resource_type] = _collect(resource_type)
+    return found
+
+
+def _collect(resource_type: str) -> Mapping[str, Parameter]:
+    bases = _bases(resource_type)
+    found: dict[str, Parameter] = {}
+    for published in (*search_parameters(), *_custom.values()):
+        if any(base in bases for base in published.base):
+            found.setdefault(published.code, _parameter(published, resource_type))
+    return {code: _shared(parameter, found) for code, parameter in sorted(found.items())}
+
+
+@lru_cache(maxsize=256)
+def _bases(resource_type: str) -> frozenset[str]:
+    base = table(resource_type).base
+    return frozenset({resource_type}) | (_bases(base) if base is not None else frozenset())
+
+
+def _parameter(published: SearchParameter, resource_type: str) -> Parameter:
+    components = tuple(
+        Component(_parameter(_by_url()[component.definition], resource_type), component.expression)
+        for component in published.component
+        if component.definition in _by_url()
+    )
+    targets = tuple(name for name in published.target if name in RESOURCE_TYPES)
+    return Parameter(
+        code=published.code,
+        type=published.type,
+        branches=branches(published.expression, resource_type),
+        target=targets,
+        components=components,
+        url=published.url,
+        phonetic=published.xpathUsage == "phonetic",
+    )
+
+
+# --- Expressions -------------------------------------------------------------------------------------------------
+
+_ROOT = re.compile(r"[\s(]*([A-Z][A-Za-z]+)\b")
+
+
+def branches(expression: str, resource_type: str) -> tuple[str, ...]:
+    """Return the paths of a union that concern the resource type."""
+    return tuple(branch for branch in split_union(expression) if _concerns(branch, resource_type))
+
+
+def split_union(expression: str) -> list[str]:
+    """Return the members of a union, split where no parenthesis is open."""
+    found, depth, start = [], 0, 0
+    for position, character in enumerate(expression):
+        depth += (character == "(") - (character == ")")
+        if character == "|" and depth == 0:
+            found.append(expression[start:position].strip())
+            start = position + 1
+    found.append(expression[start:].strip())
+    return [branch for branch in found if branch]
+
+
+def _concerns(branch: str, resource_type: str) -> bool:
+    match = _ROOT.match(branch)
+    return match is None or match[1] in _bases(resource_type) or match[1] not in _types()
+
+
+@lru_cache(maxsize=1)
+def _types() -> frozenset[str]:
+    return RESOURCE_TYPES | {"Resource", "DomainResource"}
+
+
+# --- Sharing -----------------------------------------------------------------------------------------------------
+
+_RESTRICTED = re.compile(r"(.+)\.where\(resolve\(\) is ([A-Za-z]+)\)")
+
+
+def _shared(parameter: Parameter, others: Mapping[str, Parameter]) -> Parameter:
+    if parameter.phonetic or parameter.code in UNINDEXED:
+        return parameter
+    restricted = [_RESTRICTED.fullmatch(branch) for branch in parameter.branches]
+    if parameter.type == "reference" and len(restricted) == 1 and restricted[0]:
+        whole = _covering(parameter, (restricted[0][1],), others)
+        return replace(parameter, parts=whole, only=restricted[0][2]) if len(whole) == 1 else parameter
+    if len(parameter.branches) > 1:
+        return replace(parameter, parts=_covering(parameter, parameter.branches, others))
+    return parameter
+
+
+def _covering(parameter: Parameter, paths: tuple[str, ...], others: Mapping[str, Parameter]) -> tuple[str, ...]:
+    """Return other parameters whose paths are together just these; none where there are no such."""
+    wanted = set(paths)
+    found: list[str] = []
+    for other in sorted(others.values(), key=lambda each: -len(each.branches)):
+        if wanted and _alike(parameter, other) and set(other.branches) <= wanted:
+            found.append(other.code)
+            wanted -= set(other.branches)
+    return () if wanted else tuple(found)
+
+
+def _alike(parameter: Parameter, other: Parameter) -> bool:
+    return (
+        other.code != parameter.code
+        and other.type == parameter.type
+        and not other.phonetic
+        and other.code not in UNINDEXED
+        and [component.expression for component in other.components]
+        == [component.expression for component in parameter.components]
+    )

@@ -1,0 +1,185 @@
+"""Which part of the key index to read for a condition: the narrowest of what its criteria imply.
+
+A scan reads documents in an order in which a page can be resumed: by `_id` where it is for equal keys, else by key and
+`_id`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from fhir_server.search.conditions import (
+    All,
+    AnyOf,
+    Condition,
+    HasId,
+    HasKey,
+    KeySpan,
+    Narrowed,
+    Not,
+    Present,
+    Updated,
+    Window,
+)
+from fhir_server.search.keys import EVERY, SEPARATOR
+from fhir_server.search.params.dates import merged, window_spans
+
+
+@dataclass(frozen=True, slots=True)
+class Equal:
+    """The documents with one of these keys, by `_id`."""
+
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """The documents with a key in [low, high), by key and `_id`; each at the first such key."""
+
+    low: str
+    high: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """The documents with these ids, by `_id`."""
+
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UpdatedWalk:
+    """The documents last updated from `low` until before `high`, by that time, then by `_id`."""
+
+    low: datetime | None
+    high: datetime | None
+    descending: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """The documents that have no value for the parameter, by `_id`."""
+
+    name: str
+
+
+Scan: TypeAlias = Equal | Walk | Ids | UpdatedWalk | Absent
+ALL = Equal((EVERY,))
+
+
+@dataclass(frozen=True, slots=True)
+class Drive:
+    """Scans that together read every match of a condition, and how narrow they are likely to be: the lower the rank
+    the narrower.
+    """
+
+    rank: int
+    scans: tuple[Scan, ...]
+
+
+EVERYTHING_RANK = 90
+
+
+def drive(condition: Condition) -> Drive:
+    """Return the scans to read for a condition; all documents where nothing narrows it."""
+    return _drive(condition) or Drive(EVERYTHING_RANK, (ALL,))
+
+
+def _drive(condition: Condition) -> Drive | None:
+    match condition:
+        case HasKey(keys):
+            return Drive(max((_key_rank(key) for key in keys), default=0), (Equal(keys),) if keys else ())
+        case KeySpan():
+            return Drive(_span_rank(condition), (Walk(condition.low, condition.high),))
+        case HasId(ids):
+            return Drive(0, (Ids(ids),))
+        case Updated(operator, time):
+            return Drive(60, (UpdatedWalk(None, time) if operator in ("<", "<=") else UpdatedWalk(time, None),))
+        case Narrowed(_, by, window):
+            return _windowed(window, by)
+        case Not(Present(name)):
+            return Drive(80, (Absent(name),))
+        case All(conditions):
+            return _narrowest(conditions)
+        case AnyOf(conditions):
+            return _together([_drive(each) for each in conditions])
+    return None
+
+
+def _windowed(window: Window | None, by: Condition) -> Drive | None:
+    found = _drive(by)
+    if found is None or window is None:
+        return found
+    return Drive(35 if window.after is not None and window.before is not None else 70, found.scans)
+
+
+def _together(drives: list[Drive | None]) -> Drive | None:
+    known = [each for each in drives if each is not None]
+    if len(known) < len(drives):
+        return None
+    scans = [scan for each in known for scan in each.scans]
+    keys = tuple(dict.fromkeys(key for scan in scans if isinstance(scan, Equal) for key in scan.keys))
+    others = [scan for scan in scans if not isinstance(scan, Equal)]
+    return Drive(max((each.rank for each in known), default=0), (*((Equal(keys),) if keys else ()), *others))
+
+
+def _narrowest(conditions: tuple[Condition, ...]) -> Drive | None:
+    flat = list(_flat(conditions))
+    candidates = [_drive(each) for each in flat]
+    candidates += [_windowed(window, window_spans(window)) for window in _windows(flat)]
+    candidates += [_updated(flat)]
+    known = [each for each in candidates if each is not None]
+    return min(known, key=lambda each: (each.rank, len(each.scans)), default=None)
+
+
+def _flat(conditions: tuple[Condition, ...]) -> Iterator[Condition]:
+    for each in conditions:
+        if isinstance(each, All):
+            yield from _flat(each.conditions)
+        else:
+            yield each
+
+
+def _windows(conditions: list[Condition]) -> list[Window]:
+    """Return, for each date parameter asked for more than once, what all its conditions imply together."""
+    by_name: dict[str, list[Window]] = {}
+    for each in conditions:
+        if isinstance(each, Narrowed) and each.window is not None:
+            by_name.setdefault(each.window.name, []).append(each.window)
+    return [found for windows in by_name.values() if len(windows) > 1 and (found := merged(windows)) is not None]
+
+
+def _updated(conditions: list[Condition]) -> Drive | None:
+    tests = [each for each in conditions if isinstance(each, Updated)]
+    low = max((each.time for each in tests if each.operator in (">", ">=")), default=None)
+    high = min((each.time for each in tests if each.operator in ("<", "<=")), default=None)
+    if low is None or high is None:
+        return None
+    return Drive(40, (UpdatedWalk(low, high),))
+
+
+# --- Ranks -------------------------------------------------------------------------------------------------------
+
+
+def _key_rank(key: str) -> int:
+    if key == EVERY:
+        return EVERYTHING_RANK
+    if key.startswith(("identifier", "url=")):
+        return 5
+    if "/" in key.partition(SEPARATOR)[0].partition("=")[2]:
+        return 10
+    return 20 if "$" in key else 50
+
+
+def _span_rank(span: KeySpan) -> int:
+    if span.containing:
+        return 75
+    if "$" in span.low:
+        return 25
+    fact = span.low.partition("=")[2]
+    if fact:
+        return 30 if len(fact) > 2 else 45
+    return 65
