@@ -1,34 +1,53 @@
-"""Conditional references of a transaction: "Patient?identifier=sys|1" becomes "Patient/7". https://hl7.org/fhir/R4/http.html#trules"""
+"""Conditional references of a transaction: "Patient?identifier=sys|1" becomes "Patient/7".
+
+They are resolved as of after the transaction's writes, so one may mean a resource of the same bundle.
+https://hl7.org/fhir/R4/http.html#trules
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 from fhir_server.engine.conditional import criteria, find_all
 from fhir_server.engine.context import Context
-from fhir_server.engine.references import references
 from fhir_server.errors import PreconditionFailed
 from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.search.ast import Query
+from fhir_server.search.match import matches
 
 _CONDITIONAL = re.compile(r"([A-Z][A-Za-z]+)\?(.+)", re.DOTALL)
 
+Written = Mapping[tuple[str, str], dict[str, Any] | None]
+"""What the transaction makes of each resource that it writes, by type and id; None where it deletes it."""
 
-async def resolve_conditional_references(context: Context, resources: Iterable[Any]) -> dict[str, str]:
-    """Return, for each conditional reference in the resources, the reference it stands for.
 
-    Raises PreconditionFailed where one finds no resource or several: the transaction then fails.
+async def resolve(context: Context, reference: str, written: Written) -> str | None:
+    """Return the reference that a conditional one stands for; None for one that is not conditional.
+
+    Raises PreconditionFailed where it finds no resource or several: the transaction then fails.
     """
-    resolved: dict[str, str] = {}
-    for resource in resources:
-        for path, text in references(resource):
-            match = _CONDITIONAL.fullmatch(text) if "?" in text and text not in resolved else None
-            if match is None or match[1] not in RESOURCE_TYPES:
-                continue
-            ids = await find_all(context, criteria(context, match[1], match[2]), 2)
-            if len(ids) != 1:
-                found = "several resources" if ids else "no resource"
-                raise PreconditionFailed(f"The conditional reference {text[:200]} finds {found}.", expression=path)
-            resolved[text] = f"{match[1]}/{ids[0]}"
-    return resolved
+    match = _CONDITIONAL.fullmatch(reference)
+    if match is None or match[1] not in RESOURCE_TYPES:
+        return None
+    query = criteria(context, match[1], match[2])
+    own = {key[1] for key in written if key[0] == match[1]}
+    found = await find_all(context, query, 2 + len(own))
+    ids = {resource_id for resource_id in found if resource_id not in own} | _written_matches(context, query, written)
+    if len(ids) != 1:
+        raise PreconditionFailed(
+            f"The conditional reference {reference[:200]} finds {'several resources' if ids else 'no resource'}."
+        )
+    return f"{match[1]}/{ids.pop()}"
+
+
+def _written_matches(context: Context, query: Query, written: Written) -> set[str]:
+    timezone = context.services.settings.default_timezone
+    return {
+        resource_id
+        for (resource_type, resource_id), resource in written.items()
+        if resource_type == query.types[0]
+        and resource is not None
+        and matches(query, resource | {"id": resource_id}, timezone=timezone, base_url=context.base_url)
+    }

@@ -8,83 +8,113 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from fhir_server.r4.definitions import table
 
-_REWRITTEN = frozenset({"uri", "url", "oid", "uuid"})
-_LINK = re.compile(r"""(\s(?:href|src)\s*=\s*)("[^"]*"|'[^']*')""")
+_URLS = frozenset({"uri", "url", "oid", "uuid"})
+_NARRATIVE_LINK = re.compile(r"""(\s(?:href|src)\s*=\s*)("[^"]*"|'[^']*')""")
+_OPEN = ("urn:uuid:", "urn:oid:")
+_Action = str
+"""What an element may need: "url", "reference" or "xhtml" for a text, otherwise the type of an object to look into."""
 
 
-def rewrite(resource: Any, targets: Mapping[str, str]) -> Any:
-    """Return the resource with each mention of a key of `targets` replaced by its value ("Patient/1")."""
-    return _Rewriter(targets).resource(resource)
+class Rewriter:
+    """Replaces mentions of the keys of `targets` by their values ("Patient/1").
 
-
-def references(resource: Any) -> Iterator[tuple[str, str]]:
-    """Yield the FHIRPath and the text of every Reference.reference in the resource."""
-    yield from _references(resource, str(resource.get("resourceType", "")) if isinstance(resource, dict) else "")
-
-
-def _references(node: Any, path: str) -> Iterator[tuple[str, str]]:
-    if isinstance(node, dict):
-        for name, value in node.items():
-            if name == "reference" and isinstance(value, str):
-                yield f"{path}.reference", value
-            elif isinstance(value, dict | list):
-                yield from _references(value, f"{path}.{name}")
-    elif isinstance(node, list):
-        for position, value in enumerate(node):
-            if isinstance(value, dict):
-                yield from _references(value, f"{path}[{position}]")
-
-
-class _Rewriter:
-    """One walk over a resource, typed by the definitions, copying only what changes."""
+    `left` gathers the References that only mean something within the bundle and are none of the keys: conditional ones,
+    and URNs.
+    """
 
     def __init__(self, targets: Mapping[str, str]) -> None:
         self.targets = targets
+        self.left: set[str] = set()
 
-    def resource(self, node: dict[str, Any]) -> dict[str, Any]:
-        resource_type = node.get("resourceType")
+    def rewrite(self, resource: dict[str, Any]) -> dict[str, Any]:
+        """Return the resource with all mentions replaced; itself where there are none."""
         # A Bundle that is itself an entry is stored as it is: its entries' URLs are its own.
-        return node if resource_type == "Bundle" else self.element(node, str(resource_type))
+        return resource if resource["resourceType"] == "Bundle" else self._object(resource, resource["resourceType"])
 
-    def element(self, node: dict[str, Any], type_name: str) -> dict[str, Any]:
-        elements = table(type_name).elements
+    def _object(self, node: dict[str, Any], type_name: str) -> dict[str, Any]:
+        if type_name == "Resource":
+            return self.rewrite(node)
+        actions = _actions(type_name)
         changed: dict[str, Any] | None = None
         for name, value in node.items():
-            element = elements.get(name)
-            if element is None:
+            action = actions.get(name)
+            if action is None:
                 continue
-            new = self.value(value, element.type, type_name, name)
+            new = self._value(value, action)
             if new is not value:
                 changed = changed or dict(node)
                 changed[name] = new
         return node if changed is None else changed
 
-    def value(self, value: Any, type_name: str, parent: str, name: str) -> Any:
-        if isinstance(value, list):
-            new = [self.value(item, type_name, parent, name) for item in value]
-            return value if all(a is b for a, b in zip(new, value, strict=True)) else new
-        if isinstance(value, dict):
-            return self.resource(value) if type_name == "Resource" else self.element(value, type_name)
-        if not isinstance(value, str):
-            return value
-        if type_name in _REWRITTEN or (parent == "Reference" and name == "reference"):
-            return self.link(value)
-        if type_name == "xhtml":
-            return _LINK.sub(self._narrative_link, value)
+    def _value(self, value: Any, action: _Action) -> Any:
+        kind = value.__class__
+        if kind is dict:
+            return self._object(value, action)
+        if kind is str:
+            return self._text(value, action)
+        if kind is list:
+            new = [self._value(item, action) for item in value]
+            return new if any(a is not b for a, b in zip(new, value, strict=True)) else value
         return value
 
-    def link(self, url: str) -> str:
-        target = self.targets.get(url)
+    def _text(self, text: str, action: _Action) -> str:
+        if action == "xhtml":
+            return _NARRATIVE_LINK.sub(self._narrative_link, text) if "=" in text else text
+        target = self.targets.get(text)
         if target is not None:
             return target
-        base, mark, fragment = url.partition("#")
-        target = self.targets.get(base) if mark else None
+        if action == "reference" and (text.startswith(_OPEN) or "?" in text):
+            return self._reference(text)
+        return self._fragment(text) if "#" in text else text
+
+    def _reference(self, text: str) -> str:
+        found = self._fragment(text)
+        if found is text:
+            self.left.add(text)
+        return found
+
+    def _fragment(self, url: str) -> str:
+        base, _, fragment = url.partition("#")
+        target = self.targets.get(base)
         return url if target is None else f"{target}#{fragment}"
 
     def _narrative_link(self, match: re.Match[str]) -> str:
         quoted = match[2]
-        return f"{match[1]}{quoted[0]}{self.link(quoted[1:-1])}{quoted[0]}"
+        return f"{match[1]}{quoted[0]}{self._text(quoted[1:-1], 'url')}{quoted[0]}"
+
+
+@lru_cache(maxsize=1024)
+def _actions(type_name: str) -> dict[str, _Action]:
+    """Return what each element of a type may need; the others are passed over."""
+    actions = {}
+    for name, element in table(type_name).elements.items():
+        if element.type in _URLS:
+            actions[name] = "url"
+        elif type_name == "Reference" and name == "reference":
+            actions[name] = "reference"
+        elif element.type == "xhtml":
+            actions[name] = "xhtml"
+        elif not element.primitive:
+            actions[name] = element.type
+    return actions
+
+
+def place_of(resource: object, reference: str) -> str:
+    """Return the FHIRPath of the reference below the resource, starting with a dot; empty where there is none."""
+    return next((path for path, text in _references(resource, "") if text == reference), "")
+
+
+def _references(node: object, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(node, dict):
+        for name, value in node.items():
+            if name == "reference" and isinstance(value, str):
+                yield f"{path}.reference", value
+            yield from _references(value, f"{path}.{name}")
+    elif isinstance(node, list):
+        for position, value in enumerate(node):
+            yield from _references(value, f"{path}[{position}]")

@@ -15,13 +15,13 @@ from typing import Any
 
 from fhir_server.engine import versions, writes
 from fhir_server.engine.conditional import condition_key, criteria, find_all, find_one
-from fhir_server.engine.conditional_references import resolve_conditional_references
+from fhir_server.engine.conditional_references import resolve
 from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.create import create_as
 from fhir_server.engine.delete import delete, matches
 from fhir_server.engine.entries import entry_request, response_entry
 from fhir_server.engine.patch import patch
-from fhir_server.engine.references import references, rewrite
+from fhir_server.engine.references import Rewriter, place_of
 from fhir_server.engine.requests import deletes_many, query_text
 from fhir_server.engine.routes import Route, route
 from fhir_server.engine.update import put, require_same_id
@@ -56,6 +56,11 @@ class Entry:
     def place(self) -> str:
         """FHIRPath of the entry."""
         return f"Bundle.entry[{self.position}]"
+
+    @property
+    def written_ids(self) -> tuple[str, ...]:
+        """The ids of the resources that the entry writes."""
+        return self.ids if self.route.interaction == "conditional-delete" else (self.id or "",)
 
 
 async def transaction(context: Context, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -212,7 +217,7 @@ def _require_distinct(entries: list[Entry]) -> None:
     for entry in entries:
         if entry.route.interaction not in _WRITES or entry.existing is not None:
             continue
-        for resource_id in entry.ids if entry.route.interaction == "conditional-delete" else (entry.id or "",):
+        for resource_id in entry.written_ids:
             key = (entry.route.type, resource_id)
             if key in seen:
                 raise BadRequest(
@@ -229,22 +234,45 @@ async def _rewrite_references(context: Context, entries: list[Entry]) -> None:
         for entry in entries
         if entry.full_url and entry.id and entry.route.interaction in _WRITES and entry.request.method != "DELETE"
     }
-    with_resource = [entry for entry in entries if entry.route.interaction in _WITH_RESOURCE and not entry.existing]
-    conditional = await resolve_conditional_references(context, [entry.request.resource for entry in with_resource])
-    targets |= conditional
-    for entry in with_resource:
-        rewritten = rewrite(entry.request.resource, targets)
-        _require_resolved(rewritten, entry.place)
-        entry.request = replace(entry.request, resource=rewritten)
+    written = [entry for entry in entries if entry.route.interaction in _WITH_RESOURCE and not entry.existing]
+    rewriter = Rewriter(targets)
+    _rewrite(written, rewriter)
+    if rewriter.left:
+        _rewrite(written, Rewriter(await _resolve_left(context, entries, rewriter.left)))
 
 
-def _require_resolved(resource: Any, place: str) -> None:
-    for path, text in references(resource):
-        if text.startswith(("urn:uuid:", "urn:oid:")):
-            raise BadRequest(
-                f"The reference {text[:100]} names no entry of the transaction.",
-                expression=f"{place}.resource{path[path.find('.') :]}",
-            )
+def _rewrite(entries: list[Entry], rewriter: Rewriter) -> None:
+    for entry in entries:
+        resource = rewriter.rewrite(entry.request.resource)
+        if resource is not entry.request.resource:
+            entry.request = replace(entry.request, resource=resource)
+
+
+async def _resolve_left(context: Context, entries: list[Entry], left: Iterable[str]) -> dict[str, str]:
+    """Return what the conditional references stand for; raises BadRequest for a URN that names no entry."""
+    written = {
+        (entry.route.type or "", resource_id): None if entry.request.method == "DELETE" else entry.request.resource
+        for entry in entries
+        if entry.route.interaction in _WRITES and not entry.existing
+        for resource_id in entry.written_ids
+    }
+    resolved: dict[str, str] = {}
+    for reference in sorted(left):
+        with _placing(_place_of(entries, reference)):
+            if reference.startswith("urn:"):
+                raise BadRequest(f"The reference {reference[:100]} names no entry of the transaction.")
+            found = await resolve(context, reference, written)
+        if found is not None:
+            resolved[reference] = found
+    return resolved
+
+
+def _place_of(entries: list[Entry], reference: str) -> str:
+    for entry in entries:
+        below = place_of(entry.request.resource, reference)
+        if below:
+            return f"{entry.place}.resource{below}"
+    return "Bundle"
 
 
 async def _read_ahead(context: Context, entries: Iterable[Entry]) -> None:
@@ -252,8 +280,7 @@ async def _read_ahead(context: Context, entries: Iterable[Entry]) -> None:
     wanted: dict[str, set[str]] = {}
     for entry in entries:
         if entry.route.interaction in _WRITES - {"create"} and not entry.existing:
-            named = entry.ids if entry.route.interaction == "conditional-delete" else (entry.id or "",)
-            wanted.setdefault(entry.route.type or "", set()).update(named)
+            wanted.setdefault(entry.route.type or "", set()).update(entry.written_ids)
     for resource_type, ids in wanted.items():
         if context.access.where(resource_type) is not None or not ids:
             continue

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fhir_server.engine.references import rewrite
+from fhir_server.engine.references import Rewriter
 from fhir_server.errors import BadRequest, FhirError
 from fhir_server.load.files import LINES_IN_A_PART, Part
 from fhir_server.r4 import values
@@ -90,7 +90,7 @@ def _of_requests(bundle: dict[str, Any]) -> Iterator[Unit]:
 
 
 def _of_resources(entries: list[Entry]) -> Iterator[Unit | Unreadable]:
-    targets = _targets(entries)
+    rewriter = Rewriter(_targets(entries))
     writes: list[tuple[str, Entry]] = []
     for position, entry in enumerate(entries):
         place = f"entry[{position}]"
@@ -98,10 +98,18 @@ def _of_resources(entries: list[Entry]) -> Iterator[Unit | Unreadable]:
             continue
         try:
             resource = _identified(entry.get("resource"), str(entry.get("fullUrl", "")))
-            writes.append((place, _write(rewrite(resource, targets))))
+            writes.append((place, _rewritten(rewriter, _write(resource))))
         except FhirError as error:
             yield Unreadable(place, error)
     yield from _together(writes)
+
+
+def _rewritten(rewriter: Rewriter, entry: Entry) -> Entry:
+    try:
+        return entry | {"resource": rewriter.rewrite(entry["resource"])}
+    except (KeyError, TypeError, AttributeError):
+        # Rewriting trusts in what has been validated. A resource that it cannot read is refused when it is.
+        return entry
 
 
 def _targets(entries: list[Entry]) -> dict[str, str]:

@@ -56,6 +56,7 @@ async def test_references_between_entries_become_references_to_what_was_stored(c
         ],
         "subject": {"reference": URN},
         "content": [{"attachment": {"url": URN}}],
+        "context": {"related": [{"reference": "#c"}]},
     }
     answer = await client.post(
         "", json=bundle(entry("POST", "DocumentReference", document), entry("POST", "Patient", PATIENT, URN))
