@@ -74,6 +74,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
         add_compress_type(name)
     return Starlette(
         routes=[
+            # The base itself, where transactions go, has no final slash; a mount would redirect it.
+            Route(PREFIX, fhir),
             Mount(PREFIX, app=fhir),
             Route("/health/live", live),
             Route("/health/ready", ready),
