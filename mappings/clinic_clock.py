@@ -1,0 +1,57 @@
+"""The clock on a clinic's wall: local dates and times in an IANA zone, right on the days when the clock is changed."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+
+def zone(name: str) -> ZoneInfo:
+    """Return the IANA time zone; raises ValueError for a name that is none."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"{name[:60]!r} is not an IANA time zone") from error
+
+
+def occurrences(day: date, at: time, clock: ZoneInfo) -> list[datetime]:
+    """Return when the clock shows that time on that day: once; never, or twice, on a day when it is changed."""
+    naive = datetime.combine(day, at.replace(tzinfo=None, fold=0))
+    readings = [naive.replace(tzinfo=clock, fold=fold) for fold in (0, 1)]
+    first, second = (reading for reading in readings)
+    if not _shown(first):
+        return []
+    return [first] if first.utcoffset() == second.utcoffset() else [first, second]
+
+
+def _shown(reading: datetime) -> bool:
+    # A wall-clock time that was skipped does not come back from UTC as itself.
+    return reading.astimezone(UTC).astimezone(reading.tzinfo).replace(tzinfo=None) == reading.replace(tzinfo=None)
+
+
+def at(day: date, when: time, clock: ZoneInfo) -> datetime:
+    """Return the first moment when the clock shows that time on that day; raises ValueError where it never does."""
+    moments = occurrences(day, when, clock)
+    if not moments:
+        raise ValueError(f"the clock in {clock.key} skips {when:%H:%M} on {day.isoformat()}")
+    return moments[0]
+
+
+def not_before(day: date, when: time, clock: ZoneInfo) -> datetime:
+    """Return the first moment at which the clock shows that time or has skipped it, in UTC."""
+    return datetime.combine(day, when.replace(tzinfo=None, fold=0), clock).astimezone(UTC)
+
+
+def wall_date(moment: datetime, clock: ZoneInfo) -> date:
+    """Return the day that the clock's calendar shows at the moment."""
+    return moment.astimezone(clock).date()
+
+
+def wall_time(moment: datetime, clock: ZoneInfo) -> time:
+    """Return the time that the clock shows at the moment."""
+    return moment.astimezone(clock).time().replace(fold=0)
+
+
+def day_bounds(day: date, clock: ZoneInfo) -> tuple[datetime, datetime]:
+    """Return the start of the day and the start of the next one, in UTC; 23 to 25 hours apart."""
+    return not_before(day, time.min, clock), not_before(day + timedelta(days=1), time.min, clock)

@@ -1,0 +1,97 @@
+"""A policy from the booking journey: a Coverage, paid by an Organization named like the provider.
+
+https://hl7.org/fhir/R4/coverage.html
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any, Literal
+
+from mappings import elements, reading
+from mappings.elements import Resource
+from mappings.rows import Code, Id, Row, Text
+
+Standing = Literal["active", "inactive", "expired", "unknown"]
+
+_RELATIONSHIP = "http://terminology.hl7.org/CodeSystem/subscriber-relationship"
+
+
+class Policy(Row):
+    """An insurance policy; `status` is the code of Coverage.status."""
+
+    user_id: Id | None = None
+    provider: Text | None = None
+    policy_number: Text | None = None
+    member_id: Text | None = None
+    valid_from: date | None = None
+    valid_until: date | None = None
+    status: Code = "active"
+
+
+def to_fhir(row: Policy, *, payor_id: str | None = None) -> dict[str, Any]:
+    """Return the Coverage; `payor_id` is that of the provider's Organization, else it is only named."""
+    return elements.build(
+        "Coverage",
+        {
+            "id": row.id,
+            "meta": elements.meta("hms-coverage"),
+            "extension": elements.row_extensions(row),
+            "identifier": [elements.identifier("policy", row.policy_number)],
+            "status": row.status,
+            "subscriberId": row.member_id,
+            "beneficiary": elements.reference("Patient", row.user_id) or elements.ABSENT,
+            "relationship": elements.concept(_RELATIONSHIP, "self", "Self"),
+            "period": {
+                "start": elements.optional_date(row.valid_from),
+                "end": elements.optional_date(row.valid_until),
+            },
+            "payor": [_payor(row, payor_id)],
+        },
+    )
+
+
+def _payor(row: Policy, payor_id: str | None) -> elements.Element:
+    named = {"display": row.provider} if row.provider else elements.ABSENT
+    return elements.reference("Organization", payor_id, row.provider) or named
+
+
+def from_fhir(
+    coverage: Resource,
+    payor: Resource | None = None,
+    *,
+    created: datetime | None = None,
+    deleted: datetime | None = None,
+) -> Policy:
+    """Return the row that a Coverage is; `payor` is the Organization that it names."""
+    period = coverage.get("period", {})
+    return Policy(
+        id=coverage["id"],
+        user_id=reading.reference_id(coverage.get("beneficiary"), "Patient"),
+        provider=(payor or {}).get("name") or reading.first(coverage["payor"]).get("display"),
+        policy_number=policy_number(coverage),
+        member_id=coverage.get("subscriberId"),
+        valid_from=reading.whole_date(period.get("start")),
+        valid_until=reading.whole_date(period.get("end")),
+        status=coverage["status"],
+        **reading.row_times(coverage, created, deleted),
+    )
+
+
+def policy_number(coverage: Resource) -> str | None:
+    """Return the number of the policy: the hospital's identifier, else the first one."""
+    items = coverage.get("identifier")
+    ours = reading.first(items, lambda item: item.get("system") == f"{elements.IDENTIFIER}policy")
+    number: str | None = (ours or reading.first(items, lambda item: "value" in item)).get("value")
+    return number
+
+
+def standing(policy: Policy | None, day: date) -> Standing:
+    """Return whether a policy is in force on a day; unknown when there is none."""
+    if policy is None:
+        return "unknown"
+    if policy.valid_until is not None and policy.valid_until < day:
+        return "expired"
+    if policy.status != "active" or (policy.valid_from is not None and policy.valid_from > day):
+        return "inactive"
+    return "active"
