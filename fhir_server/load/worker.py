@@ -74,7 +74,12 @@ def load_part(part: Part, known: frozenset[str]) -> Loaded:
     """Load what a part holds, except what is known to be loaded."""
     assert _running is not None, "start runs first in each worker process"
     runner, _, connected = _running
-    return runner.run(_Loading(part, known, connected).run())
+    return runner.run(load_into(connected, part, known))
+
+
+async def load_into(connected: Target, part: Part, known: frozenset[str]) -> Loaded:
+    """Load what a part holds into the target, except what is known to be loaded."""
+    return await _Loading(part, known, connected).run()
 
 
 class _Loading:
