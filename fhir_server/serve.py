@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -17,15 +19,17 @@ from fhir_server.engine.context import Context, Request
 from fhir_server.engine.engine import handle
 from fhir_server.http import log
 from fhir_server.settings import Settings
-from fhir_server.store.data_directory import StartupError, join
+from fhir_server.store.data_directory import StartupError
 from fhir_server.store.mongod import EmbeddedMongod
 
 
 def run(settings: Settings, *, demo: bool = False) -> None:
     """Serve until interrupted; raises StartupError with what to do next."""
     _require_loopback(settings)
+    # uvicorn raises the signal that ended it once more; without a handler that would end us before our mongod.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     log.configure(settings)
-    with database(settings) as url:
+    with _database(settings) as url:
         settings = settings.model_copy(update={"database_url": url})
         if demo:
             asyncio.run(_load_demo(settings))
@@ -34,17 +38,10 @@ def run(settings: Settings, *, demo: bool = False) -> None:
 
 
 @contextmanager
-def database(settings: Settings, *, joining: bool = False) -> Iterator[str]:
-    """Give the URL of the database that the settings name, with the embedded mongod running meanwhile.
-
-    Commands other than `serve` join the mongod of a server that runs on the same data directory.
-    """
+def _database(settings: Settings) -> Iterator[str]:
+    """Give the URL of the database; an embedded one runs meanwhile, and is nobody else's."""
     if settings.database_url:
         yield settings.database_url
-        return
-    running = join(settings.data_dir) if joining else None
-    if running:
-        yield running
         return
     with EmbeddedMongod.of(settings) as mongod:
         yield mongod.url
