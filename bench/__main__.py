@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import sys
 import tempfile
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from bench.measurement import Limits, Measurement, measure
 from bench.processes import usage
 from bench.report import Report
 from bench.servers import Server, limit_program, own_server
+from bench.storage import storage
 from bench.workloads import Requests, Workload, workloads
 
 
@@ -43,13 +46,16 @@ async def _run(arguments: argparse.Namespace, server: Server, limit: Server | No
     headers = dict(header.split(": ", 1) for header in arguments.header)
     target, corpus = Target.of(server.base_url, headers), Corpus()
     console.print(f"Loading {arguments.patients} patients ...")
-    await corpus.load(target, arguments.patients, observed=min(100, arguments.patients // 2))
+    started = time.perf_counter()
+    loaded = await corpus.load(target, arguments.patients, observed=min(100, arguments.patients // 2))
+    loading = loaded / (time.perf_counter() - started)
     chosen = workloads(target, corpus, await corpus.age(target), bundles(arguments.data, corpus.run))
-    report = Report(server.base_url, start=server.start)
+    report = Report(server.base_url, start=server.start, loading=loading)
     for workload in chosen:
         if arguments.only in workload.name:
             await _measure(arguments, workload, target, server, limit, report, console)
     report.memory = usage(server.pid)
+    report.storage = storage(server.database_url)
     return report
 
 
@@ -108,7 +114,9 @@ async def _measure_limit(
 
 def main() -> None:
     """Measure, print and write the figures."""
-    arguments, console = _arguments(), Console()
+    arguments = _arguments()
+    # Written to a file the table would be cut to 80 columns.
+    console = Console(width=None if sys.stdout.isatty() else 140)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fhir-bench-")))
         if arguments.base_url:

@@ -85,8 +85,11 @@ class Corpus:
     patients: list[str] = field(default_factory=list)
     observed: list[str] = field(default_factory=list)
 
-    async def load(self, target: Target, count: int, observed: int) -> None:
-        """Store patients, the first of them with observations; raises RuntimeError when the server refuses."""
+    async def load(self, target: Target, count: int, observed: int) -> int:
+        """Store patients, the first of them with observations; returns how many resources these are.
+
+        Raises RuntimeError when the server refuses.
+        """
         connection = Connection(target)
         for start in range(0, count, 200):
             numbers = range(start, min(start + 200, count))
@@ -99,6 +102,7 @@ class Corpus:
             ]
             await _store(connection, target, readings)
         connection.close()
+        return count + len(self.observed) * (READINGS + 10)
 
     async def age(self, target: Target, versions: int = 5) -> list[str]:
         """Give twenty patients a history of so many versions; returns their ids."""

@@ -43,6 +43,8 @@ class Measurement:
     ratio: float | None = None
     """The rate in terms of the limit program's, at the same concurrency."""
     mark: float | None = None
+    cpu_ratio: float | None = None
+    """The server's CPU a request in terms of the limit program's."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the figures, rounded."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import platform
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,14 @@ from rich.table import Table
 
 from bench.measurement import Measurement
 from bench.processes import Usage
+from bench.storage import Storage
 
 # The limit is that of sixteen connections; with fewer, both sides wait for the disk and the ratio says little.
 _MARKED_FROM = 16
+_HEADINGS = (
+    "at once", "per s", "p50 ms", "p95", "p99",
+    "CPU ms", "db CPU", "CPU/limit", "of limit", "mark", "entries", "failures",
+)  # fmt: skip
 
 
 @dataclass
@@ -28,12 +34,17 @@ class Report:
     measurements: list[Measurement] = field(default_factory=list)
     limits: list[Measurement] = field(default_factory=list)
     start: float | None = None
+    loading: float | None = None
+    """Resources a second while the data was loaded by one connection."""
     memory: Usage | None = None
+    storage: Storage | None = None
 
     def add(self, measured: Measurement, limit: Measurement | None, mark: float, *, own: bool) -> None:
         """Add a workload's figures and those of the limit program beside it; `own` concurrencies always have a mark."""
         if limit is not None and limit.rate:
             measured.limit, measured.ratio = limit.workload, measured.rate / limit.rate
+            if measured.server_cpu and limit.server_cpu:
+                measured.cpu_ratio = measured.server_cpu / limit.server_cpu
             self.limits.append(limit)
             if own or measured.concurrency >= _MARKED_FROM:
                 measured.mark = mark
@@ -48,6 +59,8 @@ class Report:
             "machine": {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.system()},
             "start_seconds": self.start,
             "memory_mb": {"server": memory.server_memory, "database": memory.database_memory} if memory else None,
+            "loading_per_second": self.loading,
+            "storage": asdict(self.storage) if self.storage else None,
             "workloads": [measured.to_json() for measured in self.measurements],
             "limits": [measured.to_json() for measured in self.limits],
         }
@@ -59,29 +72,27 @@ class Report:
     def print(self, console: Console) -> None:
         """Print the table, and below it what counts for the whole run."""
         table = Table("workload", title=self.base_url)
-        for heading in (
-            "at once",
-            "per s",
-            "p50 ms",
-            "p95",
-            "p99",
-            "CPU ms",
-            "db CPU",
-            "of limit",
-            "mark",
-            "entries",
-            "failures",
-        ):
-            table.add_column(heading, justify="right")
+        for heading in _HEADINGS:
+            table.add_column(heading, justify="right", no_wrap=True)
         for measured in self.measurements:
             table.add_row(*_row(measured))
         console.print(table)
+        for line in self._lines():
+            console.print(line)
+
+    def _lines(self) -> Iterator[str]:
         if self.start is not None:
-            console.print(f"Start to first answer: {self.start:.2f} s")
+            yield f"Start to first answer: {self.start:.2f} s"
+        if self.loading is not None:
+            yield f"Loading by one connection: {self.loading:,.0f} resources/s"
         if self.memory is not None:
-            console.print(
-                f"Memory: server process {self.memory.server_memory:.0f} MB, "
-                f"database {self.memory.database_memory:.0f} MB"
+            server, database = self.memory.server_memory, self.memory.database_memory
+            yield f"Memory: largest server process {server:.0f} MB, database {database:.0f} MB"
+        if self.storage is not None:
+            size = self.storage
+            yield (
+                f"Storage: {size.documents:,} documents, data {size.data:,.0f} MB, "
+                f"on disk {size.on_disk:,.0f} MB, indexes {size.indexes:,.0f} MB"
             )
 
 
@@ -95,6 +106,7 @@ def _row(measured: Measurement) -> list[str]:
         f"{measured.rate:,.0f}",
         *(f"{value:.1f}" for value in (measured.p50, measured.p95, measured.p99)),
         *("" if value is None else f"{value:.2f}" for value in (measured.server_cpu, measured.database_cpu)),
+        "" if measured.cpu_ratio is None else f"{measured.cpu_ratio:.2f}",
         ratio,
         "" if measured.mark is None else f"{measured.mark:.2f}",
         "" if measured.entries is None else str(measured.entries),
