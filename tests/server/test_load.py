@@ -1,0 +1,178 @@
+"""`fhir-server load` into a database and over HTTP, by its own worker processes."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pymongo
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from fhir_server.cli import app
+from fhir_server.load.load import load
+from fhir_server.load.report import Summary
+from fhir_server.settings import Settings
+from tests.server.running import RunningServer
+
+SYNTHEA = Path(__file__).parents[3] / "shared" / "data" / "synthea-r4"
+SYNTHEA_COUNTS = {
+    "AllergyIntolerance": 61,
+    "CarePlan": 141,
+    "Claim": 1620,
+    "Condition": 352,
+    "DiagnosticReport": 485,
+    "Encounter": 1327,
+    "ExplanationOfBenefit": 1327,
+    "Goal": 92,
+    "ImagingStudy": 25,
+    "Immunization": 771,
+    "MedicationRequest": 293,
+    "Observation": 7393,
+    "Organization": 89,
+    "Patient": 55,
+    "Practitioner": 89,
+    "Procedure": 945,
+}
+PATIENT: dict[str, Any] = {"resourceType": "Patient", "identifier": [{"system": "urn:mrn", "value": "1"}]}
+OBSERVATION: dict[str, Any] = {"resourceType": "Observation", "status": "final", "code": {"text": "x"}}
+
+
+@pytest.fixture
+def settings(mongod_url: str) -> Iterator[Settings]:
+    """Settings of a database of the test's own, dropped afterwards."""
+    made = Settings(database_url=mongod_url, database_name=f"test_{uuid4().hex[:12]}")
+    yield made
+    with pymongo.MongoClient[dict[str, Any]](mongod_url) as client:
+        client.drop_database(made.database_name)
+
+
+def run(settings: Settings, folder: Path, **options: Any) -> Summary:
+    """Load a folder; the report and the state stay in it, where they are not taken for something to load."""
+    console = Console(file=StringIO(), width=100)
+    return load(
+        [folder], settings, workers=2, refused=folder / "report", state=folder / "state", console=console, **options
+    )
+
+
+def write(path: Path, *resources: Any) -> None:
+    path.write_text(
+        "\n".join(resource if isinstance(resource, str) else json.dumps(resource) for resource in resources)
+    )
+
+
+def transaction(*resources: dict[str, Any]) -> dict[str, Any]:
+    entries = [{"resource": found, "request": {"method": "POST", "url": found["resourceType"]}} for found in resources]
+    return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+
+
+def stored(settings: Settings, resource_type: str) -> list[dict[str, Any]]:
+    with pymongo.MongoClient[dict[str, Any]](settings.database_url) as client:
+        return [json.loads(found["json"]) for found in client[settings.database_name][resource_type].find()]
+
+
+def test_what_is_good_is_stored_and_what_is_bad_is_reported(settings: Settings, tmp_path: Path) -> None:
+    """Good resources are stored, bad ones reported with file, place and reason; a second load repeats only the bad."""
+    write(tmp_path / "a.json", transaction(PATIENT, OBSERVATION))
+    write(tmp_path / "b.json", transaction(PATIENT, OBSERVATION | {"status": "nonsense"}))
+    bad, good = PATIENT | {"id": "bad", "birthDate": "1974-02-30"}, [PATIENT | {"id": f"p{at}"} for at in range(3)]
+    write(tmp_path / "c.ndjson", *good[:2], bad, "not json", good[2])
+
+    summary = run(settings, tmp_path)
+    assert summary.counts == Counter({("Patient", "created"): 4, ("Observation", "created"): 1})
+    refused = [json.loads(line) for line in (tmp_path / "report").read_text().splitlines()]
+    places = {(Path(found["file"]).name, found["place"]): found for found in refused}
+    assert set(places) == {("b.json", ""), ("c.ndjson", "line 3"), ("c.ndjson", "line 4")}
+    assert places["b.json", ""]["resources"] == ["Patient", "Observation"]
+    assert places["b.json", ""]["issues"][0]["expression"] == ["Bundle.entry[1].resource.status"]
+    assert places["c.ndjson", "line 3"]["status"] == 422
+    assert len(stored(settings, "Patient")) == 4
+
+    again = run(settings, tmp_path)
+    assert (again.counts.total(), len(again.refusals), again.skipped_files) == (0, 3, 1)
+    write(tmp_path / "b.json", transaction(OBSERVATION))
+    mended = run(settings, tmp_path)
+    assert mended.counts == Counter({("Observation", "created"): 1})
+    assert len(stored(settings, "Patient")) == 4
+
+
+def test_what_was_refused_for_want_of_another_is_tried_again(settings: Settings, tmp_path: Path) -> None:
+    """A conditional reference to a resource in a later file holds in the end; one to nothing is refused."""
+    reference = {"subject": {"reference": "Patient?identifier=urn:mrn|1"}}
+    write(tmp_path / "a.json", transaction(OBSERVATION | reference))
+    write(tmp_path / "b.json", transaction(OBSERVATION | {"subject": {"reference": "Patient?identifier=urn:mrn|none"}}))
+    write(tmp_path / "z.json", transaction(PATIENT))
+    summary = run(settings, tmp_path)
+    assert [(Path(found.file).name, found.status) for found in summary.refusals] == [("b.json", 412)]
+    (observation,), (patient,) = stored(settings, "Observation"), stored(settings, "Patient")
+    assert observation["subject"]["reference"] == f"Patient/{patient['id']}"
+
+
+def test_a_changed_resource_is_updated_and_an_equal_one_is_not(settings: Settings, tmp_path: Path) -> None:
+    """Loading resources with ids again updates those that changed; the others keep their version."""
+    write(tmp_path / "a.ndjson", PATIENT | {"id": "a"}, PATIENT | {"id": "b"})
+    run(settings, tmp_path)
+    write(tmp_path / "a.ndjson", PATIENT | {"id": "a"}, PATIENT | {"id": "b", "active": True})
+    summary = run(settings, tmp_path)
+    assert summary.counts == Counter({("Patient", "unchanged"): 1, ("Patient", "updated"): 1})
+    assert {found["id"]: found["meta"]["versionId"] for found in stored(settings, "Patient")} == {"a": "1", "b": "2"}
+
+
+def test_a_broken_file_does_not_end_the_load(settings: Settings, tmp_path: Path) -> None:
+    """A gzip file that is cut off is reported, and the other files are loaded."""
+    (tmp_path / "a.json.gz").write_bytes(b"\x1f\x8b\x08\x00broken")
+    write(tmp_path / "b.json", transaction(PATIENT))
+    summary = run(settings, tmp_path)
+    assert [Path(found.file).name for found in summary.refusals] == ["a.json.gz"]
+    assert summary.counts == Counter({("Patient", "created"): 1})
+
+
+def test_load_over_http(tmp_path: Path) -> None:
+    """With a base URL the same files go to that server; what it has been given is remembered in the state file."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    write(folder / "a.json", transaction(PATIENT))
+    write(folder / "b.ndjson", PATIENT | {"id": "b"}, PATIENT | {"id": "c", "birthDate": "never"})
+    with RunningServer(tmp_path / "data") as server:
+        summary = run(Settings(), folder, base_url=server.base_url)
+        assert summary.counts == Counter({("Patient", "created"): 2})
+        assert [found.place for found in summary.refusals] == ["line 2"]
+        assert summary.refusals[0].issues[0]["expression"] == ["Bundle.entry[0].resource.birthDate"]
+        assert httpx.get(f"{server.base_url}Patient?_summary=count").json()["total"] == 2
+        again = run(Settings(), folder, base_url=server.base_url)
+        assert (again.counts.total(), again.skipped_files, len(again.refusals)) == (0, 1, 1)
+    gone = run(Settings(), folder, base_url=f"http://127.0.0.1:{server.port}/other")
+    assert {found.status for found in gone.refusals} == {503}
+
+
+def test_load_joins_the_database_of_a_running_server(tmp_path: Path) -> None:
+    """On the data directory of a running server, `load` writes into its database, and exits with 1 after a refusal."""
+    write(tmp_path / "good.json", transaction(PATIENT))
+    write(tmp_path / "bad.json", transaction({"resourceType": "Patient", "colour": "red"}))
+    report = tmp_path / "refused.jsonl"
+    with RunningServer(tmp_path / "data") as server:
+        options = ["--data-dir", str(server.data_dir), "--workers", "1", "--refused", str(report)]
+        good = CliRunner().invoke(app, ["load", str(tmp_path / "good.json"), *options])
+        assert good.exit_code == 0, good.output
+        assert not report.exists()
+        assert httpx.get(f"{server.base_url}Patient").json()["entry"][0]["resource"]["identifier"][0]["value"] == "1"
+        bad = CliRunner().invoke(app, ["load", str(tmp_path / "bad.json"), *options])
+        assert bad.exit_code == 1
+        assert "Patient.colour" in report.read_text() or "resource.colour" in report.read_text()
+
+
+@pytest.mark.skipif(not SYNTHEA.exists(), reason="the Synthea bundles are not here: ../shared/data/synthea-r4")
+def test_synthea_loads_whole(settings: Settings, tmp_path: Path) -> None:
+    """All 55 Synthea bundles are taken, and every resource is stored."""
+    console = Console(file=StringIO())
+    summary = load([SYNTHEA], settings, workers=2, refused=tmp_path / "refused", console=console)
+    assert summary.refusals == []
+    assert {name: count for (name, _), count in summary.counts.items()} == SYNTHEA_COUNTS
+    assert {name: len(stored(settings, name)) for name in SYNTHEA_COUNTS} == SYNTHEA_COUNTS
