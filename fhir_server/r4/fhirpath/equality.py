@@ -124,7 +124,10 @@ def distinct(items: Items) -> Items:
     """Return the items without repetitions, each where it stood first."""
     if len(items) < 2:
         return items
-    return list({identity(item): item for item in reversed(items)}.values())[::-1]
+    first: dict[Hashable, Item] = {}
+    for item in items:
+        first.setdefault(identity(item), item)
+    return list(first.values())
 
 
 def _order_moments(left: Item, right: Item) -> int | None:

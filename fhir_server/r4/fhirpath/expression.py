@@ -9,7 +9,7 @@ from fhir_server.r4.fhirpath.code import Code
 from fhir_server.r4.fhirpath.compiler import Compiler
 from fhir_server.r4.fhirpath.items import FhirPathError, Item, Items, Scope, make
 from fhir_server.r4.fhirpath.parser import parse
-from fhir_server.r4.fhirpath.syntax import Call, Node
+from fhir_server.r4.fhirpath.syntax import Call, Member, Node
 from fhir_server.r4.fhirpath.types import FHIR_NAMES
 
 Resource = dict[str, Any]
@@ -30,6 +30,11 @@ class Expression:
     def functions(self) -> frozenset[str]:
         """The names of the functions that the expression calls."""
         return frozenset(node.name for node in self.tree.walk() if isinstance(node, Call))
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of elements and types that the expression has in its paths."""
+        return frozenset(node.name for node in self.tree.walk() if isinstance(node, Member))
 
     def items(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -73,11 +73,12 @@ def compile_path(expression: str, base: str) -> Path:
     return Path(expression, base, codes)
 
 
-def _branches(node: Node) -> Iterator[Node]:
+def _branches(node: Node) -> list[Node]:
+    branches: list[Node] = []
     while isinstance(node, Operation) and node.operator == "|":
-        yield from _branches(node.right)
+        branches.append(node.right)
         node = node.left
-    yield node
+    return [node, *reversed(branches)]
 
 
 def _concerns(branch: Node, base: str) -> bool:

@@ -42,13 +42,13 @@ def put(node: Node, content: Content) -> None:
 
 def replace(place: Place, content: Content) -> None:
     """Put content where another stood; of a choice element, the property changes with the type."""
-    if place.index is None:
+    if place.at is None:
         if content.element.name != place.name:
             _drop(place)
         put(place.node, content)
         return
     entries = read(place.node, place.name)
-    entries[place.index] = (content.value, content.sibling)
+    entries[place.at] = (content.value, content.sibling)
     write(place.node, place.name, entries)
 
 
@@ -62,24 +62,40 @@ def remove(place: Place) -> None:
         remove(owner)
         return
     # The sibling of a primitive is empty now; the primitive stays if it has a value.
-    entries = read(owner.node, owner.name)
-    at = owner.index or 0
-    if entries[at][0] is None:
+    set_sibling(owner, None)
+    if _entry(owner)[0] is None:
         remove(owner)
-    elif owner.index is None:
-        owner.node.pop(owner.sibling, None)
+
+
+def sibling(place: Place) -> Node:
+    """Return the sibling of the primitive at a place, a new one where it has none."""
+    return _entry(place)[1] or {}
+
+
+def set_sibling(place: Place, node: Node | None) -> None:
+    """Give the primitive at a place another sibling, or none."""
+    if place.at is not None:
+        entries = read(place.node, place.name)
+        entries[place.at] = (entries[place.at][0], node)
+        write(place.node, place.name, entries)
+    elif node is None:
+        place.node.pop(place.sibling, None)
     else:
-        entries[at] = (entries[at][0], None)
-        write(owner.node, owner.name, entries)
+        place.node[place.sibling] = node
+
+
+def _entry(place: Place) -> tuple[Any, Node | None]:
+    entries = read(place.node, place.name)
+    return entries[place.at or 0] if entries else (None, None)
 
 
 def _drop(place: Place) -> None:
-    if place.index is None:
+    if place.at is None:
         place.node.pop(place.name, None)
         place.node.pop(place.sibling, None)
         return
     entries = read(place.node, place.name)
-    del entries[place.index]
+    del entries[place.at]
     write(place.node, place.name, entries)
 
 

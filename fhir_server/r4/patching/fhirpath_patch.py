@@ -11,18 +11,18 @@ from typing import Any
 
 from fhir_server.errors import Unprocessable
 from fhir_server.r4 import fhirpath
-from fhir_server.r4.fhirpath import Expression, FhirPathError, Item
+from fhir_server.r4.fhirpath import Expression, FhirPathError
 from fhir_server.r4.fhirpath.navigation import type_elements
 from fhir_server.r4.fhirpath.syntax import Member
 from fhir_server.r4.patching import edits
 from fhir_server.r4.patching.contents import candidates, content, require_absent
 from fhir_server.r4.patching.identity import require_same_identity
 from fhir_server.r4.patching.parameters import Operation, operations
-from fhir_server.r4.patching.places import Node, Place, Shadow
+from fhir_server.r4.patching.places import Node, Place, Selected, Shadow
 
 _LONGEST_PATH = 2000
-# Every operation looks at the whole resource once, so their number times its size is what a patch costs.
-_MOST_VISITED = 2_000_000
+# Elements that all operations of a patch together may have to look at.
+_MOST_VISITED = 250_000
 
 
 def apply(resource: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:
@@ -31,50 +31,54 @@ def apply(resource: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any
     Raises BadRequest where the Parameters are no FHIRPath Patch; Unprocessable where an operation does not fit the
     resource, or the result is another resource. Either way nothing is changed.
     """
-    patched = deepcopy(resource)
-    visited = 0
+    patch = _Patch(deepcopy(resource))
     for operation in operations(parameters):
-        shadow = Shadow(patched)
-        visited += len(shadow.places)
-        if visited > _MOST_VISITED:
-            raise Unprocessable("The patch is too costly.", expression=operation.expression, code="too-costly")
         try:
-            _OPERATIONS[operation.type](shadow, operation)
+            _OPERATIONS[operation.type](patch, operation)
         except FhirPathError as error:
             raise Unprocessable(f"{operation.path}: {error}", expression=operation.expression) from error
-    require_same_identity(resource, patched)
-    return patched
+    require_same_identity(resource, patch.resource)
+    return patch.resource
 
 
-def _add(shadow: Shadow, operation: Operation) -> None:
-    item, place = _one(shadow, operation, _compiled(operation.path))
-    elements = candidates(item.type, operation.name, operation.expression)
+class _Patch:
+    """A resource while it is patched, and what finding places in it has cost."""
+
+    def __init__(self, resource: Node) -> None:
+        self.resource = resource
+        self.visited = 0
+
+    def select(self, operation: Operation, path: Expression) -> list[Selected]:
+        shadow = Shadow(self.resource, path)
+        self.visited += shadow.size
+        if self.visited > _MOST_VISITED:
+            raise Unprocessable("The patch is too costly.", expression=operation.expression, code="too-costly")
+        return shadow.select()
+
+    def one(self, operation: Operation, path: Expression) -> Selected:
+        found = self.select(operation, path)
+        if len(found) != 1:
+            raise _not_single(operation, len(found))
+        return found[0]
+
+
+def _add(patch: _Patch, operation: Operation) -> None:
+    selected = patch.one(operation, _compiled(operation.path))
+    elements = candidates(selected.type, operation.name, operation.expression)
     added = content(operation.value, elements, operation.expression)
-    node = shadow.original(item)
-    if node is None:
-        assert place is not None
-        _add_to_primitive(place, item, added, operation)
+    if selected.node is not None:
+        require_absent(selected.node, added.element, operation.expression)
+        edits.add(selected.node, selected.type, added)
         return
-    require_absent(node, added.element, operation.expression)
-    edits.add(node, item.type, added)
-
-
-def _add_to_primitive(place: Place, item: Item, added: edits.Content, operation: Operation) -> None:
-    entries = edits.read(place.node, place.name)
-    at = place.index or 0
-    value, sibling = entries[at]
-    sibling = sibling or {}
+    place = _inside(selected.place, operation)
+    sibling = edits.sibling(place)
     require_absent(sibling, added.element, operation.expression)
-    edits.add(sibling, item.type, added)
-    if place.index is None:
-        place.node[place.sibling] = sibling
-    else:
-        entries[at] = (value, sibling)
-        edits.write(place.node, place.name, entries)
+    edits.add(sibling, selected.type, added)
+    edits.set_sibling(place, sibling)
 
 
-def _insert(shadow: Shadow, operation: Operation) -> None:
-    node, type_name, name = _list(shadow, operation)
+def _insert(patch: _Patch, operation: Operation) -> None:
+    node, type_name, name = _list(patch, operation)
     inserted = content(operation.value, candidates(type_name, name, operation.expression), operation.expression)
     entries = edits.read(node, name)
     index = operation.index("index")
@@ -85,8 +89,8 @@ def _insert(shadow: Shadow, operation: Operation) -> None:
     edits.arrange(node, type_name)
 
 
-def _move(shadow: Shadow, operation: Operation) -> None:
-    node, _, name = _list(shadow, operation)
+def _move(patch: _Patch, operation: Operation) -> None:
+    node, _, name = _list(patch, operation)
     entries = edits.read(node, name)
     source, destination = operation.index("source"), operation.index("destination")
     for index in (source, destination):
@@ -96,17 +100,16 @@ def _move(shadow: Shadow, operation: Operation) -> None:
     edits.write(node, name, entries)
 
 
-def _delete(shadow: Shadow, operation: Operation) -> None:
-    found = shadow.select(_compiled(operation.path))
+def _delete(patch: _Patch, operation: Operation) -> None:
+    found = patch.select(operation, _compiled(operation.path))
     if len(found) > 1:
         raise _not_single(operation, len(found))
-    for _, place in found:
-        edits.remove(_inside(place, operation))
+    for selected in found:
+        edits.remove(_inside(selected.place, operation))
 
 
-def _replace(shadow: Shadow, operation: Operation) -> None:
-    _, selected = _one(shadow, operation, _compiled(operation.path))
-    place = _inside(selected, operation)
+def _replace(patch: _Patch, operation: Operation) -> None:
+    place = _inside(patch.one(operation, _compiled(operation.path)).place, operation)
     type_name = place.type
     element = type_elements(type_name)[place.name]
     elements = candidates(type_name, element.choice or element.name, operation.expression)
@@ -114,7 +117,7 @@ def _replace(shadow: Shadow, operation: Operation) -> None:
     edits.arrange(place.node, type_name)
 
 
-_OPERATIONS: dict[str, Callable[[Shadow, Operation], None]] = {
+_OPERATIONS: dict[str, Callable[[_Patch, Operation], None]] = {
     "add": _add,
     "insert": _insert,
     "delete": _delete,
@@ -123,17 +126,24 @@ _OPERATIONS: dict[str, Callable[[Shadow, Operation], None]] = {
 }
 
 
+def _list(patch: _Patch, operation: Operation) -> tuple[Node, str, str]:
+    # An insert may start a list that is not there, so it is found by the object above and the name.
+    match _compiled(operation.path).tree:
+        case Member(target, name):
+            above = fhirpath.compile("$this") if target is None else Expression(operation.path, target)
+        case _:
+            raise Unprocessable(f"{operation.path} does not name a list.", expression=operation.expression)
+    selected = patch.one(operation, above)
+    elements = candidates(selected.type, name, operation.expression)
+    if selected.node is None or not elements[0].many:
+        raise Unprocessable(f"{operation.path} is not a list.", expression=operation.expression)
+    return selected.node, selected.type, elements[0].name
+
+
 def _compiled(path: str) -> Expression:
     if len(path) > _LONGEST_PATH:
         raise FhirPathError("The path is too long.")
     return fhirpath.compile(path)
-
-
-def _one(shadow: Shadow, operation: Operation, path: Expression) -> tuple[Item, Place | None]:
-    found = shadow.select(path)
-    if len(found) != 1:
-        raise _not_single(operation, len(found))
-    return found[0]
 
 
 def _not_single(operation: Operation, count: int) -> Unprocessable:
@@ -144,18 +154,3 @@ def _inside(place: Place | None, operation: Operation) -> Place:
     if place is None:
         raise Unprocessable("A patch cannot remove or replace the resource itself.", expression=operation.expression)
     return place
-
-
-def _list(shadow: Shadow, operation: Operation) -> tuple[Node, str, str]:
-    path = _compiled(operation.path)
-    match path.tree:
-        case Member(target, name):
-            above = fhirpath.compile("$this") if target is None else Expression(operation.path, target)
-        case _:
-            raise Unprocessable(f"{operation.path} does not name a list.", expression=operation.expression)
-    item, _ = _one(shadow, operation, above)
-    elements = candidates(item.type, name, operation.expression)
-    node = shadow.original(item)
-    if node is None or not elements[0].many:
-        raise Unprocessable(f"{operation.path} is not a list.", expression=operation.expression)
-    return node, item.type, elements[0].name

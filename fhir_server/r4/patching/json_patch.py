@@ -42,6 +42,7 @@ def _parsed(number: int, operation: object) -> JsonPatch:
     if not isinstance(operation, dict):
         raise BadRequest(f"Operation {number} is not an object.", code="structure")
     try:
+        JsonPointer(operation.get("from", ""))
         return JsonPatch([operation])
     except (JsonPatchException, JsonPointerException, TypeError, ValueError) as error:
         raise BadRequest(f"Operation {number} is not a JSON Patch operation: {error}", code="structure") from error

@@ -8,8 +8,7 @@ or the sibling, and that object tells the place.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from fhir_server.r4.fhirpath import Expression, FhirPathError, Item
 from fhir_server.r4.fhirpath.navigation import type_elements
@@ -17,12 +16,13 @@ from fhir_server.r4.fhirpath.navigation import type_elements
 Node = dict[str, Any]
 # The functions that take a regular expression can run for ages on a short text.
 _REFUSED = frozenset(("matches", "matchesFull", "replaceMatches"))
+# And these meet elements that the path does not name.
+_REACHING = frozenset(("children", "descendants", "resolve", "extension", "hasExtension"))
 _MOST_VISITED = 200_000
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A place in a resource: a property of an object, with an index where it is an array.
+class Place(NamedTuple):
+    """A place in a resource: a property of an object, `at` an index where it is an array.
 
     `owner` is the place of that object, None for the resource itself. `within` says that the object is the `_name`
     sibling of the primitive at the owner's place.
@@ -31,7 +31,7 @@ class Place:
     owner: Place | None
     node: Node
     name: str
-    index: int | None = None
+    at: int | None = None
     within: bool = False
 
     @property
@@ -48,61 +48,72 @@ class Place:
         return type_elements(self.owner.type)[self.owner.name].type
 
 
-@dataclass(slots=True)
+class Selected(NamedTuple):
+    """A selected element: its type, its place (None for the resource), its object (None for a primitive)."""
+
+    type: str
+    place: Place | None
+    node: Node | None
+
+
 class Shadow:
-    """A copy of a resource to evaluate paths on, and the places of its objects in the original."""
+    """A copy of a resource to evaluate one path on, and the places of its objects in the original."""
 
-    resource: Node
-    root: Node = field(init=False)
-    places: dict[int, Place | None] = field(default_factory=dict)
-    originals: dict[int, Node] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.root = self._object(self.resource, None)
-
-    def select(self, path: Expression) -> list[tuple[Item, Place | None]]:
-        """Return what a path selects, each item with its place, None for the resource itself.
-
-        Raises FhirPathError where the path cannot be evaluated or selects what is no element of the resource.
-        """
+    def __init__(self, resource: Node, path: Expression) -> None:
         refused = _REFUSED & path.functions
         if refused:
             raise FhirPathError(f"{min(refused)}() cannot stand in the path of a patch.")
-        found = path.items(self.root, self.root["resourceType"], budget=_MOST_VISITED)
-        return [(item, self._place(item)) for item in found]
+        self._path = path
+        self._origins: dict[int, tuple[Place | None, Node]] = {}
+        # A path that only follows names cannot meet the resource's other elements, which need no shadow then.
+        names = None if _REACHING & path.functions else ("resourceType", *path.names)
+        self._root = self._object(resource, None, names=names)
 
-    def original(self, item: Item) -> Node | None:
-        """Return the resource's own object for a selected complex element, None for a primitive."""
-        return self.originals.get(id(item.value)) if isinstance(item.value, dict) else None
+    @property
+    def size(self) -> int:
+        """How many elements the shadow has, which is what it cost to make."""
+        return len(self._origins)
 
-    def _place(self, item: Item) -> Place | None:
+    def select(self) -> list[Selected]:
+        """Return what the path selects.
+
+        Raises FhirPathError where the path cannot be evaluated or selects what is no element of the resource.
+        """
+        found = self._path.items(self._root, self._root["resourceType"], budget=_MOST_VISITED)
+        return [self._selected(item) for item in found]
+
+    def _selected(self, item: Item) -> Selected:
         held = item.value if isinstance(item.value, dict) else item.extension
-        if id(held) not in self.places:
+        if id(held) not in self._origins:
             raise FhirPathError("The path does not select an element of the resource.")
-        return self.places[id(held)]
+        place, node = self._origins[id(held)]
+        return Selected(item.type, place, node if isinstance(item.value, dict) else None)
 
-    def _object(self, node: Node, place: Place | None, *, within: bool = False) -> Node:
+    def _object(
+        self, node: Node, place: Place | None, *, within: bool = False, names: tuple[str, ...] | None = None
+    ) -> Node:
         shadow: Node = {}
-        self.places[id(shadow)] = place
-        self.originals[id(shadow)] = node
-        for name, value in node.items():
-            if name[0] != "_":
-                self._property(shadow, node, name, value, Place(place, node, name, within=within))
-        for name in node:
-            # A primitive that has only extensions.
-            if name[0] == "_" and name[1:] not in node:
-                self._property(shadow, node, name[1:], None, Place(place, node, name[1:], within=within))
+        self._origins[id(shadow)] = (place, node)
+        for key, value in node.items():
+            name = key.removeprefix("_")
+            if names is not None and not name.startswith(names):
+                continue
+            if key == name:
+                self._property(shadow, name, value, Place(place, node, name, within=within))
+            elif name not in node:
+                # A primitive that has only extensions.
+                self._property(shadow, name, None, Place(place, node, name, within=within))
         return shadow
 
-    def _property(self, shadow: Node, node: Node, name: str, value: Any, place: Place) -> None:
-        siblings = node.get(place.sibling)
+    def _property(self, shadow: Node, name: str, value: Any, place: Place) -> None:
+        siblings = place.node.get(place.sibling)
         if isinstance(value, dict):
             shadow[name] = self._object(value, place)
         elif isinstance(value, list) and any(isinstance(each, dict) for each in value):
             shadow[name] = [
                 self._object(each, at) if isinstance(each, dict) else each for at, each in _indexed(place, value)
             ]
-        elif name == "resourceType" and not isinstance(value, dict):
+        elif name == "resourceType":
             shadow[name] = value
         elif isinstance(value, list) or isinstance(siblings, list):
             values, more = value or [], siblings or []
