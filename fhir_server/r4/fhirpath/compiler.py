@@ -5,13 +5,14 @@ The type of the focus is followed as far as the tables tell it, so that plain pa
 
 from __future__ import annotations
 
+from fhir_server.r4.fhirpath.arithmetic import negative, positive
 from fhir_server.r4.fhirpath.chains import chain
 from fhir_server.r4.fhirpath.code import Code, of_chain, of_constant, of_focus, of_items
 from fhir_server.r4.fhirpath.functions import FUNCTIONS
 from fhir_server.r4.fhirpath.functions.typing import as_type, is_type
 from fhir_server.r4.fhirpath.items import EMPTY, FhirPathError, Item, Items, Scope, integer_of
 from fhir_server.r4.fhirpath.navigation import elements_named, member, resource_item
-from fhir_server.r4.fhirpath.operators import OPERATORS, equal_to_text, negative, positive
+from fhir_server.r4.fhirpath.operators import OPERATORS, equal_to_text
 from fhir_server.r4.fhirpath.syntax import (
     Call,
     Constant,

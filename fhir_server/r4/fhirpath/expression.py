@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.fhirpath.code import Code
 from fhir_server.r4.fhirpath.compiler import Compiler
 from fhir_server.r4.fhirpath.items import FhirPathError, Item, Items, Scope, make
@@ -58,6 +59,8 @@ class Expression:
             return named(code.items([this], scope))
         except RecursionError as error:
             raise FhirPathError("The expression is nested too deeply.") from error
+        except ArithmeticError as error:
+            raise FhirPathError("A number is out of range.") from error
 
     def holds(
         self, node: object, type_name: str, *, resource: Resource | None = None, root: Resource | None = None
@@ -72,12 +75,15 @@ class Expression:
             return code.truth([this], scope) is not False
         except RecursionError as error:
             raise FhirPathError("The expression is nested too deeply.") from error
+        except ArithmeticError as error:
+            raise FhirPathError("A number is out of range.") from error
 
     def _start(
         self, node: object, type_name: str, resource: Resource | None, root: Resource | None
     ) -> tuple[Item, Scope, Code]:
-        if isinstance(node, dict) and "resourceType" in node:
-            type_name = node["resourceType"]
+        # Not every object with a `resourceType` is a resource: ExampleScenario.instance has an element of that name.
+        if isinstance(node, dict) and (type_name in RESOURCE_TYPES or type_name in ("Resource", "DomainResource")):
+            type_name = node.get("resourceType", type_name)
             resource = resource or node
         this = make(Item, (type_name, node, None))
         return this, Scope(this, resource, root or resource), self._code(type_name)

@@ -34,6 +34,9 @@ TRUE: Items = [Item("System.Boolean", True)]
 FALSE: Items = [Item("System.Boolean", False)]
 
 
+_LONGEST = 1_000_000
+
+
 class Scope:
     """What one evaluation knows beside its focus: the environment variables, `$index`, `$total`, a budget."""
 
@@ -64,6 +67,13 @@ def boolean(value: bool | None) -> Items:
 def string(value: str) -> Items:
     """Return a collection of one System.String."""
     return [make(Item, ("System.String", value, None))]
+
+
+def grown(value: str) -> Items:
+    """Return a collection of one string put together from others; raise FhirPathError where it grew too long."""
+    if len(value) > _LONGEST:
+        raise FhirPathError("A string grows too long.")
+    return string(value)
 
 
 def integer(value: int) -> Items:

@@ -38,6 +38,7 @@ _PRECEDENCE = {operator: level for level, operators in enumerate(_LEVELS) for op
 # Words that are tokens of their own in the grammar, so that no path can start with them.
 _RESERVED = frozenset(("and", "or", "xor", "implies", "div", "mod"))
 _DEEPEST = 100
+_LONGEST_NUMBER = 100
 
 
 def parse(expression: str) -> Node:
@@ -183,6 +184,8 @@ class _Parser:
         return Literal(type_name, text)
 
     def number(self, text: str) -> Literal:
+        if len(text) > _LONGEST_NUMBER:
+            raise FhirPathError(f"A number in {self.expression!r} is too long.")
         token = self.tokens[self.position]
         if token.kind == "string" or (token.kind == "name" and token.text in CALENDAR_UNITS):
             self.position += 1

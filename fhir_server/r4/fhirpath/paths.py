@@ -47,7 +47,10 @@ def _branch(code: Code, base: str) -> Callable[[Resource, Resource | None], Item
 
     def evaluate(node: Resource, resource: Resource | None) -> Items:
         this = Item(base, node)
-        return named(code.items([this], Scope(this, resource or node, resource or node)))
+        try:
+            return named(code.items([this], Scope(this, resource or node, resource or node)))
+        except ArithmeticError as error:
+            raise FhirPathError("A number is out of range.") from error
 
     return evaluate
 

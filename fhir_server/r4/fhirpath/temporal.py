@@ -89,6 +89,8 @@ def add(moment: Temporal, amount: Decimal, unit: str) -> Temporal:
     A unit finer than the moment's precision is first converted to that precision, dropping the rest.
     Raises FhirPathError beyond the years 1 to 9999.
     """
+    if amount.adjusted() > 15:
+        raise FhirPathError("The date is out of range.")
     amount, unit = _plain(amount, unit)
     finest = (UNITS[3:] if moment.clock else UNITS)[len(moment.parts) - 1]
     while UNITS.index(unit) > UNITS.index(finest):

@@ -42,10 +42,8 @@ class Place(NamedTuple):
     @property
     def type(self) -> str:
         """The type of the object that has the property."""
-        if "resourceType" in self.node and not self.within:
-            return str(self.node["resourceType"])
-        assert self.owner is not None  # only a resource has none
-        return type_elements(self.owner.type)[self.owner.name].type
+        declared = "Resource" if self.owner is None else type_elements(self.owner.type)[self.owner.name].type
+        return str(self.node["resourceType"]) if declared == "Resource" else declared
 
 
 class Selected(NamedTuple):
@@ -113,8 +111,6 @@ class Shadow:
             shadow[name] = [
                 self._object(each, at) if isinstance(each, dict) else each for at, each in _indexed(place, value)
             ]
-        elif name == "resourceType":
-            shadow[name] = value
         elif isinstance(value, list) or isinstance(siblings, list):
             values, more = value or [], siblings or []
             shadow[name] = values

@@ -539,6 +539,8 @@ def test_what_fhir_adds(expression: str, expected: list[Any]) -> None:
         "1000000000.exp()",
         "'a'.replaceMatches('a', '$7')",
         "1.round(-1)",
+        "(10.power(200)).truncate()",
+        "@2020 + 99999999999999999999 years",
     ],
 )
 def test_what_cannot_be_evaluated_is_an_error(expression: str) -> None:
@@ -573,6 +575,7 @@ def test_what_does_not_exist_is_refused_when_compiled(expression: str, fault: st
         "1.repeat($this + 1)",
         "'aaaaaaaaaa'" + ".replace('a', 'aaaaaaaaaa')" * 8,
         "name" + ".select($this.combine($this))" * 14,
+        "name.given.toChars().combine(name.given.toChars()).aggregate($total & $total & 'x')",
     ],
 )
 def test_an_expression_that_never_ends_is_cut_off(expression: str) -> None:
@@ -633,3 +636,21 @@ def test_evaluation_leaves_its_input_as_it_was() -> None:
         first = values(expression)
         assert values(expression) == first
     assert repr(PATIENT) == before
+
+
+def test_an_element_named_like_the_type_of_a_resource_makes_no_resource() -> None:
+    """`ExampleScenario.instance` has an element `resourceType`, and stays a backbone with it."""
+    instance = {"resourceId": "i", "resourceType": "Patient", "name": "n"}
+    scenario = {"resourceType": "ExampleScenario", "instance": [instance]}
+    found = fhirpath.compile("resourceType").items(instance, "ExampleScenario.instance", resource=scenario)
+    assert found == [Item("code", "Patient")]
+    assert fhirpath.compile("%resource.instance.name").items(instance, "ExampleScenario.instance", resource=scenario)
+
+
+def test_a_decimal_beyond_all_measure_costs_nothing() -> None:
+    """A decimal such as 1E+999999999 is refused or written as it is, never written out."""
+    quantity = {"value": Decimal("1E+999999")}
+    assert fhirpath.compile("value.toString()").items(quantity, "Quantity") == [Item("string", "1E+999999")]
+    for expression in ("value.truncate()", "value div 1", "@2020 + value.toQuantity()", "value * value", "value.exp()"):
+        with pytest.raises(FhirPathError):
+            fhirpath.compile(expression).items(quantity, "Quantity")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhir_server.r4 import fhirpath
@@ -147,6 +147,7 @@ def test_an_expression_nested_too_deeply_is_refused(expression: str) -> None:
         fhirpath.compile(expression)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60) | st.text(alphabet="ab.()[]'\"`@%$+-*/&|<>=~!{},0123T:Z \\", max_size=40))
 def test_any_text_compiles_or_is_a_value_error(text: str) -> None:
     """No text whatever makes the compiler fail in another way than by ValueError."""
@@ -208,6 +209,7 @@ def _written(node: Node) -> str:
     raise AssertionError(node)
 
 
+@settings(deadline=None)
 @given(st.recursive(_LEAVES, _deeper, max_leaves=12))
 def test_a_tree_that_is_written_out_parses_to_itself(tree: Node) -> None:
     """Writing any syntax tree with full parentheses and parsing that gives the same tree."""

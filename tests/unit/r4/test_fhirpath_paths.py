@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from fhir_server.r4 import definitions, fhirpath
 from fhir_server.r4.fhirpath import Item, compile_path
@@ -35,6 +35,7 @@ def test_every_invariant_of_the_specification_compiles() -> None:
     assert len(expressions) > 190
 
 
+@settings(deadline=None)
 @given(resources())
 def test_a_path_of_one_element_gives_what_stands_in_the_json(resource: dict[str, Any]) -> None:
     """For each property of a resource, the path of its name gives its values with their type."""
@@ -49,6 +50,7 @@ def test_a_path_of_one_element_gives_what_stands_in_the_json(resource: dict[str,
         ]
 
 
+@settings(deadline=None)
 @given(resources())
 def test_every_search_expression_can_be_evaluated(resource: dict[str, Any]) -> None:
     """No official search expression fails on any resource that is right in structure."""

@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fhir_server.errors import BadRequest, Unprocessable
@@ -296,6 +296,15 @@ def test_a_contained_resource_is_part_of_the_resource() -> None:
     assert patched(patient, replace)["contained"][0]["name"] == "b"
 
 
+def test_an_element_named_like_the_type_of_a_resource_can_be_replaced() -> None:
+    """`ExampleScenario.instance.resourceType` is an element like any other."""
+    scenario = {"resourceType": "ExampleScenario", "instance": [{"resourceId": "i", "resourceType": "Patient"}]}
+    replace = operation("replace", "ExampleScenario.instance.resourceType", value={"valueCode": "Person"})
+    assert fhirpath_patch.apply(scenario, parameters(replace))["instance"] == [
+        {"resourceId": "i", "resourceType": "Person"}
+    ]
+
+
 _FULL = {
     "birthDate": "1920",
     "active": True,
@@ -412,6 +421,7 @@ def test_a_patch_that_looks_at_too_much_is_refused() -> None:
     assert refused.value.issues[0].code == "too-costly"
 
 
+@settings(deadline=None)
 @given(resources(), st.data())
 def test_deleting_any_element_removes_it_and_nothing_else(resource: Json, data: st.DataObject) -> None:
     """For each property of any resource, deleting its first element leaves the others, and no empty array or object."""

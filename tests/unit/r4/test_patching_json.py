@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhir_server.errors import BadRequest, Unprocessable
@@ -165,6 +165,7 @@ _OPERATIONS = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(_OPERATIONS | _VALUES, max_size=4))
 def test_any_json_is_applied_or_refused(operations: list[Any]) -> None:
     """Whatever the body holds, the result is the same resource changed, or an error of the caller."""

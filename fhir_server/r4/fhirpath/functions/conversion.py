@@ -48,7 +48,7 @@ def _to_integer(item: Item) -> Items:
     value = item.value
     if isinstance(value, int):
         return integer(int(value))
-    if isinstance(value, str) and _INTEGER.fullmatch(value) and abs(int(value[:40])) < 2**31:
+    if isinstance(value, str) and len(value) < 40 and _INTEGER.fullmatch(value) and abs(int(value)) < 2**31:
         return integer(int(value))
     return EMPTY
 
@@ -69,7 +69,7 @@ def _to_string(item: Item) -> Items:
     if isinstance(value, str):
         return string(value)
     if isinstance(value, Decimal):
-        return string(f"{value:f}")
+        return string(f"{value:f}" if abs(value.adjusted()) < 1000 else str(value))
     if isinstance(value, int):
         return string(str(value))
     if SYSTEM_TYPES.get(item.type) == "Quantity" and "value" in value:

@@ -11,11 +11,11 @@ from fhir_server.r4.fhirpath.items import EMPTY, FhirPathError, Item, Items, int
 
 
 def _rounding(name: str, mode: str) -> None:
-    def whole(items: Items) -> Items:
+    def rounded(items: Items) -> Items:
         value = number_of(items)
-        return EMPTY if value is None else integer(int(_exactly(Decimal(value).to_integral_value, mode)))
+        return EMPTY if value is None else integer(whole(_exactly(Decimal(value).to_integral_value, mode)))
 
-    function(name)(whole)
+    function(name)(rounded)
 
 
 _rounding("ceiling", "ROUND_CEILING")
@@ -77,6 +77,13 @@ def _round(items: Items, precision: Items = EMPTY) -> Items:
     if value is None:
         return EMPTY
     return number(_exactly(Decimal(value).quantize, Decimal(1).scaleb(-places), "ROUND_HALF_UP"))
+
+
+def whole(value: Decimal) -> int:
+    """Return a decimal's whole part; raise FhirPathError for one of which 1E+999999 is an example."""
+    if value.adjusted() > 75:
+        raise FhirPathError("A number is out of range.")
+    return int(value)
 
 
 def signed(value: Decimal | int) -> Items:

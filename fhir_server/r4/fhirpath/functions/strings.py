@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 
 from fhir_server.r4.fhirpath.functions.registry import function, predicate
-from fhir_server.r4.fhirpath.items import EMPTY, FhirPathError, Items, integer, integer_of, string, text_of
+from fhir_server.r4.fhirpath.items import EMPTY, FhirPathError, Items, grown, integer, integer_of, string, text_of
 
 _LONGEST = 1_000_000
 
@@ -51,7 +51,7 @@ def _replace_matches(items: Items, pattern: Items, substitution: Items) -> Items
     # FHIRPath refers to groups as $1 or ${name}, Python as \g<1>.
     template = re.sub(r"\$(?:(\d+)|\{(\w+)\})", r"\\g<\1\2>", new.replace("\\", "\\\\"))
     try:
-        return _bounded(_regex(regex).sub(template, text))
+        return grown(_regex(regex).sub(template, text))
     except (re.error, IndexError) as error:
         raise FhirPathError(f"The substitution {new!r} does not fit the pattern: {error}.") from error
 
@@ -63,7 +63,7 @@ def _replace(items: Items, pattern: Items, substitution: Items) -> Items:
         return EMPTY
     if (text.count(old) + 1) * len(new) > _LONGEST:
         raise FhirPathError("A string grows too long.")
-    return _bounded(text.replace(old, new))
+    return grown(text.replace(old, new))
 
 
 @function("indexOf", 1)
@@ -128,13 +128,7 @@ def _split(items: Items, separator: Items) -> Items:
 def _join(items: Items, separator: Items = EMPTY) -> Items:
     if not items:
         return EMPTY
-    return _bounded((text_of(separator) or "").join(text_of([item]) or "" for item in items))
-
-
-def _bounded(text: str) -> Items:
-    if len(text) > _LONGEST:
-        raise FhirPathError("A string grows too long.")
-    return string(text)
+    return grown((text_of(separator) or "").join(text_of([item]) or "" for item in items))
 
 
 @lru_cache(maxsize=256)
