@@ -187,7 +187,7 @@ def resources() -> list[dict[str, Any]]:
 
 def _extension(extension: ExtensionDefinition) -> dict[str, Any]:
     root = {"short": extension.title, "definition": extension.description, "min": 0, "max": "1"}
-    elements = [
+    elements: list[dict[str, Any]] = [
         {"id": "Extension", "path": "Extension", **root},
         {"id": "Extension.extension", "path": "Extension.extension", "max": "0"},
         {"id": "Extension.url", "path": "Extension.url", "fixedUri": EXTENSION + extension.name},

@@ -1,0 +1,177 @@
+"""Queue, money, insurance, messages and calendar files."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from icalendar import Calendar
+
+from mappings import calendar, insurance, messages, waiting
+from mappings.clinics import Clinic
+from mappings.money import Money
+from mappings.notifications import KINDS
+
+NOW = datetime(2026, 3, 9, 14, 0, tzinfo=UTC)
+
+
+def encounter(
+    logical_id: str, status: str, start: int, end: int | None = None, seen: int | None = None
+) -> dict[str, Any]:
+    def at(minutes: int) -> str:
+        return (NOW + timedelta(minutes=minutes)).isoformat()
+
+    period = {"start": at(start)} | ({"end": at(end)} if end is not None else {})
+    history = [{"status": "in-progress", "period": {"start": at(seen)}}] if seen is not None else []
+    return {"resourceType": "Encounter", "id": logical_id, "status": status, "period": period, "statusHistory": history}
+
+
+def test_first_come_first_served() -> None:
+    """Who checked in first is next, whatever the order of the answer; who is being seen or gone does not wait."""
+    people = [encounter("late", "arrived", 9), encounter("next", "triaged", 1), encounter("in", "in-progress", 0)]
+    queue = waiting.queue([*people, encounter("gone", "finished", 0, 5)], 30)
+    assert queue.waiting == ("next", "late")
+    assert (queue.position("next"), queue.position("late"), queue.position("in")) == (1, 2, None)
+
+
+def test_wait_before_anyone_was_seen() -> None:
+    """While nobody was seen today, each one ahead counts as long as a slot."""
+    queue = waiting.queue([encounter(str(number), "arrived", number) for number in range(3)], 20)
+    assert [queue.wait_minutes(position) for position in (1, 2, 3)] == [0, 20, 40]
+    assert queue.wait_minutes() == 60
+
+
+def test_wait_by_todays_visits() -> None:
+    """After finished visits, each one ahead counts as long as those took on average, in begun minutes."""
+    visits = [encounter("a", "finished", 0, 10), encounter("b", "finished", 5, 40, seen=25)]
+    queue = waiting.queue([*visits, encounter("c", "arrived", 41), encounter("d", "arrived", 42)], 30)
+    assert queue.visit_length == timedelta(minutes=12, seconds=30)
+    assert queue.wait_minutes(2) == 13
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "units"),
+    [("90.00", "USD", 9000), ("90", "USD", 9000), ("500", "JPY", 500), ("1.234", "KWD", 1234), ("0.1", None, 10)],
+)
+def test_smallest_units(amount: str, currency: str | None, units: int) -> None:
+    """An amount is a whole number of its currency's smallest unit, and back."""
+    money = Money(amount=Decimal(amount), currency=currency)
+    assert money.smallest_units() == units
+    if currency:
+        assert Money.from_smallest_units(units, currency) == money
+
+
+@pytest.mark.parametrize(("amount", "currency"), [("0.001", "USD"), ("0.5", "JPY"), ("1.2345", "KWD")])
+def test_money_is_not_rounded(amount: str, currency: str) -> None:
+    """An amount that is finer than its currency cannot be charged."""
+    money = Money(amount=Decimal(amount), currency=currency)
+    assert not money.payable
+    with pytest.raises(ValueError, match="smallest unit"):
+        money.smallest_units()
+
+
+@pytest.mark.parametrize("amount", ["0", "-1"])
+def test_only_positive_amounts_are_payable(amount: str) -> None:
+    """Nothing and less than nothing cannot be paid."""
+    assert not Money(amount=Decimal(amount), currency="USD").payable
+
+
+@pytest.mark.parametrize(
+    ("elements", "standing"),
+    [
+        ({}, "active"),
+        ({"valid_from": "2026-03-09", "valid_until": "2026-03-09"}, "active"),
+        ({"valid_until": "2026-03-08"}, "expired"),
+        ({"valid_from": "2026-03-10"}, "inactive"),
+        ({"status": "cancelled"}, "inactive"),
+        ({"status": "cancelled", "valid_until": "2020-01-01"}, "expired"),
+    ],
+)
+def test_standing_of_a_policy(elements: dict[str, Any], standing: str) -> None:
+    """A policy is in force from its first to its last day, both included, while its Coverage is active."""
+    assert insurance.standing(insurance.Policy(id="1", **elements), date(2026, 3, 9)) == standing
+
+
+def test_standing_of_no_policy() -> None:
+    """What is not known of is neither active nor expired."""
+    assert insurance.standing(None, date(2026, 3, 9)) == "unknown"
+
+
+@pytest.mark.parametrize("language", messages.LANGUAGES)
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_kind_speaks_every_language(kind: Any, language: messages.Language) -> None:
+    """Every kind of notification has a text in every language, also when no fact is known."""
+    facts = {"doctor": "Dr X", "clinic": "Harbour", "when": "soon", "what": "Lipids", "amount": "90.00 USD"}
+    text = messages.message(kind, language, **facts)
+    assert "{" not in text
+    assert "Dr X" in text or "Lipids" in text
+    assert messages.message(kind, language).strip()
+
+
+def test_times_on_the_users_clock() -> None:
+    """A moment is said on the user's own clock and calendar."""
+    moment = datetime(2026, 3, 9, 23, 30, tzinfo=UTC)
+    assert messages.when(moment, ZoneInfo("America/New_York"), "en") == "Monday 9 March 2026 at 19:30"
+    assert messages.when(moment, ZoneInfo("Europe/Madrid"), "es") == "martes 10 de marzo de 2026 a las 00:30"
+
+
+@pytest.mark.parametrize(
+    ("header", "own", "language"),
+    [
+        (None, None, "en"),
+        (None, "es", "es"),
+        ("es", "en", "es"),
+        ("fr", "es-MX", "es"),
+        ("fr, es-AR;q=0.8, en;q=0.9", None, "en"),
+        ("en;q=0, es;q=0.1", None, "es"),
+        ("es;q=x", None, "en"),
+        ("*", None, "en"),
+    ],
+)
+def test_choice_of_language(header: str | None, own: str | None, language: str) -> None:
+    """The best language of Accept-Language is spoken, else the user's own, else English."""
+    assert messages.choose_language(header, own) == language
+
+
+CLINIC = Clinic(
+    id="c", name="Harbour", address="12 Ferry Street", latitude=Decimal("43.6591"), longitude=Decimal("-70.2")
+)
+
+
+def entry(**elements: Any) -> calendar.CalendarEntry:
+    start = datetime(2026, 3, 9, 13, 30, tzinfo=UTC)
+    fields = {"sequence": 2, "summary": "Dr X", "stamp": NOW, "start": start, "end": start + timedelta(minutes=30)}
+    return calendar.CalendarEntry("a1", **(fields | elements))
+
+
+def test_calendar_file() -> None:
+    """The file names the clinic's zone and defines it, and has a stable UID, a sequence, a place and an alarm."""
+    text = calendar.calendar(entry(), CLINIC, ZoneInfo("America/New_York"), "hms.example.org")
+    file = Calendar.from_ical(text)
+    event = file.events[0]
+    assert b"DTSTART;TZID=America/New_York:20260309T093000\r\n" in text
+    assert [str(zone["tzid"]) for zone in file.timezones] == ["America/New_York"]
+    assert (str(file["method"]), str(event["uid"]), event["sequence"]) == ("PUBLISH", "a1@hms.example.org", 2)
+    assert str(event["location"]) == "Harbour, 12 Ferry Street"
+    assert event.alarms.times[0].trigger == datetime(2026, 3, 9, 12, 30, tzinfo=UTC)
+
+
+def test_calendar_file_of_a_canceled_appointment() -> None:
+    """Cancelling sends the same UID with METHOD:CANCEL and rings no alarm."""
+    file = Calendar.from_ical(calendar.calendar(entry(canceled=True), CLINIC, ZoneInfo("UTC"), "hms.example.org"))
+    event = file.events[0]
+    assert (str(file["method"]), str(event["status"]), str(event["uid"])) == (
+        "CANCEL",
+        "CANCELLED",
+        "a1@hms.example.org",
+    )
+    assert not event.walk("VALARM")
+
+
+def test_calendar_text_is_escaped() -> None:
+    """A reason with line breaks and separators stays one property."""
+    text = calendar.calendar(entry(description="a\r\nEND:VEVENT;x,y"), CLINIC, ZoneInfo("UTC"), "hms.example.org")
+    assert text.count(b"\r\nEND:VEVENT\r\n") == 1
