@@ -75,7 +75,9 @@ class Query:
     page: str | None = None
     """The opaque value of a paging link, not looked into here."""
     ignored: tuple[Ignored, ...] = ()
-    results: tuple[tuple[str, str], ...] = field(default=())
+    within: Mapping[str, Condition] = field(default_factory=dict)
+    """A compartment: what each type must meet beside the criteria."""
+    results: tuple[tuple[str, str], ...] = ()
     """The result parameters (`_sort`, `_count` and their like) as they stood in the URL."""
 
     @property
@@ -84,5 +86,6 @@ class Query:
         return not self.criteria
 
     def condition(self, resource_type: str) -> Condition:
-        """Return what all criteria together ask of a resource of the type."""
-        return every([criterion.conditions[resource_type] for criterion in self.criteria])
+        """Return what all criteria, and the compartment, ask of a resource of the type."""
+        asked = [criterion.conditions[resource_type] for criterion in self.criteria]
+        return every([self.within[resource_type], *asked] if resource_type in self.within else asked)

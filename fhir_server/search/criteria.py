@@ -94,7 +94,7 @@ def _one(parameter: Parameter, resource_type: str, modifier: str | None, value: 
 # --- Chains ------------------------------------------------------------------------------------------------------
 
 
-def _chain(
+def _chain(  # noqa: PLR0917 - a chain has this many parts
     resource_type: str, code: str, qualifier: str | None, rest: str, value: str, scope: Scope, depth: int
 ) -> Condition:
     parameter = _reference(resource_type, code)

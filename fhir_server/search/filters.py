@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 from fhir_server.search.conditions import (
     All,
@@ -23,37 +20,21 @@ from fhir_server.search.conditions import (
     RefersTo,
     Updated,
 )
-from fhir_server.search.keys import EVERY, SEPARATOR
-
-Filter = dict[str, Any]
-Access = Callable[[str], "Condition | Mapping[str, Any] | None"]
+from fhir_server.search.joins import Access, Filter, Joins, referred_by, refers_to
+from fhir_server.search.keys import SEPARATOR
 
 _OPERATORS = {"<": "$lt", "<=": "$lte", ">": "$gt", ">=": "$gte"}
 IMPOSSIBLE: Filter = {"_id": {"$in": []}}
 
 
-@dataclass(slots=True)
-class Joins:
-    """The stages that look up what a filter needs of other resources, collected while it is written.
-
-    `access` says which resources of a type the caller may see: no others count in a join.
-    """
-
-    access: Access
-    stages: list[Filter] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
-    depth: int = 0
-
-    def new(self) -> str:
-        """Return the name of a new field for what is looked up."""
-        name = f"_join{self.depth}_{len(self.names)}"
-        self.names.append(name)
-        return name
-
-
-def nobody(resource_type: str) -> None:
+def everyone(resource_type: str) -> None:
     """Restrict nothing: the access rule of a caller who sees everything."""
     return
+
+
+def new_joins(access: Access = everyone) -> Joins:
+    """Return the place where `to_filter` collects the look-ups of chains."""
+    return Joins(access, to_filter)
 
 
 def to_filter(condition: Condition, joins: Joins | None = None) -> Filter:
@@ -68,7 +49,7 @@ def to_filter(condition: Condition, joins: Joins | None = None) -> Filter:
         case InTuple(name, within):
             return {f"ranges.{name}": {"$elemMatch": to_filter(within)}}
         case Present(name):
-            return {"shape": {"$regex": f"(^|,){re.escape(name)}(,|$)"}}
+            return {"shape": {"$regex": shape_with(name)}}
         case HasId(ids):
             return {"_id": ids[0]} if len(ids) == 1 else {"_id": {"$in": list(ids)}}
         case Updated(operator, time):
@@ -87,10 +68,15 @@ def _combined(condition: Condition, joins: Joins | None) -> Filter:
         case Not(inner):
             return {"$nor": [to_filter(inner, joins)]}
         case RefersTo() if joins is not None:
-            return _refers_to(condition, joins)
+            return refers_to(condition, joins)
         case ReferredBy() if joins is not None:
-            return _referred_by(condition, joins)
+            return referred_by(condition, joins)
     raise TypeError(f"{type(condition).__name__} needs a join, which has no place here.")
+
+
+def shape_with(name: str) -> str:
+    """Return the pattern of shapes in which a parameter has a value."""
+    return f"(^|,){re.escape(name)}(,|$)"
 
 
 def _span(span: KeySpan) -> Filter:
@@ -106,71 +92,3 @@ def _range(condition: InRange) -> Filter:
     if condition.unit is not None:
         return {**tests, "u": condition.unit}
     return tests
-
-
-# --- Joins -------------------------------------------------------------------------------------------------------
-
-
-def visible(condition: Condition, resource_type: str, joins: Joins) -> list[Filter]:
-    """Return the stages that keep the live resources of a type which meet the condition and which the caller may see."""
-    inner = Joins(joins.access, depth=joins.depth + 1)
-    filters: list[Filter] = [{"keys": EVERY}, to_filter(condition, inner)]
-    allowed = joins.access(resource_type)
-    if allowed is not None:
-        filters.append(dict(allowed) if isinstance(allowed, Mapping) else to_filter(allowed, inner))
-    return [*inner.stages, {"$match": {"$and": filters}}]
-
-
-def _refers_to(condition: RefersTo, joins: Joins) -> Filter:
-    found: list[Filter] = []
-    for target, inner in condition.targets.items():
-        name = joins.new()
-        prefix = f"{condition.name}={target}/"
-        joins.stages += [
-            {"$set": {f"{name}_ids": _ids_in_keys(prefix)}},
-            {
-                "$lookup": {
-                    "from": target,
-                    "localField": f"{name}_ids",
-                    "foreignField": "_id",
-                    "pipeline": [*visible(inner, target, joins), {"$limit": 1}, {"$project": {"_id": 1}}],
-                    "as": name,
-                }
-            },
-        ]
-        found.append({f"{name}.0": {"$exists": True}})
-    return {"$or": found} if found else IMPOSSIBLE
-
-
-def _ids_in_keys(prefix: str) -> Filter:
-    mine = {"$eq": [{"$indexOfBytes": ["$$this", prefix]}, 0]}
-    length = len(prefix.encode())
-    rest = {"$substrBytes": ["$$this", length, {"$subtract": [{"$strLenBytes": "$$this"}, length]}]}
-    return {
-        "$map": {
-            "input": {"$filter": {"input": {"$ifNull": ["$keys", []]}, "as": "this", "cond": mine}},
-            "as": "this",
-            "in": rest,
-        }
-    }
-
-
-def _referred_by(condition: ReferredBy, joins: Joins) -> Filter:
-    name = joins.new()
-    joins.stages += [
-        {"$set": {f"{name}_key": {"$concat": [f"{condition.name}={condition.type}/", "$_id"]}}},
-        {
-            "$lookup": {
-                "from": condition.source,
-                "localField": f"{name}_key",
-                "foreignField": "keys",
-                "pipeline": [
-                    *visible(condition.condition, condition.source, joins),
-                    {"$limit": 1},
-                    {"$project": {"_id": 1}},
-                ],
-                "as": name,
-            }
-        },
-    ]
-    return {f"{name}.0": {"$exists": True}}

@@ -14,7 +14,7 @@ from fhir_server.r4.fhirpath import FhirPathError, Item, Path, compile_path
 from fhir_server.search.entry import Entry
 from fhir_server.search.keys import EVERY
 from fhir_server.search.params import composites, dates, numbers, quantities, references, strings, tokens, uris
-from fhir_server.search.registry import UNINDEXED, Parameter, parameters
+from fhir_server.search.registry import UNINDEXED, Parameter, indexed_parameters, official_parameters
 
 Write = Callable[[str, list[Item], Entry], None]
 
@@ -65,6 +65,10 @@ def index(resource: dict[str, Any], *, timezone: str = "UTC", base_url: str = ""
         if len(entry.keys) > before:
             present.add(name)
     present.update(name for name, parts in plan.unions if not present.isdisjoint(parts))
+    context = resource.get("securityContext")
+    if context is not None and resource["resourceType"] == "Binary":
+        # R4 has no search parameter for it, but it decides who may see a Binary.
+        references.index("_securityContext", [Item("Reference", context)], entry)
     found: dict[str, Any] = {"keys": list(dict.fromkeys(entry.keys)), "shape": ",".join(sorted(present))}
     if entry.ranges:
         found["ranges"] = entry.ranges
@@ -82,7 +86,7 @@ _plans: dict[str, _Plan] = {}
 
 
 def _plan(resource_type: str) -> _Plan:
-    known = parameters(resource_type)
+    known = indexed_parameters(resource_type)
     plan = _plans.get(resource_type)
     if plan is None or plan.parameters is not known:
         plan = _plans[resource_type] = _compile(resource_type, known)
@@ -143,7 +147,7 @@ def _part(expression: str, item: Item) -> list[Item]:
 
 
 def keeps_tuples(parameter: Parameter, resource_type: str) -> bool:
-    """Return whether a composite's parts must be stored together: not where they are elements of the resource itself."""
-    known = parameters(resource_type)
+    """Return whether a composite's parts are stored together: not where they are elements of the resource itself."""
+    known = official_parameters(resource_type)
     own = all(component.parameter.code in known for component in parameter.components)
     return not own or parameter.branches != (resource_type,)

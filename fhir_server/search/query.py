@@ -1,61 +1,59 @@
-"""A query as a plan for the database: which documents to read in which order, and the filter that decides.
+"""A query as a plan for the database: what may be read to find its matches, the filter that decides, and the order.
 
-How a caller uses it: `parse.parse` the URL, `compile_query` with the access rule of the caller, then give the plan to
+How a caller uses it: `parse.parse` the URL, `compile_query` with the caller's access rule, then give the plan to
 `store.search`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from fhir_server.search.ast import Query, SortKey
-from fhir_server.search.filters import Access, Filter, Joins, nobody, to_filter
-from fhir_server.search.keys import EVERY
-from fhir_server.search.scans import ALL, EVERYTHING_RANK, Absent, Drive, Scan, UpdatedWalk, Walk, drive
+from fhir_server.search.ast import Query
+from fhir_server.search.conditions import All, Condition, ReferredBy, RefersTo
+from fhir_server.search.filters import IMPOSSIBLE, everyone, new_joins
+from fhir_server.search.joins import Access, Filter, Joins, hop
+from fhir_server.search.scans import ALL, EVERYTHING_RANK, Drive, Scan, drives, within
+from fhir_server.search.sorting import SortField, sort_field, sorted_scans
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
-    """One stretch of a result: what to read, the stages to run on each document, and the filter on what then stands
-    there.
+class Source:
+    """A way to find matches from the inside of a chain: `probe` reads the documents of `collection` that it starts
+    with.
     """
 
-    scan: Scan
+    collection: str
+    probe: tuple[Scan, ...]
     stages: tuple[Filter, ...]
-    filter: Filter
-    temporary: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class SortField:
-    """One sort key of documents that are collected first: the expression of its value, which is null where there is
-    none.
-    """
-
-    expression: Any
-    descending: bool
-    stages: tuple[Filter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class TypePlan:
-    """How to search one resource type: segments one after another, or, where there is a sort, all of them collected
-    and sorted.
+    """How one resource type may be searched; the store chooses by how much each way would read.
+
+    `drives` are scans that read every match, the likely narrowest first. `stages` look up what `filter` needs of other
+    resources. `order` are the scans that read documents in the order of `sort`, where there are such.
     """
 
     type: str
-    segments: tuple[Segment, ...]
+    drives: tuple[Drive, ...]
+    stages: tuple[Filter, ...]
+    filter: Filter
+    sources: tuple[Source, ...] = ()
     sort: tuple[SortField, ...] = ()
-    rank: int = 0
+    order: tuple[Scan, ...] = ()
+    exact: bool = False
+    """Whether the first drive reads nothing but matches."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to search, type after type."""
+    """How to search the types of a query."""
 
     types: tuple[TypePlan, ...]
+    sort: tuple[SortField, ...] = field(default=())
 
 
 def compile_query(query: Query, access: Access | Mapping[str, Any] | None = None) -> Plan:
@@ -64,88 +62,90 @@ def compile_query(query: Query, access: Access | Mapping[str, Any] | None = None
     `access` says which resources of a type the caller may see (None: all of them), also in chains and `_has`: a
     function of the type, or for a search of one type without joins the database condition itself.
     """
-    allowed = access if callable(access) else (lambda resource_type: access) if access is not None else nobody
-    return Plan(tuple(_type_plan(query, name, allowed) for name in query.types))
+    allowed: Access = everyone
+    if callable(access):
+        allowed = access
+    elif access is not None:
+        allowed = lambda resource_type: access  # noqa: E731 - a rule of one type
+    plans = tuple(_type_plan(query, name, allowed) for name in query.types)
+    return Plan(plans, tuple(map(sort_field, query.sort)))
 
 
 def _type_plan(query: Query, resource_type: str, access: Access) -> TypePlan:
     condition = query.condition(resource_type)
-    found = drive(condition)
-    joins = Joins(access)
-    filters = [to_filter(condition, joins)]
-    allowed = access(resource_type)
-    if allowed is not None:
-        if not isinstance(allowed, Mapping):
-            own = drive(allowed)
-            found = own if own.rank < found.rank else found
-        filters.append(dict(allowed) if isinstance(allowed, Mapping) else to_filter(allowed, joins))
-    return _arranged(query, resource_type, found, joins, filters)
+    own = access(resource_type)
+    conditions = [condition] if own is None or isinstance(own, Mapping) else [condition, own]
+    joins = new_joins(access)
+    found = drives(All(tuple(conditions)))
+    return TypePlan(
+        type=resource_type,
+        drives=found,
+        filter=joins.visible(resource_type, [condition]),
+        stages=tuple(joins.stages),
+        sources=tuple(_sources(condition, resource_type, access, query)) if joins.stages else (),
+        sort=tuple(map(sort_field, query.sort)),
+        order=sorted_scans(query.sort) if len(query.types) == 1 else (),
+        exact=own is None and found[0].exact and not joins.stages,
+    )
 
 
-def _arranged(query: Query, resource_type: str, found: Drive, joins: Joins, filters: list[Filter]) -> TypePlan:
-    sorting = query.sort
-    scans = found.scans
-    if sorting and found.rank == EVERYTHING_RANK and len(sorting) == 1:
-        walked = _sorted_scans(sorting[0])
-        scans, sorting = (walked, ()) if walked else (scans, sorting)
-    elif (
-        sorting == (SortKey(("_id",), False, "_id", "_id"),)
-        and len(scans) == 1
-        and not isinstance(scans[0], Walk | UpdatedWalk)
-    ):
-        sorting = ()
-    segments = tuple(_segment(scan, scans[:position], joins, filters) for position, scan in enumerate(scans))
-    return TypePlan(resource_type, segments, tuple(map(_sort_field, sorting)), found.rank)
+# --- From the inside ---------------------------------------------------------------------------------------------
 
 
-def _segment(scan: Scan, before: tuple[Scan, ...], joins: Joins, filters: list[Filter]) -> Segment:
-    live = [] if scan == ALL else [{"keys": EVERY}]
-    # A document that an earlier segment has read is not read again.
-    seen = [{"$nor": [within(each)]} for each in before]
-    return Segment(scan, tuple(joins.stages), {"$and": [*live, *filters, *seen]}, tuple(joins.names))
+def _sources(condition: Condition, resource_type: str, access: Access, query: Query) -> list[Source]:
+    """Return the ways to start a search at the inner end of one of its chains."""
+    found = []
+    for chain in _joined(condition):
+        keep = new_joins(access).matching(resource_type, [condition])
+        kept = [*keep, {"$project": {"_id": 1, **_kept_for_sorting(query)}}]
+        source = _from_inside(chain, resource_type, kept, access)
+        if source is not None:
+            found.append(source)
+    return found
 
 
-def within(scan: Scan) -> Filter:
-    """Return the filter of what a scan reads."""
-    match scan:
-        case Walk(low, high):
-            return {"keys": {"$elemMatch": {"$gte": low, "$lt": high}}}
-        case UpdatedWalk(low, high):
-            bounds = {**({"$gte": low} if low is not None else {}), **({"$lt": high} if high is not None else {})}
-            return {"updated": bounds} if bounds else {}
-        case Absent(name):
-            return {"shape": {"$not": {"$regex": f"(^|,){name}(,|$)"}}}
-    return {"_id": {"$in": list(scan.ids)}} if hasattr(scan, "ids") else {"keys": {"$in": list(scan.keys)}}
+def _kept_for_sorting(query: Query) -> Filter:
+    return {"keys": 1, "ranges": 1, "updated": 1} if query.sort else {}
 
 
-# --- Sort --------------------------------------------------------------------------------------------------------
-
-_WALKED = {"string": "=", "token": "=", "reference": "=", "uri": "=", "number": "<", "quantity": "<", "date": "<"}
-
-
-def _sorted_scans(key: SortKey) -> tuple[Scan, ...]:
-    """Return scans that read all documents in the order of a sort key; none where the index has no such order."""
-    name = key.path[0]
-    if key.kind == "_lastUpdated":
-        return (UpdatedWalk(None, None, key.descending),)
-    if len(key.path) > 1 or key.kind not in _WALKED:
-        return ()
-    if key.descending:
-        return (Walk(f"{name}>", f"{name}?"), Absent(name)) if key.kind == "date" else ()
-    operator = _WALKED[key.kind]
-    return Walk(f"{name}{operator}", f"{name}{chr(ord(operator) + 1)}"), Absent(name)
+def _joined(condition: Condition) -> list[RefersTo | ReferredBy]:
+    if isinstance(condition, All):
+        return [chain for each in condition.conditions for chain in _joined(each)]
+    return [condition] if isinstance(condition, RefersTo | ReferredBy) else []
 
 
-def _sort_field(key: SortKey) -> SortField:
-    name = key.path[-1]
-    least = "$max" if key.descending else "$min"
-    if key.kind == "_id":
-        return SortField("$_id", key.descending)
-    if key.kind == "_lastUpdated":
-        return SortField("$updated", key.descending)
-    if key.kind == "date":
-        return SortField({least: f"$ranges.{name}.{'h' if key.descending else 'l'}"}, key.descending)
-    operator = _WALKED[key.kind]
-    between = [{"$gte": ["$$this", f"{name}{operator}"]}, {"$lt": ["$$this", f"{name}{chr(ord(operator) + 1)}"]}]
-    mine = {"$filter": {"input": "$keys", "as": "this", "cond": {"$and": between}}}
-    return SortField({least: mine}, key.descending)
+def _from_inside(chain: RefersTo | ReferredBy, resource_type: str, keep: list[Filter], access: Access) -> Source | None:
+    if isinstance(chain, ReferredBy):
+        return _hopping(chain, chain.source, chain.condition, resource_type, keep, access)
+    if len(chain.targets) != 1:
+        return None
+    target, inner = next(iter(chain.targets.items()))
+    return _hopping(chain, target, inner, resource_type, keep, access)
+
+
+def _hopping(  # noqa: PLR0917 - the two ends of a hop, and what is between
+    chain: RefersTo | ReferredBy, target: str, inner: Condition, resource_type: str, keep: list[Filter], access: Access
+) -> Source | None:
+    start = _start(target, inner, access)
+    if start is None:
+        return None
+    return Source(start.collection, start.probe, (*start.stages, *hop(chain, target, resource_type, keep)))
+
+
+def _start(resource_type: str, condition: Condition, access: Access) -> Source | None:
+    """Return the stages that find the documents of a type from a scan of it, or from further inside."""
+    first = drives(condition)[0]
+    if first.rank < EVERYTHING_RANK:
+        reads = [within(scan) for scan in first.scans]
+        joins: Joins = new_joins(access)
+        read: Filter = {"$match": {"$or": reads} if reads else IMPOSSIBLE}
+        return Source(resource_type, first.scans, (read, *joins.matching(resource_type, [condition])))
+    keep = new_joins(access).matching(resource_type, [condition])
+    for chain in _joined(condition):
+        source = _from_inside(chain, resource_type, keep, access)
+        if source is not None:
+            return source
+    return None
+
+
+__all__ = ["ALL", "Plan", "Source", "TypePlan", "compile_query"]

@@ -1,5 +1,8 @@
 """The search parameters of each resource type: the official ones, and those added while the server runs.
 
+An added one is first only written into the index (`indexed_parameters`), and searched (`parameters`) when every resource
+has been indexed by it.
+
 Many parameters say the same about the same element. To keep the index lean, one that is a union of others (`combo-
 code` of `code` and `component-code`), or another restricted to one target type (`patient` of `subject`), writes no
 keys of its own: it is searched through theirs.
@@ -48,14 +51,20 @@ class Parameter:
         return " | ".join(self.branches)
 
 
+Parameters = Mapping[str, Parameter]
+
 _custom: dict[str, SearchParameter] = {}
-_cached: dict[str, Mapping[str, Parameter]] = {}
+_searched: set[str] = set()
+_cached: dict[tuple[str, bool], Parameters] = {}
 
 
-def register(added: Iterable[SearchParameter]) -> None:
-    """Replace the parameters beyond the official ones; each is searched and indexed from now on."""
+def register(searched: Iterable[SearchParameter], indexed: Iterable[SearchParameter] = ()) -> None:
+    """Replace the parameters beyond the official ones: those that are searched, and those that are only indexed yet."""
+    searched, indexed = tuple(searched), tuple(indexed)
     _custom.clear()
-    _custom.update((parameter.url, parameter) for parameter in added)
+    _custom.update((parameter.url, parameter) for parameter in (*indexed, *searched))
+    _searched.clear()
+    _searched.update(parameter.url for parameter in searched)
     _cached.clear()
     _by_url.cache_clear()
 
@@ -65,24 +74,48 @@ def _by_url() -> Mapping[str, SearchParameter]:
     return {parameter.url: parameter for parameter in (*search_parameters(), *_custom.values())}
 
 
-def parameters(resource_type: str) -> Mapping[str, Parameter]:
+def parameters(resource_type: str) -> Parameters:
     """Return the search parameters of a resource type by their code, those of all types included.
 
     The same object until `register` changes the set.
     """
-    found = _cached.get(resource_type)
+    return _known(resource_type, searched=True)
+
+
+def indexed_parameters(resource_type: str) -> Parameters:
+    """Return the parameters that a resource of the type is indexed by: also those that are not yet searched."""
+    return _known(resource_type, searched=False)
+
+
+@lru_cache(maxsize=256)
+def official_parameters(resource_type: str) -> Parameters:
+    """Return the official search parameters of a resource type by their code."""
+    found = _of_type(search_parameters(), resource_type)
+    return {code: _shared(parameter, found) for code, parameter in sorted(found.items())}
+
+
+def _known(resource_type: str, *, searched: bool) -> Parameters:
+    found = _cached.get((resource_type, searched))
     if found is None:
-        found = _cached[resource_type] = _collect(resource_type)
+        found = _cached[resource_type, searched] = _collect(resource_type, searched=searched)
     return found
 
 
-def _collect(resource_type: str) -> Mapping[str, Parameter]:
+def _collect(resource_type: str, *, searched: bool) -> Parameters:
+    official = official_parameters(resource_type)
+    wanted = [each for each in _custom.values() if not searched or each.url in _searched]
+    # Added ones share keys with official ones alone: those come and go with no other parameter.
+    added = {code: _shared(each, official) for code, each in _of_type(wanted, resource_type).items()}
+    return dict(sorted((added | official).items()))
+
+
+def _of_type(published: Iterable[SearchParameter], resource_type: str) -> dict[str, Parameter]:
     bases = _bases(resource_type)
     found: dict[str, Parameter] = {}
-    for published in (*search_parameters(), *_custom.values()):
-        if any(base in bases for base in published.base):
-            found.setdefault(published.code, _parameter(published, resource_type))
-    return {code: _shared(parameter, found) for code, parameter in sorted(found.items())}
+    for each in published:
+        if any(base in bases for base in each.base):
+            found.setdefault(each.code, _parameter(each, resource_type))
+    return found
 
 
 @lru_cache(maxsize=256)

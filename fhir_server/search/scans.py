@@ -7,7 +7,7 @@ A scan reads documents in an order in which a page can be resumed: by `_id` wher
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeAlias
 
@@ -24,6 +24,8 @@ from fhir_server.search.conditions import (
     Updated,
     Window,
 )
+from fhir_server.search.filters import shape_with
+from fhir_server.search.joins import Filter
 from fhir_server.search.keys import EVERY, SEPARATOR
 from fhir_server.search.params.dates import merged, window_spans
 
@@ -72,41 +74,61 @@ ALL = Equal((EVERY,))
 
 @dataclass(frozen=True, slots=True)
 class Drive:
-    """Scans that together read every match of a condition, and how narrow they are likely to be: the lower the rank
-    the narrower.
+    """Scans that together read every match of a condition.
+
+    The lower the rank, the fewer documents they are likely to read. `exact` scans read nothing but matches.
     """
 
     rank: int
     scans: tuple[Scan, ...]
+    exact: bool = False
 
 
+SELECTIVE_RANK = 40
 EVERYTHING_RANK = 90
 
 
-def drive(condition: Condition) -> Drive:
-    """Return the scans to read for a condition; all documents where nothing narrows it."""
-    return _drive(condition) or Drive(EVERYTHING_RANK, (ALL,))
+def drives(condition: Condition) -> tuple[Drive, ...]:
+    """Return the scans to choose from for a condition, the likely narrowest first; all documents where nothing narrows
+    it.
+    """
+    flat = list(_flat((condition,)))
+    candidates = [_drive(each) for each in flat]
+    candidates += [_windowed(window, window_spans(window)) for window in _windows(flat)]
+    candidates += [_updated(flat)]
+    known = sorted((each for each in candidates if each is not None), key=lambda each: (each.rank, len(each.scans)))
+    if not known:
+        return (Drive(EVERYTHING_RANK, (ALL,), exact=not flat),)
+    if len(flat) > 1:
+        known = [replace(each, exact=False) for each in known]
+    return tuple(known)
 
 
 def _drive(condition: Condition) -> Drive | None:
     match condition:
         case HasKey(keys):
-            return Drive(max((_key_rank(key) for key in keys), default=0), (Equal(keys),) if keys else ())
+            return Drive(max(map(_key_rank, keys), default=0), (Equal(keys),) if keys else (), exact=True)
         case KeySpan():
-            return Drive(_span_rank(condition), (Walk(condition.low, condition.high),))
+            return Drive(_span_rank(condition), (Walk(condition.low, condition.high),), exact=not condition.containing)
         case HasId(ids):
             return Drive(0, (Ids(ids),))
         case Updated(operator, time):
             return Drive(60, (UpdatedWalk(None, time) if operator in ("<", "<=") else UpdatedWalk(time, None),))
         case Narrowed(_, by, window):
-            return _windowed(window, by)
+            found = _windowed(window, by)
+            return None if found is None else replace(found, exact=False)
         case Not(Present(name)):
             return Drive(80, (Absent(name),))
         case All(conditions):
-            return _narrowest(conditions)
+            return min(map(_drive_or_all, conditions), key=lambda each: each.rank, default=None)
         case AnyOf(conditions):
             return _together([_drive(each) for each in conditions])
     return None
+
+
+def _drive_or_all(condition: Condition) -> Drive:
+    found = _drive(condition)
+    return Drive(EVERYTHING_RANK, (ALL,)) if found is None else replace(found, exact=False)
 
 
 def _windowed(window: Window | None, by: Condition) -> Drive | None:
@@ -123,16 +145,8 @@ def _together(drives: list[Drive | None]) -> Drive | None:
     scans = [scan for each in known for scan in each.scans]
     keys = tuple(dict.fromkeys(key for scan in scans if isinstance(scan, Equal) for key in scan.keys))
     others = [scan for scan in scans if not isinstance(scan, Equal)]
-    return Drive(max((each.rank for each in known), default=0), (*((Equal(keys),) if keys else ()), *others))
-
-
-def _narrowest(conditions: tuple[Condition, ...]) -> Drive | None:
-    flat = list(_flat(conditions))
-    candidates = [_drive(each) for each in flat]
-    candidates += [_windowed(window, window_spans(window)) for window in _windows(flat)]
-    candidates += [_updated(flat)]
-    known = [each for each in candidates if each is not None]
-    return min(known, key=lambda each: (each.rank, len(each.scans)), default=None)
+    equal = (Equal(keys),) if keys else ()
+    return Drive(max((each.rank for each in known), default=0), (*equal, *others), all(each.exact for each in known))
 
 
 def _flat(conditions: tuple[Condition, ...]) -> Iterator[Condition]:
@@ -159,6 +173,22 @@ def _updated(conditions: list[Condition]) -> Drive | None:
     if low is None or high is None:
         return None
     return Drive(40, (UpdatedWalk(low, high),))
+
+
+def within(scan: Scan) -> Filter:
+    """Return the filter of the documents that a scan reads."""
+    match scan:
+        case Equal(keys):
+            return {"keys": {"$in": list(keys)}}
+        case Walk(low, high):
+            return {"keys": {"$elemMatch": {"$gte": low, "$lt": high}}}
+        case Ids(ids):
+            return {"_id": {"$in": list(ids)}}
+        case UpdatedWalk(low, high):
+            bounds = {**({"$gte": low} if low is not None else {}), **({"$lt": high} if high is not None else {})}
+            return {"updated": bounds} if bounds else {}
+        case Absent(name):
+            return {"shape": {"$not": {"$regex": shape_with(name)}}}
 
 
 # --- Ranks -------------------------------------------------------------------------------------------------------

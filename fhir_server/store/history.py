@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from fhir_server.store.encoding import Document
 from fhir_server.store.failures import translated
 from fhir_server.store.mongo import Database
-from fhir_server.store.resources import PROJECTION, ResourceStore, Version
+from fhir_server.store.resources import PROJECTION, ResourceStore, Version, of_earlier
 
 Access = Callable[[str], Mapping[str, Any] | None]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -150,7 +150,7 @@ class _Part:
         yield {id_field: self.id} if self.id is not None else {}
         yield {"updated": {"$gte": self.since}} if self.since else {}
         yield {"updated": {"$lte": self.at[1]}} if self.at else {}
-        yield self.where or {}
+        yield (of_earlier(self.where) if id_field == "id" else self.where) or {}
         if self.cursor is None:
             return
         time = _EPOCH + self.cursor.updated * _MILLISECOND

@@ -87,7 +87,7 @@ class ResourceStore:
             document = await self.database.current(resource_type).find_one(
                 {"$and": [{"_id": resource_id, "version": version}, where or {}]}, PROJECTION, session=session
             ) or await self.database.history(resource_type).find_one(
-                {"$and": [{"_id": f"{resource_id}/{version}"}, where or {}]}, PROJECTION, session=session
+                {"$and": [{"_id": f"{resource_id}/{version}"}, of_earlier(where or {})]}, PROJECTION, session=session
             )
         return None if document is None else await self.version(resource_type, resource_id, document)
 
@@ -249,3 +249,10 @@ async def _stored(write: Callable[[Any], Awaitable[R]], documents: Any) -> R:
 
 def _already_exists(fault: Mapping[str, Any]) -> AlreadyExists:
     return AlreadyExists("condition" if "conditions" in fault.get("keyPattern", ()) else "id")
+
+
+def of_earlier(condition: Any) -> Any:
+    """Return a condition on current versions as one on earlier versions, which keep the logical id in `id`."""
+    if isinstance(condition, Mapping):
+        return {"id" if name == "_id" else name: of_earlier(value) for name, value in condition.items()}
+    return [of_earlier(each) for each in condition] if isinstance(condition, list) else condition

@@ -1,47 +1,62 @@
-"""Runs compiled searches on the key index: pages, counts and ids. What a plan means is in `search.query`."""
+"""Runs compiled searches on the key index: pages, counts and ids. What a plan means is in `search.query`.
+
+Outside transactions a search reads a snapshot, and the following pages read the same one, so that each match of the
+first page's moment comes exactly once whatever is written meanwhile. MongoDB keeps snapshots for minutes; a page asked
+for later goes on from the same row in what is current.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from bson.max_key import MaxKey
+from bson.codec_options import CodecOptions
+from bson.timestamp import Timestamp
+from pymongo.errors import OperationFailure
 
-from fhir_server.search.query import Plan, Segment, TypePlan, within
-from fhir_server.search.scans import Equal, Ids, UpdatedWalk, Walk
+from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.search.conditions import Condition
+from fhir_server.search.filters import to_filter
+from fhir_server.search.keys import EVERY
+from fhir_server.search.query import Plan, TypePlan
+from fhir_server.search.scans import Equal, Scan, within
+from fhir_server.store import search_commands as commands
 from fhir_server.store.blobs import BlobStore
 from fhir_server.store.encoding import Document
 from fhir_server.store.failures import translated
-from fhir_server.store.mongo import Collection, Database, Session
+from fhir_server.store.kept_searches import keep, kept
+from fhir_server.store.mongo import Database, Session
+from fhir_server.store.search_choice import Chooser
+from fhir_server.store.search_pages import Cursor, Merging, Reading, Snapshot, beginning
 
-Cursor: TypeAlias = list[Any]
-"""Where a page ended: plain data, to be sealed into a link. The type's place in the plan, the segment's, and the last
-row's position there.
-"""
-
-_ROW = {"version": 1, "updated": 1, "json": 1, "blob": 1}
-_KEYS = [("keys", 1), ("_id", 1)]
+Access: TypeAlias = "Condition | Mapping[str, Any] | None"
+_ROW: Document = {"version": 1, "updated": 1, "json": 1, "blob": 1}
+_CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
+_NO_SNAPSHOT = frozenset({239, 246, 72})  # SnapshotTooOld, SnapshotUnavailable, InvalidOptions
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A resource that a search has found, with the bytes that a read of it sends."""
+    """A resource that a search has found, with the bytes that a read sends; its keys where they were asked for."""
 
     type: str
     id: str
     version: int
     updated: datetime
     json: bytes
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rows, and the cursor from which the next page continues; None where there are no more."""
+    """Rows, and the cursor from which the next page continues (None where there are no more); `at` is the moment read."""
 
     rows: list[Row]
     next: Cursor | None
+    at: Snapshot = None
 
 
 class SearchStore:
@@ -50,211 +65,146 @@ class SearchStore:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.blobs = BlobStore(database)
+        self.chooser = Chooser(self.count_scans)
+
+    async def types(self) -> list[str]:
+        """Return the resource types of which there are, or were, resources."""
+        with translated:
+            names = await self.database.raw.list_collection_names()
+        return sorted(RESOURCE_TYPES.intersection(names))
 
     async def page(
-        self, plan: Plan, *, limit: int, cursor: Cursor | None = None, session: Session | None = None
+        self,
+        plan: Plan,
+        *,
+        limit: int,
+        cursor: Cursor | None = None,
+        keys: bool = False,
+        session: Session | None = None,
     ) -> Page:
-        """Return the next `limit` rows of a plan after the cursor."""
+        """Return the next `limit` rows of a plan after the cursor; with their index keys where `keys`."""
+        reading = self._reading(plan, {**_ROW, "keys": 1} if keys else _ROW, cursor, session)
+        found = await reading.rows(limit + 1)
+        rows = await asyncio.gather(*(self._row(plan.types[place[0]].type, each) for place, each in found[:limit]))
+        following = reading.cursor(found[limit - 1][0]) if len(found) > limit > 0 else None
+        return Page(rows, following, reading.snapshot)
+
+    async def cursor_after(self, plan: Plan, rows: int, at: Snapshot) -> Cursor:
+        """Return the cursor of the page that begins after so many rows of a snapshot."""
+        reading = self._reading(plan, {"_id": 1}, beginning(at))
+        found = await reading.rows(rows)
+        return reading.cursor(found[-1][0]) if found else beginning(at)
+
+    async def keep(self, state: Any) -> str:
+        """Keep the state of a search that is too long for a link; return its name."""
+        return await keep(self.database, state)
+
+    async def kept(self, name: str) -> Any:
+        """Return the state kept under a name, None where it has expired."""
+        return await kept(self.database, name)
+
+    async def by_ids(
+        self, resource_type: str, ids: Sequence[str], where: Access, limit: int, at: Snapshot
+    ) -> list[Row]:
+        """Return the live resources with these ids that the caller may see, with their keys."""
+        return await self._found(resource_type, [{"_id": {"$in": list(ids)}}, {"keys": EVERY}], where, limit, at)
+
+    async def by_keys(  # noqa: PLR0917 - a read and its limits
+        self, resource_type: str, keys: Sequence[str], where: Access, limit: int, at: Snapshot, hidden: Sequence[str]
+    ) -> list[Row]:
+        """Return the resources with one of these keys that the caller may see, but for the hidden ids, with their
+        keys.
+        """
+        wanted: list[Document] = [{"keys": {"$in": list(keys)}}, {"_id": {"$nin": list(hidden)}}]
+        return await self._found(resource_type, wanted, where, limit, at)
+
+    async def _found(
+        self, resource_type: str, wanted: list[Document], where: Access, limit: int, at: Snapshot
+    ) -> list[Row]:
+        if where is not None:
+            wanted.append(dict(where) if isinstance(where, Mapping) else to_filter(where))
+        command: Document = {"find": resource_type, "filter": {"$and": wanted}, "projection": {**_ROW, "keys": 1}}
         rows: list[Row] = []
-        ends: list[Cursor] = []
-        async for place, found in self._documents(plan, limit + 1, cursor, _ROW, session):
-            ends.append(place)
-            if len(ends) <= limit:
-                rows.append(await self._row(plan.types[place[0]].type, found))
-        return Page(rows, ends[limit - 1] if len(ends) > limit > 0 else None)
+        after = ""
+        while len(rows) < limit:
+            command["filter"] = {"$and": [*wanted, {"_id": {"$gt": after}}]}
+            command |= {"sort": {"_id": 1}, "limit": limit - len(rows), "batchSize": limit + 1}
+            found, cut, _ = await self.ask(command, None, None if at is None else Timestamp(*at))
+            rows += await asyncio.gather(*(self._row(resource_type, each) for each in found))
+            if not cut:
+                break
+            after = found[-1]["_id"]
+        return rows
 
     async def ids(self, plan: Plan, limit: int, session: Session | None = None) -> list[str]:
         """Return the ids of the first `limit` rows of a plan."""
-        return [found["_id"] async for _, found in self._documents(plan, limit, None, {"_id": 1}, session)]
+        reading = self._reading(plan, {"_id": 1}, None, session)
+        return [found["_id"] for _, found in await reading.rows(limit)]
 
     async def count(self, plan: Plan, session: Session | None = None) -> int:
         """Return how many resources meet a plan."""
-        total = 0
-        for each in plan.types:
-            pipeline = [*_collecting(each), {"$count": "total"}]
-            with translated:
-                cursor = await self.database.current(each.type).aggregate(pipeline, session=session)
-                total += sum([found["total"] async for found in cursor])
-        return total
+        return sum([await self._count(each, session) for each in plan.types])
 
-    async def _documents(
-        self, plan: Plan, limit: int, cursor: Cursor | None, fields: Document, session: Session | None
-    ) -> AsyncIterator[tuple[Cursor, Document]]:
-        """Yield rows with the cursor after each, reading on through types and segments until there are `limit`."""
-        first, segment, position = cursor or (0, 0, None)
-        left = limit
-        for number in range(first, len(plan.types)):
-            each = plan.types[number]
-            collection = self.database.current(each.type)
-            for part in range(segment, 1 if each.sort else len(each.segments)):
-                if left <= 0:
-                    return
-                documents = await _run(collection, each, part, position, left, fields, session)
-                left -= len(documents)
-                for document in documents:
-                    yield [number, part, _position(each, part, document)], document
-                position = None
-            segment, position = 0, None
+    async def _count(self, plan: TypePlan, session: Session | None) -> int:
+        match plan.drives[0].scans:
+            case (Equal((_,)) as scan,) if plan.exact:
+                return await self._counted({"count": plan.type, "query": within(scan), "hint": "keys"}, session)
+        kind, number = await self.chooser.choose(plan)
+        if kind == "inside":
+            source = plan.sources[number]
+            stages, collection = list(source.stages), source.collection
+        else:
+            scans = plan.drives[number if kind != "order" else 0].scans
+            stages, collection = commands.collecting(plan, scans), plan.type
+        documents, _, _ = await self.ask(commands.aggregate(collection, [*stages, {"$count": "n"}], 1), session)
+        return documents[0]["n"] if documents else 0
+
+    async def count_scans(self, resource_type: str, scans: Sequence[Scan], limit: int) -> int:
+        """Return how many documents scans would read, at most `limit`."""
+        if not scans:
+            return 0
+        reads = [within(scan) for scan in scans]
+        wanted = reads[0] if len(reads) == 1 else {"$or": reads}
+        return await self._counted({"count": resource_type, "query": wanted, "limit": limit}, None)
+
+    async def _counted(self, command: Document, session: Session | None) -> int:
+        with translated:
+            answer = await self.database.raw.command(command, session=session)
+        return int(answer["n"])
+
+    async def ask(
+        self, command: Document, session: Session | None, at: Timestamp | None = None
+    ) -> tuple[list[Document], bool, Timestamp | None]:
+        """Return what a command reads, whether its answer was cut for its size, and the time of the snapshot read."""
+        with translated:
+            answer = await self._answer(command, session, at)
+        cursor = answer["cursor"]
+        if cursor["id"]:
+            with translated:
+                name = cursor["ns"].partition(".")[2]
+                await self.database.raw.command({"killCursors": name, "cursors": [cursor["id"]]}, session=session)
+        return cursor["firstBatch"], bool(cursor["id"]), cursor.get("atClusterTime")
+
+    async def _answer(self, command: Document, session: Session | None, at: Timestamp | None) -> Document:
+        database = self.database.raw
+        if session is not None:
+            return await database.command(command, session=session, codec_options=_CODEC)
+        concern: Document = {"level": "snapshot"} if at is None else {"level": "snapshot", "atClusterTime": at}
+        try:
+            return await database.command(command | {"readConcern": concern}, codec_options=_CODEC)
+        except OperationFailure as error:
+            if error.code not in _NO_SNAPSHOT:
+                raise
+            return await database.command(command, codec_options=_CODEC)
+
+    def _reading(self, plan: Plan, fields: Document, cursor: Cursor | None, session: Session | None = None) -> Reading:
+        async def ask(command: Document, at: Timestamp | None) -> tuple[list[Document], bool, Timestamp | None]:
+            return await self.ask(command, session, at)
+
+        kind = Merging if plan.sort and len(plan.types) > 1 else Reading
+        return kind(ask, self.chooser, plan, fields, cursor)
 
     async def _row(self, resource_type: str, found: Document) -> Row:
         data = found["json"] if "json" in found else await self.blobs.read(found["blob"])
-        return Row(resource_type, found["_id"], found["version"], found["updated"], data)
-
-
-# --- One stretch -------------------------------------------------------------------------------------------------
-
-
-async def _run(
-    collection: Collection,
-    plan: TypePlan,
-    part: int,
-    after: Any,
-    limit: int,
-    fields: Document,
-    session: Session | None,
-) -> list[Document]:
-    if plan.sort:
-        return await _aggregate(collection, _sorting(plan, after, limit, fields), session)
-    segment = plan.segments[part]
-    if segment.stages:
-        return await _aggregate(collection, _joining(segment, after, limit, fields), session)
-    match segment.scan:
-        case Walk() | Equal((_,)):
-            return await _bounded(collection, segment, after, limit, fields, session)
-        case UpdatedWalk():
-            return await _by_time(collection, segment, after, limit, fields, session)
-    wanted: Document = {"$and": [within(segment.scan), segment.filter]}
-    if after is not None:
-        wanted["_id"] = {"$gt": after}
-    hint = "_id_" if isinstance(segment.scan, Ids) else "keys"
-    with translated:
-        return await collection.find(wanted, fields, session=session).sort("_id", 1).limit(limit).hint(hint).to_list()
-
-
-async def _bounded(
-    collection: Collection, segment: Segment, after: Any, limit: int, fields: Document, session: Session | None
-) -> list[Document]:
-    """Read a stretch of the key index; its bounds are given outright, so that the planner has nothing to choose."""
-    low, high, wanted = _bounds(segment, after)
-    if isinstance(segment.scan, Walk):
-        fields = {**fields, "at": {"$meta": "indexKey"}}
-    with translated:
-        cursor = collection.find(wanted, fields, session=session).hint(_KEYS).min(low).max(high).limit(limit)
-        return await cursor.to_list()
-
-
-def _bounds(segment: Segment, after: Any) -> tuple[Any, Any, Document]:
-    if isinstance(segment.scan, Equal):
-        key = segment.scan.keys[0]
-        low = [("keys", key), ("_id", after if after is not None else "")]
-        wanted = segment.filter if after is None else {"$and": [segment.filter, {"_id": {"$gt": after}}]}
-        return low, [("keys", key), ("_id", MaxKey())], wanted
-    assert isinstance(segment.scan, Walk)
-    low_key, resource_id = after if after is not None else (segment.scan.low, "")
-    wanted = segment.filter if after is None else {"$and": [segment.filter, _unread(segment.scan, after)]}
-    return [("keys", low_key), ("_id", resource_id)], [("keys", segment.scan.high), ("_id", "")], wanted
-
-
-def _unread(scan: Walk, after: Sequence[str]) -> Document:
-    """Return the filter of documents that a walk has not met before `after`: it meets each at the first of its keys."""
-    key, resource_id = after
-    met = {"keys": {"$elemMatch": {"$gte": scan.low, "$lt": key}}}
-    return {"$nor": [met, {"keys": key, "_id": {"$lte": resource_id}}]}
-
-
-async def _by_time(
-    collection: Collection, segment: Segment, after: Any, limit: int, fields: Document, session: Session | None
-) -> list[Document]:
-    assert isinstance(segment.scan, UpdatedWalk)
-    descending = segment.scan.descending
-    wanted: Document = {"$and": [within(segment.scan), segment.filter]}
-    if after is not None:
-        time, resource_id = after
-        # The index is by falling time and rising id; read backwards it is the other way round.
-        later, further = ("$lt", "$gt") if descending else ("$gt", "$lt")
-        beyond = [{"updated": {later: time}}, {"updated": time, "_id": {further: resource_id}}]
-        wanted["$and"] += [{"updated": {f"{later}e": time}}, {"$or": beyond}]
-    order = [("updated", -1), ("_id", 1)] if descending else [("updated", 1), ("_id", -1)]
-    with translated:
-        found = collection.find(wanted, {**fields, "updated": 1}, session=session)
-        return await found.sort(order).limit(limit).hint("updated").to_list()
-
-
-async def _aggregate(collection: Collection, pipeline: list[Document], session: Session | None) -> list[Document]:
-    with translated:
-        cursor = await collection.aggregate(pipeline, session=session, allowDiskUse=session is None)
-        return [found async for found in cursor]
-
-
-def _joining(segment: Segment, after: Any, limit: int, fields: Document) -> list[Document]:
-    """Return the pipeline of a stretch whose filter needs other resources, in the order of `_id`."""
-    wanted: list[Document] = [within(segment.scan)]
-    if after is not None:
-        wanted.append({"_id": {"$gt": after}})
-    return [
-        {"$match": {"$and": wanted}},
-        {"$sort": {"_id": 1}},
-        *segment.stages,
-        {"$match": segment.filter},
-        {"$limit": limit},
-        {"$project": fields},
-    ]
-
-
-def _collecting(plan: TypePlan) -> list[Document]:
-    """Return the stages that leave all matches of a plan, in no order."""
-    if not plan.segments:
-        return [{"$match": {"_id": {"$in": []}}}]
-    segment = plan.segments[0]
-    reads = [within(each.scan) for each in plan.segments]
-    return [{"$match": {"$or": reads} if len(reads) > 1 else reads[0]}, *segment.stages, {"$match": segment.filter}]
-
-
-def _sorting(plan: TypePlan, after: Any, limit: int, fields: Document) -> list[Document]:
-    """Return the pipeline that collects all matches and keeps the first by the plan's sort keys; what has no value is
-    last.
-    """
-    names = [f"_sort{number}" for number in range(len(plan.sort))]
-    values: Document = {name: {"$ifNull": [key.expression, None]} for name, key in zip(names, plan.sort, strict=True)}
-    absent = {f"{name}_absent": {"$eq": [f"${name}", None]} for name in names}
-    order: Document = {}
-    for name, key in zip(names, plan.sort, strict=True):
-        order |= {f"{name}_absent": 1, name: -1 if key.descending else 1}
-    kept = {**fields, **dict.fromkeys(values, 1), **dict.fromkeys(absent, 1)}
-    return [
-        *_collecting(plan),
-        {"$set": values},
-        {"$set": absent},
-        *([{"$match": _beyond(plan, names, after)}] if after is not None else []),
-        {"$project": kept},
-        {"$sort": order | {"_id": 1}},
-        {"$limit": limit},
-    ]
-
-
-def _beyond(plan: TypePlan, names: list[str], after: Any) -> Document:
-    """Return the filter of rows that sort after a row with these values and id."""
-    *last, resource_id = after
-    branches: list[Document] = []
-    equal: list[Document] = []
-    for name, key, value in zip(names, plan.sort, last, strict=True):
-        if value is None:
-            equal.append({f"{name}_absent": True})
-            continue
-        further = {name: {"$lt" if key.descending else "$gt": value}}
-        branches += [{"$and": [*equal, further]}, {"$and": [*equal, {f"{name}_absent": True}]}]
-        equal.append({name: value})
-    return {"$or": [*branches, {"$and": [*equal, {"_id": {"$gt": resource_id}}]}]}
-
-
-def _position(plan: TypePlan, part: int, document: Document) -> Any:
-    """Return the place of a row within its stretch."""
-    if plan.sort:
-        return [*(document[f"_sort{number}"] for number in range(len(plan.sort))), document["_id"]]
-    segment = plan.segments[part]
-    match segment.scan:
-        case Walk() if not segment.stages:
-            return [document["at"]["keys"], document["_id"]]
-        case UpdatedWalk() if not segment.stages:
-            return [document["updated"], document["_id"]]
-    return document["_id"]
+        keys = tuple(found.get("keys", ()))
+        return Row(resource_type, found["_id"], found["version"], found["updated"], data, keys)

@@ -62,7 +62,7 @@ def _narrowed(name: str, parts: Sequence[Condition]) -> Condition:
 
 
 def _codes(condition: Condition) -> set[str]:
-    """Return the codes that a token condition asks for, whatever their system; none where it asks for a whole system."""
+    """Return the codes that a token condition asks for, whatever their system; none for a whole system."""
     if not isinstance(condition, HasKey):
         return set()
     return {_code(key) for key in condition.keys}

@@ -31,21 +31,18 @@ def number(text: str) -> Decimal:
 @lru_cache(maxsize=16384)
 def _sortable(value: Decimal) -> str:
     sign, digits, exponent = value.as_tuple()
-    if not isinstance(exponent, int):
-        return LOWEST
     text = "".join(map(str, digits)).lstrip("0")
     if not text:
         return "1"
-    exponent += len(text) + _BIAS
-    exponent = min(max(exponent, 0), 2 * _BIAS)
+    place = min(max(int(exponent) + len(text) + _BIAS, 0), 2 * _BIAS)
     text = text.rstrip("0")
     if sign:
-        return f"0{2 * _BIAS - exponent:04d}{text.translate(_COMPLEMENT)}~"
-    return f"2{exponent:04d}{text}"
+        return f"0{2 * _BIAS - place:04d}{text.translate(_COMPLEMENT)}~"
+    return f"2{place:04d}{text}"
 
 
 def sortable(value: Decimal | int) -> str:
-    """Return the number as text: sign, exponent and digits, so that texts sort as numbers and equal numbers are equal."""
+    """Return the number as text (sign, exponent, digits) that sorts as the number does, the same for equal numbers."""
     return _sortable(value if isinstance(value, Decimal) else Decimal(value))
 
 

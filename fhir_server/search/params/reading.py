@@ -33,7 +33,7 @@ MODIFIERS: dict[str, frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a value's meaning depends on: the zone of times without an offset, the time now, the server's own base URL."""
+    """What a value's meaning depends on: the zone of times without an offset, the time now, the server's base URL."""
 
     timezone: str
     now: datetime
@@ -63,7 +63,7 @@ def _through_parts(
     return read_as(restricted, parameter.parts[0], resource_type, modifier, value, scope)
 
 
-def read_as(
+def read_as(  # noqa: PLR0917 - a parameter, and a value with what it depends on
     parameter: Parameter, name: str, resource_type: str, modifier: str | None, value: str, scope: Scope
 ) -> Condition:
     """Return what a value asks of the facts indexed under `name`."""

@@ -1,0 +1,115 @@
+"""Resources beside the matches: `_include` and `_revinclude`. https://hl7.org/fhir/R4/search.html#revinclude
+
+References are read off the index keys of what has been found, so nothing is parsed; each round asks once for each type.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from fhir_server.engine.context import Context
+from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.search.ast import Include
+from fhir_server.search.criteria import key_names
+from fhir_server.search.registry import parameters
+from fhir_server.store.search import Row
+from fhir_server.store.search_pages import Snapshot
+
+Place = tuple[str, str]
+"""A resource's type and id."""
+
+_ROUNDS = 20
+
+
+async def included(
+    context: Context, includes: Sequence[Include], matches: Sequence[Row], limit: int, at: Snapshot
+) -> list[Row]:
+    """Return at most `limit` resources that the includes add to the matches of a page, without those that the caller
+    may not see.
+
+    `:iterate` goes on from what was included until nothing is new.
+    """
+    found: dict[Place, Row] = {}
+    seen: set[Place] = {(row.type, row.id) for row in matches}
+    start: Sequence[Row] = matches
+    wanted = includes
+    for _ in range(_ROUNDS):
+        fresh = await _round(context, wanted, start, seen, limit - len(found), at)
+        if not fresh:
+            break
+        found.update(((row.type, row.id), row) for row in fresh)
+        seen.update((row.type, row.id) for row in fresh)
+        start, wanted = fresh, [each for each in includes if each.iterate]
+        if not wanted or len(found) >= limit:
+            break
+    return list(found.values())[:limit]
+
+
+async def _round(  # noqa: PLR0917 - what is wanted, and of what
+    context: Context, includes: Sequence[Include], rows: Sequence[Row], seen: set[Place], limit: int, at: Snapshot
+) -> list[Row]:
+    """Return what the includes lead to from these rows in one step, beyond what was seen."""
+    ids: dict[str, set[str]] = {}
+    for resource_type, resource_id in _referred(includes, rows):
+        if (resource_type, resource_id) not in seen:
+            ids.setdefault(resource_type, set()).add(resource_id)
+    existing = await context.services.search.types() if any(each.reverse for each in includes) else frozenset()
+    keys = {name: found for name, found in _referring(includes, rows, existing).items() if found}
+    search, where = context.services.search, context.access.where
+    reads = [search.by_ids(name, sorted(found), where(name), limit, at) for name, found in sorted(ids.items())]
+    hidden = {name: [place[1] for place in seen if place[0] == name] for name in keys}
+    reads += [search.by_keys(name, found, where(name), limit, at, hidden[name]) for name, found in sorted(keys.items())]
+    fresh = {(row.type, row.id): row for rows in await asyncio.gather(*reads) for row in rows}
+    return [row for place, row in fresh.items() if place not in seen][:limit]
+
+
+# --- Forward -----------------------------------------------------------------------------------------------------
+
+
+def _referred(includes: Iterable[Include], rows: Sequence[Row]) -> Iterable[Place]:
+    for include in includes:
+        if include.reverse:
+            continue
+        for row in rows:
+            if include.source in ("*", row.type):
+                yield from _targets(include, row)
+
+
+def _targets(include: Include, row: Row) -> Iterable[Place]:
+    for name, only in _names(row.type, include.parameter):
+        prefix = f"{name}="
+        for key in row.keys:
+            if key.startswith(prefix):
+                target, _, resource_id = key[len(prefix) :].partition("/")
+                relative = target in RESOURCE_TYPES and resource_id and "/" not in resource_id
+                if relative and include.target in (None, target) and only in (None, target):
+                    yield target, resource_id
+
+
+def _names(resource_type: str, code: str) -> list[tuple[str, str | None]]:
+    """Return the index names of a reference parameter, or of all of them, and the one type it is restricted to."""
+    known = parameters(resource_type)
+    chosen = [each for each in known.values() if each.type == "reference" and code in ("*", each.code)]
+    return [(name, each.only) for each in chosen for name in key_names(resource_type, each)]
+
+
+# --- Reverse -----------------------------------------------------------------------------------------------------
+
+
+def _referring(includes: Iterable[Include], rows: Sequence[Row], existing: Iterable[str]) -> dict[str, list[str]]:
+    """Return, for each type that may refer to the rows, the keys that it would do so by."""
+    found: dict[str, dict[str, None]] = {}
+    for include in includes:
+        if include.reverse:
+            for source in existing if include.source == "*" else (include.source,):
+                keys = found.setdefault(source, {})
+                for name, only in _names(source, include.parameter):
+                    keys.update(dict.fromkeys(_keys(name, only, include.target, rows)))
+    return {source: list(keys) for source, keys in found.items()}
+
+
+def _keys(name: str, only: str | None, target: str | None, rows: Sequence[Row]) -> Iterable[str]:
+    for row in rows:
+        if only in (None, row.type) and target in (None, row.type):
+            yield f"{name}={row.type}/{row.id}"

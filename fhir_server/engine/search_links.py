@@ -1,0 +1,60 @@
+"""Paging links of a search: what a token holds, sealed so that it tells nothing, and kept in the database where it
+would be too long.
+
+A link carries no access: whoever follows it sees what that caller may see.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+from typing import Any
+from urllib.parse import quote
+
+from fhir_server.engine import page_token
+from fhir_server.engine.context import Context
+from fhir_server.errors import BadRequest, Gone
+from fhir_server.store.search_pages import Cursor, Snapshot
+
+_LONGEST_TOKEN = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a search a page stands."""
+
+    pairs: list[tuple[str, str]]
+    """The parameters of the search."""
+    types: list[str]
+    number: int = 1
+    cursor: Cursor | None = None
+    """Where the page begins; None for the first page, and for one that is reached backwards."""
+    at: Snapshot = None
+    includes: int = 0
+    """How many of the page's included resources earlier links have shown already."""
+    total: int | None = None
+
+
+async def link(context: Context, path: str, relation: str, place: Place) -> dict[str, str]:
+    """Return the link that leads to a place."""
+    state = list(astuple(place))
+    token = page_token.seal(context.services.signing_key, state)
+    if len(token) > _LONGEST_TOKEN:
+        kept = await context.services.search.keep(state)
+        token = page_token.seal(context.services.signing_key, kept)
+    return {"relation": relation, "url": f"{context.base_url}/{path}?_page={quote(token)}"}
+
+
+async def followed(context: Context, token: str) -> Place:
+    """Return the place that a link leads to; raises BadRequest for a token that is not one of ours, Gone for one of
+    long ago.
+    """
+    state: Any = page_token.unseal(context.services.signing_key, token)
+    if isinstance(state, str):
+        state = await context.services.search.kept(state)
+        if state is None:
+            raise Gone("The paging link has expired; search again.", code="not-found")
+    try:
+        pairs, *rest = state
+        return Place([(name, value) for name, value in pairs], *rest)
+    except (TypeError, ValueError) as error:
+        raise BadRequest("The paging link is not one that leads into a search.") from error

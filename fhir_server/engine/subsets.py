@@ -1,0 +1,82 @@
+"""Parts of a resource: what `_summary` and `_elements` leave of it. https://hl7.org/fhir/R4/search.html#summary"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from fhir_server.r4 import values
+from fhir_server.r4.definitions import Element, table
+from fhir_server.search.ast import Query
+
+_TAG = {
+    "system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue",
+    "code": "SUBSETTED",
+    "display": "subsetted",
+}
+_ALWAYS = frozenset({"resourceType", "id", "meta"})
+
+
+def wanted(query: Query) -> bool:
+    """Return whether the search asks for parts of its resources only."""
+    return bool(query.elements) or query.summary in ("true", "text", "data")
+
+
+def subset(data: bytes, query: Query) -> bytes:
+    """Return a resource's JSON with only what the search asks for, marked as SUBSETTED."""
+    resource = values.decode(data)
+    return values.encode(marked(_part(resource, query)))
+
+
+def _part(resource: Mapping[str, Any], query: Query) -> dict[str, Any]:
+    resource_type = resource["resourceType"]
+    if query.elements:
+        names = {text.removeprefix(f"{resource_type}.") for text in query.elements}
+        return _named(resource, {name.partition(".")[0] for name in names})
+    if query.summary == "true":
+        return _summary(resource, resource_type)
+    if query.summary == "text":
+        return _named(resource, {"text"})
+    return {name: value for name, value in resource.items() if name != "text"}
+
+
+def _named(resource: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Return the elements of these names (`value` of a choice too), and those that must not be left out."""
+    elements = table(resource["resourceType"]).elements
+    return {name: value for name, value in resource.items() if _is_kept(name, names, elements)}
+
+
+def _is_kept(name: str, names: Collection[str], elements: Mapping[str, Element]) -> bool:
+    plain = name.removeprefix("_")
+    if plain in _ALWAYS or plain in names:
+        return True
+    element = elements.get(plain)
+    return element is not None and (element.choice in names or element.min > 0 or element.modifier)
+
+
+def _summary(node: Mapping[str, Any], type_name: str) -> dict[str, Any]:
+    """Return the elements that the specification marks as summary, in backbone elements likewise."""
+    elements = table(type_name).elements
+    found: dict[str, Any] = {}
+    for name, value in node.items():
+        element = elements.get(name.removeprefix("_"))
+        if name in _ALWAYS:
+            found[name] = value
+        elif element is not None and (element.summary or (element.min > 0 and "." in type_name)):
+            found[name] = _summary_value(value, element)
+    return found
+
+
+def _summary_value(value: Any, element: Element) -> Any:
+    if "." not in element.type:
+        return value
+    if isinstance(value, list):
+        return [_summary(each, element.type) for each in value]
+    return _summary(value, element.type)
+
+
+def marked(resource: dict[str, Any]) -> dict[str, Any]:
+    """Return the resource with the tag that says it is not whole."""
+    meta = resource.get("meta") or {}
+    tags = [tag for tag in meta.get("tag", ()) if tag.get("code") != "SUBSETTED"]
+    return {**resource, "meta": {**meta, "tag": [*tags, _TAG]}}

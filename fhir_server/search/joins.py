@@ -1,0 +1,120 @@
+"""Conditions on other resources as database stages: chains and `_has` joined inside MongoDB, from either end.
+
+From the outside: for each document, look up one that its references lead to, or that refers to it. From the inside:
+start with the few documents that meet the inner condition and hop to those that refer to them, or that they refer to.
+`query` says which is the better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from fhir_server.search.conditions import Condition, ReferredBy, RefersTo
+from fhir_server.search.keys import EVERY
+
+Filter: TypeAlias = dict[str, Any]
+Access: TypeAlias = Callable[[str], "Condition | Mapping[str, Any] | None"]
+Translate: TypeAlias = "Callable[[Condition, Joins], Filter]"
+
+
+@dataclass(slots=True)
+class Joins:
+    """The stages that look up what a filter needs of other resources, collected while it is written.
+
+    `access` says which resources of a type the caller may see: no others count in a join. `translate` makes the inner
+    filters.
+    """
+
+    access: Access
+    translate: Translate
+    depth: int = 0
+    stages: list[Filter] = field(default_factory=list)
+    fields: list[str] = field(default_factory=list)
+
+    def new(self) -> str:
+        """Return the name of a new field for what is looked up."""
+        name = f"_join{self.depth}_{len(self.fields)}"
+        self.fields.append(name)
+        return name
+
+    def inner(self) -> Joins:
+        """Return an empty collection for the pipeline of a look-up."""
+        return Joins(self.access, self.translate, self.depth + 1)
+
+    def visible(self, resource_type: str, conditions: list[Condition]) -> Filter:
+        """Return the filter of live resources of a type that meet the conditions and that the caller may see."""
+        filters: list[Filter] = [{"keys": EVERY}, *(self.translate(each, self) for each in conditions)]
+        allowed = self.access(resource_type)
+        if allowed is not None:
+            filters.append(dict(allowed) if isinstance(allowed, Mapping) else self.translate(allowed, self))
+        return {"$and": filters}
+
+    def matching(self, resource_type: str, conditions: list[Condition]) -> list[Filter]:
+        """Return the stages that keep such resources."""
+        wanted = self.visible(resource_type, conditions)
+        return [*self.stages, {"$match": wanted}]
+
+
+def refers_to(condition: RefersTo, joins: Joins) -> Filter:
+    """Return the filter of documents whose reference leads to a resource that meets the inner condition."""
+    found: list[Filter] = []
+    for target, inner in condition.targets.items():
+        name = joins.new()
+        joins.stages += [
+            {"$set": {name: _referenced_ids(f"{condition.name}={target}/")}},
+            _look_up(target, name, "_id", joins.inner().matching(target, [inner])),
+        ]
+        found.append({f"{name}.0": {"$exists": True}})
+    return {"$or": found} if found else {"_id": {"$in": []}}
+
+
+def referred_by(condition: ReferredBy, joins: Joins) -> Filter:
+    """Return the filter of documents to which a resource refers that meets the inner condition."""
+    name = joins.new()
+    joins.stages += [
+        {"$set": {name: {"$concat": [f"{condition.name}={condition.type}/", "$_id"]}}},
+        _look_up(condition.source, name, "keys", joins.inner().matching(condition.source, [condition.condition])),
+    ]
+    return {f"{name}.0": {"$exists": True}}
+
+
+def _look_up(source: str, local: str, foreign: str, stages: list[Filter]) -> Filter:
+    one = [*stages, {"$limit": 1}, {"$project": {"_id": 1}}]
+    return {"$lookup": {"from": source, "localField": local, "foreignField": foreign, "pipeline": one, "as": local}}
+
+
+def _referenced_ids(prefix: str) -> Filter:
+    """Return the expression of the ids in the reference keys that begin so."""
+    length = len(prefix.encode())
+    mine = {"$eq": [{"$indexOfBytes": ["$$this", prefix]}, 0]}
+    keys = {"$filter": {"input": {"$ifNull": ["$keys", []]}, "as": "this", "cond": mine}}
+    rest = {"$substrBytes": ["$$this", length, {"$subtract": [{"$strLenBytes": "$$this"}, length]}]}
+    return {"$map": {"input": keys, "as": "this", "in": rest}}
+
+
+# --- From the inside ---------------------------------------------------------------------------------------------
+
+
+def hop(condition: RefersTo | ReferredBy, target: str, resource_type: str, keep: list[Filter]) -> list[Filter]:
+    """Return the stages from documents that meet the inner condition to those of `resource_type` on the other side.
+
+    `target` is the type of the inner documents. `keep` are the stages that filter the outer ones and choose their
+    fields; each outer document comes out once.
+    """
+    if isinstance(condition, RefersTo):
+        key: Any = {"$concat": [f"{condition.name}={target}/", "$_id"]}
+        foreign = "keys"
+    else:
+        key, foreign = _referenced_ids(f"{condition.name}={resource_type}/"), "_id"
+    look_up = {"from": resource_type, "localField": "_key", "foreignField": foreign, "pipeline": keep, "as": "_outer"}
+    spread: list[Filter] = [{"$unwind": "$_key"}, {"$group": {"_id": "$_key"}}, {"$project": {"_key": "$_id"}}]
+    return [
+        {"$project": {"_key": key}},
+        *(spread if foreign == "_id" else []),
+        {"$lookup": look_up},
+        {"$unwind": "$_outer"},
+        {"$group": {"_id": "$_outer._id", "_outer": {"$first": "$_outer"}}},
+        {"$replaceRoot": {"newRoot": "$_outer"}},
+    ]

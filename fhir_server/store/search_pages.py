@@ -1,0 +1,142 @@
+"""Reading one page of a search: on through the stretches of a type and through the types, or merged from all types
+where there is a sort.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias
+
+from bson.timestamp import Timestamp
+
+from fhir_server.search.query import Plan, TypePlan
+from fhir_server.search.scans import Scan
+from fhir_server.store import search_commands as commands
+from fhir_server.store.encoding import Document
+from fhir_server.store.search_choice import Chooser, Way
+
+Cursor: TypeAlias = list[Any]
+"""Where a page ended, as plain data to be sealed into a link."""
+
+Snapshot: TypeAlias = list[int] | None
+"""The moment in the database's own time that a search reads, None for what is current."""
+
+Ask: TypeAlias = Callable[[Document, Timestamp | None], Awaitable[tuple[list[Document], bool, Timestamp | None]]]
+"""Runs a command in a snapshot: what it read, whether the answer was cut for its size, and the snapshot's time."""
+
+Found: TypeAlias = tuple[list[Any], Document]
+"""A row's place and its document."""
+
+
+def beginning(at: Snapshot) -> Cursor:
+    """Return the cursor of the first page in a snapshot."""
+    return [0, None, 0, None, at]
+
+
+class Reading:
+    """One page being read: on through the stretches of each type, and through the types."""
+
+    def __init__(self, ask: Ask, chooser: Chooser, plan: Plan, fields: Document, cursor: Cursor | None) -> None:
+        self._ask = ask
+        self.chooser = chooser
+        self.plan = plan
+        self.fields = fields
+        self.type, self.way, self.part, self.after, self.snapshot = cursor or beginning(None)
+
+    def cursor(self, place: Sequence[Any]) -> Cursor:
+        """Return the cursor of the page after a row."""
+        return [*place, self.snapshot]
+
+    async def ask(self, command: Document) -> tuple[list[Document], bool]:
+        """Return what a command reads in the page's snapshot, and whether the answer was cut for its size."""
+        at = None if self.snapshot is None else Timestamp(*self.snapshot)
+        found, cut, time = await self._ask(command, at)
+        if self.snapshot is None and time is not None:
+            self.snapshot = [time.time, time.inc]
+        return found, cut
+
+    async def rows(self, limit: int) -> list[Found]:
+        """Return at most `limit` rows, each with its place."""
+        rows: list[Found] = []
+        while len(rows) < limit and self.type < len(self.plan.types):
+            plan = self.plan.types[self.type]
+            self.way = self.way or await self.chooser.choose(plan)
+            scans = scans_of(plan, self.way)
+            if scans is not None and self.part >= len(scans):
+                self._next_type()
+                continue
+            command = command_of(plan, self.way, self.part, self.after, limit - len(rows), self.fields)
+            found, cut = await self.ask(command)
+            for row in found:
+                self.after = commands.position(None if scans is None else scans[self.part], row)
+                rows.append(([self.type, list(self.way), self.part, self.after], row))
+            if not cut and len(rows) < limit:
+                self._next_part(scans)
+        return rows
+
+    def _next_part(self, scans: Sequence[Scan] | None) -> None:
+        self.after = None
+        self.part += 1
+        if scans is None:
+            self._next_type()
+
+    def _next_type(self) -> None:
+        self.type, self.way, self.part, self.after = self.type + 1, None, 0, None
+
+
+class Merging(Reading):
+    """One page of several types, sorted: each type gives its next rows, and the first of all make the page."""
+
+    async def rows(self, limit: int) -> list[Found]:
+        """Return at most `limit` rows, each with its place."""
+        found: list[Found] = []
+        for number, plan in enumerate(self.plan.types):
+            found += await self._of_type(number, plan, limit)
+        found.sort(key=lambda each: (each[0][0], each[0][3][-1]))
+        for place in reversed(range(len(self.plan.sort))):
+            found.sort(key=lambda each: _sortable(each[0][3][place]), reverse=self.plan.sort[place].descending)
+            found.sort(key=lambda each: each[0][3][place] is None)
+        return found[:limit]
+
+    async def _of_type(self, number: int, plan: TypePlan, limit: int) -> list[Found]:
+        way = await self.chooser.choose(plan)
+        after = self._after(number)
+        rows: list[Found] = []
+        cut = True
+        while cut and len(rows) < limit:
+            found, cut = await self.ask(command_of(plan, way, 0, after, limit - len(rows), self.fields))
+            for row in found:
+                after = commands.position(None, row)
+                rows.append(([number, list(way), 0, after], row))
+        return rows
+
+    def _after(self, number: int) -> Any:
+        """Return the position in a type: rows with equal sort values come type by type."""
+        if self.after is None or number == self.type:
+            return self.after
+        *values, _ = self.after
+        return [*values, "" if number > self.type else "\U0010ffff"]
+
+
+def _sortable(value: Any) -> Any:
+    # All values of a key are of one kind; rows that have none are moved to the end afterwards.
+    return (False,) if value is None else (True, value)
+
+
+def scans_of(plan: TypePlan, way: Way) -> Sequence[Scan] | None:
+    """Return the scans that a way reads one after another, None where it collects all matches first."""
+    kind, number = way
+    if kind == "order":
+        return plan.order
+    return plan.drives[number].scans if kind == "read" else None
+
+
+def command_of(plan: TypePlan, way: Way, part: int, after: Any, limit: int, fields: Document) -> Document:  # noqa: PLR0917
+    """Return the command that reads on in one part of a way."""
+    kind, number = way
+    scans = scans_of(plan, way)
+    if scans is not None:
+        return commands.stretch(plan, scans, part, after, limit, fields)
+    if kind == "inside":
+        return commands.from_inside(plan, plan.sources[number], after, limit, fields)
+    return commands.collect(plan, plan.drives[number].scans, after, limit, fields)
