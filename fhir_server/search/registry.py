@@ -1,7 +1,7 @@
 """The search parameters of each resource type: the official ones, and those added while the server runs.
 
-An added one is first only written into the index (`indexed_parameters`), and searched (`parameters`) when every resource
-has been indexed by it.
+An added one is first only written into the index (`indexed_parameters`), and searched (`parameters`) when every
+resource has been indexed by it.
 
 Many parameters say the same about the same element. To keep the index lean, one that is a union of others (`combo-
 code` of `code` and `component-code`), or another restricted to one target type (`patient` of `subject`), writes no
@@ -106,7 +106,7 @@ def _collect(resource_type: str, *, searched: bool) -> Parameters:
     wanted = [each for each in _custom.values() if not searched or each.url in _searched]
     # Added ones share keys with official ones alone: those come and go with no other parameter.
     added = {code: _shared(each, official) for code, each in _of_type(wanted, resource_type).items()}
-    return dict(sorted((added | official).items()))
+    return dict(sorted({**added, **official}.items()))
 
 
 def _of_type(published: Iterable[SearchParameter], resource_type: str) -> dict[str, Parameter]:

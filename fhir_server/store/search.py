@@ -52,7 +52,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rows, and the cursor from which the next page continues (None where there are no more); `at` is the moment read."""
+    """Rows, and the cursor at which the next page continues (None where there is none); `at` is the moment read."""
 
     rows: list[Row]
     next: Cursor | None

@@ -53,12 +53,12 @@ def date_range(text: str, timezone: str) -> tuple[datetime, datetime]:
     if day is None:
         return _in_zone(start, zone), _in_zone(_month_after(start), zone)
     if hour is None:
-        return _in_zone(start, zone), _in_zone(start + _DAY, zone)
+        return _in_zone(start, zone), _in_zone(_later(start, _DAY), zone)
     if int(hour) > 23 or int(minute) > 59 or int(second or 0) > 60:
         raise ValueError(f"not a time of day: {text[:60]}")
     low = _in_zone(start, zone, timedelta(hours=int(hour), minutes=int(minute)))
-    low += timedelta(seconds=int(second or 0), microseconds=int((fraction or "0")[:6].ljust(6, "0")))
-    return low, low + _width(second, fraction)
+    low = _later(low, timedelta(seconds=int(second or 0), microseconds=int((fraction or "0")[:6].ljust(6, "0"))))
+    return low, _later(low, _width(second, fraction))
 
 
 def _width(second: str | None, fraction: str | None) -> timedelta:
@@ -92,12 +92,19 @@ def _in_zone(day: datetime, zone: tzinfo, time: timedelta = timedelta(0)) -> dat
 _EARLIEST, _LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
+def _later(time: datetime, by: timedelta) -> datetime:
+    # 9999-12-31 stands for "for ever" in many systems.
+    return datetime.max.replace(tzinfo=time.tzinfo) if datetime.max - time.replace(tzinfo=None) < by else time + by
+
+
 def _year_after(start: datetime) -> datetime:
     return datetime.max if start.year == 9999 else start.replace(year=start.year + 1)
 
 
 def _month_after(start: datetime) -> datetime:
-    return _year_after(start).replace(month=1) if start.month == 12 else start.replace(month=start.month + 1)
+    if start.month < 12:
+        return start.replace(month=start.month + 1)
+    return _year_after(start.replace(month=1))
 
 
 @lru_cache(maxsize=32768)

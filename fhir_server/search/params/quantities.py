@@ -11,8 +11,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from fhir_server.r4 import ucum
 from fhir_server.r4.fhirpath import Item
-from fhir_server.search import ucum
 from fhir_server.search.conditions import Condition
 from fhir_server.search.entry import Entry
 from fhir_server.search.keys import SEPARATOR, clean
