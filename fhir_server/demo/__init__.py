@@ -12,7 +12,10 @@ from typing import Any
 from fhir_server.demo.clinic import clinic_entries
 from fhir_server.demo.slots import slot_entries
 
-__all__ = ["bundle", "calendar"]
+__all__ = ["ORGANIZATION", "bundle", "calendar"]
+
+ORGANIZATION = "alder-health"
+"""The id of the organization that all of it belongs to: where it is, the clinic has been loaded."""
 
 
 def bundle(today: date) -> dict[str, Any]:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from fhir_server.engine.context import Request
 from fhir_server.http.representation import asks_for_resource
 from fhir_server.r4 import values
 
 
-def is_raw_read(request: Request, headers: Mapping[str, str]) -> bool:
-    """Return whether the request reads a Binary and asks for anything but a FHIR format."""
-    if not request.path.startswith("Binary/"):
+def is_raw_read(path: str, query: Sequence[tuple[str, str]], headers: Mapping[str, str]) -> bool:
+    """Return whether a GET of the path reads a Binary and asks for anything but a FHIR format."""
+    parts = path.split("/")
+    if parts[0] != "Binary" or len(parts) != 2 and not (len(parts) == 4 and parts[2] == "_history"):
         return False
-    parts = request.path.split("/")
-    if len(parts) != 2 and not (len(parts) == 4 and parts[2] == "_history"):
-        return False
-    return parts[1][0] not in "_$" and not asks_for_resource(headers.get("accept"), dict(request.query).get("_format"))
+    return parts[1][0] not in "_$" and not asks_for_resource(headers.get("accept"), dict(query).get("_format"))
 
 
 def raw_content(json: bytes) -> tuple[str, bytes]:
