@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,15 +11,23 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount, Route
 from starlette_compress import CompressMiddleware, add_compress_type
 
+from fhir_server.auth.access import ScopedAccess
+from fhir_server.auth.bearer import BearerToken
+from fhir_server.engine.access import Access
 from fhir_server.engine.context import Services
 from fhir_server.engine.engine import handle
 from fhir_server.http import log
+from fhir_server.http.bearer import bearer_authentication
+from fhir_server.http.cors import Cors
 from fhir_server.http.fhir import FhirApp
 from fhir_server.http.health import live, ready
+from fhir_server.http.oauth.routes import routes
+from fhir_server.http.oauth.server import AuthorizationServer
 from fhir_server.http.welcome import welcome
 from fhir_server.settings import Settings
 from fhir_server.store.history import HistoryStore
 from fhir_server.store.mongo import Database
+from fhir_server.store.oauth import OAuthStore
 from fhir_server.store.resources import ResourceStore
 from fhir_server.store.search import SearchStore
 from fhir_server.store.secrets import secret
@@ -58,16 +67,44 @@ async def services_on(database: Database, settings: Settings) -> Services:
     )
 
 
+async def authorization_store(shared: Services) -> OAuthStore[Access]:
+    """Return the stores of authorization; each access token is remembered as the access that it gives."""
+    settings = shared.settings
+
+    def made(token: BearerToken) -> Access:
+        return ScopedAccess(token, timezone=settings.default_timezone, base_url=base_url(settings))
+
+    return await OAuthStore.open(shared.database, settings, made)
+
+
+def _calm_garbage_collector() -> None:
+    """Leave what start-up made out of every later collection, and collect young objects less often.
+
+    A request makes thousands of dicts that reference counting frees, and looking for cycles among them every 700
+    allocations is in vain. Measured: bundles went from 1,150 to 2,200 resources a second, and the p99 of 16 concurrent
+    readers and writers from some 70 to some 25 ms.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
 def create_app(settings: Settings | None = None) -> Starlette:
     """Return the ASGI application; its lifespan connects and disconnects the database."""
     settings = settings or Settings()
     log.configure(settings)
     fhir = FhirApp(handle, base_url(settings), PREFIX)
+    authorizing = [] if settings.open else routes(PREFIX)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with services(settings) as shared:
             fhir.services = app.state.services = shared
+            if not settings.open:
+                store = await authorization_store(shared)
+                fhir.authenticate = bearer_authentication(store)
+                app.state.oauth = AuthorizationServer.of(fhir.base_url, shared, store)
+            _calm_garbage_collector()
             yield
 
     for name in ("application/fhir+json", "application/fhir+xml", "application/xml", "text/xml"):
@@ -75,8 +112,9 @@ def create_app(settings: Settings | None = None) -> Starlette:
     return Starlette(
         routes=[
             # The base itself, where transactions go, has no final slash; a mount would redirect it.
-            Route(PREFIX, fhir),
-            Mount(PREFIX, app=fhir),
+            *authorizing,
+            Route(PREFIX, Cors(fhir)),
+            Mount(PREFIX, app=Cors(fhir)),
             Route("/health/live", live),
             Route("/health/ready", ready),
             Route("/", welcome),

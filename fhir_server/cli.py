@@ -9,12 +9,16 @@ from typing import Annotated, Any
 
 import typer
 
+from fhir_server.account_commands import clients, keys, users
 from fhir_server.settings import Settings
 from fhir_server.store.data_directory import StartupError
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="A FHIR R4 server on MongoDB."
 )
+app.add_typer(users, name="user")
+app.add_typer(clients, name="client")
+app.add_typer(keys, name="key")
 
 DataDir = Annotated[Path | None, typer.Option(help="Directory of the embedded database.")]
 DatabaseUrl = Annotated[str | None, typer.Option(help="A MongoDB replica set of yours, instead of the embedded one.")]

@@ -18,6 +18,7 @@ from fhir_server.app import base_url, services
 from fhir_server.engine.context import Context, Request
 from fhir_server.engine.engine import handle
 from fhir_server.http import log
+from fhir_server.http.oauth.server import issuer_of
 from fhir_server.settings import Settings
 from fhir_server.store.data_directory import StartupError
 from fhir_server.store.mongod import EmbeddedMongod
@@ -65,7 +66,6 @@ def _serve(settings: Settings) -> None:
 
 def _require_loopback(settings: Settings) -> None:
     """Refuse to serve without authorization to other machines."""
-    # Until authorization lands every server is open, so this holds whether --open was given or not.
     try:
         loopback = settings.host == "localhost" or ipaddress.ip_address(settings.host).is_loopback
     except ValueError:
@@ -77,20 +77,29 @@ def _require_loopback(settings: Settings) -> None:
 
 
 async def _load_demo(settings: Settings) -> None:
-    from fhir_server.demo import bundle
+    from fhir_server import demo
 
     async with services(settings) as shared:
-        request = Request("POST", "", resource=bundle(date.today()))
-        await handle(Context(shared, base_url(settings)), request)
+        context = Context(shared, base_url(settings))
+        # The clinic is loaded once, so that what a visitor changes stays; the days ahead are added at every start.
+        loaded = await shared.resources.read("Organization", demo.ORGANIZATION)
+        content = demo.bundle(date.today()) if loaded is None else demo.calendar(date.today())
+        await handle(context, Request("POST", "", resource=content))
 
 
 def _greet(settings: Settings, *, demo: bool) -> None:
     base = base_url(settings)
-    typer.secho(
-        "AUTHORIZATION IS OFF: everybody who reaches this address sees and changes everything.", fg="red", bold=True
-    )
+    if settings.open:
+        typer.secho(
+            "AUTHORIZATION IS OFF: everybody who reaches this address sees and changes everything.", fg="red", bold=True
+        )
     typer.secho(f"FHIR base: {base}", bold=True)
-    if demo:
+    if not settings.open:
+        typer.echo("Each request needs an access token. To get one, on the same --data-dir or --database-url:")
+        typer.echo("  fhir-server client add --name 'My service' --scope 'system/*.rs' --secret")
+        asked = "-d grant_type=client_credentials -d 'scope=system/*.rs'"
+        typer.echo(f"  curl -u CLIENT_ID:CLIENT_SECRET {asked} {issuer_of(base)}/oauth/token")
+    elif demo:
         typer.echo("Try:")
         typer.echo(f"  curl '{base}/Patient?_pretty=true'")
         typer.echo(f"  curl '{base}/Slot?status=free&_sort=start&_count=3&_pretty=true'")

@@ -14,7 +14,7 @@ import pytest
 from fhir_server.store.mongo import Database
 from fhir_server.store.mongod import EmbeddedMongod, join
 
-pytest_plugins = ["tests.client"]
+pytest_plugins = ["tests.client", "tests.smart_server"]
 
 
 @pytest.fixture(scope="session")

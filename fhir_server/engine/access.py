@@ -1,7 +1,7 @@
 """The one access rule: what a caller may do, and which resources exist for that caller.
 
-Every interaction asks it, and nothing else decides. `OpenAccess` is the rule of a server started with `--open`; the
-rule of a SMART token is another implementation. Break-the-glass and consent enforcement belong here too.
+Every interaction asks it, and nothing else decides. `OpenAccess` is the rule of a server started with `--open`,
+`auth.access.ScopedAccess` that of a SMART token. Interactions are named as FHIR names them: "read", "search-type".
 """
 
 from __future__ import annotations
@@ -9,18 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from fhir_server.search.conditions import Condition
+
 
 class Access(Protocol):
     """What one caller may do and see."""
 
     def require(self, interaction: str, resource_type: str | None) -> None:
-        """Raise Forbidden unless the caller's scopes cover the FHIR interaction ("read", "create") on the type."""
+        """Raise Forbidden unless the caller's scopes cover the interaction on the type."""
 
-    def where(self, resource_type: str) -> Mapping[str, Any] | None:
-        """Return the database condition that a visible resource of the type meets; None means all are visible."""
+    def visible(self, resource_type: str, interaction: str = "search-type") -> Condition | None:
+        """Return the search condition of what the interaction may see or touch; None means everything of the type.
 
-    def admit(self, resource: Mapping[str, Any]) -> None:
-        """Raise Forbidden unless the caller may write the resource with this content."""
+        Chains, `_has`, includes and sorting see what a search sees.
+        """
+
+    def where(self, resource_type: str, interaction: str = "search-type") -> Mapping[str, Any] | None:
+        """Return the same condition as a filter of the database."""
+
+    def admit(self, resource_type: str, resource_id: str, entry: Mapping[str, Any], interaction: str) -> None:
+        """Raise Forbidden unless the caller may store a resource with this id and index entry by the interaction."""
 
 
 class OpenAccess:
@@ -29,9 +37,13 @@ class OpenAccess:
     def require(self, interaction: str, resource_type: str | None) -> None:
         """Allow any interaction."""
 
-    def where(self, resource_type: str) -> Mapping[str, Any] | None:
+    def visible(self, resource_type: str, interaction: str = "search-type") -> Condition | None:
         """Return no condition."""
         return None
 
-    def admit(self, resource: Mapping[str, Any]) -> None:
+    def where(self, resource_type: str, interaction: str = "search-type") -> Mapping[str, Any] | None:
+        """Return no condition."""
+        return None
+
+    def admit(self, resource_type: str, resource_id: str, entry: Mapping[str, Any], interaction: str) -> None:
         """Allow any content."""

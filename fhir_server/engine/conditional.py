@@ -22,6 +22,7 @@ def criteria(context: Context, resource_type: str, query: str) -> Query:
 
     Raises BadRequest where they are empty or name an unknown parameter: a condition that is ignored matches everything.
     """
+    context.access.require("search-type", resource_type)
     pairs = parse_qsl(query.lstrip("?"), keep_blank_values=True)
     parsed = parse((resource_type,), pairs, strict=True, timezone=context.services.settings.default_timezone)
     if parsed.unconditional:
@@ -29,9 +30,14 @@ def criteria(context: Context, resource_type: str, query: str) -> Query:
     return parsed
 
 
-def condition_key(resource_type: str, query: Query) -> str:
-    """Return the key under which only one resource may be created: a hash of the criteria, however they were spelt."""
-    return hashlib.sha256(f"{resource_type}?{to_url(query)}".encode()).hexdigest()[:40]
+def condition_key(context: Context, resource_type: str, query: Query) -> str:
+    """Return the key under which only one resource may be created: a hash of the criteria, however they were spelt.
+
+    What the caller may see is a part of it, since for another caller the same criteria find something else.
+    """
+    seen = context.access.where(resource_type)
+    text = f"{resource_type}?{to_url(query)}" + (f" {seen}" if seen is not None else "")
+    return hashlib.sha256(text.encode()).hexdigest()[:40]
 
 
 async def find_one(context: Context, query: Query) -> Version | None:
@@ -47,5 +53,5 @@ async def find_one(context: Context, query: Query) -> Version | None:
 
 async def find_all(context: Context, query: Query, limit: int) -> list[str]:
     """Return the ids of at most `limit` resources that meet the criteria and that the caller may see."""
-    plan = compile_query(query, access=context.access.where(query.types[0]))
+    plan = compile_query(query, access=context.access.visible)
     return await context.services.search.ids(plan, limit, session=context.session)

@@ -39,7 +39,7 @@ async def create_unless_found(
     looks again.
     """
     found = criteria(context, resource_type, query)
-    key = condition_key(resource_type, found)
+    key = condition_key(context, resource_type, found)
     for _ in range(_ATTEMPTS):
         existing = await find_one(context, found)
         if existing is not None:

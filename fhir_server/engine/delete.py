@@ -18,7 +18,7 @@ async def delete(context: Context, request: Request, resource_type: str, resourc
         return _tombstone(previous)
 
     try:
-        return await writes.replace(context, resource_type, resource_id, plan)
+        return await writes.replace(context, resource_type, resource_id, plan, "delete")
     except NotFound:
         return Response(204)
 

@@ -32,7 +32,7 @@ async def history(context: Context, request: Request, route: Route) -> Response:
         at=options["at"],
         limit=options["count"],
         cursor=options["cursor"],
-        access=context.access.where,
+        access=lambda name: context.access.where(name, route.interaction),
     )
     if route.id is not None and not found.versions and options["plain"]:
         raise NotFound(f"{route.type}/{route.id} does not exist.")

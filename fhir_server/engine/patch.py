@@ -29,10 +29,9 @@ async def patch(context: Context, request: Request, resource_type: str, resource
         patched = _patched(request, values.decode(previous.json))
         _require_same(patched, resource_type, resource_id)
         versions.require_valid(context, patched)
-        context.access.admit(patched)
         return next_version(context, patched, resource_id, previous, "PATCH")
 
-    return await writes.replace(context, resource_type, resource_id, plan)
+    return await writes.replace(context, resource_type, resource_id, plan, "patch")
 
 
 async def conditional_patch(context: Context, request: Request, resource_type: str, query: str) -> Response:

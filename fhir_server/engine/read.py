@@ -11,7 +11,7 @@ from fhir_server.store.resources import Version
 async def read(context: Context, request: Request, resource_type: str, resource_id: str) -> Response:
     """Answer with the current version: 200, or 304 when the caller has it; raises NotFound or Gone."""
     version = await context.services.resources.read(
-        resource_type, resource_id, where=context.access.where(resource_type), session=context.session
+        resource_type, resource_id, where=context.access.where(resource_type, "read"), session=context.session
     )
     return _answer(request, version, f"{resource_type}/{resource_id}")
 
@@ -24,7 +24,7 @@ async def vread(context: Context, request: Request, resource_type: str, resource
             resource_type,
             resource_id,
             int(version_id),
-            where=context.access.where(resource_type),
+            where=context.access.where(resource_type, "vread"),
             session=context.session,
         )
     return _answer(request, version, f"{resource_type}/{resource_id}/_history/{version_id}")

@@ -27,7 +27,7 @@ async def search(context: Context, request: Request, route: Route) -> Response:
     token = next((value for name, value in request.query if name == "_page"), None)
     place = await followed(context, token) if token is not None else await _start(context, request, route)
     query = _query(context, route, place)
-    plan = compile_query(query, access=context.access.where)
+    plan = compile_query(query, access=context.access.visible)
     found = _Found(context, query, plan, _limit(context, query))
     counting = query.summary == "count" or found.limit == 0
     page, beside, more = (Page([], None), [], False) if counting else await found.page(place)

@@ -31,6 +31,7 @@ from fhir_server.store.resources import AlreadyExists, Version
 _WRITES = frozenset(
     {"create", "update", "patch", "delete", "conditional-update", "conditional-patch", "conditional-delete"}
 )
+_REPLACING = ("update", "patch", "delete")
 _WITH_RESOURCE = frozenset({"create", "update", "conditional-update"})
 _ATTEMPTS = 30
 _ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
@@ -207,7 +208,7 @@ async def _resolve_update(context: Context, entry: Entry, found: Any) -> None:
 
 async def _free_condition(context: Context, resource_type: str, found: Any) -> str:
     """Return the criteria's key, taken from a holder that no longer meets them."""
-    key = condition_key(resource_type, found)
+    key = condition_key(context, resource_type, found)
     await context.services.resources.release_condition(resource_type, key, session=context.session)
     return key
 
@@ -282,7 +283,7 @@ async def _read_ahead(context: Context, entries: Iterable[Entry]) -> None:
         if entry.route.interaction in _WRITES - {"create"} and not entry.existing:
             wanted.setdefault(entry.route.type or "", set()).update(entry.written_ids)
     for resource_type, ids in wanted.items():
-        if context.access.where(resource_type) is not None or not ids:
+        if not ids or any(context.access.where(resource_type, name) is not None for name in _REPLACING):
             continue
         found = await context.services.resources.read_many(resource_type, list(ids), session=context.session)
         context.known.update({(resource_type, resource_id): found.get(resource_id) for resource_id in ids})

@@ -16,6 +16,7 @@ from fhir_server.engine.context import Context, Request, Response, instant, now
 from fhir_server.errors import BadRequest, Issue, Unprocessable
 from fhir_server.r4 import values
 from fhir_server.r4.validation import validate
+from fhir_server.search import custom
 from fhir_server.search.index import index
 from fhir_server.store.resources import Draft, Version
 
@@ -50,15 +51,21 @@ def check(context: Context, request: Request, resource_type: str) -> dict[str, A
             expression="resourceType",
         )
     require_valid(context, resource, request.place)
-    context.access.admit(resource)
     return resource
 
 
 def require_valid(context: Context, resource: Mapping[str, Any], place: str = "") -> None:
     """Raise Unprocessable with every fault of the resource, each with its FHIRPath; `place` says where it stands."""
     faults = validate(resource, max_depth=context.services.settings.max_depth)
-    if any(fault.severity in ("error", "fatal") for fault in faults):
+    if resource.get("resourceType") == "SearchParameter" and not errors_among(faults):
+        faults += custom.faults(resource)
+    if errors_among(faults):
         raise Unprocessable(issues=[_placed(fault, place) for fault in faults])
+
+
+def errors_among(faults: list[Issue]) -> list[Issue]:
+    """Return the faults for which a resource is refused."""
+    return [fault for fault in faults if fault.severity in ("error", "fatal")]
 
 
 def _placed(issue: Issue, place: str) -> Issue:
@@ -110,6 +117,7 @@ def draft(
         resource=stamped,
         index=index(stamped, timezone=context.services.settings.default_timezone, base_url=context.base_url),
         condition=condition,
+        claims=custom.claims(stamped) if stamped["resourceType"] == "SearchParameter" else (),
     )
 
 

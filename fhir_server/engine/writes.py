@@ -31,38 +31,43 @@ class Write:
     response: Response
 
 
-async def read_current(context: Context, resource_type: str, resource_id: str) -> Version | None:
+async def read_current(
+    context: Context, resource_type: str, resource_id: str, interaction: str = "update"
+) -> Version | None:
     """Return the current version (which may be a tombstone), or None when the id was never used.
 
-    Raises NotFound where the resource is not one that the caller may see.
+    Raises NotFound where the resource is not one that the caller's scopes let the interaction change. To a caller who
+    may not change all resources of the type an unused id looks the same, or it would show which ids others use.
     """
     key = (resource_type, resource_id)
     if key in context.known:
         return context.known[key]
-    version = await context.services.resources.read(resource_type, resource_id, session=context.session)
-    where = context.access.where(resource_type)
-    if version is not None and not version.deleted and where is not None:
-        seen = await context.services.resources.read(resource_type, resource_id, where=where, session=context.session)
-        if seen is None:
-            raise NotFound(f"{resource_type}/{resource_id} does not exist.")
+    where = context.access.where(resource_type, interaction)
+    version = await context.services.resources.read(resource_type, resource_id, where=where, session=context.session)
+    if version is None and where is not None:
+        raise NotFound(f"{resource_type}/{resource_id} does not exist.")
     return version
 
 
 async def replace(
-    context: Context, resource_type: str, resource_id: str, plan: Callable[[Version | None], Write]
+    context: Context,
+    resource_type: str,
+    resource_id: str,
+    plan: Callable[[Version | None], Write],
+    interaction: str = "update",
 ) -> Response:
     """Carry out what `plan` makes of the current version; plan again when another writer was faster.
 
     Raises what `plan` raises, and Conflict when others win every time.
     """
     if context.pending is not None:
-        write = plan(await read_current(context, resource_type, resource_id))
+        write = _planned(context, plan, await read_current(context, resource_type, resource_id, interaction))
         context.pending.append(write)
         return write.response
     lock = _locks.setdefault((resource_type, resource_id), asyncio.Lock())
     async with lock:
         for attempt in range(_ATTEMPTS):
-            write = plan(await read_current(context, resource_type, resource_id))
+            write = _planned(context, plan, await read_current(context, resource_type, resource_id, interaction))
             if await _commit(context, write):
                 return write.response
             await asyncio.sleep(random.uniform(0, 0.002 * min(attempt + 1, 20)))  # noqa: S311 - not a secret
@@ -70,7 +75,8 @@ async def replace(
 
 
 async def insert(context: Context, draft: Draft) -> None:
-    """Store a new resource; raises AlreadyExists, in a transaction only when it is flushed."""
+    """Store a new resource; raises AlreadyExists, in a transaction only when it is flushed, and Forbidden."""
+    _admit(context, draft)
     if context.pending is not None:
         context.pending.append(Write(draft, None, Response(201)))
         return
@@ -94,6 +100,19 @@ async def flush(context: Context) -> None:
         await context.services.resources.replace_many(pairs, session=context.session)
     if context.pending is not None:
         context.pending.clear()
+
+
+def _planned(context: Context, plan: Callable[[Version | None], Write], previous: Version | None) -> Write:
+    write = plan(previous)
+    if write.draft is not None and write.draft.resource is not None:
+        _admit(context, write.draft)
+    return write
+
+
+def _admit(context: Context, draft: Draft) -> None:
+    # Here, where all writes pass with their references resolved, and not where the body came in.
+    interaction = {"POST": "create", "PATCH": "patch"}.get(draft.method, "update")
+    context.access.admit(draft.type, draft.id, draft.index, interaction)
 
 
 async def _commit(context: Context, write: Write) -> bool:

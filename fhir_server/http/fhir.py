@@ -13,16 +13,20 @@ from urllib.parse import parse_qsl, unquote
 
 from starlette.types import Receive, Scope, Send
 
+from fhir_server.engine.access import Access, OpenAccess
 from fhir_server.engine.context import Context, Request, Response, Services
 from fhir_server.engine.preconditions import etag
+from fhir_server.engine.routes import route
 from fhir_server.errors import BadRequest, FhirError, Issue, operation_outcome
 from fhir_server.http import log
+from fhir_server.http.bearer import Authenticate
 from fhir_server.http.bodies import parse_body, read_body
 from fhir_server.http.prefer import preferences
 from fhir_server.http.raw_binary import is_raw_read, raw_content
 from fhir_server.http.representation import JSON_REPRESENTATION, Representation, choose, http_date
 from fhir_server.r4 import values
 
+_OPEN = OpenAccess()
 Handle = Callable[[Context, Request], Awaitable[Response]]
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _OWN_QUERY = frozenset({"_format", "_pretty"})
@@ -38,13 +42,17 @@ class Answer:
 
 
 class FhirApp:
-    """Serves one FHIR base. `prefix` is the path it stands under; `services` is set when the database is connected."""
+    """Serves one FHIR base. `prefix` is the path it stands under.
+
+    `services` is set when the database is connected, and `authenticate` beside it unless everybody may do everything.
+    """
 
     def __init__(self, handle: Handle, base_url: str, prefix: str) -> None:
         self.handle = handle
         self.base_url = base_url
         self.prefix = prefix
         self.services: Services | None = None
+        self.authenticate: Authenticate | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -61,9 +69,10 @@ class FhirApp:
         representation = JSON_REPRESENTATION
         try:
             query = _query(scope)
-            representation = _representation(query, headers)
-            request = await self._request(scope, receive, headers, query)
-            context = self._context(headers)
+            representation = _representation(_path(scope, self.prefix), query, headers)
+            access = await self.authenticate(headers) if self.authenticate else _OPEN
+            request = await self._request(scope, receive, headers, query, access)
+            context = self._context(headers, access)
             response = await self.handle(context, request)
             return self._success(context, request, response, headers, representation)
         except FhirError as error:
@@ -73,10 +82,10 @@ class FhirApp:
             text = f"The server met a fault of its own; it is logged under {reference}."
             return _resource(500, operation_outcome([Issue("exception", text)]), representation)
 
-    def _context(self, headers: Mapping[str, str]) -> Context:
+    def _context(self, headers: Mapping[str, str], access: Access) -> Context:
         assert self.services is not None
         prefer = headers.get("prefer")
-        context = Context(self.services, self.base_url, handling=self.services.settings.search_handling)
+        context = Context(self.services, self.base_url, access, handling=self.services.settings.search_handling)
         if prefer is not None:
             wanted = preferences(prefer)
             context.prefer_return = wanted.returns
@@ -84,7 +93,12 @@ class FhirApp:
         return context
 
     async def _request(
-        self, scope: Scope, receive: Receive, headers: Mapping[str, str], query: list[tuple[str, str]]
+        self,
+        scope: Scope,
+        receive: Receive,
+        headers: Mapping[str, str],
+        query: list[tuple[str, str]],
+        access: Access,
     ) -> Request:
         method = scope["method"]
         request = Request(
@@ -97,6 +111,9 @@ class FhirApp:
             if_none_exist=headers.get("if-none-exist"),
         )
         if method in _WITH_BODY:
+            # Before the body is read: who may not do this cannot make the server work on it either.
+            found = route(method, request.path)
+            access.require(found.interaction, found.type)
             assert self.services is not None
             body = await read_body(receive, headers, self.services.settings)
             parsed = parse_body(body, request.path, method, headers, self.services.settings)
@@ -118,7 +135,7 @@ class FhirApp:
         if response.json is None or response.status == 304:
             return Answer(response.status, [*sent, (b"content-length", b"0")], b"")
         if request.method in ("GET", "HEAD"):
-            if is_raw_read(request, headers):
+            if is_raw_read(request.path, request.query, headers):
                 content_type, body = raw_content(response.json)
                 return Answer(response.status, [*sent, *_content(content_type, body), *_UNTRUSTED], body)
         elif response.location is not None:
@@ -164,7 +181,9 @@ def _query(scope: Scope) -> list[tuple[str, str]]:
         raise BadRequest("The query is not a valid, percent-encoded UTF-8 string.") from error
 
 
-def _representation(query: list[tuple[str, str]], headers: Mapping[str, str]) -> Representation:
+def _representation(path: str, query: list[tuple[str, str]], headers: Mapping[str, str]) -> Representation:
+    if path.startswith("Binary/") and is_raw_read(path, query, headers):
+        return JSON_REPRESENTATION  # of an error; Accept is about the content
     if not query:
         return choose(headers.get("accept"))
     given = dict(query)

@@ -21,7 +21,7 @@ from fhir_server.store.failures import translated
 from fhir_server.store.mongo import Database, Session
 from fhir_server.store.together import Together
 
-__all__ = ["PROJECTION", "AlreadyExists", "Draft", "ResourceStore", "Session", "Version"]
+__all__ = ["PROJECTION", "AlreadyExists", "Claimed", "Draft", "ResourceStore", "Session", "Version"]
 
 R = TypeVar("R")
 
@@ -34,6 +34,13 @@ class AlreadyExists(Conflict):
     def __init__(self, kind: Literal["id", "condition"]) -> None:
         super().__init__(f"Another resource has the same {kind}.", code="duplicate")
         self.kind = kind
+
+
+class Claimed(Conflict):
+    """Another resource has what this one claims for itself alone."""
+
+    def __init__(self, claim: str) -> None:
+        super().__init__(f"Another resource has claimed {claim[:200]!r} for itself.", code="duplicate")
 
 
 class ResourceStore:
@@ -106,7 +113,7 @@ class ResourceStore:
             else:
                 collection = self.database.current(draft.type)
                 await _stored(lambda stored: collection.insert_one(stored, session=session), document)
-        except AlreadyExists:  # for certain not stored, unlike after a lost connection
+        except (AlreadyExists, Claimed):  # for certain not stored, unlike after a lost connection
             await self.blobs.discard(document)
             raise
 
@@ -219,7 +226,7 @@ class ResourceStore:
         keep: list[Document] = [
             {"$match": wanted},
             {"$set": {"id": "$_id", "_id": {"$concat": ["$_id", "/", {"$toString": "$version"}]}}},
-            {"$unset": ["conditions", "sort", "shape"]},
+            {"$unset": ["conditions", "claims", "sort", "shape"]},
             {"$merge": {"into": f"{resource_type}_history", "whenMatched": when_matched}},
         ]
         with translated:
@@ -231,7 +238,7 @@ class ResourceStore:
 
 
 async def _stored(write: Callable[[Any], Awaitable[R]], documents: Any) -> R:
-    """Return the result of writing the documents; raises AlreadyExists for a key that is taken."""
+    """Return the result of writing the documents; raises AlreadyExists or Claimed for a key that is taken."""
     with translated:
         try:
             try:
@@ -247,7 +254,9 @@ async def _stored(write: Callable[[Any], Awaitable[R]], documents: Any) -> R:
             raise _already_exists(fault) from error
 
 
-def _already_exists(fault: Mapping[str, Any]) -> AlreadyExists:
+def _already_exists(fault: Mapping[str, Any]) -> AlreadyExists | Claimed:
+    if "claims" in fault.get("keyPattern", ()):
+        return Claimed(str(fault.get("keyValue", {}).get("claims", "")))
     return AlreadyExists("condition" if "conditions" in fault.get("keyPattern", ()) else "id")
 
 

@@ -60,7 +60,6 @@ async def _change(context: Context, request: Request, route: Route, change: Call
         resource = values.decode(previous.json)
         resource["meta"] = change(resource["meta"])
         versions.require_valid(context, resource)
-        context.access.admit(resource)
         return next_version(context, resource, resource_id, previous, "PUT")
 
     response = await _write(context, resource_type, resource_id, plan)

@@ -31,7 +31,10 @@ async def validate(context: Context, request: Request, route: Route, inputs: Inp
     issues += _caught(lambda: _require_type(resource, route.type or ""))
     if mode is not None:
         issues += _caught(lambda: context.access.require(mode, route.type))
-        issues += _caught(lambda: context.access.admit(resource))
+        if not _faulty(issues):
+            # Only what is valid has an index entry, by which it is admitted.
+            made = versions.draft(context, resource, route.id or versions.new_id(), "POST", None)
+            issues += _caught(lambda: context.access.admit(made.type, made.id, made.index, mode))
     if mode == "update":
         issues += await _update(context, request, route, resource)
     return _answer(issues)
@@ -73,7 +76,7 @@ async def _deletion(context: Context, request: Request, route: Route) -> list[Is
     issues = _caught(lambda: context.access.require("delete", route.type))
     url = f"{route.type}/{route.id}"
     try:
-        current = await writes.read_current(context, route.type or "", route.id or "")
+        current = await writes.read_current(context, route.type or "", route.id or "", "delete")
         require_match(request, current)
     except FhirError as error:
         return [*issues, *error.issues]
@@ -90,7 +93,11 @@ def _caught(check: Callable[[], None]) -> list[Issue]:
     return []
 
 
+def _faulty(issues: list[Issue]) -> bool:
+    return any(issue.severity in _FAULTS for issue in issues)
+
+
 def _answer(issues: list[Issue]) -> Response:
-    if not any(issue.severity in _FAULTS for issue in issues):
+    if not _faulty(issues):
         issues = [*issues, Issue("informational", "No fault was found.", (), "information")]
     return Response(200, values.encode(operation_outcome(issues)))

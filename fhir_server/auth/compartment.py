@@ -1,0 +1,67 @@
+"""Which resources belong to a patient, and which are nobody's: what a token for one patient may see.
+
+The Patient compartment of R4 decides, but for what it would open too far: another Patient that links to this one, and a
+Group, which tells who its other members are, are not the patient's; a List is the patient's as its subject only. A
+Device that is nobody's may be seen, a Binary only where its securityContext names the patient.
+https://hl7.org/fhir/R4/compartmentdefinition-patient.html
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from fhir_server.r4.definitions import compartment
+from fhir_server.search.conditions import NOTHING, Condition, HasId, HasKey, KeySpan, Not, either, every
+from fhir_server.search.keys import after_prefix
+from fhir_server.search.parse import parse
+
+SECURITY_CONTEXT = "_securityContext"
+"""The name under which the index keeps Binary.securityContext, for which R4 has no search parameter."""
+
+_PARAMETERS = {**compartment("Patient"), "Device": ("patient",), "List": ("subject",)}
+_NOT_THE_PATIENTS = frozenset({"Patient", "Group", "AuditEvent"})
+
+_SHARED = frozenset({
+    "ActivityDefinition", "CapabilityStatement", "CatalogEntry", "ChargeItemDefinition", "CodeSystem",
+    "CompartmentDefinition", "ConceptMap", "DeviceDefinition", "Endpoint", "EventDefinition", "GraphDefinition",
+    "HealthcareService", "ImplementationGuide", "InsurancePlan", "Library", "Location", "Measure", "Medication",
+    "MedicationKnowledge", "MessageDefinition", "NamingSystem", "ObservationDefinition", "OperationDefinition",
+    "Organization", "OrganizationAffiliation", "PlanDefinition", "Practitioner", "PractitionerRole", "Questionnaire",
+    "SearchParameter", "Slot", "SpecimenDefinition", "StructureDefinition", "StructureMap", "Substance",
+    "TerminologyCapabilities", "ValueSet",
+})  # fmt: skip
+"""Types that say nothing of any patient: definitions, and who works where."""
+
+_SHARED_UNLESS_A_PATIENTS = {"Device": "patient", "Schedule": "actor"}
+"""Types that may be seen while they are no patient's, and the parameter that would say whose."""
+
+
+@lru_cache(maxsize=4096)
+def of_patient(resource_type: str, patient: str) -> Condition:
+    """Return the condition of resources of the type that are the patient's."""
+    reference = f"Patient/{patient}"
+    if resource_type == "Patient":
+        return HasId((patient,))
+    if resource_type == "Binary":
+        return HasKey((f"{SECURITY_CONTEXT}={reference}",))
+    names = _PARAMETERS.get(resource_type, ())
+    if resource_type in _NOT_THE_PATIENTS or not names:
+        return NOTHING
+    return either([_refers(resource_type, name, reference) for name in names])
+
+
+def _refers(resource_type: str, parameter: str, reference: str) -> Condition:
+    query = parse((resource_type,), [(parameter, reference)], strict=True)
+    return every([criterion.conditions[resource_type] for criterion in query.criteria])
+
+
+@lru_cache(maxsize=512)
+def shared(resource_type: str) -> Condition | None:
+    """Return the condition of resources of the type that are no patient's, or None where all of them are none's."""
+    if resource_type in _SHARED:
+        return None
+    parameter = _SHARED_UNLESS_A_PATIENTS.get(resource_type)
+    if parameter is None:
+        return NOTHING
+    prefix = f"{parameter}=Patient/"
+    return Not(KeySpan(prefix, after_prefix(prefix)))

@@ -1,0 +1,34 @@
+"""From the Authorization header of a request to what its caller may do. https://www.rfc-editor.org/rfc/rfc6750#section-2.1"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from fhir_server.auth.access import NoAccess, unauthorized
+from fhir_server.engine.access import Access
+from fhir_server.store.oauth import OAuthStore
+
+Authenticate = Callable[[Mapping[str, str]], Awaitable[Access]]
+
+_NO_ACCESS = NoAccess()
+
+
+def bearer_authentication(store: OAuthStore[Access]) -> Authenticate:
+    """Return the function that finds the access of a request's bearer token; it raises Unauthorized for a bad one.
+
+    A token anywhere but in that header counts for nothing.
+    """
+
+    async def authenticate(headers: Mapping[str, str]) -> Access:
+        header = headers.get("authorization")
+        if header is None:
+            return _NO_ACCESS
+        scheme, _, secret = header.partition(" ")
+        if scheme.lower() != "bearer":
+            raise unauthorized("The Authorization header must hold a Bearer token.")
+        access = await store.tokens.find(secret.strip())
+        if access is None:
+            raise unauthorized("The access token is unknown, has expired or was revoked.", "invalid_token")
+        return access
+
+    return authenticate

@@ -1,0 +1,69 @@
+"""JSON answers of OAuth endpoints, errors included, which nobody may cache. https://www.rfc-editor.org/rfc/rfc6749#section-5.2"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import wraps
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from fhir_server.errors import FhirError
+from fhir_server.http import log
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+CORS = {
+    # Apps run in browsers anywhere; no cookie counts here, so any origin may ask.
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "WWW-Authenticate, Retry-After",
+}
+_PREFLIGHT = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Accept, X-Requested-With",
+    "Access-Control-Max-Age": "600",
+}
+
+
+class OAuthError(Exception):
+    """A request that an OAuth endpoint refuses; `error` is one of the codes of the specification."""
+
+    def __init__(
+        self, error: str, description: str, status: int = 400, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(description)
+        self.error = error
+        self.description = description
+        self.status = status
+        self.headers = dict(headers or {})
+
+
+def answer(content: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Return a JSON answer that is not cached."""
+    return JSONResponse(dict(content), status, {**NO_STORE, **CORS, **(headers or {})})
+
+
+def endpoint(handler: Endpoint) -> Endpoint:
+    """Return the handler with preflights answered and its errors turned into JSON."""
+
+    @wraps(handler)
+    async def handle(request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=_PREFLIGHT)
+        try:
+            return await handler(request)
+        except OAuthError as error:
+            content = {"error": error.error, "error_description": error.description}
+            return answer(content, error.status, error.headers)
+        except FhirError as error:
+            first = error.issues[0]
+            content = {"error": "invalid_request", "error_description": first.diagnostics}
+            return answer(content, error.status, error.headers)
+        except Exception as error:  # the one place where a fault of ours becomes an answer
+            reference = log.fault(error)
+            return answer({"error": "server_error", "error_description": f"Logged under {reference}."}, 500)
+
+    return handle

@@ -1,0 +1,150 @@
+"""The authorization request of an app: checked, then carried from page to page as a sealed text.
+
+Nothing is stored before the user has decided, so that requests of strangers cost no space.
+https://hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html#obtain-authorization-code
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+
+from fhir_server.auth.clients import Client
+from fhir_server.auth.pkce import is_challenge
+from fhir_server.auth.redirects import is_registered, with_parameters
+from fhir_server.auth.scopes import EHR_LAUNCH, PLAIN_SCOPES, Scopes, parse_scopes
+from fhir_server.auth.tokens import REQUEST_LIFETIME
+from fhir_server.engine.page_token import seal, unseal
+from fhir_server.errors import BadRequest
+from fhir_server.http.oauth.server import AuthorizationServer
+from fhir_server.store.sign_in import Launch
+
+_LONGEST_STATE = 4000
+_LONGEST_SCOPE = 8000
+_FREE_SCOPES = PLAIN_SCOPES - {"offline_access", "online_access"}
+"""What any app for users may ask for, whatever it is registered for: who the user is, and the context."""
+
+
+class Refusal(Exception):
+    """The request is refused on a page: whoever sent the browser cannot be trusted with an answer. Named by a text."""
+
+
+class Rejection(Exception):
+    """The request is refused, and the app is told at its redirect URI."""
+
+    def __init__(self, error: str, description: str) -> None:
+        super().__init__(description)
+        self.error = error
+        self.description = description
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """A checked request of an app for a user's permission; `scopes` are those that the app may be given at all."""
+
+    client_id: str
+    redirect_uri: str
+    scopes: str
+    challenge: str
+    state: str | None = None
+    nonce: str | None = None
+    launch: str | None = None
+    patient: str | None = None
+    """The patient that a practitioner picked."""
+    language: str | None = None
+    prompt: str = ""
+    expires: float = 0
+
+    def sealed(self, server: AuthorizationServer) -> str:
+        """Return the request as a text that only this server can read or make."""
+        return seal(server.store.sealing_key, asdict(self))
+
+    def answer_url(self, server: AuthorizationServer, **parameters: str | None) -> str:
+        """Return the app's redirect URI with an answer, the state and the issuer."""
+        return with_parameters(self.redirect_uri, {**parameters, "state": self.state, "iss": server.issuer})
+
+    def with_patient(self, patient: str) -> Authorization:
+        """Return the request with the patient picked."""
+        return replace(self, patient=patient)
+
+
+def unsealed(server: AuthorizationServer, text: str) -> Authorization:
+    """Return the request that was sealed; raises Refusal for a text that was not, or that is too old."""
+    try:
+        found = Authorization(**unseal(server.store.sealing_key, text))
+    except (BadRequest, TypeError) as error:
+        raise Refusal("expired") from error
+    if found.expires < time.time():
+        raise Refusal("expired")
+    return found
+
+
+async def registered_client(server: AuthorizationServer, given: Mapping[str, str]) -> Client:
+    """Return the client of the request, whose redirect URI is one of its own; raises Refusal."""
+    client = await server.store.clients.find(given.get("client_id", ""))
+    if client is None:
+        raise Refusal("unknown_client")
+    if not is_registered(given.get("redirect_uri", ""), client.redirect_uris):
+        raise Refusal("unknown_redirect")
+    return client
+
+
+async def checked(server: AuthorizationServer, client: Client, given: Mapping[str, str]) -> Authorization:
+    """Return the request that the parameters make; raises Rejection with what is wrong."""
+    _require_code_flow(given)
+    if not is_challenge(given.get("code_challenge", "")) or given.get("code_challenge_method") != "S256":
+        raise Rejection("invalid_request", "A code_challenge of the method S256 is needed.")
+    if not server.is_base(given.get("aud", "")):
+        raise Rejection("invalid_request", f"aud is {server.base_url}.")
+    if len(given.get("state", "")) > _LONGEST_STATE or len(given.get("scope", "")) > _LONGEST_SCOPE:
+        raise Rejection("invalid_request", "The state or scope is too long.")
+    await launch_of(server, given.get("launch"), client.id, needed=_asks_launch(given))
+    return Authorization(
+        client_id=client.id,
+        redirect_uri=given["redirect_uri"],
+        scopes=str(_allowed(client, given)),
+        challenge=given["code_challenge"],
+        state=given.get("state"),
+        nonce=given.get("nonce"),
+        launch=given.get("launch"),
+        language=given.get("ui_locales"),
+        prompt=given.get("prompt", ""),
+        expires=time.time() + REQUEST_LIFETIME.total_seconds(),
+    )
+
+
+def _asks_launch(given: Mapping[str, str]) -> bool:
+    return "launch" in given.get("scope", "").split(" ")
+
+
+def _require_code_flow(given: Mapping[str, str]) -> None:
+    if given.get("response_type") != "code":
+        raise Rejection("unsupported_response_type", "The response_type is code.")
+    if given.get("response_mode", "query") != "query":
+        raise Rejection("invalid_request", "The response_mode is query.")
+    if "request" in given:
+        raise Rejection("request_not_supported", "Request objects are not supported.")
+    if "request_uri" in given:
+        raise Rejection("request_uri_not_supported", "Request objects are not supported.")
+
+
+def _allowed(client: Client, given: Mapping[str, str]) -> Scopes:
+    asked = parse_scopes(given.get("scope", ""))
+    free = Scopes(client.scopes.resources, (*client.scopes.plain, *_FREE_SCOPES))
+    allowed = asked.narrowed_to(free).without_level("system").without_plain(EHR_LAUNCH)
+    if not allowed:
+        raise Rejection("invalid_scope", "None of the scopes is one that the app may be given.")
+    return allowed
+
+
+async def launch_of(server: AuthorizationServer, value: str | None, client_id: str, *, needed: bool) -> Launch | None:
+    """Return the launch of an EHR that the request belongs to; raises Rejection for one that is not this client's."""
+    if value is None:
+        if needed:
+            raise Rejection("invalid_request", "The scope launch needs the launch value that the EHR gave.")
+        return None
+    launch = await server.store.launches.find(value)
+    if launch is None or launch.client_id != client_id:
+        raise Rejection("invalid_request", "The launch value is unknown or has expired.")
+    return launch

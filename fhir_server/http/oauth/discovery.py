@@ -1,0 +1,140 @@
+"""What the authorization server tells of itself: SMART and OpenID configuration, public keys, its style.
+
+https://hl7.org/fhir/smart-app-launch/STU2.2/conformance.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from fhir_server.auth.client_assertions import ALGORITHMS
+from fhir_server.auth.keys import ALGORITHM
+from fhir_server.http.oauth.answers import CORS, endpoint
+from fhir_server.http.oauth.server import issuer_of, server_of
+
+CAPABILITIES = (
+    "launch-standalone",
+    "launch-ehr",
+    "authorize-post",
+    "client-public",
+    "client-confidential-symmetric",
+    "client-confidential-asymmetric",
+    "sso-openid-connect",
+    "context-banner",
+    "context-style",
+    "context-ehr-patient",
+    "context-ehr-encounter",
+    "context-standalone-patient",
+    "permission-offline",
+    "permission-online",
+    "permission-patient",
+    "permission-user",
+    "permission-v1",
+    "permission-v2",
+)
+SCOPES = (
+    "openid",
+    "fhirUser",
+    "launch",
+    "launch/patient",
+    "launch/encounter",
+    "offline_access",
+    "online_access",
+    "patient/*.cruds",
+    "user/*.cruds",
+    "system/*.cruds",
+    "patient/*.read",
+    "patient/*.rs",
+    "user/*.rs",
+    "system/*.rs",
+    "patient/Patient.rs",
+    "patient/Condition.rs?category=http://terminology.hl7.org/CodeSystem/condition-category|encounter-diagnosis",
+    "patient/Condition.rs?category=http://terminology.hl7.org/CodeSystem/condition-category|problem-list-item",
+    "patient/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|laboratory",
+    "patient/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|vital-signs",
+)
+
+
+def endpoints(base_url: str, *, registration: bool) -> dict[str, str]:
+    """Return the URLs that discovery and the CapabilityStatement both name."""
+    issuer = issuer_of(base_url)
+    found = {
+        "authorization_endpoint": f"{issuer}/oauth/authorize",
+        "token_endpoint": f"{issuer}/oauth/token",
+        "introspection_endpoint": f"{issuer}/oauth/introspect",
+        "revocation_endpoint": f"{issuer}/oauth/revoke",
+        "management_endpoint": f"{issuer}/oauth/apps",
+    }
+    return found | ({"registration_endpoint": f"{issuer}/oauth/register"} if registration else {})
+
+
+def _shared(request: Request) -> dict[str, Any]:
+    server = server_of(request)
+    return {
+        "issuer": server.issuer,
+        "jwks_uri": server.url("/oauth/jwks"),
+        **endpoints(server.base_url, registration=server.services.settings.dynamic_registration),
+        "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "code_challenge_methods_supported": ["S256"],
+        "scopes_supported": list(SCOPES),
+        "token_endpoint_auth_methods_supported": [
+            "client_secret_basic",
+            "client_secret_post",
+            "private_key_jwt",
+            "none",
+        ],
+        "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+        "ui_locales_supported": ["en", "es"],
+    }
+
+
+@endpoint
+async def smart_configuration(request: Request) -> Response:
+    """Answer with the SMART configuration, whatever Accept asks for."""
+    return JSONResponse(_shared(request) | {"capabilities": list(CAPABILITIES)}, headers=CORS)
+
+
+@endpoint
+async def openid_configuration(request: Request) -> Response:
+    """Answer with the OpenID Provider configuration. https://openid.net/specs/openid-connect-discovery-1_0.html."""
+    claims = {
+        "userinfo_endpoint": server_of(request).url("/oauth/userinfo"),
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": [ALGORITHM],
+        "claims_supported": ["sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "fhirUser", "profile"],
+        "claims_parameter_supported": False,
+        "request_parameter_supported": False,
+        "request_uri_parameter_supported": False,
+    }
+    return JSONResponse(_shared(request) | claims, headers=CORS)
+
+
+@endpoint
+async def jwks(request: Request) -> Response:
+    """Answer with the public keys that id_tokens are signed with."""
+    keys = await server_of(request).store.keys.published()
+    return JSONResponse({"keys": keys}, headers={**CORS, "Cache-Control": "max-age=300"})
+
+
+@endpoint
+async def style(request: Request) -> Response:
+    """Answer with the look that apps may take over (smart_style_url)."""
+    look = {
+        "color_background": "#f6f8fa",
+        "color_error": "#a4133c",
+        "color_highlight": "#0b5cad",
+        "color_modal_backdrop": "#20262e",
+        "color_success": "#1b6e3c",
+        "color_text": "#1b1f24",
+        "dim_border_radius": "6px",
+        "dim_font_size": "16px",
+        "dim_spacing_size": "20px",
+        "font_family_body": "system-ui, sans-serif",
+        "font_family_heading": "system-ui, sans-serif",
+    }
+    return JSONResponse(look, headers={**CORS, "Cache-Control": "max-age=3600"})

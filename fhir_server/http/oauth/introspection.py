@@ -1,0 +1,82 @@
+"""Introspection (RFC 7662) and revocation (RFC 7009) of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from fhir_server.auth.bearer import BearerToken
+from fhir_server.http.oauth.answers import CORS, NO_STORE, OAuthError, answer, endpoint
+from fhir_server.http.oauth.client_authentication import authenticate
+from fhir_server.http.oauth.forms import form
+from fhir_server.http.oauth.server import AuthorizationServer, server_of
+
+
+@endpoint
+async def introspect(request: Request) -> Response:
+    """Answer what a token stands for, to a client that proves itself or to the bearer of a token.
+
+    A backend client learns of all tokens, any other only of its own.
+    """
+    server, given = server_of(request), await form(request)
+    client_id, sees_all = await _caller(server, request, given)
+    if "token" not in given:
+        raise OAuthError("invalid_request", "The request needs a token.")
+    found = await server.store.grants.live_token(given["token"])
+    if found is None or not (sees_all or found[1].client_id == client_id):
+        return answer({"active": False})
+    return answer(_described(server, *found))
+
+
+async def _caller(server: AuthorizationServer, request: Request, given: Mapping[str, str]) -> tuple[str, bool]:
+    authorization = request.headers.get("authorization", "")
+    if authorization[:7].lower() == "bearer ":
+        found = await server.store.grants.live_token(authorization[7:].strip())
+        if found is None or found[0] != "access":
+            challenge = {"WWW-Authenticate": 'Bearer realm="oauth", error="invalid_token"'}
+            raise OAuthError("invalid_token", "The access token is unknown or has expired.", 401, challenge)
+        return found[1].client_id, found[1].user_id is None
+    client = await authenticate(server, request, given, server.url("/oauth/introspect"))
+    if client.is_public:
+        raise OAuthError("invalid_client", "Introspection needs a client that proves who it is, or a token.", 401)
+    return client.id, "client_credentials" in client.grant_types
+
+
+def _described(server: AuthorizationServer, kind: str, token: BearerToken) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "active": True,
+        "scope": str(token.scopes),
+        "client_id": token.client_id,
+        "exp": int(token.expires.timestamp()),
+        "iat": int(token.issued.timestamp()),
+        "iss": server.issuer,
+        "aud": server.base_url,
+        "sub": token.subject,
+    }
+    if kind == "access":
+        described |= {"token_type": "Bearer"}
+    if token.username is not None:
+        described["username"] = token.username
+    if token.fhir_user is not None and "fhirUser" in token.scopes:
+        described["fhirUser"] = f"{server.base_url}/{token.fhir_user}"
+    return described | token.context.response()
+
+
+@endpoint
+async def revoke(request: Request) -> Response:
+    """End a token of the client, and with a refresh token all that came of its grant; leave others' tokens alone."""
+    server, given = server_of(request), await form(request)
+    client = await authenticate(server, request, given, server.url("/oauth/revoke"))
+    if "token" not in given:
+        raise OAuthError("invalid_request", "The request needs a token.")
+    found = await server.store.grants.live_token(given["token"])
+    if found is not None and found[1].client_id == client.id:
+        kind, token = found
+        if kind == "refresh" and token.grant is not None:
+            await server.store.grants.revoke_grant(token.grant)
+        else:
+            await server.store.grants.revoke_token(given["token"])
+    return Response(status_code=200, headers={**NO_STORE, **CORS})

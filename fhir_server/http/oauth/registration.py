@@ -1,0 +1,119 @@
+"""Dynamic client registration, where the setting allows it. https://www.rfc-editor.org/rfc/rfc7591"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from fhir_server.auth.clients import AUTHENTICATIONS, Authentication, Client, require_scopes, require_valid
+from fhir_server.auth.scopes import Scopes, parse_scopes
+from fhir_server.auth.tokens import fingerprint, new_identifier, new_secret
+from fhir_server.errors import FhirError
+from fhir_server.http.oauth.answers import OAuthError, answer, endpoint
+from fhir_server.http.oauth.forms import body_of
+from fhir_server.http.oauth.server import server_of
+
+DEFAULT_SCOPES = "openid fhirUser launch launch/patient launch/encounter offline_access online_access patient/*.rs"
+_LARGEST_SCOPES = parse_scopes(f"{DEFAULT_SCOPES} patient/*.cruds user/*.cruds profile")
+"""A client that nobody vouches for acts for users only, never for itself."""
+
+
+@endpoint
+async def register(request: Request) -> Response:
+    """Register the client that the body describes; answers 201 with its id, and its secret where it has one."""
+    server = server_of(request)
+    if not server.services.settings.dynamic_registration:
+        raise OAuthError("access_denied", "Clients are registered by the operator of this server.", 403)
+    metadata = await _metadata(request)
+    secret = new_secret() if _authentication(metadata) == "client_secret_basic" else None
+    try:
+        client = _client(metadata, secret)
+        require_valid(client)
+    except FhirError as error:
+        code = error.issues[0].code
+        allowed = ("invalid_redirect_uri", "invalid_client_metadata")
+        name = code if code in allowed else "invalid_client_metadata"
+        raise OAuthError(name, error.issues[0].diagnostics) from error
+    await server.store.clients.add(client)
+    return answer(_registered(client, secret), 201)
+
+
+async def _metadata(request: Request) -> dict[str, Any]:
+    try:
+        metadata = json.loads(await body_of(request))
+    except (ValueError, RecursionError) as error:
+        raise OAuthError("invalid_client_metadata", "The body is not JSON.") from error
+    if not isinstance(metadata, dict):
+        raise OAuthError("invalid_client_metadata", "The body is not a JSON object.")
+    return metadata
+
+
+def _authentication(metadata: dict[str, Any]) -> Authentication:
+    method = metadata.get("token_endpoint_auth_method", "client_secret_basic")
+    for known in AUTHENTICATIONS:
+        if method == known or (method == "client_secret_post" and known == "client_secret_basic"):
+            return known
+    raise OAuthError("invalid_client_metadata", f"token_endpoint_auth_method is one of {', '.join(AUTHENTICATIONS)}.")
+
+
+def _client(metadata: dict[str, Any], secret: str | None) -> Client:
+    jwks = metadata.get("jwks")
+    if jwks is not None and not isinstance(jwks, dict):
+        raise OAuthError("invalid_client_metadata", "jwks is a JSON object.")
+    return Client(
+        id=new_identifier(),
+        name=_text(metadata, "client_name") or "",
+        authentication=_authentication(metadata),
+        scopes=_scopes(_text(metadata, "scope")),
+        redirect_uris=_redirect_uris(metadata),
+        secret_fingerprint=fingerprint(secret) if secret else None,
+        jwks=jwks,
+        jwks_uri=_text(metadata, "jwks_uri"),
+        launch_url=_text(metadata, "initiate_login_uri"),
+        self_registered=True,
+    )
+
+
+def _text(metadata: dict[str, Any], name: str) -> str | None:
+    value = metadata.get(name)
+    if value is not None and (not isinstance(value, str) or len(value) > 4000):
+        raise OAuthError("invalid_client_metadata", f"{name} is a text.")
+    return value
+
+
+def _redirect_uris(metadata: dict[str, Any]) -> tuple[str, ...]:
+    uris = metadata.get("redirect_uris")
+    if not isinstance(uris, list) or not uris or not all(isinstance(uri, str) for uri in uris):
+        raise OAuthError("invalid_redirect_uri", "redirect_uris is a list of at least one URI.")
+    return tuple(uris)
+
+
+def _scopes(text: str | None) -> Scopes:
+    asked = require_scopes(text or DEFAULT_SCOPES)
+    allowed = asked.narrowed_to(_LARGEST_SCOPES)
+    if not allowed.resources and not allowed.plain:
+        raise OAuthError("invalid_client_metadata", "None of the scopes is open to a client that registers itself.")
+    return allowed
+
+
+def _registered(client: Client, secret: str | None) -> dict[str, Any]:
+    described = {
+        "client_id": client.id,
+        "client_id_issued_at": int(time.time()),
+        "client_name": client.name,
+        "redirect_uris": list(client.redirect_uris),
+        "grant_types": list(client.grant_types),
+        "response_types": ["code"],
+        "token_endpoint_auth_method": client.authentication,
+        "scope": str(client.scopes),
+        "jwks": client.jwks,
+        "jwks_uri": client.jwks_uri,
+        "initiate_login_uri": client.launch_url,
+    }
+    if secret is not None:
+        described |= {"client_secret": secret, "client_secret_expires_at": 0}
+    return {name: value for name, value in described.items() if value is not None}

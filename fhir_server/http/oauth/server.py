@@ -1,0 +1,70 @@
+"""What the endpoints of the authorization server share: its stores and its URLs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+
+from fhir_server.auth.jwks import ClientKeys
+from fhir_server.auth.outbound import Fetched, fetch
+from fhir_server.engine.access import Access
+from fhir_server.engine.context import Services
+from fhir_server.store.oauth import OAuthStore
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationServer:
+    """The authorization server of one FHIR base."""
+
+    base_url: str
+    """The FHIR base, without a final slash."""
+    services: Services
+    store: OAuthStore[Access]
+    client_keys: ClientKeys
+
+    @classmethod
+    def of(cls, base_url: str, services: Services, store: OAuthStore[Access]) -> AuthorizationServer:
+        """Return the server on connected stores."""
+        allow_internal = services.settings.allow_internal_urls
+
+        async def fetch_keys(url: str) -> Fetched:
+            return await fetch(url, allow_internal=allow_internal)
+
+        return cls(base_url, services, store, ClientKeys(fetch_keys))
+
+    @property
+    def issuer(self) -> str:
+        """The OpenID issuer: what stands before the path of the FHIR base."""
+        return issuer_of(self.base_url)
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port of the server, as browsers name it."""
+        parts = urlsplit(self.base_url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether browsers reach the server by https."""
+        return self.base_url.startswith("https:")
+
+    def url(self, path: str) -> str:
+        """Return the absolute URL of a path such as /oauth/token."""
+        return self.issuer + path
+
+    def is_base(self, url: str) -> bool:
+        """Return whether a URL is the FHIR base, with or without a final slash."""
+        return url in (self.base_url, self.base_url + "/")
+
+
+def issuer_of(base_url: str) -> str:
+    """Return the issuer of the authorization server that belongs to a FHIR base."""
+    return base_url.removesuffix("/fhir")
+
+
+def server_of(request: Request) -> AuthorizationServer:
+    """Return the authorization server that the request came to."""
+    return cast(AuthorizationServer, request.app.state.oauth)

@@ -1,0 +1,35 @@
+"""The userinfo endpoint of OpenID Connect. https://openid.net/specs/openid-connect-core-1_0.html#UserInfo."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from fhir_server.http.oauth.answers import OAuthError, answer, endpoint
+from fhir_server.http.oauth.server import server_of
+
+
+@endpoint
+async def userinfo(request: Request) -> Response:
+    """Answer who the user of the access token is."""
+    server = server_of(request)
+    authorization = request.headers.get("authorization", "")
+    secret = authorization[7:].strip() if authorization[:7].lower() == "bearer " else ""
+    found = await server.store.grants.live_token(secret) if secret else None
+    if found is None or found[0] != "access":
+        error = ', error="invalid_token"' if secret else ""
+        challenge = {"WWW-Authenticate": f'Bearer realm="oauth"{error}'}
+        raise OAuthError("invalid_token", "The access token is missing, unknown or expired.", 401, challenge)
+    token = found[1]
+    if token.user_id is None or "openid" not in token.scopes:
+        challenge = {"WWW-Authenticate": 'Bearer realm="oauth", error="insufficient_scope", scope="openid"'}
+        raise OAuthError("insufficient_scope", "The token lacks the scope openid.", 403, challenge)
+    claims: dict[str, Any] = {"sub": token.subject}
+    if token.fhir_user is not None and ("fhirUser" in token.scopes or "profile" in token.scopes):
+        claims |= {
+            "fhirUser": f"{server.base_url}/{token.fhir_user}",
+            "profile": f"{server.base_url}/{token.fhir_user}",
+        }
+    return answer(claims)
