@@ -13,7 +13,7 @@ from fhir_server.r4 import values
 def is_raw_read(path: str, query: Sequence[tuple[str, str]], headers: Mapping[str, str]) -> bool:
     """Return whether a GET of the path reads a Binary and asks for anything but a FHIR format."""
     parts = path.split("/")
-    if parts[0] != "Binary" or len(parts) != 2 and not (len(parts) == 4 and parts[2] == "_history"):
+    if parts[0] != "Binary" or (len(parts) != 2 and not (len(parts) == 4 and parts[2] == "_history")):
         return False
     return parts[1][0] not in "_$" and not asks_for_resource(headers.get("accept"), dict(query).get("_format"))
 
