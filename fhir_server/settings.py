@@ -38,6 +38,10 @@ class Settings(BaseSettings):
         default=1000, description="Included resources on one page before a link carries the rest."
     )
 
+    max_everything: int = Field(
+        default=10_000, description="Resources that $everything answers with at once before a link carries the rest."
+    )
+
     max_body_bytes: int = 64 * 1024 * 1024
     max_bundle_entries: int = 5000
     max_conditional_deletes: int = Field(default=1000, description="Resources that one conditional delete may remove.")

@@ -14,7 +14,9 @@ from fhir_server.errors import BadRequest, Issue
 from fhir_server.r4.definitions import Operation, OperationParameter, table
 from fhir_server.r4.validation import validate
 
-_CONTROLS = frozenset({"_format", "_pretty"})
+CONTROLS = frozenset({"_format", "_pretty"})
+"""Parameters of the URL that are about the answer's form, with any operation."""
+
 _WHOLE = frozenset({"integer", "positiveInt", "unsignedInt"})
 
 
@@ -33,11 +35,18 @@ class Inputs:
         return self.given.get(name, [])
 
 
-def read_inputs(operation: Operation, request: Request, *, max_depth: int) -> Inputs:
-    """Return the inputs of a call; raises BadRequest naming a parameter that is unknown, missing, repeated or wrong."""
+def read_inputs(
+    operation: Operation, request: Request, *, controls: frozenset[str] = CONTROLS, max_depth: int
+) -> Inputs:
+    """Return the inputs of a call; raises BadRequest naming a parameter that is unknown, missing, repeated or wrong.
+
+    `controls` are names in the URL that are no inputs.
+    """
     declared = {parameter.name: parameter for parameter in operation.parameter if parameter.use == "in"}
     given: dict[str, list[Any]] = {}
-    for name, value in [*_from_url(declared, request, max_depth), *_from_body(operation, declared, request, max_depth)]:
+    in_url = [pair for pair in request.query if pair[0] not in controls]
+    in_body = _from_body(operation, declared, request, max_depth)
+    for name, value in [*_from_url(declared, in_url, max_depth), *in_body]:
         given.setdefault(name, []).append(value)
     for name, parameter in declared.items():
         count = len(given.get(name, ()))
@@ -48,10 +57,10 @@ def read_inputs(operation: Operation, request: Request, *, max_depth: int) -> In
     return Inputs(given)
 
 
-def _from_url(declared: dict[str, OperationParameter], request: Request, max_depth: int) -> Iterator[tuple[str, Any]]:
-    for name, text in request.query:
-        if name in _CONTROLS:
-            continue
+def _from_url(
+    declared: dict[str, OperationParameter], pairs: list[tuple[str, str]], max_depth: int
+) -> Iterator[tuple[str, Any]]:
+    for name, text in pairs:
         kind = _declared(declared, name).type or ""
         if kind not in _primitives():
             raise BadRequest(f"The parameter {name} is a {kind or 'structure'}: send it in the body, by POST.")

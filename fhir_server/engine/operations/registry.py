@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fhir_server.engine.context import Context, Request, Response
+from fhir_server.engine.operations.everything import everything
 from fhir_server.engine.operations.inputs import Inputs
 from fhir_server.engine.operations.meta import meta, meta_add, meta_delete
 from fhir_server.engine.operations.validate import validate
@@ -29,6 +30,8 @@ class Operation:
     levels: frozenset[Level]
     affects_state: bool = False
     """Stated here, because R4 leaves it out of most of its definitions."""
+    paged: bool = False
+    """Whether its answers have links to further pages."""
 
     @property
     def code(self) -> str:
@@ -48,9 +51,9 @@ class Operation:
         return ", ".join(f"{form}${self.code}" for level, form in forms.items() if level in self.levels)
 
 
-def _operation(name: str, run: Run, *levels: Level, affects_state: bool = False) -> Operation:
+def _operation(name: str, run: Run, *levels: Level, affects_state: bool = False, paged: bool = False) -> Operation:
     published = next(found for found in definitions.operations() if found.url == _DEFINITIONS + name)
-    return Operation(published, run, frozenset(levels), affects_state)
+    return Operation(published, run, frozenset(levels), affects_state, paged)
 
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -58,6 +61,8 @@ OPERATIONS: tuple[Operation, ...] = (
     _operation("Resource-meta-add", meta_add, "instance", affects_state=True),
     _operation("Resource-meta-delete", meta_delete, "instance", affects_state=True),
     _operation("Resource-validate", validate, "type", "instance"),
+    _operation("Patient-everything", everything, "instance", paged=True),
+    _operation("Encounter-everything", everything, "instance", paged=True),
 )
 
 

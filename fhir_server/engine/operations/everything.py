@@ -1,0 +1,174 @@
+"""$everything: the record of a patient, or of an encounter, with whatever it refers to.
+
+The matches are the resources in the compartment; of what these refer to, each page carries its own part.
+https://hl7.org/fhir/R4/patient-operation-everything.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from fhir_server.engine import page_token
+from fhir_server.engine.context import Context, Request, Response, instant, now
+from fhir_server.engine.operations.inputs import Inputs
+from fhir_server.engine.operations.record import record
+from fhir_server.engine.read import read
+from fhir_server.engine.routes import Route
+from fhir_server.engine.versions import new_id
+from fhir_server.errors import BadRequest, Forbidden, Issue, operation_outcome
+from fhir_server.r4 import values
+from fhir_server.r4.definitions import RESOURCE_TYPES, compartment
+from fhir_server.search.ast import Criterion, Query
+from fhir_server.search.conditions import Condition
+from fhir_server.search.query import compile_query
+from fhir_server.store.search import Page, Row
+from fhir_server.store.search_pages import Snapshot
+
+_NAMES = ("start", "end", "_since", "_type", "_count")
+
+
+async def everything(context: Context, request: Request, route: Route, inputs: Inputs) -> Response:
+    """Answer with a searchset of the record of the resource in the URL; raises NotFound, Gone or BadRequest."""
+    kind, resource_id = route.type or "", route.id or ""
+    await read(context, Request("GET", f"{kind}/{resource_id}"), kind, resource_id)
+    types = _types(context, inputs)
+    stored = types & {kind, *compartment(kind)} & set(await context.services.search.types())
+    conditions = record(context, kind, resource_id, inputs, sorted(stored))
+    page = await _page(context, request, conditions, _limit(context, inputs.one("_count")))
+    # What belongs into the compartment but is not in this one is part of another record.
+    included, cut = await _included(context, page, types - {kind, *compartment(kind)})
+    bundle = _bundle(context, request, inputs, page, included, cut=cut)
+    return Response(200, values.encode(bundle))
+
+
+def _types(context: Context, inputs: Inputs) -> frozenset[str]:
+    """Return the types that are asked for and that the caller may search."""
+    asked = {name.strip() for text in inputs.all("_type") for name in text.split(",")}
+    unknown = sorted(asked - RESOURCE_TYPES)
+    if unknown:
+        raise BadRequest(f"The parameter _type names {unknown[0][:80]!r}, which is no resource type.", code="value")
+    return frozenset(name for name in asked or RESOURCE_TYPES if _may_search(context, name))
+
+
+def _may_search(context: Context, resource_type: str) -> bool:
+    try:
+        context.access.require("search-type", resource_type)
+    except Forbidden:
+        return False
+    return True
+
+
+def _limit(context: Context, count: int | None) -> int:
+    settings = context.services.settings
+    if count is None:
+        return settings.max_everything
+    if count < 1:
+        raise BadRequest(f"The parameter _count is at least 1, not {count}.", code="value")
+    return min(count, settings.max_everything)
+
+
+async def _page(context: Context, request: Request, conditions: dict[str, Condition], limit: int) -> Page:
+    tokens = [value for name, value in request.query if name == "_page"]
+    cursor: list[Any] | None = None
+    if tokens:
+        path, cursor = page_token.unseal(context.services.signing_key, tokens[0])
+        if path != request.path:
+            raise BadRequest("The paging link belongs to another record.")
+    if not conditions:
+        return Page([], None)
+    query = Query(types=tuple(conditions), criteria=(Criterion("", "", conditions),))
+    plan = compile_query(query, access=context.access.visible)
+    return await context.services.search.page(plan, limit=limit, cursor=cursor, session=context.session)
+
+
+# --- What the record refers to -----------------------------------------------------------------------------------
+
+_REFERENCE = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/[^/]+)?")
+
+
+async def _included(context: Context, page: Page, types: frozenset[str]) -> tuple[list[Row], bool]:
+    """Return what the rows refer to, and what that refers to in turn; and whether there was too much of it."""
+    rows = page.rows
+    limit = context.services.settings.max_includes
+    seen: set[tuple[str, str]] = set()
+    found: list[Row] = []
+    while rows:
+        wanted = sorted({each for row in rows for each in _references(context, row) if each[0] in types} - seen)
+        seen.update(wanted)
+        rows = await _fetch(context, wanted[: limit - len(found)], page.at)
+        found += rows
+        if len(wanted) > limit - len(found) + len(rows):
+            return found, True
+    return found, False
+
+
+async def _fetch(context: Context, wanted: Iterable[tuple[str, str]], at: Snapshot) -> list[Row]:
+    ids: defaultdict[str, list[str]] = defaultdict(list)
+    for resource_type, resource_id in wanted:
+        ids[resource_type].append(resource_id)
+    rows: list[Row] = []
+    for name, some in ids.items():
+        rows += await context.services.search.by_ids(name, some, context.access.visible(name), len(some), at)
+    return rows
+
+
+def _references(context: Context, row: Row) -> Iterator[tuple[str, str]]:
+    base = f"{context.base_url}/"
+    for text in _links(values.decode(row.json)):
+        match = _REFERENCE.fullmatch(text.removeprefix(base))
+        if match and match[1] in RESOURCE_TYPES:
+            yield match[1], match[2]
+
+
+def _links(node: Any) -> Iterator[str]:
+    if isinstance(node, list):
+        for item in node:
+            yield from _links(item)
+    elif isinstance(node, dict):
+        for name, value in node.items():
+            if not isinstance(value, str):
+                yield from _links(value)
+            elif name == "reference" or (name == "url" and "Binary/" in value):
+                yield value
+
+
+# --- The bundle --------------------------------------------------------------------------------------------------
+
+
+def _bundle(
+    context: Context, request: Request, inputs: Inputs, page: Page, included: list[Row], *, cut: bool
+) -> dict[str, Any]:
+    pairs = [(name, str(value)) for name in _NAMES for value in inputs.all(name)]
+    links = [{"relation": "self", "url": _url(context, request, pairs)}]
+    if page.next is not None:
+        token = page_token.seal(context.services.signing_key, [request.path, page.next])
+        links.append({"relation": "next", "url": _url(context, request, [*pairs, ("_page", token)])})
+    entries = [_entry(context, row, "match") for row in page.rows]
+    entries += [_entry(context, row, "include") for row in included]
+    if cut:
+        text = "The resources on this page refer to more others than can stand on one; ask for fewer by _count."
+        issue = Issue("too-costly", text, (), "warning")
+        entries.append({"resource": operation_outcome([issue]), "search": {"mode": "outcome"}})
+    return {
+        "resourceType": "Bundle",
+        "id": new_id(),
+        "meta": {"lastUpdated": instant(now())},
+        "type": "searchset",
+        "link": links,
+        **({"entry": entries} if entries else {}),
+    }
+
+
+def _entry(context: Context, row: Row, mode: str) -> dict[str, Any]:
+    url = f"{context.base_url}/{row.type}/{row.id}"
+    return {"fullUrl": url, "resource": msgspec.Raw(row.json), "search": {"mode": mode}}
+
+
+def _url(context: Context, request: Request, pairs: list[tuple[str, str]]) -> str:
+    return f"{context.base_url}/{request.path}" + (f"?{urlencode(pairs)}" if pairs else "")

@@ -1,0 +1,81 @@
+"""What belongs to the record of a patient or encounter: its compartment, narrowed by dates of care and of change.
+
+https://hl7.org/fhir/R4/compartmentdefinition.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+from typing import Literal
+
+from fhir_server.engine.context import Context
+from fhir_server.engine.operations.inputs import Inputs
+from fhir_server.r4.definitions import compartment
+from fhir_server.search.conditions import All, Condition, HasId, either
+from fhir_server.search.parse import parse
+from fhir_server.search.registry import parameters
+
+_CARE_DATES = frozenset({
+    "authored", "authored-on", "authoredon", "collected", "created", "date", "datetime", "datewritten", "effective",
+    "effective-time", "event-date", "identified", "occurrence", "onset-date", "period", "recorded", "recorded-date",
+    "sent", "start-date", "started", "whenhandedover", "whenprepared",
+})  # fmt: skip
+"""The search parameters, of any type, that say when care was given or asked for."""
+
+
+def record(context: Context, kind: str, resource_id: str, inputs: Inputs, types: Iterable[str]) -> dict[str, Condition]:
+    """Return for each type what makes a resource part of the record of `kind/resource_id`.
+
+    Of the inputs, `start` and `end` are about the dates of care (what bears none is always in), `_since` is about the
+    last change.
+    """
+    since, start, end = inputs.one("_since"), inputs.one("start"), inputs.one("end")
+    found: dict[str, Condition] = {}
+    for name in types:
+        conditions = [_belonging(context, kind, resource_id, name)]
+        if since is not None:
+            conditions.append(_asked(context, name, "_lastUpdated", f"ge{since}"))
+        if start is not None or end is not None:
+            conditions += _dated(context, name, start, end)
+        found[name] = All(tuple(conditions)) if len(conditions) > 1 else conditions[0]
+    return found
+
+
+def _belonging(context: Context, kind: str, resource_id: str, resource_type: str) -> Condition:
+    members = [
+        _asked(context, resource_type, code, resource_id if code == "_id" else f"{kind}/{resource_id}")
+        for code in compartment(kind).get(resource_type, ())
+    ]
+    return either([HasId((resource_id,)), *members] if resource_type == kind else members)
+
+
+def _dated(context: Context, resource_type: str, start: str | None, end: str | None) -> list[Condition]:
+    codes = [code for code in parameters(resource_type) if code in _CARE_DATES]
+    if not codes:
+        return []
+    # A period counts that has a part in the range, which ge and le would not say of one that reaches beyond it.
+    before, after = start and _beside(start, -1), end and _beside(end, +1)
+    bounds = ([f"gt{before}"] if before else []) + ([f"lt{after}"] if after else [])
+    within = [All(tuple(_asked(context, resource_type, code, bound) for bound in bounds)) for code in codes]
+    undated = All(tuple(_asked(context, resource_type, f"{code}:missing", "true") for code in codes))
+    return [either([*within, undated])]
+
+
+def _beside(text: str, step: Literal[-1, 1]) -> str | None:
+    """Return the year, month or day before or after; None where time itself begins or ends."""
+    try:
+        if len(text) == len("2020-02-28"):
+            return (date.fromisoformat(text) + timedelta(days=step)).isoformat()
+        year, month = int(text[:4]), int(text[5:] or 1) - 1
+        months = year * 12 + month + step * (1 if len(text) > 4 else 12)
+        return date(months // 12, months % 12 + 1, 1).isoformat()[: len(text)]
+    except (ValueError, OverflowError):
+        return None
+
+
+def _asked(context: Context, resource_type: str, name: str, value: str) -> Condition:
+    """Return what a search parameter asks."""
+    timezone = context.services.settings.default_timezone
+    query = parse((resource_type,), [(name, value)], strict=True, timezone=timezone, base_url=context.base_url)
+    return query.condition(resource_type)
