@@ -15,10 +15,10 @@ import typer
 import uvicorn
 
 from fhir_server.app import base_url, services
+from fhir_server.auth.endpoints import issuer_of
 from fhir_server.engine.context import Context, Request
 from fhir_server.engine.engine import handle
 from fhir_server.http import log
-from fhir_server.http.oauth.server import issuer_of
 from fhir_server.settings import Settings
 from fhir_server.store.data_directory import StartupError
 from fhir_server.store.mongod import EmbeddedMongod

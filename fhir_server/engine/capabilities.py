@@ -11,12 +11,14 @@ from functools import lru_cache
 from importlib.metadata import version as package_version
 from typing import Any
 
+from fhir_server.auth import endpoints
 from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.operations.registry import OPERATIONS, Level
 from fhir_server.engine.routes import COMPARTMENTS, Route, route
 from fhir_server.errors import BadRequest, MethodNotAllowed, NotFound, NotSupported
 from fhir_server.r4 import values
 from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.search.parse import parse
 from fhir_server.search.registry import Parameter, parameters
 
 RELEASED = "2026-11-22"
@@ -44,23 +46,32 @@ async def answer(context: Context, request: Request, route: Route) -> Response:
         # A server may ignore the mode: the full statement has the normative part in it.
         if mode not in ("full", "normative"):
             raise BadRequest(f"mode is full, normative or terminology, not {mode[:40]!r}.", code="value")
-    return Response(200, _encoded(context.base_url))
+    settings = context.services.settings
+    security = (
+        None if settings.open else endpoints.security(context.base_url, registration=settings.dynamic_registration)
+    )
+    return Response(200, _encoded(context.base_url, security))
 
 
-_last: tuple[str, Mapping[str, Parameter], bytes] | None = None
+_last: tuple[object, Mapping[str, Parameter], bytes] | None = None
 
 
-def _encoded(base_url: str) -> bytes:
+def _encoded(base_url: str, security: dict[str, Any] | None) -> bytes:
     """Return the statement's bytes, made anew when a search parameter was added."""
     global _last  # noqa: PLW0603 - a cache of one
     registered = parameters("Patient")
-    if _last is None or _last[0] != base_url or _last[1] is not registered:
-        _last = base_url, registered, values.encode(capability_statement(base_url))
+    asked = (base_url, security)
+    if _last is None or _last[0] != asked or _last[1] is not registered:
+        _last = asked, registered, values.encode(_statement(base_url, security))
     return _last[2]
 
 
 def capability_statement(base_url: str | None = None) -> dict[str, Any]:
     """Return the CapabilityStatement of the server at a base URL, or of any such server without one."""
+    return _statement(base_url, endpoints.security(base_url, registration=False))
+
+
+def _statement(base_url: str | None, security: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "resourceType": "CapabilityStatement",
         "id": "fhir-server",
@@ -74,15 +85,16 @@ def capability_statement(base_url: str | None = None) -> dict[str, Any]:
         "fhirVersion": "4.0.1",
         "format": list(FORMATS),
         "patchFormat": list(PATCH_FORMATS),
-        "rest": [_rest()],
+        "rest": [_rest(security)],
     }
 
 
-def _rest() -> dict[str, Any]:
+def _rest(security: dict[str, Any] | None) -> dict[str, Any]:
     interactions = _interactions(None)
     referring = _referring()
     described: dict[str, Any] = {
         "mode": "server",
+        **({"security": security} if security is not None else {}),
         "resource": [_resource(name, referring[name]) for name in sorted(RESOURCE_TYPES)],
         "interaction": [{"code": code} for code in _SYSTEM_INTERACTIONS if code in interactions],
         "searchParam": [_search_parameter(found) for found in _search_parameters(_ANY, common=True)],
@@ -140,8 +152,18 @@ def _routed(path: str) -> Iterator[str]:
 
 
 def _search_parameters(resource_type: str, *, common: bool) -> list[Parameter]:
-    """Return the parameters of the type alone, or those that all types share."""
-    return [found for code, found in parameters(resource_type).items() if code.startswith("_") == common]
+    """Return the parameters of the type alone, or those that all types share, as far as searches take them."""
+    named = [found for code, found in parameters(resource_type).items() if code.startswith("_") == common]
+    return [found for found in named if _is_taken(resource_type, found)]
+
+
+def _is_taken(resource_type: str, parameter: Parameter) -> bool:
+    """Return whether a search by the parameter is understood; a value of the wrong form is no reason against it."""
+    try:
+        parse((resource_type,), [(parameter.code, "1")], strict=True)
+    except BadRequest as error:
+        return error.issues[0].code != "not-supported"
+    return True
 
 
 def _search_parameter(found: Parameter) -> dict[str, str]:

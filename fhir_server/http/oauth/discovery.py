@@ -11,9 +11,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from fhir_server.auth.client_assertions import ALGORITHMS
+from fhir_server.auth.endpoints import endpoints
 from fhir_server.auth.keys import ALGORITHM
 from fhir_server.http.oauth.answers import CORS, endpoint
-from fhir_server.http.oauth.server import issuer_of, server_of
+from fhir_server.http.oauth.server import server_of
 
 CAPABILITIES = (
     "launch-standalone",
@@ -56,19 +57,6 @@ SCOPES = (
     "patient/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|laboratory",
     "patient/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|vital-signs",
 )
-
-
-def endpoints(base_url: str, *, registration: bool) -> dict[str, str]:
-    """Return the URLs that discovery and the CapabilityStatement both name."""
-    issuer = issuer_of(base_url)
-    found = {
-        "authorization_endpoint": f"{issuer}/oauth/authorize",
-        "token_endpoint": f"{issuer}/oauth/token",
-        "introspection_endpoint": f"{issuer}/oauth/introspect",
-        "revocation_endpoint": f"{issuer}/oauth/revoke",
-        "management_endpoint": f"{issuer}/oauth/apps",
-    }
-    return found | ({"registration_endpoint": f"{issuer}/oauth/register"} if registration else {})
 
 
 def _shared(request: Request) -> dict[str, Any]:

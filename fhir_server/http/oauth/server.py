@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
+from fhir_server.auth.endpoints import issuer_of
 from fhir_server.auth.jwks import ClientKeys
 from fhir_server.auth.outbound import Fetched, fetch
 from fhir_server.engine.access import Access
@@ -58,11 +59,6 @@ class AuthorizationServer:
     def is_base(self, url: str) -> bool:
         """Return whether a URL is the FHIR base, with or without a final slash."""
         return url in (self.base_url, self.base_url + "/")
-
-
-def issuer_of(base_url: str) -> str:
-    """Return the issuer of the authorization server that belongs to a FHIR base."""
-    return base_url.removesuffix("/fhir")
 
 
 def server_of(request: Request) -> AuthorizationServer:

@@ -1,0 +1,54 @@
+"""Where the endpoints of the authorization server are: discovery and the CapabilityStatement name the same URLs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
+_SERVICE = "http://terminology.hl7.org/CodeSystem/restful-security-service"
+
+
+def issuer_of(base_url: str) -> str:
+    """Return the issuer of the authorization server that belongs to a FHIR base: what stands before /fhir."""
+    return base_url.removesuffix("/fhir")
+
+
+def endpoints(base_url: str, *, registration: bool) -> dict[str, str]:
+    """Return the URLs of the endpoints by their names in discovery documents."""
+    issuer = issuer_of(base_url)
+    found = {
+        "authorization_endpoint": f"{issuer}/oauth/authorize",
+        "token_endpoint": f"{issuer}/oauth/token",
+        "introspection_endpoint": f"{issuer}/oauth/introspect",
+        "revocation_endpoint": f"{issuer}/oauth/revoke",
+        "management_endpoint": f"{issuer}/oauth/apps",
+    }
+    return found | ({"registration_endpoint": f"{issuer}/oauth/register"} if registration else {})
+
+
+_IN_STATEMENT = {
+    "authorize": "authorization_endpoint",
+    "token": "token_endpoint",
+    "introspect": "introspection_endpoint",
+    "revoke": "revocation_endpoint",
+    "manage": "management_endpoint",
+    "register": "registration_endpoint",
+}
+
+
+def security(base_url: str | None, *, registration: bool) -> dict[str, Any]:
+    """Return the element CapabilityStatement.rest.security; without a base URL it names no endpoints.
+
+    https://hl7.org/fhir/smart-app-launch/STU2.2/conformance.html#declaring-support-for-oauth2-endpoints
+    """
+    described: dict[str, Any] = {}
+    if base_url is not None:
+        urls = endpoints(base_url, registration=registration)
+        named = [{"url": name, "valueUri": urls[key]} for name, key in _IN_STATEMENT.items() if key in urls]
+        described["extension"] = [{"url": _OAUTH_URIS, "extension": named}]
+    coding = {"system": _SERVICE, "code": "SMART-on-FHIR", "display": "SMART-on-FHIR"}
+    return described | {
+        "cors": True,
+        "service": [{"coding": [coding], "text": "SMART App Launch 2.2"}],
+        "description": "An access token is needed for all but this statement.",
+    }
