@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import multiprocessing
+import os
 import re
 import signal
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -63,11 +66,20 @@ def start(settings: Settings, url: str | None) -> None:
     global _running  # noqa: PLW0603 - a worker process has one connection, and the pool gives it no other place to live
     # Ctrl-C reaches the whole process group: the parent decides, so that a part is not broken off half way.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     runner, stack = asyncio.Runner(), AsyncExitStack()
     _running = runner, stack, runner.run(stack.enter_async_context(target(settings, url)))
     # Millions of short-lived, acyclic dicts: the collector finds nothing and costs a tenth of the time.
     gc.freeze()
     gc.set_threshold(200_000, 50, 1000)
+
+
+def _end_with_parent() -> None:
+    # A parent that was killed cannot end its pool, and its workers would wait for parts for ever.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def load_part(part: Part, known: frozenset[str]) -> Loaded:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from io import StringIO
@@ -132,6 +136,31 @@ def test_a_broken_file_does_not_end_the_load(settings: Settings, tmp_path: Path)
     summary = run(settings, tmp_path)
     assert [Path(found.file).name for found in summary.refusals] == ["a.json.gz"]
     assert summary.counts == Counter({("Patient", "created"): 1})
+
+
+def test_a_load_that_was_killed_goes_on_where_it_stood(settings: Settings, tmp_path: Path) -> None:
+    """After kill -9 in the middle, loading again stores the rest, and nothing that was stored a second time."""
+    files, size = 60, 40
+    for number in range(files):
+        resources = [PATIENT | {"identifier": [{"system": "urn:mrn", "value": f"{number}.{at}"}]} for at in range(size)]
+        write(tmp_path / f"{number}.json", transaction(*resources))
+    command = [sys.executable, "-m", "fhir_server", "load", str(tmp_path), "--workers", "2"]
+    environment = os.environ | {
+        "FHIR_SERVER_DATABASE_URL": str(settings.database_url),
+        "FHIR_SERVER_DATABASE_NAME": settings.database_name,
+    }
+    with subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
+        while not stored(settings, "Patient"):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+    before = len(stored(settings, "Patient"))
+    assert before % size == 0
+    summary = run(settings, tmp_path)
+    identifiers = [found["identifier"][0]["value"] for found in stored(settings, "Patient")]
+    assert len(identifiers) == len(set(identifiers)) == files * size
+    assert summary.refusals == []
+    assert summary.counts.total() < files * size
 
 
 def test_load_over_http(tmp_path: Path) -> None:
