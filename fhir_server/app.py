@@ -16,6 +16,7 @@ from fhir_server.auth.bearer import BearerToken
 from fhir_server.engine.access import Access
 from fhir_server.engine.context import Services
 from fhir_server.engine.engine import handle
+from fhir_server.engine.following import Following
 from fhir_server.http import log
 from fhir_server.http.bearer import bearer_authentication
 from fhir_server.http.cors import Cors
@@ -24,12 +25,14 @@ from fhir_server.http.health import live, ready
 from fhir_server.http.oauth.routes import routes
 from fhir_server.http.oauth.server import AuthorizationServer
 from fhir_server.http.welcome import welcome
+from fhir_server.jobs.background import background
 from fhir_server.settings import Settings
 from fhir_server.store.history import HistoryStore
 from fhir_server.store.mongo import Database
 from fhir_server.store.oauth import OAuthStore
 from fhir_server.store.resources import ResourceStore
 from fhir_server.store.search import SearchStore
+from fhir_server.store.search_parameters import SearchParameterStore
 from fhir_server.store.secrets import secret
 
 PREFIX = "/fhir"
@@ -49,7 +52,12 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
     assert settings.database_url is not None, "the command line starts the embedded mongod first"
     database = await Database.connect(settings.database_url, settings.database_name)
     try:
-        yield await services_on(database, settings)
+        shared = await services_on(database, settings)
+        await shared.following.start()
+        try:
+            yield shared
+        finally:
+            await shared.following.stop()
     finally:
         await database.close()
 
@@ -57,6 +65,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
 async def services_on(database: Database, settings: Settings) -> Services:
     """Return the services on a connected database."""
     resources = ResourceStore(database, settings.blob_threshold_bytes)
+    about = {"base_url": base_url(settings), "default_timezone": settings.default_timezone}
     return Services(
         database=database,
         resources=resources,
@@ -64,6 +73,7 @@ async def services_on(database: Database, settings: Settings) -> Services:
         search=SearchStore(database),
         settings=settings,
         signing_key=await secret(database, "page-token"),
+        following=Following(SearchParameterStore(database, resources), about),
     )
 
 
@@ -98,7 +108,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with services(settings) as shared:
+        async with services(settings) as shared, background(shared, fhir.base_url):
             fhir.services = app.state.services = shared
             if not settings.open:
                 store = await authorization_store(shared)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from fhir_server.engine.access import Access, OpenAccess
 
 if TYPE_CHECKING:
+    from fhir_server.engine.following import Following
     from fhir_server.engine.writes import Write
     from fhir_server.settings import Settings
     from fhir_server.store.history import HistoryStore
@@ -58,7 +59,7 @@ class Response:
 
 @dataclass(slots=True)
 class Services:
-    """What every request shares: the stores, the settings and the key that signs paging links."""
+    """What every request shares: the stores, the settings, the key that signs paging links, the search parameters."""
 
     database: Database
     resources: ResourceStore
@@ -66,6 +67,7 @@ class Services:
     search: SearchStore
     settings: Settings
     signing_key: bytes
+    following: Following
 
 
 @dataclass(slots=True)

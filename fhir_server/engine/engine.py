@@ -24,7 +24,17 @@ async def handle(context: Context, request: Request) -> Response:
     found = route(request.method, request.path)
     context.access.require(found.interaction, found.type)
     context.dispatch = handle
-    return await HANDLERS[found.interaction](context, request, found)
+    following = context.services.following
+    if not following.fresh:
+        await following.look()
+    if found.interaction in _WITHOUT_INDEX:
+        return await HANDLERS[found.interaction](context, request, found)
+    with following.working():
+        return await HANDLERS[found.interaction](context, request, found)
+
+
+_WITHOUT_INDEX = frozenset({"capabilities", "read", "vread", "history-instance", "history-type", "history-system"})
+"""Interactions that neither search nor write, so that the set of search parameters is nothing to them."""
 
 
 async def _read(context: Context, request: Request, found: Route) -> Response:

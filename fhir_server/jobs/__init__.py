@@ -1,1 +1,1 @@
-"""Work that outlives a request."""
+"""Work behind the scenes: jobs that one worker at a time runs, whichever lives."""

@@ -15,7 +15,7 @@ PROJECTION = {"version": 1, "updated": 1, "method": 1, "json": 1, "blob": 1}
 INDEX = ("keys", "ranges", "sort", "shape")
 """The fields that the search index writes."""
 
-CONTENT = ("json", "resource", "blob", *INDEX)
+CONTENT = ("json", "resource", "blob", "claims", *INDEX)
 """Every field that a version may lack: what the one before it had there must go."""
 
 
@@ -45,6 +45,8 @@ class Draft:
     resource: Mapping[str, Any] | None
     index: Mapping[str, Any]
     condition: str | None = None
+    claims: tuple[str, ...] = ()
+    """What no other current resource of the type may have: a unique index sees to it."""
 
 
 def to_document(draft: Draft, blob: str | None) -> Document:
@@ -60,6 +62,8 @@ def to_document(draft: Draft, blob: str | None) -> Document:
     document.update(draft.index)
     if draft.condition is not None:
         document["conditions"] = [draft.condition]
+    if draft.claims:
+        document["claims"] = list(draft.claims)
     return document
 
 

@@ -50,6 +50,16 @@ CURRENT_INDEXES: list[Document] = [
         "partialFilterExpression": {"conditions": {"$exists": True}},
     },
 ]
+CLAIM_INDEX: Document = {
+    # Two search parameters of one URL, or of one code on one type, would mean different things by it.
+    "name": "claims",
+    "key": {"claims": 1},
+    "unique": True,
+    "partialFilterExpression": {"claims": {"$exists": True}},
+}
+CLAIMING_TYPES = frozenset({"SearchParameter"})
+"""Types of which a resource may claim what no other has."""
+
 HISTORY_INDEXES: list[Document] = [
     {"name": "instance", "key": {"id": 1, "version": -1}},
     {"name": "updated", "key": {"updated": -1, "id": 1}},
@@ -134,9 +144,10 @@ class Database:
         await asyncio.shield(task)
 
     async def _create(self, resource_type: str) -> None:
+        indexes = [*CURRENT_INDEXES, CLAIM_INDEX] if resource_type in CLAIMING_TYPES else CURRENT_INDEXES
         with translated:
             await asyncio.gather(
-                self.raw.command({"createIndexes": resource_type, "indexes": CURRENT_INDEXES}),
+                self.raw.command({"createIndexes": resource_type, "indexes": indexes}),
                 self.raw.command({"createIndexes": f"{resource_type}_history", "indexes": HISTORY_INDEXES}),
             )
         self._ensured.add(resource_type)

@@ -1,0 +1,98 @@
+"""The audit trail: accesses are written to the worker's journal at once, and stored as AuditEvents within a second.
+
+An access that can be read in an answer is in the journal, so a kill loses none: the journal is told to the database by this
+worker, or by the next that starts. Only a crash of the whole machine can lose the accesses of its last second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from fhir_server.engine import versions
+from fhir_server.engine.audit import AccessRecord, audit_event, decode_record, encode_record
+from fhir_server.engine.context import Context, Services
+from fhir_server.errors import FhirError
+from fhir_server.store.audit_journal import AuditJournal, Batch
+
+SECONDS = 1.0
+_AT_ONCE = 200
+_BETWEEN_SEARCHES = 30
+"""Rounds between two looks for what other workers left behind."""
+
+_log = structlog.get_logger(__name__)
+
+
+class AuditTrail:
+    """The audit trail of one worker; runs while it is entered."""
+
+    def __init__(self, services: Services, base_url: str, directory: Path) -> None:
+        self._context = Context(services, base_url)
+        self._journal = AuditJournal(directory)
+        self._late: list[Batch] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def record(self, access: AccessRecord) -> None:
+        """Write an access down; raises OSError where that cannot be done."""
+        self._journal.append(encode_record(access))
+
+    async def flush(self) -> None:
+        """Store all that was written down until now."""
+        taken = self._journal.take()
+        if taken is not None:
+            self._late.append(taken)
+        while self._late:
+            await self._store(self._late[0])
+            self._late.pop(0).done()
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        try:
+            await self.flush()
+        except FhirError:
+            _log.warning("audit.left", reason="the database does not answer; the next start stores it")
+        self._journal.close()
+
+    async def _run(self) -> None:
+        rounds = 0
+        while True:
+            try:
+                if rounds % _BETWEEN_SEARCHES == 0:
+                    self._late += self._journal.orphans()
+                await self.flush()
+            except (FhirError, OSError) as error:
+                _log.warning("audit.delayed", kind=type(error).__name__)
+            rounds += 1
+            await asyncio.sleep(SECONDS)
+
+    async def _store(self, batch: Batch) -> None:
+        lines = await asyncio.to_thread(batch.lines)
+        for start in range(0, len(lines), _AT_ONCE):
+            records = [decode_record(line) for line in lines[start : start + _AT_ONCE]]
+            await self._insert(records)
+
+    async def _insert(self, records: list[AccessRecord]) -> None:
+        resources = self._context.services.resources
+        # Told before, and only the file not removed in time: the ids say so.
+        known = await resources.read_many("AuditEvent", [record.id for record in records])
+        drafts = [
+            versions.draft(self._context, audit_event(record), record.id, "POST", None)
+            for record in records
+            if record.id not in known
+        ]
+        if drafts:
+            await resources.insert_many(drafts)

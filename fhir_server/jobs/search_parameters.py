@@ -1,0 +1,111 @@
+"""The job that brings search parameters into use, and out of it, as SearchParameter resources come, change and go.
+
+The steps are those of `search.lifecycle`; this job takes them one after another, and does the indexing between two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import structlog
+from msgspec.structs import replace
+
+from fhir_server.engine.context import Services
+from fhir_server.jobs.runner import RETRY_SECONDS, Job
+from fhir_server.search.index import index
+from fhir_server.search.lifecycle import Pass, State, Wish, agreed, finished, wished, wishes
+from fhir_server.store.jobs import Lease
+from fhir_server.store.reindexing import BATCH, count, reindex_batch
+
+LOOK_SECONDS = 1.0
+"""How often the resources are looked at, and the workers' announcements."""
+
+log = structlog.get_logger(__name__)
+
+
+def search_parameters(services: Services, base_url: str) -> Job:
+    """Return the job; it runs for ever."""
+    return Job("search-parameters", partial(_run, services, base_url), 0.0)
+
+
+async def _run(services: Services, base_url: str, lease: Lease) -> None:
+    await services.following.store.forget_silent()
+    course = Course(services, base_url)
+    while True:
+        if not await course.step():
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+class Course:
+    """The taking of steps by one worker."""
+
+    def __init__(self, services: Services, base_url: str) -> None:
+        self._services = services
+        self._store = services.following.store
+        self._index = partial(index, timezone=services.settings.default_timezone, base_url=base_url)
+        self._last_change: tuple[datetime, str] | None = None
+        self._wishes: dict[str, Wish] | None = None
+        self._rest_until = float("-inf")
+
+    async def step(self) -> bool:
+        """Take one step; returns whether there may be another to take at once."""
+        state = await self._store.state()
+        new = wished(state, await self._wanted())
+        known = await self._store.known_to_all()
+        if new is state and known is not None and time.monotonic() >= self._rest_until:
+            new = await self._begun(state, agreed(state, known))
+        if new is state and state.running is not None:
+            new = await self._further(state.running, state)
+        if new is state:
+            return False
+        if await self._store.replace(state, new) and new.revision != state.revision:
+            log.info("search_parameters.changed", revision=new.revision)
+            await self._services.following.look()
+        return new.running is not None
+
+    async def _wanted(self) -> dict[str, Wish]:
+        last_change = await self._store.last_change()
+        if self._wishes is None or last_change != self._last_change:
+            # Asked before it is read: what comes in between is read once more.
+            self._last_change = last_change
+            self._wishes = wishes([resource async for resource in self._store.published()])
+        return self._wishes
+
+    async def _begun(self, state: State, new: State) -> State:
+        """Return the state, with the number of resources that a pass which begins has before it."""
+        if new.running is None or state.running is not None:
+            return new
+        total = await count(self._services.database, list(new.running.types))
+        return replace(new, running=replace(new.running, total=total))
+
+    async def _further(self, run: Pass, state: State) -> State:
+        """Index the next resources, and return the state after that."""
+        if not run.types:
+            return self._over(state)
+        with self._services.following.working():
+            batch = await reindex_batch(
+                self._services.resources, run.types[0], self._index, after=run.after, limit=BATCH
+            )
+        if batch is None:
+            return replace(state, running=replace(run, types=run.types[1:], after=""))
+        done, failed = run.done + batch.done, run.failed + batch.failed
+        return replace(state, running=replace(run, after=batch.last, done=done, failed=failed))
+
+    def _over(self, state: State) -> State:
+        new = finished(state)
+        if new.failure:
+            log.error("search_parameters.failed", reason=new.failure)
+            self._rest_until = time.monotonic() + RETRY_SECONDS
+        return new
+
+
+def progress(state: State) -> list[dict[str, Any]]:
+    """Return how far each added parameter has come, for an operator."""
+    return [
+        {"code": entry.wish.definition.code, "url": entry.wish.definition.url, "phase": entry.phase}
+        for entry in state.entries
+    ]

@@ -1,0 +1,158 @@
+"""SearchParameter resources as search parameters of this server: what one must be to be used, and what it occupies.
+
+Only a resource with the status active is used. https://hl7.org/fhir/R4/searchparameter.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from fhir_server.errors import Issue
+from fhir_server.r4 import fhirpath
+from fhir_server.r4.definitions import RESOURCE_TYPES, Component, SearchParameter, search_parameters, table
+from fhir_server.r4.fhirpath import FhirPathError, compile_path
+from fhir_server.search.registry import branches, official_parameters
+
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+_CHANGING = frozenset({"now", "today", "timeOfDay"})
+_UNSUPPORTED_USAGE = frozenset({"nearby", "distance", "other"})
+
+
+def definition(resource: Mapping[str, Any]) -> SearchParameter | None:
+    """Return the parameter that a valid SearchParameter resource adds.
+
+    None where it adds none: it is not active, or it says again what the specification says.
+    """
+    if resource.get("status") != "active":
+        return None
+    found = _definition(resource)
+    return None if _repeats(found) else found
+
+
+def faults(resource: Mapping[str, Any]) -> list[Issue]:
+    """Return why a SearchParameter resource, valid as such, cannot be used by this server."""
+    found = definition(resource)
+    if found is None:
+        return []
+    return [*_identity(found), *_kind(found), *_expressions(found)]
+
+
+def is_official(url: str) -> bool:
+    """Return whether the canonical URL is that of a search parameter of the specification."""
+    return url in _official()
+
+
+def claims(resource: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what no other SearchParameter may have while this one is there: its URL, and its code on each type."""
+    found = definition(resource)
+    if found is None:
+        return ()
+    return (f"url {found.url}", *(f"{name}?{found.code}" for name in sorted(types(found))))
+
+
+def types(parameter: SearchParameter) -> frozenset[str]:
+    """Return the resource types that the parameter applies to, those below Resource and DomainResource included."""
+    return frozenset(name for name in RESOURCE_TYPES if not _with_bases(name).isdisjoint(parameter.base))
+
+
+@lru_cache(maxsize=256)
+def _with_bases(name: str) -> frozenset[str]:
+    base = table(name).base
+    return frozenset({name}) | (_with_bases(base) if base else frozenset())
+
+
+@lru_cache(maxsize=1)
+def _official() -> Mapping[str, SearchParameter]:
+    return {parameter.url: parameter for parameter in search_parameters()}
+
+
+def _definition(resource: Mapping[str, Any]) -> SearchParameter:
+    parts = [
+        Component(part.get("definition", "").partition("|")[0], part.get("expression", ""))
+        for part in resource.get("component", ())
+    ]
+    return SearchParameter(
+        code=resource["code"],
+        url=resource["url"],
+        name=resource.get("name", resource["code"]),
+        type=resource["type"],
+        base=tuple(resource["base"]),
+        expression=resource.get("expression", ""),
+        target=tuple(resource.get("target", ())),
+        component=tuple(parts),
+        xpathUsage=resource.get("xpathUsage", ""),
+    )
+
+
+def _repeats(found: SearchParameter) -> bool:
+    official = _official().get(found.url)
+    return official is not None and (
+        (official.code, official.type, official.expression) == (found.code, found.type, found.expression)
+        and set(official.base) == set(found.base)
+    )
+
+
+# --- Faults ------------------------------------------------------------------------------------------------------
+
+
+def _identity(found: SearchParameter) -> Iterator[Issue]:
+    if found.url in _official():
+        yield _issue("url", f"{found.url} is a search parameter of the specification, which says something else.")
+    elif not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:\S", found.url):
+        yield _issue("url", f"{found.url[:200]!r} is not an absolute URI.")
+    if not _CODE.fullmatch(found.code):
+        yield _issue("code", "A code has letters, digits, '-' and '_' after a letter, and at most 64 of them.")
+        return
+    taken = sorted(name for name in types(found) if found.code in official_parameters(name))
+    if taken:
+        where = ", ".join(taken[:5]) + (", ..." if len(taken) > 5 else "")
+        text = f"The specification has a search parameter {found.code!r} on {where}."
+        yield _issue("code", text, "duplicate")
+
+
+def _kind(found: SearchParameter) -> Iterator[Issue]:
+    if found.type == "special":
+        yield _issue("type", "A special parameter is one that only a server's own code can carry out.", "not-supported")
+    if found.xpathUsage in _UNSUPPORTED_USAGE:
+        yield _issue("xpathUsage", f"The usage {found.xpathUsage} is not supported, only normal.", "not-supported")
+    if found.xpathUsage == "phonetic" and found.type != "string":
+        yield _issue("xpathUsage", "Only a string can be searched by its sound.")
+    if (found.type == "composite") != bool(found.component):
+        yield _issue("component", "A composite parameter has components, and no other has them.")
+    for position, part in enumerate(found.component):
+        official = _official().get(part.definition)
+        if official is not None and official.type in ("composite", "special"):
+            text = f"A {official.type} parameter cannot be a component."
+            yield _issue(f"component[{position}].definition", text, "not-supported")
+
+
+def _expressions(found: SearchParameter) -> Iterator[Issue]:
+    if not found.expression:
+        yield _issue("expression", "A search parameter needs a FHIRPath expression here.", "required")
+        return
+    for base in found.base:
+        if not branches(found.expression, base):
+            yield _issue("expression", f"No path of the expression starts at {base}.")
+            return
+    for name in sorted(types(found)):
+        try:
+            compile_path(" | ".join(branches(found.expression, name)), name)
+        except FhirPathError as error:
+            yield _issue("expression", f"The expression cannot be used on {name}: {error}")
+            return
+    for position, part in enumerate(found.component):
+        try:
+            changing = fhirpath.compile(part.expression).functions & _CHANGING
+        except FhirPathError as error:
+            yield _issue(f"component[{position}].expression", f"The expression cannot be used: {error}")
+            continue
+        if changing:
+            text = f"{min(changing)}() cannot stand in a search expression: an index does not change with time."
+            yield _issue(f"component[{position}].expression", text)
+
+
+def _issue(element: str, diagnostics: str, code: str = "business-rule") -> Issue:
+    return Issue(code, diagnostics, (f"SearchParameter.{element}",))
