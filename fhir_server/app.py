@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -25,6 +25,7 @@ from fhir_server.http.health import live, ready
 from fhir_server.http.oauth.routes import routes
 from fhir_server.http.oauth.server import AuthorizationServer
 from fhir_server.http.welcome import welcome
+from fhir_server.jobs.audit import AuditTrail
 from fhir_server.jobs.background import background
 from fhir_server.settings import Settings
 from fhir_server.store.history import HistoryStore
@@ -108,12 +109,15 @@ def create_app(settings: Settings | None = None) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with services(settings) as shared, background(shared, fhir.base_url):
+        async with services(settings) as shared, background(shared, fhir.base_url), AsyncExitStack() as stack:
             fhir.services = app.state.services = shared
             if not settings.open:
                 store = await authorization_store(shared)
                 fhir.authenticate = bearer_authentication(store)
                 app.state.oauth = AuthorizationServer.of(fhir.base_url, shared, store)
+                trail = AuditTrail(shared, fhir.base_url, settings.data_dir / "audit")
+                app.state.audit = await stack.enter_async_context(trail)
+                fhir.record = trail.record
             _calm_garbage_collector()
             yield
 

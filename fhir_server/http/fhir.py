@@ -14,11 +14,13 @@ from urllib.parse import parse_qsl, unquote
 from starlette.types import Receive, Scope, Send
 
 from fhir_server.engine.access import Access, OpenAccess
+from fhir_server.engine.audit import AccessRecord
 from fhir_server.engine.context import Context, Request, Response, Services
 from fhir_server.engine.preconditions import etag
 from fhir_server.engine.routes import route
-from fhir_server.errors import BadRequest, FhirError, Issue, operation_outcome
+from fhir_server.errors import BadRequest, FhirError, Issue, Unavailable, operation_outcome
 from fhir_server.http import log
+from fhir_server.http.access_record import access_record
 from fhir_server.http.bearer import Authenticate
 from fhir_server.http.bodies import parse_body, read_body
 from fhir_server.http.prefer import preferences
@@ -41,10 +43,20 @@ class Answer:
     body: bytes
 
 
+@dataclass(slots=True)
+class _Seen:
+    """What became known of a request on its way, for the record of the access."""
+
+    access: Access | None = None
+    request: Request | None = None
+    response: Response | None = None
+
+
 class FhirApp:
     """Serves one FHIR base. `prefix` is the path it stands under.
 
-    `services` is set when the database is connected, and `authenticate` beside it unless everybody may do everything.
+    `services` is set when the database is connected; `authenticate` and `record`, which writes each access down before
+    its answer leaves, beside it, unless everybody may do everything.
     """
 
     def __init__(self, handle: Handle, base_url: str, prefix: str) -> None:
@@ -53,27 +65,29 @@ class FhirApp:
         self.prefix = prefix
         self.services: Services | None = None
         self.authenticate: Authenticate | None = None
+        self.record: Callable[[AccessRecord], None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         started = time.perf_counter()
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        answer = await self._answer(scope, receive, headers)
+        seen = _Seen()
+        answer = self._recorded(scope, await self._answer(scope, receive, headers, seen), seen)
         body = b"" if scope["method"] == "HEAD" else answer.body
         await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
         await send({"type": "http.response.body", "body": body})
         if self.services is not None and self.services.settings.log_requests:
             log.request(scope["method"], scope["path"], answer.status, started)
 
-    async def _answer(self, scope: Scope, receive: Receive, headers: Mapping[str, str]) -> Answer:
+    async def _answer(self, scope: Scope, receive: Receive, headers: Mapping[str, str], seen: _Seen) -> Answer:
         representation = JSON_REPRESENTATION
         try:
             query = _query(scope)
             representation = _representation(_path(scope, self.prefix), query, headers)
-            access = await self.authenticate(headers) if self.authenticate else _OPEN
-            request = await self._request(scope, receive, headers, query, access)
+            seen.access = access = await self.authenticate(headers) if self.authenticate else _OPEN
+            seen.request = request = await self._request(scope, receive, headers, query, access)
             context = self._context(headers, access)
-            response = await self.handle(context, request)
+            seen.response = response = await self.handle(context, request)
             return self._success(context, request, response, headers, representation)
         except FhirError as error:
             return _failure(error, representation)
@@ -81,6 +95,24 @@ class FhirApp:
             reference = log.fault(error)
             text = f"The server met a fault of its own; it is logged under {reference}."
             return _resource(500, operation_outcome([Issue("exception", text)]), representation)
+
+    def _recorded(self, scope: Scope, answer: Answer, seen: _Seen) -> Answer:
+        """Write the access down and return its answer; where that fails, nobody gets to see it."""
+        if self.record is None:
+            return answer
+        path = scope["path"][len(self.prefix) :].strip("/")
+        if path == "metadata":
+            return answer
+        try:
+            known = access_record(
+                scope, path, answer.status, access=seen.access, request=seen.request, response=seen.response
+            )
+            self.record(known)
+        except OSError as error:
+            reference = log.fault(error)
+            refused = Unavailable(f"The access cannot be recorded now; this is logged under {reference}.")
+            return _failure(refused, JSON_REPRESENTATION)
+        return answer
 
     def _context(self, headers: Mapping[str, str], access: Access) -> Context:
         assert self.services is not None

@@ -1,7 +1,7 @@
 """The audit trail: accesses are written to the worker's journal at once, and stored as AuditEvents within a second.
 
-An access that can be read in an answer is in the journal, so a kill loses none: the journal is told to the database by this
-worker, or by the next that starts. Only a crash of the whole machine can lose the accesses of its last second.
+An access is in the journal before its answer leaves, so a kill loses none: this worker tells the journal to the
+database, or the next that starts. Only a crash of the whole machine can lose the accesses of its last second.
 """
 
 from __future__ import annotations

@@ -1,0 +1,74 @@
+"""From an HTTP request and its answer to the record of the access."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+from starlette.types import Scope
+
+from fhir_server.engine.access import Access
+from fhir_server.engine.audit import AccessRecord, EntryRecord
+from fhir_server.engine.context import Request, Response
+from fhir_server.engine.versions import new_id
+
+
+class _Outcome(msgspec.Struct):
+    status: str = ""
+    location: str = ""
+
+
+class _Entry(msgspec.Struct):
+    response: _Outcome = msgspec.field(default_factory=_Outcome)
+
+
+class _Bundle(msgspec.Struct):
+    type: str = ""
+    entry: list[_Entry] = []
+
+
+_decoder = msgspec.json.Decoder(_Bundle)
+
+
+def access_record(
+    scope: Scope, path: str, status: int, *, access: Access | None, request: Request | None, response: Response | None
+) -> AccessRecord:
+    """Return the record of an access; `access` is None where the caller was not let in at all."""
+    client, token = scope.get("client"), getattr(access, "token", None)
+    entries, kind = _entries(request, response)
+    return AccessRecord(
+        id=new_id(),
+        milliseconds=int(time.time() * 1000),
+        method=scope["method"],
+        path=path,
+        query=scope["query_string"].decode("latin-1"),
+        status=status,
+        address=client[0] if client else "",
+        client=token.client_id if token else "",
+        user=(token.user_id or "") if token else "",
+        username=(token.username or "") if token else "",
+        fhir_user=(token.fhir_user or "") if token else "",
+        patient=(token.context.patient or "") if token else "",
+        location=kind or (response.location or "" if response else ""),
+        entries=entries,
+    )
+
+
+def _entries(request: Request | None, response: Response | None) -> tuple[tuple[EntryRecord, ...], str]:
+    """Return the entries of a batch or transaction, each with its outcome, and which of the two it was."""
+    if request is None or request.path or request.method != "POST" or not isinstance(request.resource, dict):
+        return (), ""
+    bundle = _decoder.decode(response.json) if response is not None and response.json else _Bundle()
+    asked = request.resource.get("entry")
+    asked = asked if isinstance(asked, list) else []
+    outcomes = [entry.response for entry in bundle.entry] or [_Outcome()] * len(asked)
+    entries = tuple(_entry(one, outcome) for one, outcome in zip(asked, outcomes, strict=False))
+    return entries, bundle.type.removesuffix("-response")
+
+
+def _entry(asked: Any, outcome: _Outcome) -> EntryRecord:
+    wanted = asked.get("request") if isinstance(asked, dict) else None
+    wanted = wanted if isinstance(wanted, dict) else {}
+    location = "/".join(outcome.location.partition("/_history")[0].rsplit("/", 2)[-2:])
+    return EntryRecord(str(wanted.get("method", "")), str(wanted.get("url", "")), outcome.status, location)
