@@ -108,6 +108,9 @@ def _drive(condition: Condition) -> Drive | None:
     match condition:
         case HasKey(keys):
             return Drive(max(map(_key_rank, keys), default=0), (Equal(keys),) if keys else (), exact=True)
+        case KeySpan(low, high) if low >= high:
+            # Two windows that exclude each other: nothing to read, and no bounds that the database would take.
+            return Drive(0, (), exact=True)
         case KeySpan():
             return Drive(_span_rank(condition), (Walk(condition.low, condition.high),), exact=not condition.containing)
         case HasId(ids):

@@ -1,9 +1,9 @@
 """Token parameters: a code, with or without the system it is from. https://hl7.org/fhir/R4/search.html#token
 
 Keys: `code=8480-6` for the code in any system, `code|http://loinc.org␟8480-6` with its system (empty where there is
-none), `language^en-us` where the system's codes have no case (then `=` stands in upper and lower case too, so that
-only a value in mixed case needs two keys), `code:text=` for the words beside the code, `identifier:of-type=` for an
-identifier with its type.
+none), `language^en-us` where the system's codes have no case, or the element is a plain string (then `=` stands in
+upper and lower case too, so that only a value in mixed case needs two keys), `code:text=` for the words beside the
+code, `identifier:of-type=` for an identifier with its type.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ def index(name: str, items: list[Item], entry: Entry) -> None:
             code = clean(value)
             keys.append(f"{name}={code}")
             keys.append(f"{name}|{SEPARATOR}{code}")
+            if item.type == "string":
+                _caseless(name, code, keys)
         elif value.__class__ is bool:
             keys.append(f"{name}={'true' if value else 'false'}")
         elif value is not None:
@@ -91,11 +93,15 @@ def _code(name: str, system: str | None, code: str | None, keys: list[str]) -> N
     code = clean(code)
     keys.append(f"{name}={code}")
     if system in CASELESS_SYSTEMS:
-        lower, upper = code.casefold(), code.upper()
-        if lower != upper:
-            keys.extend((f"{name}={lower}", f"{name}={upper}", f"{name}^{lower}"))
-        code = lower
+        _caseless(name, code, keys)
+        code = code.casefold()
     keys.append(f"{name}|{clean(system or '')}{SEPARATOR}{code}")
+
+
+def _caseless(name: str, code: str, keys: list[str]) -> None:
+    lower, upper = code.casefold(), code.upper()
+    if lower != upper:
+        keys.extend((f"{name}={lower}", f"{name}={upper}", f"{name}^{lower}"))
 
 
 _WRITERS = {
