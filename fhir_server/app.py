@@ -20,6 +20,8 @@ from fhir_server.engine.following import Following
 from fhir_server.http import log
 from fhir_server.http.bearer import bearer_authentication
 from fhir_server.http.cors import Cors
+from fhir_server.http.facade.app import create_facade
+from fhir_server.http.facade.server import FacadeServer
 from fhir_server.http.fhir import FhirApp
 from fhir_server.http.health import live, ready
 from fhir_server.http.oauth.routes import routes
@@ -27,6 +29,7 @@ from fhir_server.http.oauth.server import AuthorizationServer
 from fhir_server.http.welcome import welcome
 from fhir_server.jobs.audit import AuditTrail
 from fhir_server.jobs.background import background
+from fhir_server.payments.sandbox import SandboxGateway
 from fhir_server.settings import Settings
 from fhir_server.store.history import HistoryStore
 from fhir_server.store.mongo import Database
@@ -48,12 +51,15 @@ def base_url(settings: Settings) -> str:
 
 
 @asynccontextmanager
-async def services(settings: Settings) -> AsyncIterator[Services]:
-    """Connect to the database that the settings name and give what requests share; closes it afterwards."""
+async def services(settings: Settings, *, serving: bool = False) -> AsyncIterator[Services]:
+    """Connect to the database that the settings name and give what requests share; closes it afterwards.
+
+    `serving` is what other processes on the database see: that this one answers at its base URL.
+    """
     assert settings.database_url is not None, "the command line starts the embedded mongod first"
     database = await Database.connect(settings.database_url, settings.database_name)
     try:
-        shared = await services_on(database, settings)
+        shared = await services_on(database, settings, serving=serving)
         await shared.following.start()
         try:
             yield shared
@@ -63,10 +69,10 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         await database.close()
 
 
-async def services_on(database: Database, settings: Settings) -> Services:
+async def services_on(database: Database, settings: Settings, *, serving: bool = False) -> Services:
     """Return the services on a connected database."""
     resources = ResourceStore(database, settings.blob_threshold_bytes)
-    about = {"base_url": base_url(settings), "default_timezone": settings.default_timezone}
+    about = {"base_url": base_url(settings)} if serving else {}
     return Services(
         database=database,
         resources=resources,
@@ -106,13 +112,19 @@ def create_app(settings: Settings | None = None) -> Starlette:
     log.configure(settings)
     fhir = FhirApp(handle, base_url(settings), PREFIX)
     authorizing = [] if settings.open else routes(PREFIX)
+    facade = create_facade(settings.max_body_bytes)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with services(settings) as shared, background(shared, fhir.base_url), AsyncExitStack() as stack:
+        async with (
+            services(settings, serving=True) as shared,
+            background(shared, fhir.base_url),
+            AsyncExitStack() as stack,
+        ):
             fhir.services = app.state.services = shared
+            store = await authorization_store(shared)
+            facade.state.facade = await FacadeServer.open(shared, fhir.base_url, store, SandboxGateway())
             if not settings.open:
-                store = await authorization_store(shared)
                 fhir.authenticate = bearer_authentication(store)
                 app.state.oauth = AuthorizationServer.of(fhir.base_url, shared, store)
                 trail = AuditTrail(shared, fhir.base_url, settings.data_dir / "audit")
@@ -132,6 +144,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             Route("/health/live", live),
             Route("/health/ready", ready),
             Route("/", welcome),
+            Mount("/", app=facade),
         ],
         middleware=[Middleware(CompressMiddleware, minimum_size=1000)],
         lifespan=lifespan,

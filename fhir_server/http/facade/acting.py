@@ -1,0 +1,48 @@
+"""What the facade may do on a user's behalf: what the user's own data is, and beyond that what booking needs.
+
+The user's token decides whether an endpoint may be used at all. An appointment then also takes a Slot, which is
+nobody's, and an Invoice, which no patient may write; those the facade writes itself, within the same patient's
+compartment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from fhir_server.auth.access import ScopedAccess
+from fhir_server.auth.bearer import BearerToken
+from fhir_server.auth.scopes import parse_scopes
+from fhir_server.engine.access import Access
+from fhir_server.search.conditions import Condition
+
+_OWN = parse_scopes("patient/*.cruds")
+_STAFF = parse_scopes("user/*.cruds")
+_NOBODYS = frozenset({"Slot", "Schedule", "PaymentReconciliation"})
+
+
+class ActingAccess:
+    """The access to all that is the user's, and to the types without an owner that go with it."""
+
+    def __init__(self, token: BearerToken, *, timezone: str, base_url: str) -> None:
+        scopes = _OWN if token.context.patient else _STAFF
+        self._own: Access = ScopedAccess(replace(token, scopes=scopes), timezone=timezone, base_url=base_url)
+
+    def require(self, interaction: str, resource_type: str | None) -> None:
+        """Raise Forbidden for what is neither."""
+        if resource_type not in _NOBODYS:
+            self._own.require(interaction, resource_type)
+
+    def visible(self, resource_type: str, interaction: str = "search-type") -> Condition | None:
+        """Return the condition of what may be seen."""
+        return None if resource_type in _NOBODYS else self._own.visible(resource_type, interaction)
+
+    def where(self, resource_type: str, interaction: str = "search-type") -> Mapping[str, Any] | None:
+        """Return the same as a filter of the database."""
+        return None if resource_type in _NOBODYS else self._own.where(resource_type, interaction)
+
+    def admit(self, resource_type: str, resource_id: str, entry: Mapping[str, Any], interaction: str) -> None:
+        """Raise Forbidden for content that is another's."""
+        if resource_type not in _NOBODYS:
+            self._own.admit(resource_type, resource_id, entry, interaction)

@@ -1,0 +1,103 @@
+"""The facade as an ASGI application: its endpoints, errors as problem+json, and the description of both."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from fhir_server.errors import FhirError
+from fhir_server.http import log
+from fhir_server.http.facade import family, texts, user
+from fhir_server.http.facade.body_limit import BodyLimit
+from fhir_server.http.facade.problem import Problem, answer, problem_of
+from mappings.messages import Language, choose_language
+
+_ROUTERS = (user.router, family.router)
+_STATUSES = {404: "not_found", 405: "method_not_allowed", 400: "malformed", 413: "too_large"}
+
+
+def create_facade(largest_upload: int) -> FastAPI:
+    """Return the application; `state.facade` is its FacadeServer, set when the database is connected."""
+    app = FastAPI(
+        title="Hospital",
+        version="1",
+        description="The patient app's endpoints. Every answer comes from the FHIR resources under /fhir.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
+    for router in _ROUTERS:
+        app.include_router(router)
+    app.add_exception_handler(FhirError, _fhir_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _fault)
+    app.add_route("/docs", _docs, include_in_schema=False)
+    app.add_route("/docs/{name}", _docs_file, include_in_schema=False)
+    app.add_middleware(BodyLimit, largest_upload=largest_upload)
+    return app
+
+
+def _language(request: Request) -> Language:
+    return choose_language(request.headers.get("accept-language"))
+
+
+async def _fhir_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, FhirError)
+    problem, language = problem_of(error), _language(request)
+    for fault in problem.errors:
+        fault.message = texts.said(fault.message, language)
+    return answer(problem, language)
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    language = _language(request)
+    found = error.errors()
+    if any(fault["type"] == "json_invalid" for fault in found):
+        return answer(Problem("malformed"), language)
+    faults = [(_field(fault["loc"]), texts.said(texts.of_validation(fault), language)) for fault in found]
+    return answer(Problem("validation_failed", errors=faults), language)
+
+
+def _field(place: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in place[1:]) or "body"
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    headers = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
+    return answer(Problem(_STATUSES.get(error.status_code, "malformed"), headers=headers), _language(request))
+
+
+async def _fault(request: Request, error: Exception) -> Response:
+    log.fault(error)
+    return answer(Problem("internal_error"), _language(request))
+
+
+# --- The browsable description, from files of this installation: a hospital's network may know no other -------------
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Hospital: endpoints</title>
+<link rel="stylesheet" href="docs/swagger-ui.css"></head>
+<body><div id="swagger-ui"></div><script src="docs/swagger-ui-bundle.js"></script><script>
+SwaggerUIBundle({url: "openapi.json", dom_id: "#swagger-ui", persistAuthorization: true, filter: true});
+</script></body></html>"""
+_FILES = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "application/javascript"}
+
+
+async def _docs(_: Request) -> Response:
+    return HTMLResponse(_PAGE)
+
+
+async def _docs_file(request: Request) -> Response:
+    name = request.path_params["name"]
+    if name not in _FILES:
+        raise Problem("not_found")
+    content = files("fastapi_swagger.resources").joinpath(name).read_bytes()
+    return Response(content, media_type=_FILES[name], headers={"Cache-Control": "max-age=86400"})

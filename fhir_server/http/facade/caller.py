@@ -1,0 +1,91 @@
+"""Who calls: the bearer of the access token, what that one may do, and the language and clock to answer in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from fastapi import Depends
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.requests import Request
+
+from fhir_server.auth.access import NoAccess, ScopedAccess
+from fhir_server.auth.bearer import BearerToken
+from fhir_server.http.facade.acting import ActingAccess
+from fhir_server.http.facade.fhir import Fhir
+from fhir_server.http.facade.problem import Problem
+from fhir_server.http.facade.server import FacadeServer, server_of
+from mappings import clinic_clock, users
+from mappings.messages import Language, choose_language
+
+_SCHEME = HTTPBearer(auto_error=False, description="An access token of this server, from sign-up, login or SMART.")
+
+
+@dataclass(slots=True)
+class Caller:
+    """One caller of one request."""
+
+    server: FacadeServer
+    token: BearerToken
+    fhir: Fhir
+    """FHIR as the token sees it."""
+    acting: Fhir
+    """FHIR as the facade sees it for the caller; what is another's is not there for it either."""
+    accept_language: str | None
+    _patient: dict[str, Any] | None = None
+
+    def require(self, interaction: str, resource_type: str) -> None:
+        """Raise Forbidden unless the token's scopes cover the interaction."""
+        self.fhir.access.require(interaction, resource_type)
+
+    @property
+    def patient_id(self) -> str:
+        """The id of the caller's Patient; raises Problem for who is none."""
+        if self.token.context.patient is None:
+            raise Problem("forbidden")
+        return self.token.context.patient
+
+    @property
+    def practitioner_id(self) -> str | None:
+        """The id of the caller's Practitioner, for staff."""
+        kind, _, resource_id = (self.token.fhir_user or "").partition("/")
+        is_staff = kind == "Practitioner" and self.token.scopes.has_level("user")
+        return resource_id if is_staff else None
+
+    async def patient(self) -> dict[str, Any]:
+        """Return the caller's Patient; raises Problem where it is gone."""
+        if self._patient is None:
+            self._patient = await self.fhir.read("Patient", self.patient_id)
+        if self._patient is None:
+            raise Problem("not_found")
+        return self._patient
+
+    async def user(self) -> users.User:
+        """Return the caller's row."""
+        return users.from_fhir(await self.patient())
+
+    async def language(self) -> Language:
+        """Return the language to speak: that of the request, else the user's own."""
+        own = None if self.accept_language or not self.token.context.patient else (await self.user()).language
+        return choose_language(self.accept_language, own)
+
+    async def clock(self) -> ZoneInfo:
+        """Return the user's clock, else that of the settings."""
+        name = (await self.user()).timezone if self.token.context.patient else None
+        return clinic_clock.zone(name or self.server.settings.default_timezone)
+
+
+async def caller(request: Request, _scheme: Annotated[HTTPAuthorizationCredentials | None, Depends(_SCHEME)]) -> Caller:
+    """Return the caller; raises Unauthorized without a valid token."""
+    server = server_of(request)
+    access = await server.authenticate(request.headers)
+    if isinstance(access, NoAccess) or not isinstance(access, ScopedAccess):
+        raise Problem("invalid_token")
+    acting = ActingAccess(access.token, timezone=server.settings.default_timezone, base_url=server.base_url)
+    language = request.headers.get("accept-language")
+    return Caller(server, access.token, server.fhir(access), server.fhir(acting), language)
+
+
+Server = Annotated[FacadeServer, Depends(server_of)]
+Called = Annotated[Caller, Depends(caller)]

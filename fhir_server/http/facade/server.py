@@ -1,0 +1,74 @@
+"""What the endpoints of the facade share: the stores, the FHIR base, the gateways."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from starlette.requests import Request
+
+from fhir_server.engine.access import Access, OpenAccess
+from fhir_server.engine.context import Services
+from fhir_server.http.bearer import Authenticate, bearer_authentication
+from fhir_server.http.facade import sessions
+from fhir_server.http.facade.fhir import Fhir
+from fhir_server.payments.gateway import Gateway
+from fhir_server.settings import Settings
+from fhir_server.store.idempotency import IdempotencyKeys
+from fhir_server.store.login_names import LoginNames
+from fhir_server.store.oauth import OAuthStore
+from mappings import clinic_clock, reading
+from mappings.elements import Resource
+
+
+@dataclass(frozen=True, slots=True)
+class FacadeServer:
+    """The facade of one FHIR base."""
+
+    services: Services
+    base_url: str
+    accounts: OAuthStore[Access]
+    names: LoginNames
+    keys: IdempotencyKeys
+    gateway: Gateway
+    authenticate: Authenticate
+
+    @classmethod
+    async def open(
+        cls, services: Services, base_url: str, accounts: OAuthStore[Access], gateway: Gateway
+    ) -> FacadeServer:
+        """Return the facade's server, with its collections made."""
+        names, keys = LoginNames(services.database), IdempotencyKeys(services.database)
+        await sessions.register_app(accounts)
+        await names.prepare()
+        await keys.prepare()
+        return cls(services, base_url, accounts, names, keys, gateway, bearer_authentication(accounts))
+
+    @property
+    def settings(self) -> Settings:
+        """The server's settings."""
+        return self.services.settings
+
+    @property
+    def host(self) -> str:
+        """The name of the host that the server is known by."""
+        return urlsplit(self.base_url).hostname or "localhost"
+
+    def fhir(self, access: Access | None = None) -> Fhir:
+        """Return FHIR as a caller sees it; without one as the facade does, for what is public or its own duty."""
+        return Fhir(self.services, self.base_url, access or OpenAccess())
+
+    def clock_of(self, location: Resource | None) -> ZoneInfo:
+        """Return the clock of a clinic: its own time zone, else that of the settings."""
+        name = reading.time_zone(location) if location else None
+        try:
+            return clinic_clock.zone(name or self.settings.default_timezone)
+        except ValueError:
+            return clinic_clock.zone(self.settings.default_timezone)
+
+
+def server_of(request: Request) -> FacadeServer:
+    """Return the facade that the request came to."""
+    return cast(FacadeServer, request.app.state.facade)
