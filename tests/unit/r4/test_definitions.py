@@ -163,6 +163,8 @@ def test_operations_tell_where_they_can_be_called() -> None:
 def test_the_data_files_carry_no_time() -> None:
     """Compiling again gives the same bytes: no gzip header holds a time or the name of a system."""
     for file in files("fhir_server.r4").joinpath("data").iterdir():
+        if not file.name.endswith(".gz"):
+            continue
         packed = file.read_bytes()
         assert packed[4:8] == bytes(4), file.name
         assert packed[9] == 255, file.name
