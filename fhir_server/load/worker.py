@@ -58,6 +58,7 @@ class Loaded:
     """What is now loaded; with the key of the part where that is complete."""
 
 
+_busy = threading.Lock()
 _running: tuple[asyncio.Runner, AsyncExitStack, Target] | None = None
 
 
@@ -75,18 +76,21 @@ def start(settings: Settings, url: str | None) -> None:
 
 
 def _end_with_parent() -> None:
-    # A parent that was killed cannot end its pool, and its workers would wait for parts for ever.
+    # A parent that was killed cannot end its pool, and its workers would wait for parts for ever. What is under way is
+    # finished: an open transaction would bar others from its resources until the database gives it up.
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
-        os._exit(1)
+        with _busy:
+            os._exit(1)
 
 
 def load_part(part: Part, known: frozenset[str]) -> Loaded:
     """Load what a part holds, except what is known to be loaded."""
     assert _running is not None, "start runs first in each worker process"
     runner, _, connected = _running
-    return runner.run(load_into(connected, part, known))
+    with _busy:
+        return runner.run(load_into(connected, part, known))
 
 
 async def load_into(connected: Target, part: Part, known: frozenset[str]) -> Loaded:
