@@ -45,7 +45,9 @@ async def test_pretty_is_for_people(client: httpx.AsyncClient) -> None:
     assert b'\n  "id": "a"' in pretty.content
 
 
-@pytest.mark.parametrize("bad", [b"<Patient", b'<!DOCTYPE x [<!ENTITY a "b">]>' + XML, XML.replace(b"<id", b"<idd"), b""])
+@pytest.mark.parametrize(
+    "bad", [b"<Patient", b'<!DOCTYPE x [<!ENTITY a "b">]>' + XML, XML.replace(b"<id", b"<idd"), b""]
+)
 async def test_bad_xml_is_refused(client: httpx.AsyncClient, bad: bytes) -> None:
     """Trap 50: broken XML, entities, unknown elements: a clear 4xx."""
     answer = await client.post("Patient", content=bad, headers={"Content-Type": "application/fhir+xml"})

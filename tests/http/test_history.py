@@ -40,7 +40,7 @@ async def test_type_and_system_history_cover_their_resources(client: httpx.Async
 
 
 async def test_history_pages_hold_each_version_once(client: httpx.AsyncClient) -> None:
-    """Following next links gives every version exactly once, although others are written meanwhile, and no empty page."""
+    """Following next links gives every version once, although others are written meanwhile, and no empty page."""
     await _write_some(client)
     seen: list[tuple[str, str]] = []
     url: str | None = "_history?_count=2"

@@ -8,7 +8,17 @@ from typing import Any
 import httpx
 import pytest
 
-PATIENT: dict[str, Any] = {"resourceType": "Patient", "name": [{"family": "Rossi", "given": ["Ada"]}], "birthDate": "1974-12-25"}
+PATIENT: dict[str, Any] = {
+    "resourceType": "Patient",
+    "name": [{"family": "Rossi", "given": ["Ada"]}],
+    "birthDate": "1974-12-25",
+}
+
+
+def observation_of(decimal: str) -> str:
+    """Return an Observation whose value is written as given."""
+    value = f'{{"value":{decimal}}}'
+    return f'{{"resourceType":"Observation","id":"o","status":"final","code":{{"text":"x"}},"valueQuantity":{value}}}'
 
 
 async def test_a_created_resource_is_read_back_with_its_version(client: httpx.AsyncClient) -> None:
@@ -50,12 +60,11 @@ async def test_an_update_makes_the_next_version_and_keeps_the_old_one(client: ht
 
 
 async def test_an_update_that_changes_nothing_makes_no_version(client: httpx.AsyncClient) -> None:
-    """PUT of what is stored already leaves version and lastUpdated alone; another precision of a decimal is a change."""
-    observation = '{"resourceType":"Observation","id":"o","status":"final","code":{"text":"x"},"valueQuantity":{"value":%s}}'
-    await client.put("Observation/o", content=observation % "1.0")
-    again = await client.put("Observation/o", content=observation % "1.0")
+    """PUT of what is stored already makes no version; another precision of a decimal is a change."""
+    await client.put("Observation/o", content=observation_of("1.0"))
+    again = await client.put("Observation/o", content=observation_of("1.0"))
     assert again.headers["ETag"] == 'W/"1"'
-    precise = await client.put("Observation/o", content=observation % "1.00")
+    precise = await client.put("Observation/o", content=observation_of("1.00"))
     assert precise.headers["ETag"] == 'W/"2"'
     assert b'"value":1.00' in precise.content
 
@@ -63,8 +72,7 @@ async def test_an_update_that_changes_nothing_makes_no_version(client: httpx.Asy
 @pytest.mark.parametrize("text", ["1.0", "1.00", "1E+2", "1e2", "-0.0", "0.0000001", "12345678901234567890.12", "100"])
 async def test_decimals_come_back_as_they_were_written(client: httpx.AsyncClient, text: str) -> None:
     """Trap 6: write, read, patch and history keep the text of a decimal."""
-    body = '{"resourceType":"Observation","id":"o","status":"final","code":{"text":"x"},"valueQuantity":{"value":%s}}' % text  # noqa: UP031
-    assert (await client.put("Observation/o", content=body)).status_code == 201
+    assert (await client.put("Observation/o", content=observation_of(text))).status_code == 201
     wanted = f'"value":{text}}}'.encode()
     assert wanted in (await client.get("Observation/o")).content
     patch = [{"op": "replace", "path": "/status", "value": "amended"}]
@@ -109,7 +117,9 @@ async def test_deleting_what_never_was_answers_204(client: httpx.AsyncClient) ->
     assert (await client.get("Patient/never")).status_code == 404
 
 
-@pytest.mark.parametrize(("header", "status"), [('W/"2"', 200), ('"2"', 200), ('W/"1", W/"2"', 200), ('W/"1"', 412), ("*", 200)])
+@pytest.mark.parametrize(
+    ("header", "status"), [('W/"2"', 200), ('"2"', 200), ('W/"1", W/"2"', 200), ('W/"1"', 412), ("*", 200)]
+)
 async def test_if_match_guards_an_update(client: httpx.AsyncClient, header: str, status: int) -> None:
     """Trap 34: weak, strong and lists of ETags."""
     await client.put("Patient/a", json=PATIENT | {"id": "a"})
@@ -135,7 +145,9 @@ async def test_a_conditional_read_answers_304_to_who_has_the_version(client: htt
     assert (await client.get("Patient/a", headers={"If-None-Match": 'W/"2"'})).status_code == 200
     since = {"If-Modified-Since": made.headers["Last-Modified"]}
     assert (await client.get("Patient/a", headers=since)).status_code == 304
-    assert (await client.get("Patient/a", headers={"If-Modified-Since": "Mon, 01 Jan 2001 00:00:00 GMT"})).status_code == 200
+    assert (
+        await client.get("Patient/a", headers={"If-Modified-Since": "Mon, 01 Jan 2001 00:00:00 GMT"})
+    ).status_code == 200
 
 
 @pytest.mark.parametrize("prefer", ["minimal", "representation", "OperationOutcome"])

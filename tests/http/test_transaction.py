@@ -13,7 +13,9 @@ PATIENT: dict[str, Any] = {"resourceType": "Patient", "identifier": [{"system": 
 OBSERVATION: dict[str, Any] = {"resourceType": "Observation", "status": "final", "code": {"text": "x"}}
 
 
-def entry(method: str, url: str, resource: Any = None, full_url: str | None = None, **conditions: str) -> dict[str, Any]:
+def entry(
+    method: str, url: str, resource: Any = None, full_url: str | None = None, **conditions: str
+) -> dict[str, Any]:
     """Return one bundle entry."""
     made: dict[str, Any] = {"request": {"method": method, "url": url} | conditions}
     if resource is not None:
@@ -39,7 +41,7 @@ async def count(client: httpx.AsyncClient, url: str) -> int:
 
 
 async def test_references_between_entries_become_references_to_what_was_stored(client: httpx.AsyncClient) -> None:
-    """Trap 37: References, urls, extensions, contained resources and narrative links are rewritten; canonicals are not."""
+    """Trap 37: References, urls, extensions, contained resources and narrative links are; canonicals are not."""
     document = {
         "resourceType": "DocumentReference",
         "status": "current",
