@@ -97,7 +97,10 @@ def _rest(security: dict[str, Any] | None) -> dict[str, Any]:
         **({"security": security} if security is not None else {}),
         "resource": [_resource(name, referring[name]) for name in sorted(RESOURCE_TYPES)],
         "interaction": [{"code": code} for code in _SYSTEM_INTERACTIONS if code in interactions],
-        "searchParam": [_search_parameter(found) for found in _search_parameters(_ANY, common=True)],
+        "searchParam": [
+            *(_search_parameter(found) for found in _search_parameters(_ANY, common=True)),
+            *_unpublished(),
+        ],
         "operation": _operations(None, ("system",)),
         "compartment": [f"http://hl7.org/fhir/CompartmentDefinition/{name.lower()}" for name in sorted(COMPARTMENTS)],
     }
@@ -154,13 +157,19 @@ def _routed(path: str) -> Iterator[str]:
 def _search_parameters(resource_type: str, *, common: bool) -> list[Parameter]:
     """Return the parameters of the type alone, or those that all types share, as far as searches take them."""
     named = [found for code, found in parameters(resource_type).items() if code.startswith("_") == common]
-    return [found for found in named if _is_taken(resource_type, found)]
+    return [found for found in named if _is_taken(resource_type, found.code, "1")]
 
 
-def _is_taken(resource_type: str, parameter: Parameter) -> bool:
+def _unpublished() -> list[dict[str, str]]:
+    """Return those parameters that the specification describes without a SearchParameter of their own."""
+    examples = {"_filter": ("_filter", "_id eq 1"), "_has": ("_has:List:item:code", "1"), "_list": ("_list", "1")}
+    return [{"name": code, "type": "special"} for code, example in examples.items() if _is_taken(_ANY, *example)]
+
+
+def _is_taken(resource_type: str, name: str, value: str) -> bool:
     """Return whether a search by the parameter is understood; a value of the wrong form is no reason against it."""
     try:
-        parse((resource_type,), [(parameter.code, "1")], strict=True)
+        parse((resource_type,), [(name, value)], strict=True)
     except BadRequest as error:
         return error.issues[0].code != "not-supported"
     return True
