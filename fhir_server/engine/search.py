@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
+
+import msgspec
 
 from fhir_server.engine import searchset
 from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.includes import included
 from fhir_server.engine.routes import Route
-from fhir_server.engine.search_links import Place, followed, link
+from fhir_server.engine.search_explain import explained
+from fhir_server.engine.search_links import Place, followed, page_links, self_url
+from fhir_server.engine.settle import settle
 from fhir_server.errors import BadRequest
 from fhir_server.r4 import values
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.search.ast import Query
 from fhir_server.search.compartments import compartment_types, in_compartment
+from fhir_server.search.containment import contained_matches, in_containers
 from fhir_server.search.parse import parse
-from fhir_server.search.query import Plan, compile_query
-from fhir_server.search.url import to_url
+from fhir_server.search.query import compile_query
 from fhir_server.store.search import Page, Row
 from fhir_server.store.search_pages import Cursor, beginning
 
@@ -26,20 +30,12 @@ async def search(context: Context, request: Request, route: Route) -> Response:
     """Answer with a searchset Bundle; raises BadRequest for what cannot be understood."""
     token = next((value for name, value in request.query if name == "_page"), None)
     place = await followed(context, token) if token is not None else await _start(context, request, route)
-    query = _query(context, route, place)
-    plan = compile_query(query, access=context.access.visible)
-    found = _Found(context, query, plan, _limit(context, query))
-    counting = query.summary == "count" or found.limit == 0
-    page, beside, more = (Page([], None), [], False) if counting else await found.page(place)
-    total = await found.total(place, page, counting=counting)
+    found = _Search(context, await _query(context, route, place), place)
+    await found.run()
     path = request.path.removesuffix("/_search").removesuffix("_search")
-    links = [{"relation": "self", "url": _self(context, path, query, route, place)}]
-    links += await _links(
-        context, path, replace(place, total=total if query.total is not None else None), page, found, more
-    )
-    entries = searchset.entries(context.base_url, query, page.rows if place.includes == 0 else [], "match")
-    entries += searchset.entries(context.base_url, query, beside, "include")
-    return Response(200, values.encode(searchset.bundle(links, entries + searchset.outcome(query), total)))
+    links = [{"relation": "self", "url": self_url(context, path, found.query, route, place)}]
+    links += await page_links(context, path, replace(place, total=found.counted), found.page, found.more)
+    return Response(200, values.encode(searchset.bundle(links, await found.entries(), found.total)))
 
 
 # --- What is asked -----------------------------------------------------------------------------------------------
@@ -60,95 +56,105 @@ async def _start(context: Context, request: Request, route: Route) -> Place:
     return Place([pair for pair in pairs if pair[0] != "_type"], types)
 
 
-def _query(context: Context, route: Route, place: Place) -> Query:
-    settings = context.services.settings
+async def _query(context: Context, route: Route, place: Place) -> Query:
     query = parse(
         place.types,
         place.pairs,
         strict=context.handling == "strict",
-        timezone=settings.default_timezone,
+        timezone=context.services.settings.default_timezone,
         base_url=context.base_url,
     )
-    if route.compartment is None or route.id is None:
-        return query
-    within = {name: in_compartment(route.compartment, route.id, name) for name in place.types}
-    return replace(query, within=within)
-
-
-def _limit(context: Context, query: Query) -> int:
-    settings = context.services.settings
-    return min(settings.default_page_size if query.count is None else query.count, settings.max_page_size)
+    if route.compartment is not None and route.id is not None:
+        within = {name: in_compartment(route.compartment, route.id, name) for name in place.types}
+        query = replace(query, within=within)
+    return await settle(context, query)
 
 
 # --- What is found -----------------------------------------------------------------------------------------------
 
 
-class _Found:
-    """A search on its way to results."""
+class _Search:
+    """One page of a search: what is found, what stands beside it, and how many there are."""
 
-    def __init__(self, context: Context, query: Query, plan: Plan, limit: int) -> None:
+    def __init__(self, context: Context, query: Query, place: Place) -> None:
         self.context = context
         self.query = query
-        self.plan = plan
-        self.limit = limit
+        self.place = place
         self.store = context.services.search
+        settings = context.services.settings
+        self.limit = min(settings.default_page_size if query.count is None else query.count, settings.max_page_size)
+        self.page = Page([], None)
+        self.beside: list[Row] = []
+        self.more = False
+        self.total: int | None = None
 
-    async def page(self, place: Place) -> tuple[Page, list[Row], bool]:
-        """Return the page at a place, what is included with it, and whether more is to be included than one page
-        shows.
-        """
-        page = await self.store.page(
-            self.plan,
-            limit=self.limit,
-            cursor=await self._cursor(place),
-            keys=bool(self.query.includes),
-            session=self.context.session,
-        )
-        if not self.query.includes or not page.rows:
-            return page, [], False
-        most = self.context.services.settings.max_includes
-        wanted = place.includes + most
-        rows = await included(self.context, self.query.includes, page.rows, wanted + 1, page.at)
-        return page, rows[place.includes : wanted], len(rows) > wanted
+    async def run(self) -> None:
+        """Find the page, what is included with it, and the total."""
+        query = self.query
+        if query.contained != "false":
+            query = in_containers(query, await self.store.types())
+        self.plan = compile_query(query, access=self.context.access.visible)
+        counting = query.summary == "count" or self.limit == 0
+        if not counting:
+            self.page = await self.store.page(
+                self.plan,
+                limit=self.limit,
+                cursor=await self._cursor(),
+                keys=bool(query.includes or query.words),
+                session=self.context.session,
+            )
+            await self._include()
+        self.total = await self._total(counting=counting)
 
-    async def _cursor(self, place: Place) -> Cursor | None:
-        if place.cursor is not None or place.number == 1:
-            return place.cursor if place.at is None else place.cursor or beginning(place.at)
+    @property
+    def counted(self) -> int | None:
+        """The total that following pages need not count again."""
+        return self.total if self.query.total is not None else None
+
+    async def _include(self) -> None:
+        """Find this page's share of what the includes add."""
+        if self.query.includes and self.page.rows:
+            first = self.place.includes
+            last = first + self.context.services.settings.max_includes
+            rows = await included(self.context, self.query.includes, self.page.rows, last + 1, self.page.at)
+            self.beside, self.more = rows[first:last], len(rows) > last
+
+    async def _cursor(self) -> Cursor | None:
+        place = self.place
+        if place.cursor is not None or (place.number == 1 and place.at is None):
+            return place.cursor
+        if place.number == 1:
+            return beginning(place.at)
         return await self.store.cursor_after(self.plan, self.limit * (place.number - 1), place.at)
 
-    async def total(self, place: Place, page: Page, *, counting: bool) -> int | None:
+    async def _total(self, *, counting: bool) -> int | None:
         """Return the number of all matches where it was asked for, or is known anyway."""
-        if place.total is not None:
-            return place.total
+        if self.place.total is not None:
+            return self.place.total
         if counting or self.query.total in {"accurate", "estimate"}:
             return await self.store.count(self.plan, session=self.context.session)
-        known = page.next is None and place.number == 1 and self.query.total is None
-        return len(page.rows) if known else None
+        known = self.page.next is None and self.place.number == 1 and self.query.total is None
+        return len(self.page.rows) if known else None
 
+    async def entries(self) -> list[searchset.Entry]:
+        """Return the entries of the Bundle."""
+        base_url, query = self.context.base_url, self.query
+        rows = self.page.rows if self.place.includes == 0 else []
+        shown = searchset.matches(base_url, query, rows)
+        if query.contained != "false" and query.contained_type == "contained":
+            shown = [each for row in rows for each in self._contained(row)]
+        shown += [searchset.entry(base_url, query, row, "include") for row in self.beside]
+        if query.explain:
+            shown.append(await explained(self.context, query, self.plan, self.limit))
+        return shown + searchset.outcome(query)
 
-# --- Links -------------------------------------------------------------------------------------------------------
-
-
-def _self(context: Context, path: str, query: Query, route: Route, place: Place) -> str:
-    text = to_url(query)
-    if route.type is None or route.type == "*":
-        text = "&".join(part for part in (f"_type={','.join(place.types)}" if place.types else "", text) if part)
-    url = f"{context.base_url}/{path}".rstrip("/")
-    return f"{url}?{text}" if text else url
-
-
-async def _links(  # noqa: PLR0917 - a page and what is around it
-    context: Context, path: str, place: Place, page: Page, found: _Found, more: bool
-) -> Sequence[dict[str, str]]:
-    links = []
-    if more:
-        beside = place.includes + context.services.settings.max_includes
-        links.append(await link(context, path, "next", replace(place, at=page.at, includes=beside)))
-    elif page.next is not None:
-        after = replace(place, number=place.number + 1, cursor=page.next, at=page.at, includes=0)
-        links.append(await link(context, path, "next", after))
-    if place.number > 1:
-        before = replace(place, number=place.number - 1, cursor=None, at=page.at or place.at, includes=0)
-        links.append(await link(context, path, "previous", before))
-        links.append(await link(context, path, "first", replace(before, number=1)))
-    return links
+    def _contained(self, row: Row) -> list[dict[str, Any]]:
+        """Return the entries of the matches that a row contains, and of the row where it is one itself."""
+        timezone, base_url = self.context.services.settings.default_timezone, self.context.base_url
+        held = contained_matches(self.query, values.decode(row.json), timezone, base_url)
+        url = f"{base_url}/{row.type}/{row.id}"
+        found = [
+            {"fullUrl": f"{url}#{each.get('id', '')}", "resource": each, "search": {"mode": "match"}} for each in held
+        ]
+        own = not held and row.type == self.query.types[0]
+        return [{"fullUrl": url, "resource": msgspec.Raw(row.json), "search": {"mode": "match"}}] if own else found

@@ -6,13 +6,17 @@ A link carries no access: whoever follows it sees what that caller may see.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
 from fhir_server.engine import page_token
 from fhir_server.engine.context import Context
+from fhir_server.engine.routes import Route
 from fhir_server.errors import BadRequest, Gone
+from fhir_server.search.ast import Query
+from fhir_server.search.url import to_url
+from fhir_server.store.search import Page
 from fhir_server.store.search_pages import Cursor, Snapshot
 
 _LONGEST_TOKEN = 1500
@@ -42,6 +46,31 @@ async def link(context: Context, path: str, relation: str, place: Place) -> dict
         kept = await context.services.search.keep(state)
         token = page_token.seal(context.services.signing_key, kept)
     return {"relation": relation, "url": f"{context.base_url}/{path}?_page={quote(token)}"}
+
+
+def self_url(context: Context, path: str, query: Query, route: Route, place: Place) -> str:
+    """Return the URL of the search as the server understood it."""
+    text = to_url(query)
+    if route.type is None or route.type == "*":
+        text = "&".join(part for part in (f"_type={','.join(place.types)}" if place.types else "", text) if part)
+    url = f"{context.base_url}/{path}".rstrip("/")
+    return f"{url}?{text}" if text else url
+
+
+async def page_links(context: Context, path: str, place: Place, page: Page, more: bool) -> list[dict[str, str]]:
+    """Return the links to the pages around one; `more` where it has more to include than it shows."""
+    links = []
+    if more:
+        beside = place.includes + context.services.settings.max_includes
+        links.append(await link(context, path, "next", replace(place, at=page.at, includes=beside)))
+    elif page.next is not None:
+        after = replace(place, number=place.number + 1, cursor=page.next, at=page.at, includes=0)
+        links.append(await link(context, path, "next", after))
+    if place.number > 1:
+        before = replace(place, number=place.number - 1, cursor=None, at=page.at or place.at, includes=0)
+        links.append(await link(context, path, "previous", before))
+        links.append(await link(context, path, "first", replace(before, number=1)))
+    return links
 
 
 async def followed(context: Context, token: str) -> Place:

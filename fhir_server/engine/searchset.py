@@ -17,8 +17,10 @@ from fhir_server.errors import Issue, operation_outcome
 from fhir_server.search.ast import Query
 from fhir_server.store.search import Row
 
+Entry = dict[str, Any]
 
-def bundle(links: list[dict[str, str]], entries: list[dict[str, Any]], total: int | None) -> dict[str, Any]:
+
+def bundle(links: list[dict[str, str]], entries: list[Entry], total: int | None) -> dict[str, Any]:
     """Return the Bundle with these parts."""
     return {
         "resourceType": "Bundle",
@@ -31,20 +33,34 @@ def bundle(links: list[dict[str, str]], entries: list[dict[str, Any]], total: in
     }
 
 
-def entries(base_url: str, query: Query, rows: Sequence[Row], mode: str) -> list[dict[str, Any]]:
-    """Return the entries that show resources, whole or in the parts that the search asks for."""
-    partly = subsets.wanted(query)
-    return [
-        {
-            "fullUrl": f"{base_url}/{row.type}/{row.id}",
-            "resource": msgspec.Raw(subsets.subset(row.json, query) if partly else row.json),
-            "search": {"mode": mode},
-        }
-        for row in rows
-    ]
+def matches(base_url: str, query: Query, rows: Sequence[Row]) -> list[Entry]:
+    """Return the entries of matches; a text search gives each a score."""
+    words = query.words
+    found = []
+    for row in rows:
+        made = entry(base_url, query, row, "match")
+        if words:
+            made["search"]["score"] = _score(row, words)
+        found.append(made)
+    return found
 
 
-def outcome(query: Query) -> list[dict[str, Any]]:
+def entry(base_url: str, query: Query, row: Row, mode: str) -> Entry:
+    """Return the entry that shows a resource, whole or in the parts that the search asks for."""
+    data = subsets.subset(row.json, query) if subsets.wanted(query) else row.json
+    return {
+        "fullUrl": f"{base_url}/{row.type}/{row.id}",
+        "resource": msgspec.Raw(data),
+        "search": {"mode": mode},
+    }
+
+
+def _score(row: Row, words: Sequence[Sequence[str]]) -> float:
+    keys = set(row.keys)
+    return round(sum(not keys.isdisjoint(each) for each in words) / len(words), 3)
+
+
+def outcome(query: Query) -> list[Entry]:
     """Return the entry that says what lenient handling left out; none where nothing was."""
     issues = [Issue("not-supported", f"{each.name[:80]}: {each.reason}", (), "warning") for each in query.ignored]
     return [{"resource": operation_outcome(issues), "search": {"mode": "outcome"}}] if issues else []

@@ -6,7 +6,7 @@ Modules of `params/` turn a search value into a condition; `query` turns conditi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeAlias
@@ -42,6 +42,39 @@ class InRange:
     name: str
     tests: tuple[tuple[Literal["l", "h"], Operator, str], ...]
     unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WithinDistance:
+    """One of the parameter's positions is near the centre: the dot product of the two is at least `closeness`."""
+
+    name: str
+    centre: tuple[float, float, float]
+    closeness: float
+
+
+@dataclass(frozen=True, slots=True)
+class Concepts:
+    """A token is in a value set, or above or below a code in its system: to be settled by who knows code systems.
+
+    `value` is the value set's URL, or `system|code`.
+    """
+
+    name: str
+    relation: Literal["in", "above", "below"]
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hierarchy:
+    """A reference leads to a resource above or below another, or to that itself: to be settled by who knows them.
+
+    `references` are `Type/id`, one for each type that the value may mean.
+    """
+
+    name: str
+    relation: Literal["above", "below"]
+    references: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +170,9 @@ Condition: TypeAlias = (
     | KeySpan
     | InRange
     | InTuple
+    | Concepts
+    | Hierarchy
+    | WithinDistance
     | Present
     | HasId
     | Updated
@@ -158,6 +194,18 @@ def either(conditions: list[Condition]) -> Condition:
     others: list[Condition] = [item for item in conditions if not isinstance(item, HasKey)]
     joined: list[Condition] = [HasKey(keys), *others] if keys else others
     return joined[0] if len(joined) == 1 else AnyOf(tuple(joined))
+
+
+def leaves(condition: Condition) -> Iterator[Condition]:
+    """Yield the conditions that are joined in one; what is asked of other resources is not looked into."""
+    match condition:
+        case All(parts) | AnyOf(parts):
+            for part in parts:
+                yield from leaves(part)
+        case Not(inner) | Narrowed(inner, _):
+            yield from leaves(inner)
+        case _:
+            yield condition
 
 
 def every(conditions: list[Condition]) -> Condition:

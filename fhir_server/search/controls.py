@@ -91,7 +91,7 @@ def _sort_key(controls: Controls, text: str) -> SortKey:
 
 def _sort_kind(resource_type: str, path: tuple[str, ...]) -> str:
     head, *rest = path
-    if path in {("_id",), ("_lastUpdated",)}:
+    if path in {("_id",), ("_lastUpdated",), ("_score",)}:
         return head
     parameter = parameters(resource_type).get(head.partition(":")[0])
     if parameter is None:

@@ -24,6 +24,7 @@ from fhir_server.search.registry import Parameter, parameters
 from fhir_server.search.values import split
 
 _LONGEST_CHAIN = 10
+_NEGATED = {"not": None, "not-in": "in"}
 
 
 class UnknownParameter(Exception):
@@ -56,8 +57,9 @@ def simple(parameter: Parameter, resource_type: str, modifier: str | None, value
     if modifier == "missing":
         return missing(parameter.code, value)
     _require_modifier(parameter, modifier)
-    negated = modifier == "not"
-    found = [_one(parameter, resource_type, None if negated else modifier, one, scope) for one in split(value, ",")]
+    negated = modifier in _NEGATED
+    plain = _NEGATED.get(modifier or "", modifier)
+    found = [_one(parameter, resource_type, plain, one, scope) for one in split(value, ",")]
     return Not(either(found)) if negated else either(found)
 
 
@@ -97,8 +99,8 @@ def _one(parameter: Parameter, resource_type: str, modifier: str | None, value: 
 def _chain(  # noqa: PLR0917 - a chain has this many parts
     resource_type: str, code: str, qualifier: str | None, rest: str, value: str, scope: Scope, depth: int
 ) -> Condition:
-    parameter = _reference(resource_type, code)
-    targets = _targets(parameter, qualifier)
+    parameter = reference_parameter(resource_type, code)
+    targets = chain_targets(parameter, qualifier)
     found: dict[str, Condition] = {}
     for target in targets:
         try:
@@ -110,7 +112,8 @@ def _chain(  # noqa: PLR0917 - a chain has this many parts
     return _any_of([RefersTo(name, found) for name in key_names(resource_type, parameter)])
 
 
-def _targets(parameter: Parameter, qualifier: str | None) -> tuple[str, ...]:
+def chain_targets(parameter: Parameter, qualifier: str | None) -> tuple[str, ...]:
+    """Return the types that a chain through the parameter leads to."""
     allowed = (parameter.only,) if parameter.only else parameter.target or tuple(sorted(RESOURCE_TYPES))
     if qualifier is None:
         return allowed
@@ -126,12 +129,13 @@ def _reverse_chain(resource_type: str, name: str, value: str, scope: Scope, dept
     _, source, code, rest = parts
     if source not in RESOURCE_TYPES:
         raise UnknownParameter(f"{source[:80]!r} is not a resource type of FHIR R4.")
-    parameter = _reference(source, code)
+    parameter = reference_parameter(source, code)
     inner = condition(source, rest, value, scope, depth + 1)
     return _any_of([ReferredBy(source, key, inner, resource_type) for key in key_names(source, parameter)])
 
 
-def _reference(resource_type: str, code: str) -> Parameter:
+def reference_parameter(resource_type: str, code: str) -> Parameter:
+    """Return the reference parameter of that code; raises UnknownParameter or BadRequest."""
     parameter = parameters(resource_type).get(code)
     if parameter is None:
         raise UnknownParameter(f"{resource_type} has no search parameter {code[:80]!r}.")

@@ -12,9 +12,10 @@ class Entry:
     relative.
     """
 
-    __slots__ = ("base_url", "keys", "ranges", "timezone")
+    __slots__ = ("base_url", "keys", "ranges", "resource", "timezone")
 
-    def __init__(self, timezone: str, base_url: str) -> None:
+    def __init__(self, resource: dict[str, Any], timezone: str, base_url: str) -> None:
+        self.resource = resource
         self.timezone = timezone
         self.base_url = base_url
         self.keys: list[str] = []

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 
+from fhir_server.errors import BadRequest
 from fhir_server.search.conditions import (
     All,
     AnyOf,
+    Concepts,
     Condition,
     HasId,
     HasKey,
+    Hierarchy,
     InRange,
     InTuple,
     KeySpan,
@@ -19,6 +22,7 @@ from fhir_server.search.conditions import (
     ReferredBy,
     RefersTo,
     Updated,
+    WithinDistance,
 )
 from fhir_server.search.joins import Access, Filter, Joins, referred_by, refers_to
 from fhir_server.search.keys import SEPARATOR
@@ -48,6 +52,8 @@ def to_filter(condition: Condition, joins: Joins | None = None) -> Filter:
             return {f"ranges.{condition.name}": {"$elemMatch": _range(condition)}}
         case InTuple(name, within):
             return {f"ranges.{name}": {"$elemMatch": to_filter(within)}}
+        case WithinDistance():
+            return _within_distance(condition)
         case Present(name):
             return {"shape": {"$regex": shape_with(name)}}
         case HasId(ids):
@@ -71,6 +77,8 @@ def _combined(condition: Condition, joins: Joins | None) -> Filter:
             return refers_to(condition, joins)
         case ReferredBy() if joins is not None:
             return referred_by(condition, joins)
+    if isinstance(condition, Concepts | Hierarchy):
+        raise BadRequest("Value sets, code systems and hierarchies cannot be asked for here.", code="not-supported")
     raise TypeError(f"{type(condition).__name__} needs a join, which has no place here.")
 
 
@@ -83,6 +91,13 @@ def _span(span: KeySpan) -> Filter:
     if not span.containing:
         return {"keys": {"$elemMatch": {"$gte": span.low, "$lt": span.high}}}
     return {"keys": {"$regex": f"^{re.escape(span.low)}[^{SEPARATOR}]*{re.escape(span.containing)}"}}
+
+
+def _within_distance(condition: WithinDistance) -> Filter:
+    products = [{"$multiply": [f"$$this.{axis}", value]} for axis, value in zip("xyz", condition.centre, strict=True)]
+    near = {"$gte": [{"$add": products}, condition.closeness]}
+    places = {"$ifNull": [f"$ranges.{condition.name}", []]}
+    return {"$expr": {"$anyElementTrue": [{"$map": {"input": places, "as": "this", "in": near}}]}}
 
 
 def _range(condition: InRange) -> Filter:

@@ -63,7 +63,7 @@ def refers_to(condition: RefersTo, joins: Joins) -> Filter:
     for target, inner in condition.targets.items():
         name = joins.new()
         joins.stages += [
-            {"$set": {name: _referenced_ids(f"{condition.name}={target}/")}},
+            {"$set": {name: referenced_ids(f"{condition.name}={target}/")}},
             _look_up(target, name, "_id", joins.inner().matching(target, [inner])),
         ]
         found.append({f"{name}.0": {"$exists": True}})
@@ -85,7 +85,7 @@ def _look_up(source: str, local: str, foreign: str, stages: list[Filter]) -> Fil
     return {"$lookup": {"from": source, "localField": local, "foreignField": foreign, "pipeline": one, "as": local}}
 
 
-def _referenced_ids(prefix: str) -> Filter:
+def referenced_ids(prefix: str) -> Filter:
     """Return the expression of the ids in the reference keys that begin so."""
     length = len(prefix.encode())
     mine = {"$eq": [{"$indexOfBytes": ["$$this", prefix]}, 0]}
@@ -107,7 +107,7 @@ def hop(condition: RefersTo | ReferredBy, target: str, resource_type: str, keep:
         key: Any = {"$concat": [f"{condition.name}={target}/", "$_id"]}
         foreign = "keys"
     else:
-        key, foreign = _referenced_ids(f"{condition.name}={resource_type}/"), "_id"
+        key, foreign = referenced_ids(f"{condition.name}={resource_type}/"), "_id"
     look_up = {"from": resource_type, "localField": "_key", "foreignField": foreign, "pipeline": keep, "as": "_outer"}
     spread: list[Filter] = [{"$unwind": "$_key"}, {"$group": {"_id": "$_key"}}, {"$project": {"_key": "$_id"}}]
     return [

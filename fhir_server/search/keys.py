@@ -18,6 +18,11 @@ _LONGEST = 2000
 _STRIPPED = str.maketrans({"\x1f": "\ufffd", "\x00": "\ufffd"})
 
 
+def contained_key(resource_type: str) -> str:
+    """Return the key of resources that contain one of the type; also where the entries of such ones are kept."""
+    return f"#{resource_type}"
+
+
 def clean(text: str) -> str:
     """Return the text as a part of a key: without the separator, and cut beyond 2,000 characters to a digest."""
     if SEPARATOR in text or "\x00" in text:

@@ -23,6 +23,7 @@ from fhir_server.search.conditions import (
     Not,
     Present,
     Updated,
+    WithinDistance,
 )
 from fhir_server.search.index import index
 from fhir_server.search.keys import SEPARATOR
@@ -49,6 +50,8 @@ def holds(condition: Condition, entry: Mapping[str, Any]) -> bool:  # noqa: C901
             return any(_in_span(condition, key) for key in entry["keys"])
         case InRange():
             return any(_in_range(condition, found) for found in entry.get("ranges", {}).get(condition.name, ()))
+        case WithinDistance(name, centre, closeness):
+            return any(_near(found, centre) >= closeness for found in entry.get("ranges", {}).get(name, ()))
         case InTuple(name, within):
             return any(holds(within, found) for found in entry.get("ranges", {}).get(name, ()))
         case Present(name):
@@ -68,10 +71,17 @@ def holds(condition: Condition, entry: Mapping[str, Any]) -> bool:  # noqa: C901
     raise ValueError("A condition on other resources cannot be decided on one alone.")
 
 
+def _near(position: Mapping[str, float], centre: tuple[float, float, float]) -> float:
+    return position["x"] * centre[0] + position["y"] * centre[1] + position["z"] * centre[2]
+
+
 def _in_span(span: KeySpan, key: str) -> bool:
     if not span.low <= key < span.high:
         return False
-    return not span.containing or span.containing in key[len(span.low) :].partition(SEPARATOR)[0]
+    if not span.containing:
+        return True
+    text, separator, _ = key[len(span.low) :].partition(SEPARATOR)
+    return span.containing in text + separator
 
 
 def _in_range(condition: InRange, found: Mapping[str, Any]) -> bool:

@@ -10,6 +10,7 @@ from fhir_server.search.ast import Criterion, Ignored, Query
 from fhir_server.search.conditions import Condition
 from fhir_server.search.controls import Controls, read_control
 from fhir_server.search.criteria import UnknownParameter, condition
+from fhir_server.search.filtering import filter_condition
 from fhir_server.search.params.reading import Scope
 
 _WRITING = frozenset({"_format", "_pretty", "_page"})
@@ -59,4 +60,9 @@ def parse(
 
 
 def _conditions(types: Sequence[str], name: str, value: str, scope: Scope) -> dict[str, Condition]:
-    return {resource_type: condition(resource_type, name, value, scope) for resource_type in types}
+    read = _filter if name == "_filter" else condition
+    return {resource_type: read(resource_type, name, value, scope) for resource_type in types}
+
+
+def _filter(resource_type: str, name: str, value: str, scope: Scope) -> Condition:
+    return filter_condition(resource_type, value, scope)

@@ -12,10 +12,10 @@ from typing import Any
 
 from fhir_server.search.ast import Query
 from fhir_server.search.conditions import All, Condition, ReferredBy, RefersTo
-from fhir_server.search.filters import IMPOSSIBLE, everyone, new_joins
+from fhir_server.search.filters import IMPOSSIBLE, everyone, new_joins, to_filter
 from fhir_server.search.joins import Access, Filter, Joins, hop
 from fhir_server.search.scans import ALL, EVERYTHING_RANK, Drive, Scan, drives, within
-from fhir_server.search.sorting import SortField, sort_field, sorted_scans
+from fhir_server.search.sorting import SortField, sort_fields, sorted_scans
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,12 @@ def compile_query(query: Query, access: Access | Mapping[str, Any] | None = None
     elif access is not None:
         allowed = lambda resource_type: access  # noqa: E731 - a rule of one type
     plans = tuple(_type_plan(query, name, allowed) for name in query.types)
-    return Plan(plans, tuple(map(sort_field, query.sort)))
+    return Plan(plans, plans[0].sort if plans else ())
+
+
+def _sort_fields(query: Query, resource_type: str, access: Access) -> tuple[SortField, ...]:
+    # Looked up under names of their own, apart from those of the filter's joins.
+    return sort_fields(query.sort, resource_type, query.words, Joins(access, to_filter, depth=100))
 
 
 def _type_plan(query: Query, resource_type: str, access: Access) -> TypePlan:
@@ -83,8 +88,8 @@ def _type_plan(query: Query, resource_type: str, access: Access) -> TypePlan:
         filter=joins.visible(resource_type, [condition]),
         stages=tuple(joins.stages),
         sources=tuple(_sources(condition, resource_type, access, query)) if joins.stages else (),
-        sort=tuple(map(sort_field, query.sort)),
-        order=sorted_scans(query.sort) if len(query.types) == 1 else (),
+        sort=_sort_fields(query, resource_type, access),
+        order=sorted_scans(query.sort, resource_type) if len(query.types) == 1 else (),
         exact=own is None and found[0].exact and not joins.stages,
     )
 

@@ -6,11 +6,16 @@ https://hl7.org/fhir/R4/search.html#_sort
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fhir_server.search.ast import SortKey
-from fhir_server.search.joins import Filter
+from fhir_server.search.conditions import EVERYTHING
+from fhir_server.search.criteria import chain_targets, key_names, reference_parameter
+from fhir_server.search.joins import Filter, Joins, referenced_ids
+from fhir_server.search.keys import after_prefix
+from fhir_server.search.registry import parameters
 from fhir_server.search.scans import Absent, Scan, UpdatedWalk, Walk
 
 _FAMILIES = {"string": "=", "token": "=", "reference": "=", "uri": "=", "number": "<", "quantity": "<", "date": "<"}
@@ -25,36 +30,81 @@ class SortField:
     stages: tuple[Filter, ...] = ()
 
 
-def sorted_scans(keys: tuple[SortKey, ...]) -> tuple[Scan, ...]:
+# --- As an order of the index ------------------------------------------------------------------------------------
+
+
+def sorted_scans(keys: tuple[SortKey, ...], resource_type: str) -> tuple[Scan, ...]:
     """Return scans that read all documents in this order; none where the index has no such order."""
     if len(keys) != 1 or len(keys[0].path) > 1:
         return ()
     key, name = keys[0], keys[0].path[0]
     if key.kind == "_lastUpdated":
         return (UpdatedWalk(None, None, key.descending),)
-    if key.kind == "date" and key.descending:
-        return Walk(f"{name}>", f"{name}?"), Absent(name)
-    if key.kind not in _FAMILIES or key.descending:
+    if key.kind not in _FAMILIES or parameters(resource_type)[name].parts:
         return ()
-    low, high = _family(key.kind, name)
-    return Walk(low, high), Absent(name)
+    if key.descending:
+        # The one kind whose keys stand in falling order too: the latest first is what is asked for most.
+        return (Walk(f"{name}>", f"{name}?"), Absent(name)) if key.kind == "date" else ()
+    prefix = f"{name}{_FAMILIES[key.kind]}"
+    return Walk(prefix, after_prefix(prefix)), Absent(name)
 
 
-def _family(kind: str, name: str) -> tuple[str, str]:
-    operator = _FAMILIES[kind]
-    return f"{name}{operator}", f"{name}{chr(ord(operator) + 1)}"
+# --- As values ---------------------------------------------------------------------------------------------------
 
 
-def sort_field(key: SortKey) -> SortField:
-    """Return how the sort key's value is found in a collected document."""
-    name = key.path[-1]
-    extreme = "$max" if key.descending else "$min"
-    if key.kind == "_id":
+def sort_fields(
+    keys: Sequence[SortKey], resource_type: str, words: tuple[tuple[str, ...], ...], joins: Joins
+) -> tuple[SortField, ...]:
+    """Return how each key's value is found in a collected document; `words` are those that `_score` counts."""
+    fields = []
+    for key in keys:
+        if key.kind == "_score":
+            # The best come first, whichever way is written.
+            fields.append(SortField({"$sum": [_occurs(each) for each in words]}, True))
+        else:
+            fields.append(_field(key, resource_type, joins))
+    return tuple(fields)
+
+
+def _field(key: SortKey, resource_type: str, joins: Joins) -> SortField:
+    if key.kind == "_id" and len(key.path) == 1:
         return SortField("$_id", key.descending)
-    if key.kind == "_lastUpdated":
+    if key.kind == "_lastUpdated" and len(key.path) == 1:
         return SortField("$updated", key.descending)
+    if len(key.path) > 1:
+        return _chained(key, resource_type, joins)
+    extreme = "$max" if key.descending else "$min"
+    parameter = parameters(resource_type)[key.path[0]]
+    names = key_names(resource_type, parameter)
     if key.kind == "date":
-        return SortField({extreme: f"$ranges.{name}.{'h' if key.descending else 'l'}"}, key.descending)
-    low, high = _family(key.kind, name)
-    between = {"$and": [{"$gte": ["$$this", low]}, {"$lt": ["$$this", high]}]}
-    return SortField({extreme: {"$filter": {"input": "$keys", "as": "this", "cond": between}}}, key.descending)
+        end = "h" if key.descending else "l"
+        bounds = [{"$ifNull": [f"$ranges.{name}.{end}", []]} for name in names]
+        return SortField({extreme: {"$concatArrays": bounds}}, key.descending)
+    only = f"{parameter.only}/" if parameter.only else ""
+    spans = [_span(f"{name}{_FAMILIES[key.kind]}{only}") for name in names]
+    mine = {"$filter": {"input": {"$ifNull": ["$keys", []]}, "as": "this", "cond": {"$or": spans}}}
+    return SortField({extreme: mine}, key.descending)
+
+
+def _span(prefix: str) -> Filter:
+    return {"$and": [{"$gte": ["$$this", prefix]}, {"$lt": ["$$this", after_prefix(prefix)]}]}
+
+
+def _occurs(keys: tuple[str, ...]) -> Filter:
+    return {"$cond": [{"$gt": [{"$size": {"$setIntersection": ["$keys", list(keys)]}}, 0]}, 1, 0]}
+
+
+def _chained(key: SortKey, resource_type: str, joins: Joins) -> SortField:
+    """Return the value of a chain: that of the resources which the references lead to and the caller may see."""
+    head, *rest = key.path
+    code, _, qualifier = head.partition(":")
+    parameter = reference_parameter(resource_type, code)
+    target = chain_targets(parameter, qualifier or None)[0]
+    inner = joins.inner()
+    value = _field(replace(key, path=tuple(rest)), target, inner)
+    ids = [referenced_ids(f"{name}={target}/") for name in key_names(resource_type, parameter)]
+    name = joins.new()
+    found = [*inner.matching(target, [EVERYTHING]), *value.stages, {"$project": {"value": value.expression}}]
+    look_up = {"from": target, "localField": name, "foreignField": "_id", "pipeline": found, "as": name}
+    stages = ({"$set": {name: {"$concatArrays": ids}}}, {"$lookup": look_up})
+    return SortField({"$max" if key.descending else "$min": f"${name}.value"}, key.descending, stages)

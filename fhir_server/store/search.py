@@ -29,8 +29,9 @@ from fhir_server.store.encoding import Document
 from fhir_server.store.failures import translated
 from fhir_server.store.kept_searches import keep, kept
 from fhir_server.store.mongo import Database, Session
-from fhir_server.store.search_choice import Chooser
-from fhir_server.store.search_pages import Cursor, Merging, Reading, Snapshot, beginning
+from fhir_server.store.search_choice import Chooser, Way
+from fhir_server.store.search_explain import Execution, execution
+from fhir_server.store.search_pages import Cursor, Merging, Reading, Snapshot, beginning, command_of, scans_of
 
 Access: TypeAlias = "Condition | Mapping[str, Any] | None"
 _ROW: Document = {"version": 1, "updated": 1, "json": 1, "blob": 1}
@@ -158,6 +159,22 @@ class SearchStore:
             stages, collection = commands.collecting(plan, scans), plan.type
         documents, _, _ = await self.ask(commands.aggregate(collection, [*stages, {"$count": "n"}], 1), session)
         return documents[0]["n"] if documents else 0
+
+    async def explain(self, plan: Plan, limit: int) -> list[tuple[str, Way, list[Execution]]]:
+        """Return, for each type, the way that its first page is found, and what the database does for each part."""
+        found = []
+        for each in plan.types:
+            way = await self.chooser.choose(each)
+            scans = scans_of(each, way)
+            parts = range(1 if scans is None else len(scans))
+            executed = [await self._explained(command_of(each, way, part, None, limit, _ROW)) for part in parts]
+            found.append((each.type, way, executed))
+        return found
+
+    async def _explained(self, command: Document) -> Execution:
+        with translated:
+            explained = await self.database.raw.command({"explain": command, "verbosity": "executionStats"})
+        return execution(str(command.get("find") or command["aggregate"]), explained)
 
     async def count_scans(self, resource_type: str, scans: Sequence[Scan], limit: int) -> int:
         """Return how many documents scans would read, at most `limit`."""

@@ -17,25 +17,18 @@ from fhir_server.search.keys import SEPARATOR, after_prefix
 PART_NAMES = "abcdefgh"
 _SEARCHED = "<>~^="
 
-PartItems = Callable[[Item], Sequence[list[Item]]]
 Writer = Callable[[str, list[Item], Entry], None]
 
 
-def index(
-    name: str, items: list[Item], entry: Entry, parts: PartItems, writers: Sequence[Writer], *, tuples: bool
-) -> None:
-    """Write the keys of a composite parameter, and its tuples unless the parts' own parameters decide."""
-    for item in items:
-        found = parts(item)
-        if not all(found):
-            continue
-        own = Entry(entry.timezone, entry.base_url)
-        for part, part_items, write in zip(PART_NAMES, found, writers, strict=False):
-            write(part, part_items, own)
-        entry.keys.extend(_narrowing(name, own.keys))
-        if tuples:
-            stored = {"keys": own.keys, "ranges": own.ranges} if own.ranges else {"keys": own.keys}
-            entry.ranges.setdefault(name, []).append(stored)
+def index(name: str, parts: Sequence[list[Item]], entry: Entry, writers: Sequence[Writer], *, tuples: bool) -> None:
+    """Write the keys of one element's parts, and the tuple of them unless the parts' own parameters decide."""
+    own = Entry(entry.resource, entry.timezone, entry.base_url)
+    for part, items, write in zip(PART_NAMES, parts, writers, strict=False):
+        write(part, items, own)
+    entry.keys.extend(_narrowing(name, own.keys))
+    if tuples:
+        stored = {"keys": own.keys, "ranges": own.ranges} if own.ranges else {"keys": own.keys}
+        entry.ranges.setdefault(name, []).append(stored)
 
 
 def _narrowing(name: str, keys: list[str]) -> set[str]:

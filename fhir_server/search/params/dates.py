@@ -235,6 +235,12 @@ def approximately(low: datetime, high: datetime, now: datetime) -> tuple[datetim
         return _EARLIEST, _LATEST
 
 
+def overlapping(name: str, text: str, timezone: str) -> Condition:
+    """Return the condition that a value has a moment in common with a date or time; raises ValueError."""
+    low, high = date_range(text.replace(" ", "+"), timezone)
+    return _overlaps(name, sortable(low), sortable(high))
+
+
 def _equal(name: str, low: str, high: str) -> Condition:
     test = InRange(name, (("l", ">=", low), ("h", "<=", high)))
     return Narrowed(test, KeySpan(f"{name}<{low}", f"{name}<{high}"), Window(name, low, high))

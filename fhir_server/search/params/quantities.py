@@ -109,7 +109,7 @@ _WRITERS = {"Money": _money, "Range": _range_element, "SampledData": _sampled}
 # --- Search ------------------------------------------------------------------------------------------------------
 
 
-def condition(name: str, text: str, system: str | None, code: str) -> Condition:
+def condition(name: str, text: str, system: str | None = None, code: str = "") -> Condition:
     """Return what a number with its prefix asks of quantities in a unit; raises ValueError where it cannot be read.
 
     `system` is None where the value has no bars (any unit), "" for a unit given by its code or name only.

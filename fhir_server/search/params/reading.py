@@ -11,9 +11,19 @@ from datetime import datetime
 
 from fhir_server.errors import BadRequest
 from fhir_server.r4.definitions import RESOURCE_TYPES
-from fhir_server.search.conditions import Condition, either, every
-from fhir_server.search.index import keeps_tuples
-from fhir_server.search.params import composites, dates, numbers, quantities, references, strings, tokens, uris
+from fhir_server.search.conditions import Concepts, Condition, either, every
+from fhir_server.search.index_plan import keeps_tuples
+from fhir_server.search.params import (
+    composites,
+    dates,
+    numbers,
+    positions,
+    quantities,
+    references,
+    strings,
+    tokens,
+    uris,
+)
 from fhir_server.search.registry import Parameter, parameters
 from fhir_server.search.values import split, unescape
 
@@ -55,6 +65,8 @@ def _through_parts(
         return either([read(known[part], resource_type, modifier, value, scope) for part in parameter.parts])
     if modifier == "identifier":
         return read_as(parameter, parameter.code, resource_type, modifier, value, scope)
+    if modifier in RESOURCE_TYPES and modifier != parameter.only:
+        return either([])
     # The parameter proper allows one type only, whatever its definition says of targets.
     restricted = replace(parameter, target=(parameter.only,))
     name = unescape(value)
@@ -68,10 +80,13 @@ def read_as(  # noqa: PLR0917 - a parameter, and a value with what it depends on
 ) -> Condition:
     """Return what a value asks of the facts indexed under `name`."""
     match parameter.type:
-        case "string" if parameter.phonetic:
-            return strings.condition_phonetic(name, unescape(value))
         case "string":
-            return strings.condition(name, modifier, unescape(value))
+            text = unescape(value)
+            return (
+                strings.condition_phonetic(name, text)
+                if parameter.phonetic
+                else strings.condition(name, modifier, text)
+            )
         case "token":
             return _token(name, modifier, value)
         case "reference":
@@ -81,11 +96,11 @@ def read_as(  # noqa: PLR0917 - a parameter, and a value with what it depends on
         case "number":
             return numbers.condition(name, unescape(value))
         case "quantity":
-            number, *unit = split(value, "|", 2)
-            system, code = (unescape(unit[0]), unescape(unit[1] if len(unit) > 1 else "")) if unit else (None, "")
-            return quantities.condition(name, unescape(number), system, code)
+            return quantities.condition(name, *map(unescape, split(value, "|", 2)))
         case "uri":
             return uris.condition(name, modifier, unescape(value))
+        case "special":
+            return positions.condition(name, [unescape(part) for part in split(value, "|")])
         case "composite":
             return _composite(parameter, name, resource_type, value, scope)
     raise BadRequest(f"{parameter.code} cannot be searched.", code="not-supported")
@@ -94,6 +109,8 @@ def read_as(  # noqa: PLR0917 - a parameter, and a value with what it depends on
 def _token(name: str, modifier: str | None, value: str) -> Condition:
     if modifier == "text":
         return tokens.text_condition(name, unescape(value))
+    if modifier in {"in", "above", "below"}:
+        return _concepts(name, modifier, unescape(value))
     parts = [unescape(part) for part in split(value, "|", 2 if modifier == "of-type" else 1)]
     if modifier == "of-type":
         if len(parts) != 3 or not all(parts):
@@ -106,15 +123,27 @@ def _token(name: str, modifier: str | None, value: str) -> Condition:
     return tokens.condition(name, parts[0], parts[1])
 
 
+def _concepts(name: str, relation: str, value: str) -> Condition:
+    if relation == "in":
+        return Concepts(name, "in", value)
+    system, bar, code = value.partition("|")
+    if not (bar and system and code):
+        raise ValueError(f"{relation} takes system|code")
+    return Concepts(name, "above" if relation == "above" else "below", value)
+
+
 def _reference(parameter: Parameter, name: str, modifier: str | None, value: str, scope: Scope) -> Condition:
     if modifier == "identifier":
         return _token(f"{name}:identifier", None, value)
     text = unescape(value)
+    targets = parameter.target or tuple(sorted(RESOURCE_TYPES))
+    if modifier in {"above", "below"}:
+        return references.hierarchy(name, modifier, text, targets, scope.base_url)
     if modifier in RESOURCE_TYPES:
         if "/" in text and not text.startswith(f"{modifier}/") and f"/{modifier}/" not in text:
             return either([])
         return references.condition(name, text, (modifier,), scope.base_url)
-    return references.condition(name, text, parameter.target or tuple(sorted(RESOURCE_TYPES)), scope.base_url)
+    return references.condition(name, text, targets, scope.base_url)
 
 
 def _composite(parameter: Parameter, name: str, resource_type: str, value: str, scope: Scope) -> Condition:

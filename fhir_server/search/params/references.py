@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.fhirpath import Item
-from fhir_server.search.conditions import Condition, HasKey
+from fhir_server.search.conditions import Condition, HasKey, Hierarchy
 from fhir_server.search.entry import Entry
 from fhir_server.search.keys import clean
-from fhir_server.search.params import tokens
+from fhir_server.search.params import tokens, uris
 
 _RELATIVE = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})")
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
@@ -61,6 +61,20 @@ def condition(name: str, value: str, targets: Sequence[str], base_url: str) -> C
     if _ID.fullmatch(value):
         return HasKey(tuple(f"{name}={target}/{value}" for target in targets))
     return HasKey((f"{name}={clean(value)}",))
+
+
+def hierarchy(name: str, relation: str, value: str, targets: Sequence[str], base_url: str) -> Condition:
+    """Return what `:above` and `:below` ask: a resource's place among its kind, or of a canonical URL the part of its
+    path.
+    """
+    if base_url and value.startswith(f"{base_url}/"):
+        value = value[len(base_url) + 1 :]
+    if "://" in value:
+        return uris.condition(name, relation, value)
+    found = [f"{target}/{value}" for target in targets] if _ID.fullmatch(value) else [value]
+    if not all(map(is_relative, found)):
+        raise ValueError(f"{relation} takes Type/id, an id or a URL")
+    return Hierarchy(name, "above" if relation == "above" else "below", tuple(found))
 
 
 def is_relative(reference: str) -> bool:

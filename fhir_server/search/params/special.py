@@ -1,4 +1,5 @@
-"""The parameters that every type has and that are no paths into the resource: `_id`, `_lastUpdated`, `_list`.
+"""The parameters that every type has and that are no paths into the resource: `_id`, `_lastUpdated`, `_list`, `_text`,
+`_content`.
 
 https://hl7.org/fhir/R4/search.html#all
 """
@@ -9,17 +10,20 @@ from datetime import timedelta
 
 from fhir_server.errors import BadRequest
 from fhir_server.search.conditions import EVERYTHING, NOTHING, Condition, HasId, Not, ReferredBy, Updated, either, every
+from fhir_server.search.params import words
 from fhir_server.search.params.dates import approximately, date_range
 from fhir_server.search.params.prefixes import split_prefix
 from fhir_server.search.params.reading import Scope
 from fhir_server.search.values import split, unescape
 
-NAMES = frozenset({"_id", "_lastUpdated", "_list"})
+NAMES = frozenset({"_id", "_lastUpdated", "_list", "_text", "_content", "_query"})
 
 
 def condition(resource_type: str, name: str, modifier: str | None, value: str, scope: Scope) -> Condition:
     """Return what one of these parameters asks; raises BadRequest."""
-    if modifier == "missing" and name != "_list":
+    if name == "_query":
+        raise BadRequest(f"There is no named query {value[:40]!r}.", code="not-supported")
+    if modifier == "missing" and name in {"_id", "_lastUpdated"}:
         if value not in ("true", "false"):
             raise BadRequest(f"{name}:missing is true or false, not {value[:40]!r}.", code="value")
         return NOTHING if value == "true" else EVERYTHING
@@ -28,6 +32,8 @@ def condition(resource_type: str, name: str, modifier: str | None, value: str, s
     if name == "_id":
         ids = HasId(tuple(dict.fromkeys(unescape(part) for part in split(value, ","))))
         return Not(ids) if modifier else ids
+    if name in {words.TEXT, words.CONTENT}:
+        return either([words.condition(name, unescape(part)) for part in split(value, ",")])
     if name == "_list":
         return _list(resource_type, value)
     return either([_updated(unescape(part), scope) for part in split(value, ",")])
