@@ -1,0 +1,101 @@
+"""The whole server for tests that are not coroutines, as those of hypothesis: on its own event loop and database."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import httpx
+
+from fhir_server.app import services_on
+from fhir_server.engine.engine import handle
+from fhir_server.http.fhir import FhirApp
+from fhir_server.r4 import values
+from fhir_server.settings import Settings
+from fhir_server.store.mongo import Database
+
+BASE = "http://server.test/fhir"
+
+Query = tuple[str, Sequence[tuple[str, str]]]
+
+
+@dataclass
+class Served:
+    """A running server."""
+
+    runner: asyncio.Runner
+    database: Database
+    client: httpx.AsyncClient
+
+    def load(self, resources: Sequence[dict[str, Any]]) -> None:
+        """Make these resources all there is."""
+        self.runner.run(self._load(resources))
+
+    async def _load(self, resources: Sequence[dict[str, Any]]) -> None:
+        for name in await self.database.raw.list_collection_names():
+            await self.database.collection(name).delete_many({})
+        answers = await self._batch(
+            [
+                {"request": {"method": "PUT", "url": f"{each['resourceType']}/{each['id']}"}, "resource": each}
+                for each in resources
+            ]
+        )
+        for resource, answer in zip(resources, answers, strict=True):
+            assert answer["response"]["status"].startswith("201"), (answer, resource)
+
+    def answers(self, queries: Sequence[Query]) -> list[dict[str, Any]]:
+        """Return the answers to many searches, asked for in one batch."""
+        return self.runner.run(self._batch([{"request": {"method": "GET", "url": url(*query)}} for query in queries]))
+
+    def ids(self, queries: Sequence[Query]) -> list[set[str] | str]:
+        """Return the ids that each search finds, or the error that it answers with."""
+        return [_ids(answer) for answer in self.answers(queries)]
+
+    def get(self, path: str, **headers: str) -> httpx.Response:
+        """Return the answer to a GET."""
+        return self.runner.run(self.client.get(path, headers=headers))
+
+    async def _batch(self, entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        body = values.encode({"resourceType": "Bundle", "type": "batch", "entry": list(entries)})
+        answer = await self.client.post("", content=body)
+        assert answer.status_code == 200, answer.text
+        found: list[dict[str, Any]] = answer.json()["entry"]
+        return found
+
+
+def url(resource_type: str, criteria: Sequence[tuple[str, str]]) -> str:
+    """Return a search as a relative URL."""
+    return f"{resource_type}?{urlencode(criteria, quote_via=quote, safe=':')}"
+
+
+def _ids(answer: dict[str, Any]) -> set[str] | str:
+    if not answer["response"]["status"].startswith("200"):
+        return str(answer["response"].get("outcome", answer))
+    found: list[str] = []
+    for entry in answer["resource"].get("entry", ()):
+        if entry["search"]["mode"] != "match":
+            return str(entry["resource"])
+        found.append(entry["resource"]["id"])
+    assert len(found) == len(set(found)), f"A resource stands twice: {found}"
+    return set(found)
+
+
+@contextmanager
+def served(runner: asyncio.Runner, mongod_url: str, settings: Settings) -> Iterator[Served]:
+    """Run a server on an empty database, dropped afterwards."""
+    database = runner.run(Database.connect(mongod_url, f"test_{uuid.uuid4().hex[:12]}"))
+    app = FhirApp(handle, BASE, "/fhir")
+    app.services = runner.run(services_on(database, settings))
+    headers = {"Content-Type": "application/fhir+json"}
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=f"{BASE}/", headers=headers)
+    try:
+        yield Served(runner, database, client)
+    finally:
+        runner.run(client.aclose())
+        runner.run(database.drop())
+        runner.run(database.close())
