@@ -7,6 +7,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -17,7 +18,8 @@ from fhir_server.engine.engine import handle
 from fhir_server.errors import FhirError
 from fhir_server.r4 import values
 from fhir_server.settings import Settings
-from fhir_server.store.loads import Loads, RecordingDatabase
+from fhir_server.store.loads import Loads
+from fhir_server.store.recording import RecordingDatabase
 
 _TIMEOUT_SECONDS = 300
 
@@ -54,7 +56,7 @@ class Engine:
 
     async def transaction(self, entries: list[dict[str, Any]], keys: list[str]) -> list[dict[str, Any]]:
         """Carry out the entries as a transaction; raises Refused."""
-        recording = RecordingDatabase.of(self._shared.database, self._loads, keys)
+        recording = RecordingDatabase.of(self._shared.database, partial(self._loads.record, keys))
         shared = replace(self._shared, database=recording)
         bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
         try:

@@ -5,16 +5,13 @@ A load that is killed leaves no doubt: a transaction that was committed has its 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Self, TypeVar
+from collections.abc import Iterable
 
 from pymongo import UpdateOne
 
 from fhir_server.store.mongo import Database, Session, translated
 
 COLLECTION = "server_loads"
-
-T = TypeVar("T")
 
 
 class Loads:
@@ -34,27 +31,3 @@ class Loads:
         with translated:
             if changes:
                 await self._collection.bulk_write(changes, session=session)
-
-
-class RecordingDatabase(Database):
-    """A database, each transaction of which also records keys."""
-
-    _loads: Loads
-    _keys: list[str]
-
-    @classmethod
-    def of(cls, database: Database, loads: Loads, keys: list[str]) -> Self:
-        """Return the same database over the same connection, recording the keys."""
-        recording = cls.__new__(cls)
-        recording.__dict__.update(database.__dict__, _loads=loads, _keys=keys)
-        return recording
-
-    async def transaction(self, callback: Callable[[Session], Awaitable[T]], resource_types: Iterable[str] = ()) -> T:
-        """Run the callback in one transaction, and record the keys in it."""
-
-        async def recorded(session: Session) -> T:
-            result = await callback(session)
-            await self._loads.record(self._keys, session)
-            return result
-
-        return await super().transaction(recorded, resource_types)

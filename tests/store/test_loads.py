@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
-from fhir_server.store.loads import Loads, RecordingDatabase
+from fhir_server.store.loads import Loads
 from fhir_server.store.mongo import Database, Session
+from fhir_server.store.recording import RecordingDatabase
 
 
 async def test_a_key_is_recorded_by_the_transaction_that_loads(database: Database) -> None:
@@ -19,9 +22,9 @@ async def test_a_key_is_recorded_by_the_transaction_that_loads(database: Databas
     async def bad(session: Session) -> int:
         raise ValueError("no")
 
-    assert await RecordingDatabase.of(database, loads, ["a", "b"]).transaction(good) == 7
+    assert await RecordingDatabase.of(database, partial(loads.record, ["a", "b"])).transaction(good) == 7
     with pytest.raises(ValueError, match="no"):
-        await RecordingDatabase.of(database, loads, ["c"]).transaction(bad)
+        await RecordingDatabase.of(database, partial(loads.record, ["c"])).transaction(bad)
     assert await loads.keys() == {"first", "a", "b"}
 
 
