@@ -232,3 +232,18 @@ async def test_the_record_of_nobody(client: httpx.AsyncClient) -> None:
     answer = await client.get("Patient/$everything")
     assert answer.status_code == 404
     assert "Patient/[id]/$everything" in answer.json()["issue"][0]["diagnostics"]
+
+
+@pytest.mark.usefixtures("stored")
+async def test_the_record_within_a_transaction_has_what_the_transaction_wrote(client: httpx.AsyncClient) -> None:
+    """$everything as an entry of a transaction sees the writes of its other entries."""
+    new = {"resourceType": "Observation", "id": "new", **SEEN, "subject": {"reference": "Patient/a"}}
+    entries = [
+        {"request": {"method": "GET", "url": "Patient/a/$everything"}},
+        {"resource": new, "request": {"method": "PUT", "url": "Observation/new"}},
+    ]
+    answer = await client.post("", json={"resourceType": "Bundle", "type": "transaction", "entry": entries})
+    assert answer.status_code == 200, answer.text
+    record = answer.json()["entry"][0]["resource"]["entry"]
+    ids = {f"{entry['resource']['resourceType']}/{entry['resource']['id']}" for entry in record}
+    assert ids == MATCHES | INCLUDED | {"Observation/new"}
