@@ -51,7 +51,7 @@ def entry_request(context: Context, entry: object, position: int) -> Request:
     if not isinstance(entry, dict) or not isinstance(asked, dict):
         raise BadRequest("Every entry of a batch or transaction needs a request.", expression=f"{place}.request")
     method, url = asked.get("method"), asked.get("url")
-    if method not in _METHODS:
+    if not isinstance(method, str) or method not in _METHODS:
         raise BadRequest(f"{str(method)[:20]!r} is not an HTTP method.", expression=f"{place}.request.method")
     if not isinstance(url, str):
         raise BadRequest("The request needs a url.", expression=f"{place}.request.url")
