@@ -182,6 +182,8 @@ class EmbeddedMongod:
             # Journal files made ahead of need would take 200 MB of disk.
             *("--wiredTigerEngineConfigString", "log=(prealloc=false)"),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+            # A client killed in mid-transaction must not hold its documents for longer than others retry.
+            *("--setParameter", "transactionLifetimeLimitSeconds=20"),
             *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=0"),
         ]
 
