@@ -1,4 +1,4 @@
-"""The command line: `fhir-server serve`, `load`, `capability`, `reindex`, `version`."""
+"""The command line: `fhir-server serve`, `load`, `capability`, `reindex`, `status`, `version`."""
 
 from __future__ import annotations
 
@@ -69,6 +69,30 @@ def load(
     settings = settings_with(data_dir=data_dir, database_url=database_url)
     summary = load_files(paths, settings, base_url=base_url, workers=workers, refused=refused, state=state)
     raise typer.Exit(1 if summary.refusals else 0)
+
+
+@app.command()
+def reindex(
+    types: Annotated[list[str] | None, typer.Argument(help="Resource types; all of them if left out.")] = None,
+    *,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Do not go on with one that was broken off.")] = False,
+) -> None:
+    """Make the search index anew, beside a running server too. Exits with 1 unless every resource was indexed."""
+    from fhir_server.reindex import complete, run
+
+    result = run(settings_with(data_dir=data_dir, database_url=database_url), types or [], restart=restart)
+    typer.echo(f"{result.done} of {result.total} resources indexed, {result.failed} could not be.")
+    raise typer.Exit(0 if complete(result) else 1)
+
+
+@app.command()
+def status(*, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Show how background jobs and added search parameters stand."""
+    from fhir_server.status import show
+
+    show(settings_with(data_dir=data_dir, database_url=database_url))
 
 
 @app.command()

@@ -9,6 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -56,25 +57,27 @@ class Runner:
 
     async def _attend(self, job: Job) -> None:
         while True:
-            try:
+            with suppress(Exception):  # logged where it happened
                 if await self._store.is_due(job.name):
                     lease = await self._store.acquire(job.name, self._worker)
                     if lease is not None:
-                        await self._hold(job, lease)
-            except FhirError:
-                pass  # the database is away; the store has logged it
+                        await hold(job, lease)
             # Not all workers at once.
             await asyncio.sleep(self._look_seconds * random.uniform(0.8, 1.2))  # noqa: S311 - not a secret
 
-    async def _hold(self, job: Job, lease: Lease) -> None:
-        """Run the job while the lease lasts."""
-        work = asyncio.ensure_future(job.run(lease))
-        try:
-            await _until_done_or_lost(work, lease)
-        finally:
-            work.cancel()
-            await asyncio.wait({work})
-            await _release(job, lease, work)
+
+async def hold(job: Job, lease: Lease) -> None:
+    """Run the job while the lease lasts, and release it; raises what the job raises, and LeaseLost."""
+    work = asyncio.ensure_future(job.run(lease))
+    try:
+        await _until_done_or_lost(work, lease)
+    finally:
+        work.cancel()
+        await asyncio.wait({work})
+        await _release(job, lease, work)
+    if work.cancelled():
+        raise LeaseLost(f"Another worker has the job {job.name}.")
+    work.result()
 
 
 async def _until_done_or_lost(work: asyncio.Future[None], lease: Lease) -> None:

@@ -9,7 +9,6 @@ import asyncio
 import time
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 import structlog
 from msgspec.structs import replace
@@ -101,11 +100,3 @@ class Course:
             log.error("search_parameters.failed", reason=new.failure)
             self._rest_until = time.monotonic() + RETRY_SECONDS
         return new
-
-
-def progress(state: State) -> list[dict[str, Any]]:
-    """Return how far each added parameter has come, for an operator."""
-    return [
-        {"code": entry.wish.definition.code, "url": entry.wish.definition.url, "phase": entry.phase}
-        for entry in state.entries
-    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import structlog
 from pymongo import UpdateOne
 
 from fhir_server.r4 import values
+from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.store.documents import PROJECTION, to_index_change
 from fhir_server.store.encoding import Document
 from fhir_server.store.failures import translated
@@ -33,7 +34,14 @@ class Batch:
     failed: int
 
 
-async def count(database: Database, resource_types: list[str]) -> int:
+async def stored_types(database: Database) -> list[str]:
+    """Return the resource types of which something was ever stored."""
+    with translated:
+        names = await database.raw.list_collection_names()
+    return sorted(RESOURCE_TYPES.intersection(names))
+
+
+async def count(database: Database, resource_types: Sequence[str]) -> int:
     """Return how many resources of the types there are to index."""
     with translated:
         counts = [
