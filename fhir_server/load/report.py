@@ -44,12 +44,14 @@ def write_refusals(path: Path, refusals: Iterable[Refusal]) -> None:
         file.writelines(json.dumps(asdict(refusal), ensure_ascii=False, default=str) + "\n" for refusal in refusals)
 
 
-def show(console: Console, summary: Summary, refusals_file: Path) -> None:
+def show(
+    console: Console, summary: Summary, refusals_file: Path, *, what: str = "Resource type", noun: str = "resources"
+) -> None:
     """Print the counts, the first refusals, and where the rest of them is."""
     if summary.resources or summary.refusals:
-        console.print(_table(summary))
+        console.print(_table(summary, what))
     rate = f", {summary.resources / summary.seconds:,.0f} a second" if summary.seconds > 0 and summary.resources else ""
-    console.print(f"{summary.resources:,} resources in {summary.seconds:.1f} s{rate}.")
+    console.print(f"{summary.resources:,} {noun} in {summary.seconds:.1f} s{rate}.")
     if summary.skipped_files:
         console.print(f"{summary.skipped_files:,} files were loaded before and are skipped.")
     for refusal in summary.refusals[:_SHOWN]:
@@ -58,11 +60,11 @@ def show(console: Console, summary: Summary, refusals_file: Path) -> None:
         console.print(f"{len(summary.refusals):,} refused; all of them, with every reason, are in {refusals_file}.")
 
 
-def _table(summary: Summary) -> Table:
+def _table(summary: Summary, what: str) -> Table:
     refused = summary.refused()
     totals = summary.counts + Counter({(name, "refused"): count for name, count in refused.items()})
     used = [outcome for outcome in _OUTCOMES if any(found == outcome for _, found in totals)]
-    table = Table("Resource type", *(Column(outcome, justify="right") for outcome in used))
+    table = Table(what, *(Column(outcome, justify="right") for outcome in used))
     for name in sorted({name for name, _ in totals}):
         table.add_row(name, *(f"{totals[name, outcome]:,}" if totals[name, outcome] else "" for outcome in used))
     sums = [sum(count for (_, found), count in totals.items() if found == outcome) for outcome in used]

@@ -6,12 +6,7 @@ Runs in a process of its own, with its own connection; the part comes as bytes, 
 from __future__ import annotations
 
 import asyncio
-import gc
-import multiprocessing
-import os
 import re
-import signal
-import threading
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -19,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fhir_server.engine.context import instant, now
+from fhir_server.load import process
 from fhir_server.load.files import Part
 from fhir_server.load.targets import Refused, Target, target
 from fhir_server.load.units import Entry, Unit, Unreadable, units
@@ -58,38 +54,23 @@ class Loaded:
     """What is now loaded; with the key of the part where that is complete."""
 
 
-_busy = threading.Lock()
 _running: tuple[asyncio.Runner, AsyncExitStack, Target] | None = None
 
 
 def start(settings: Settings, url: str | None) -> None:
     """Connect this process to where the parts go."""
     global _running  # noqa: PLW0603 - a worker process has one connection, and the pool gives it no other place to live
-    # Ctrl-C reaches the whole process group: the parent decides, so that a part is not broken off half way.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    process.begin()
     runner, stack = asyncio.Runner(), AsyncExitStack()
     _running = runner, stack, runner.run(stack.enter_async_context(target(settings, url)))
-    # Millions of short-lived, acyclic dicts: the collector finds nothing and costs a tenth of the time.
-    gc.freeze()
-    gc.set_threshold(200_000, 50, 1000)
-
-
-def _end_with_parent() -> None:
-    # A parent that was killed cannot end its pool, and its workers would wait for parts for ever. What is under way is
-    # finished: an open transaction would bar others from its resources until the database gives it up.
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        with _busy:
-            os._exit(1)
+    process.settle()
 
 
 def load_part(part: Part, known: frozenset[str]) -> Loaded:
     """Load what a part holds, except what is known to be loaded."""
     assert _running is not None, "start runs first in each worker process"
     runner, _, connected = _running
-    with _busy:
+    with process.busy:
         return runner.run(load_into(connected, part, known))
 
 

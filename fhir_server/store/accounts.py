@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from fhir_server.auth.clients import Client
 from fhir_server.auth.scopes import parse_scopes
 from fhir_server.auth.users import User, folded
 from fhir_server.errors import Conflict
-from fhir_server.store.mongo import Database, Document, translated
+from fhir_server.store.mongo import Database, Document, Session, translated
 
 USERS = "oauth_users"
 CLIENTS = "oauth_clients"
@@ -24,18 +26,9 @@ class UserStore:
 
     async def add(self, user: User) -> None:
         """Store a new user; raises Conflict where the username is taken."""
-        document = {
-            "_id": user.id,
-            "name": folded(user.username),
-            "username": user.username,
-            "role": user.role,
-            "fhir_user": user.fhir_user,
-            "password": user.password_hash,
-            "disabled": user.disabled,
-        }
         with translated:
             try:
-                await self._users.insert_one(document)
+                await self._users.insert_one({"_id": user.id, **_document(user)})
             except DuplicateKeyError as error:
                 raise Conflict(f"There is a user {user.username!r} already.", code="duplicate") from error
 
@@ -50,6 +43,25 @@ class UserStore:
     async def find_by_fhir_user(self, reference: str) -> User | None:
         """Return the user who is that resource."""
         return await self._find({"fhir_user": reference})
+
+    async def of_fhir_users(self, references: Sequence[str]) -> dict[str, User]:
+        """Return the users who are those resources, by reference."""
+        with translated:
+            found = await self._users.find({"fhir_user": {"$in": list(references)}}).to_list()
+        return {document["fhir_user"]: _user(document) for document in found}
+
+    async def taken(self, usernames: Sequence[str]) -> dict[str, str]:
+        """Return the ids of the users who have these names, by folded name."""
+        with translated:
+            found = await self._users.find({"name": {"$in": [folded(name) for name in usernames]}}).to_list()
+        return {document["name"]: document["_id"] for document in found}
+
+    async def put(self, users: Sequence[User], session: Session | None = None) -> None:
+        """Store users, new or changed, as part of a transaction where one is given."""
+        changes = [UpdateOne({"_id": user.id}, {"$set": _document(user)}, upsert=True) for user in users]
+        with translated:
+            if changes:
+                await self._users.bulk_write(changes, session=session)
 
     async def all(self) -> list[User]:
         """Return all users by name."""
@@ -68,6 +80,17 @@ class UserStore:
         with translated:
             found = await self._users.find_one(condition)
         return _user(found) if found else None
+
+
+def _document(user: User) -> Document:
+    return {
+        "name": folded(user.username),
+        "username": user.username,
+        "role": user.role,
+        "fhir_user": user.fhir_user,
+        "password": user.password_hash,
+        "disabled": user.disabled,
+    }
 
 
 def _user(found: Document) -> User:

@@ -6,12 +6,14 @@ A name is claimed before the user's Patient exists, and kept once it does; a cla
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+from pymongo import DeleteMany, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from fhir_server.store.accounts import USERS
-from fhir_server.store.mongo import Database, translated
+from fhir_server.store.mongo import Database, Session, translated
 
 LOGIN_NAMES = "login_names"
 _CLAIM_LIFETIME = timedelta(minutes=10)
@@ -47,6 +49,23 @@ class LoginNames:
         with translated:
             await self._names.update_many({"_id": {"$in": names}, "user": user_id}, {"$unset": {"expires": ""}})
             await self._names.delete_many({"user": user_id, "_id": {"$nin": names}})
+
+    async def owners(self, names: Sequence[str]) -> dict[str, str]:
+        """Return the ids of the users who have these names, or have claimed them."""
+        with translated:
+            found = await self._names.find({"_id": {"$in": list(names)}}).to_list()
+        return {document["_id"]: document["user"] for document in found}
+
+    async def assign(self, names: Mapping[str, str], session: Session | None = None) -> None:
+        """Give names, each nobody's or its user's already, to users for good, and take what else those users had."""
+        changes: list[UpdateOne | DeleteMany] = [
+            UpdateOne({"_id": name}, {"$set": {"user": user_id}, "$unset": {"expires": ""}}, upsert=True)
+            for name, user_id in names.items()
+        ]
+        changes.append(DeleteMany({"user": {"$in": list(set(names.values()))}, "_id": {"$nin": list(names)}}))
+        with translated:
+            if names:
+                await self._names.bulk_write(changes, session=session)
 
     async def release(self, user_id: str, names: list[str]) -> None:
         """Give up names that were claimed and not kept."""
