@@ -124,11 +124,18 @@ def _bases(resource_type: str) -> frozenset[str]:
     return frozenset({resource_type}) | (_bases(base) if base is not None else frozenset())
 
 
+_CROSSED = frozenset({"http://hl7.org/fhir/SearchParameter/DocumentReference-relationship"})
+"""Published composites that name the parameters of their components in the wrong order: the code is no reference."""
+
+
 def _parameter(published: SearchParameter, resource_type: str) -> Parameter:
+    order = -1 if published.url in _CROSSED else 1
     components = tuple(
-        Component(_parameter(_by_url()[component.definition], resource_type), component.expression)
-        for component in published.component
-        if component.definition in _by_url()
+        Component(_parameter(_by_url()[definition], resource_type), component.expression)
+        for component, definition in zip(
+            published.component, [each.definition for each in published.component][::order], strict=True
+        )
+        if definition in _by_url()
     )
     targets = tuple(name for name in published.target if name in RESOURCE_TYPES)
     return Parameter(

@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -31,14 +31,16 @@ class Served:
     runner: asyncio.Runner
     database: Database
     client: httpx.AsyncClient
+    loaded: set[str] = field(default_factory=set)
 
     def load(self, resources: Sequence[dict[str, Any]]) -> None:
         """Make these resources all there is."""
         self.runner.run(self._load(resources))
 
     async def _load(self, resources: Sequence[dict[str, Any]]) -> None:
-        for name in await self.database.raw.list_collection_names():
-            await self.database.collection(name).delete_many({})
+        for name in self.loaded:
+            await self.database.current(name).delete_many({})
+        self.loaded = {each["resourceType"] for each in resources}
         answers = await self._batch(
             [
                 {"request": {"method": "PUT", "url": f"{each['resourceType']}/{each['id']}"}, "resource": each}

@@ -26,7 +26,11 @@ def index(name: str, items: list[Item], entry: Entry) -> None:
     keys = entry.keys
     for item in items:
         value = item.value
-        if value.__class__ is dict:
+        if value.__class__ is dict and "resourceType" in value:
+            # The first resource of a document or message is itself what `composition` and `message` refer to.
+            if "id" in value:
+                keys.append(f"{name}={value['resourceType']}/{value['id']}")
+        elif value.__class__ is dict:
             reference = value.get("reference")
             if reference is not None:
                 _write(name, reference, entry)

@@ -1,0 +1,66 @@
+"""Every search parameter finds a resource that has its value, and not one that has another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from fhir_server.r4.definitions import RESOURCE_TYPES, search_parameters
+from fhir_server.settings import Settings
+from tests.search.sample_resources import Case, cases, of_type
+from tests.search.samples_by_hand import CASES
+from tests.search.served import Served, served
+
+ELSEWHERE = frozenset({"_id", "_lastUpdated", "_text", "_content", "_query"})
+"""Parameters without a value in the resource: test_results and test_traps have those."""
+
+
+@pytest.fixture(scope="module")
+def server(mongod_url: str) -> Iterator[Served]:
+    """A server of this module's own."""
+    settings = Settings(default_page_size=1000, max_bundle_entries=10_000)
+    with asyncio.Runner() as runner, served(runner, mongod_url, settings) as running:
+        yield running
+
+
+def all_cases(resource_type: str) -> list[Case]:
+    """Return the cases of all parameters of a type, made or written by hand."""
+    found: list[Case] = []
+    for parameter in of_type(resource_type):
+        by_hand = CASES.get((resource_type, parameter.code))
+        found += by_hand if by_hand is not None else cases(parameter, resource_type)
+    return found
+
+
+@pytest.mark.parametrize("resource_type", sorted(RESOURCE_TYPES))
+def test_each_parameter_finds_its_match_alone(server: Served, resource_type: str) -> None:
+    """For each path of each parameter: found is the resource with the value, not the one with another."""
+    known = all_cases(resource_type)
+    resources: list[dict[str, Any]] = []
+    for number, case in enumerate(known):
+        resources += [{**case.match, "id": f"m{number}"}, {**case.other, "id": f"o{number}"}]
+    server.load(resources)
+    found = server.ids([(resource_type, [(case.code, case.value)]) for case in known])
+    present = server.ids([(resource_type, [(f"{case.code}:missing", "false")]) for case in known])
+    wrong = [
+        f"{case.code}={case.value}\n  {case.match}\n  {case.other}\n  {ids}\n  present: {f'm{number}' in having}"
+        for number, (case, ids, having) in enumerate(zip(known, found, present, strict=True))
+        if {f"m{number}", f"o{number}"}.intersection(ids) != {f"m{number}"} or f"m{number}" not in having
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_parameter_is_left_out() -> None:
+    """Each parameter of each type has a case, but for those that are tested elsewhere by name."""
+    tested = {(name, case.code) for name in RESOURCE_TYPES for case in all_cases(name)}
+    official = {
+        (name, parameter.code)
+        for parameter in search_parameters()
+        for base in parameter.base
+        for name in (RESOURCE_TYPES if base in ("Resource", "DomainResource") else [base])
+    }
+    assert {(name, code) for name, code in official - tested if code not in ELSEWHERE} == set()
+    assert len(official) > 2_500
