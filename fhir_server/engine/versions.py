@@ -56,16 +56,21 @@ def check(context: Context, request: Request, resource_type: str) -> dict[str, A
 
 def require_valid(context: Context, resource: Mapping[str, Any], place: str = "") -> None:
     """Raise Unprocessable with every fault of the resource, each with its FHIRPath; `place` says where it stands."""
-    faults = validate(resource, max_depth=context.services.settings.max_depth)
-    if resource.get("resourceType") == "SearchParameter" and not errors_among(faults):
-        faults += custom.faults(resource)
-    if errors_among(faults):
-        raise Unprocessable(issues=[_placed(fault, place) for fault in faults])
+    found = faults(context, resource)
+    if _refused(found):
+        raise Unprocessable(issues=[_placed(fault, place) for fault in found])
 
 
-def errors_among(faults: list[Issue]) -> list[Issue]:
-    """Return the faults for which a resource is refused."""
-    return [fault for fault in faults if fault.severity in ("error", "fatal")]
+def faults(context: Context, resource: Mapping[str, Any]) -> list[Issue]:
+    """Return every fault of the resource, those that are only warnings included."""
+    found = validate(resource, max_depth=context.services.settings.max_depth)
+    if resource.get("resourceType") == "SearchParameter" and not _refused(found):
+        found += custom.faults(resource)
+    return found
+
+
+def _refused(faults: list[Issue]) -> bool:
+    return any(fault.severity in ("error", "fatal") for fault in faults)
 
 
 def _placed(issue: Issue, place: str) -> Issue:

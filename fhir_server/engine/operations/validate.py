@@ -12,7 +12,7 @@ from fhir_server.engine.preconditions import require_match
 from fhir_server.engine.routes import Route
 from fhir_server.engine.update import require_same_id
 from fhir_server.errors import BadRequest, FhirError, Issue, operation_outcome
-from fhir_server.r4 import validation, values
+from fhir_server.r4 import values
 
 _MODES = ("create", "update", "delete")
 _FAULTS = frozenset({"error", "fatal"})
@@ -27,7 +27,7 @@ async def validate(context: Context, request: Request, route: Route, inputs: Inp
     if resource is None:
         raise BadRequest("$validate needs the parameter resource, unless its mode is delete.", code="required")
     _require_profile(inputs.one("profile"), route.type or "")
-    issues = validation.validate(resource, max_depth=context.services.settings.max_depth)
+    issues = versions.faults(context, resource)
     issues += _caught(lambda: _require_type(resource, route.type or ""))
     if mode is not None:
         issues += _caught(lambda: context.access.require(mode, route.type))

@@ -36,7 +36,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a composite without components": ({"type": "composite"}, "component"),
     "a distance": ({"xpathUsage": "distance"}, "xpathUsage"),
 }
-COMPOSITE = {
+COMPOSITE: dict[str, Any] = {
     "type": "composite",
     "expression": "Patient.contact",
     "component": [
@@ -64,7 +64,7 @@ def test_what_cannot_be_indexed_is_refused_at_its_element(reason: str) -> None:
 
 def test_a_component_cannot_rest_on_the_present() -> None:
     """now() is refused in a component's expression too, and the place is that component's."""
-    component = [COMPOSITE["component"][0], COMPOSITE["component"][1] | {"expression": "now()"}]  # type: ignore[index]
+    component = [COMPOSITE["component"][0], COMPOSITE["component"][1] | {"expression": "now()"}]
     found = faults(EYES | COMPOSITE | {"component": component})
     assert [issue.expression for issue in found] == [("SearchParameter.component[1].expression",)]
 
@@ -87,7 +87,7 @@ def test_one_of_the_specification_is_built_in() -> None:
 
 
 def test_a_parameter_claims_its_url_and_its_code_on_every_type_below_its_base() -> None:
-    """The code on Patient is claimed by a base of Patient, DomainResource and Resource alike; Binary is no DomainResource."""
+    """A base of DomainResource claims the code on Patient and not on Binary, which is none; Resource claims both."""
     assert claims(EYES) == ("url http://example.org/SearchParameter/eyes", "Patient?eyes")
     below = claims(EYES | {"base": ["DomainResource"], "expression": "language"})
     assert "Patient?eyes" in below

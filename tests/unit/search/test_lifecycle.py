@@ -193,7 +193,7 @@ def test_a_code_passes_to_another_parameter_only_when_nobody_searches_by_the_fir
 
 
 def test_what_a_worker_stores_after_a_silence_is_indexed_once_more() -> None:
-    """A write begun before a parameter was thought of and stored after it became active does not stay without its key."""
+    """A write begun before a parameter was thought of, and stored after it became active, gets its key in the end."""
     life = LifeWithSilence()
     life.a_worker_begins_a_write(1)
     life.a_worker_falls_silent_or_returns(1)
@@ -215,7 +215,7 @@ def test_a_parameter_is_searched_after_it_is_agreed_on_and_indexed() -> None:
     assert agreed(state, 0) is state
     state = agreed(state, 1)
     assert state.running == Pass(1, ("Patient",))
-    state = finished(replace(state, running=replace(state.running, types=(), total=2, done=2)))
+    state = finished(replace(state, running=Pass(1, (), total=2, done=2)))
     assert [entry.phase for entry in state.entries] == ["active"]
     state = wished(state, {})
     assert [entry.phase for entry in state.entries] == ["withdrawn"]
@@ -226,11 +226,11 @@ def test_a_parameter_is_searched_after_it_is_agreed_on_and_indexed() -> None:
 def test_a_pass_that_indexed_nothing_of_something_is_a_failure() -> None:
     """0 of N, and any resource that could not be indexed, leave the parameter out of use and say why."""
     state = agreed(wished(State(), wanted_by({URLS[0]: ("x", MEANINGS[0])})), 1)
-    for counts in ({"total": 5, "done": 0}, {"total": 5, "done": 4, "failed": 1}):
-        failed = finished(replace(state, running=replace(state.running, types=(), **counts)))
+    for run in (Pass(1, (), total=5), Pass(1, (), total=5, done=4, failed=1)):
+        failed = finished(replace(state, running=run))
         assert [entry.phase for entry in failed.entries] == ["writing"]
         assert "Of 5 resources" in failed.failure
-    empty = finished(replace(state, running=replace(state.running, types=())))
+    empty = finished(replace(state, running=Pass(1, ())))
     assert [entry.phase for entry in empty.entries] == ["active"]
 
 
