@@ -6,6 +6,7 @@ import base64
 import hashlib
 import secrets
 from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -233,13 +234,21 @@ def stored_secret() -> tuple[str, str]:
 @pytest.fixture
 async def smart(database: Database, mongod_url: str, tmp_path: Path) -> AsyncIterator[SmartServer]:
     """Yield the server with authorization on, on a database of its own."""
+    async with smart_server(mongod_url, database.name, tmp_path) as server:
+        yield server
+
+
+@asynccontextmanager
+async def smart_server(url: str, name: str, data_dir: Path, **settings_given: Any) -> AsyncIterator[SmartServer]:
+    """Give a server with authorization on a database; several on one are the workers of one server."""
     settings = Settings(
         base_url=BASE,
-        database_url=mongod_url,
-        database_name=database.name,
-        data_dir=tmp_path,
+        database_url=url,
+        database_name=name,
+        data_dir=data_dir,
         dynamic_registration=True,
         log_level="critical",
+        **settings_given,
     )
     app = create_app(settings)
     transport = httpx.ASGITransport(app=app)

@@ -51,12 +51,14 @@ async def _reached(context: Context, resource_type: str, parent: str, start: str
 
 
 async def _above(context: Context, resource_type: str, parent: str, ids: Sequence[str]) -> list[str]:
-    rows = await context.services.search.by_ids(resource_type, ids, None, len(ids), None)
+    where = context.access.where(resource_type)
+    rows = await context.services.search.by_ids(resource_type, ids, where, len(ids), None)
     prefix = f"{parent}={resource_type}/"
     return [key[len(prefix) :] for row in rows for key in row.keys if key.startswith(prefix)]
 
 
 async def _below(context: Context, resource_type: str, parent: str, ids: Sequence[str]) -> list[str]:
     keys = [f"{parent}={resource_type}/{each}" for each in ids]
-    rows = await context.services.search.by_keys(resource_type, keys, None, _MOST, None, ())
+    where = context.access.where(resource_type)
+    rows = await context.services.search.by_keys(resource_type, keys, where, _MOST, None, ())
     return [row.id for row in rows]

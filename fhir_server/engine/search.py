@@ -19,6 +19,7 @@ from fhir_server.r4 import values
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.search.ast import Query
 from fhir_server.search.compartments import compartment_types, in_compartment
+from fhir_server.search.conditions import NOTHING
 from fhir_server.search.containment import contained_matches, in_containers
 from fhir_server.search.parse import parse
 from fhir_server.search.query import compile_query
@@ -50,10 +51,17 @@ async def _start(context: Context, request: Request, route: Route) -> Place:
     unknown = [name for name in named if name not in RESOURCE_TYPES]
     if unknown:
         raise BadRequest(f"_type: {unknown[0][:80]!r} is not a resource type of FHIR R4.", code="value")
-    types = sorted(set(named)) if named else await context.services.search.types()
+    for name in named:
+        context.access.require("search-type", name)
+    types = sorted(set(named)) if named else await _searchable(context)
     if route.compartment is not None:
         types = [name for name in types if name in compartment_types(route.compartment)]
-    return Place([pair for pair in pairs if pair[0] != "_type"], types)
+    return Place([pair for pair in pairs if pair[0] != "_type"], types, named=bool(named))
+
+
+async def _searchable(context: Context) -> list[str]:
+    """Return the types of which there is anything, but those of which the caller may see nothing at all."""
+    return [name for name in await context.services.search.types() if context.access.visible(name) != NOTHING]
 
 
 async def _query(context: Context, route: Route, place: Place) -> Query:

@@ -6,6 +6,7 @@ A link carries no access: whoever follows it sees what that caller may see.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 from urllib.parse import quote
@@ -36,11 +37,13 @@ class Place:
     includes: int = 0
     """How many of the page's included resources earlier links have shown already."""
     total: int | None = None
+    named: bool = False
+    """Whether the search named its types; else they are whatever there is, which is not told."""
 
 
 async def link(context: Context, path: str, relation: str, place: Place) -> dict[str, str]:
     """Return the link that leads to a place."""
-    state = list(astuple(place))
+    state = [_viewer(context, place.types), *astuple(place)]
     token = page_token.seal(context.services.signing_key, state)
     if len(token) > _LONGEST_TOKEN:
         kept = await context.services.search.keep(state)
@@ -52,7 +55,7 @@ def self_url(context: Context, path: str, query: Query, route: Route, place: Pla
     """Return the URL of the search as the server understood it."""
     text = to_url(query)
     if route.type is None or route.type == "*":
-        text = "&".join(part for part in (f"_type={','.join(place.types)}" if place.types else "", text) if part)
+        text = "&".join(part for part in (f"_type={','.join(place.types)}" if place.named else "", text) if part)
     url = f"{context.base_url}/{path}".rstrip("/")
     return f"{url}?{text}" if text else url
 
@@ -83,7 +86,17 @@ async def followed(context: Context, token: str) -> Place:
         if state is None:
             raise Gone("The paging link has expired; search again.", code="not-found")
     try:
-        pairs, *rest = state
-        return Place([(name, value) for name, value in pairs], *rest)
+        viewer, pairs, *rest = state
+        place = Place([(name, value) for name, value in pairs], *rest)
     except (TypeError, ValueError) as error:
         raise BadRequest("The paging link is not one that leads into a search.") from error
+    if viewer == _viewer(context, place.types):
+        return place
+    # Another caller's link: where it stood and how much there was would tell of what this caller may not see.
+    return Place(place.pairs, place.types, named=place.named)
+
+
+def _viewer(context: Context, types: list[str]) -> str:
+    """Return a name for what the caller may see of the types, the same for all who see the same."""
+    seen = [(name, where) for name in types if (where := context.access.where(name)) is not None]
+    return hashlib.sha256(repr(seen).encode()).hexdigest()[:16] if seen else ""

@@ -1,0 +1,199 @@
+"""Every way into the server's records that patient A might try to learn something of patient B's by."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from fhir_server.r4.definitions import compartment
+from tests.smart.two_patients import MIXED, SECRET, resources_of
+from tests.smart_server import BASE
+
+
+class Way(NamedTuple):
+    """One way in: the interaction or operation, and the request."""
+
+    interaction: str
+    method: str
+    url: str
+    body: Any = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+B = [(one["resourceType"], one["id"]) for one in (*resources_of("b"), *MIXED)]
+OBSERVATION = "Observation/b-observation-subject-0"
+PATCH = (("Content-Type", "application/json-patch+json"),)
+FORM = (("Content-Type", "application/x-www-form-urlencoded"),)
+
+
+def _observation(**changes: Any) -> dict[str, Any]:
+    return {"resourceType": "Observation", "status": "final", "code": {"text": "x"}, **changes}
+
+
+def _bundle(kind: str, *requests: tuple[str, str, Any]) -> dict[str, Any]:
+    entries = [
+        {"request": {"method": method, "url": url}, **({"resource": body} if body else {})}
+        for method, url, body in requests
+    ]
+    return {"resourceType": "Bundle", "type": kind, "entry": entries}
+
+
+_TO_B = {"subject": {"reference": "Patient/b"}}
+_TO_A = {"subject": {"reference": "Patient/a"}}
+_PARAMETERS = {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": {"tag": [{"code": "x"}]}}]}
+
+READS = [Way("read", "GET", f"{kind}/{resource_id}") for kind, resource_id in B]
+VREADS = [Way("vread", "GET", f"{kind}/{i}/_history/{n}") for kind, i in B for n in (1, 2)]
+HISTORIES = [Way("history-instance", "GET", f"{kind}/{resource_id}/_history") for kind, resource_id in B]
+SEARCHES = [
+    Way("search-type", "GET", f"{kind}?{query}")
+    for kind in sorted({"Patient", "Binary", "Device", "AuditEvent", *compartment("Patient")})
+    for query in ("_count=1000", "_summary=count", "_total=accurate&_count=1", "_sort=-_lastUpdated&_count=1000")
+]
+
+EACH_RESOURCE = [*READS, *VREADS, *HISTORIES, *SEARCHES]
+"""Each of B's resources, and each type that one could be of."""
+
+WAYS = [
+    Way("read", "HEAD", "Patient/b"),
+    Way("read", "GET", "Patient/b?_format=xml"),
+    Way("read", "GET", "Patient/b", None, (("If-None-Match", 'W/"2"'),)),
+    Way("read", "GET", "Patient/b", None, (("If-Modified-Since", "Fri, 31 Dec 2100 00:00:00 GMT"),)),
+    Way("read", "GET", "Binary/b-binary", None, (("Accept", "text/plain"),)),
+    Way("read", "GET", "Patient/b", None, (("X-HTTP-Method-Override", "DELETE"),)),
+    Way("history-type", "GET", "Observation/_history?_count=1000"),
+    Way("history-type", "GET", "Patient/_history?_at=2026"),
+    Way("history-system", "GET", "_history?_count=1000"),
+    Way("search-type", "GET", "Observation?subject=Patient/b"),
+    Way("search-type", "GET", "Observation?subject=b"),
+    Way("search-type", "GET", f"Observation?subject={BASE}/Patient/b"),
+    Way("search-type", "GET", "Observation?subject=Patient/a,Patient/b"),
+    Way("search-type", "GET", "Observation?patient=b&patient=a"),
+    Way("search-type", "GET", "Observation?subject:Patient=b"),
+    Way("search-type", "GET", "Observation?subject:not=Patient/a"),
+    Way("search-type", "GET", "Observation?subject:missing=false&_total=accurate"),
+    Way("search-type", "GET", "Observation?patient[$ne]=a"),
+    Way("search-type", "GET", "Observation?_id=b-observation-subject-0"),
+    Way("search-type", "GET", f"Observation?_tag=urn:tag|{SECRET}-tag"),
+    Way("search-type", "GET", "Observation?value-quantity=gt80"),
+    Way("search-type", "GET", f"Patient?family={SECRET}"),
+    Way("search-type", "GET", "Patient?identifier:missing=false"),
+    Way("search-type", "GET", "Patient?birthdate=lt1985"),
+    Way("search-type", "GET", "Observation?_filter=subject eq Patient/b"),
+    Way("search-type", "GET", f"Observation?_list={SECRET}-list"),
+    Way("search-type", "GET", "Observation?focus=Patient/a"),
+    # Chains: A's resource must not be found by a property of B's.
+    Way("search-type", "GET", f"Coverage?subscriber:Patient.family={SECRET}"),
+    Way("search-type", "GET", "Coverage?subscriber:Patient.birthdate=lt1985"),
+    Way("search-type", "GET", "Observation?has-member:Observation.value-quantity=gt80"),
+    Way("search-type", "GET", f"Observation?has-member:Observation.subject:Patient.family={SECRET}"),
+    Way("search-type", "GET", f"Observation?subject:Group._id={SECRET}-group"),
+    # _has: nor by what of B's refers to it.
+    Way("search-type", "GET", "Patient?_has:Observation:focus:status=final"),
+    Way("search-type", "GET", "Patient?_has:Group:member:_id:missing=false"),
+    Way("search-type", "GET", f"Patient?_has:Group:member:_id={SECRET}-group"),
+    Way("search-type", "GET", f"Patient?_has:Patient:link:_id={SECRET}-link"),
+    Way("search-type", "GET", f"Observation?_has:List:item:_id={SECRET}-list"),
+    # Sorting, by a chain too.
+    Way("search-type", "GET", "Observation?_sort=subject:Patient.family"),
+    Way("search-type", "GET", "Coverage?_sort=subscriber:Patient.family"),
+    Way("search-type", "GET", "Coverage?_sort=-subscriber:Patient.birthdate"),
+    # Includes.
+    Way("search-type", "GET", "Coverage?_include=Coverage:subscriber"),
+    Way("search-type", "GET", "Coverage?_include=Coverage:subscriber:Patient&_include=*"),
+    Way("search-type", "GET", "Observation?_include=Observation:has-member&_include:iterate=Observation:subject"),
+    Way("search-type", "GET", "Observation?_include=*"),
+    Way("search-type", "GET", "Patient?_revinclude=Observation:focus"),
+    Way("search-type", "GET", "Patient?_revinclude=Group:member"),
+    Way("search-type", "GET", "Patient?_revinclude=Patient:link"),
+    Way("search-type", "GET", "Patient?_revinclude=*"),
+    Way(
+        "search-type",
+        "GET",
+        "Practitioner?_revinclude=Patient:general-practitioner&_revinclude:iterate=Observation:subject",
+    ),
+    Way("search-type", "GET", "Observation?encounter:below=Encounter/b-encounter-patient-0"),
+    Way("search-type", "GET", "Encounter?part-of:above=Encounter/b-encounter-patient-0"),
+    Way("search-type", "GET", f"Patient?_text={SECRET}"),
+    Way("search-type", "GET", f"Patient?_content={SECRET}&_sort=_score"),
+    Way("search-type", "GET", "Observation?_contained=both&_total=accurate"),
+    Way("search-type", "GET", "Observation?_explain=true"),
+    Way("search-type", "GET", "Patient?_elements=name&_total=accurate"),
+    Way("search-type", "GET", "Patient?_total=estimate&_count=1"),
+    Way("search-type", "GET", "Patient?_count=0"),
+    Way("search-type", "POST", "Observation/_search?subject=Patient/b", "patient=a", FORM),
+    Way("search-type", "POST", "Observation/_search", "subject=Patient/b", FORM),
+    Way("search-type", "GET", "Patient/b/Observation"),
+    Way("search-type", "GET", "Patient/b/*"),
+    Way("search-type", "GET", "Patient/a/Observation?subject=Patient/b"),
+    Way("search-type", "GET", "Practitioner/shared/Patient"),
+    Way("search-type", "GET", "Encounter/b-encounter-patient-0/Observation"),
+    Way("search-system", "GET", "?_type=Patient,Observation&_count=1000"),
+    Way("search-system", "GET", "?_lastUpdated=gt2000&_count=1000"),
+    Way("search-system", "POST", "_search", "_type=Patient", FORM),
+    Way("operation", "GET", "Patient/b/$everything"),
+    Way("operation", "GET", "Patient/a/$everything"),
+    Way("operation", "GET", "Patient/$everything"),
+    Way("operation", "GET", "Encounter/b-encounter-patient-0/$everything"),
+    Way("operation", "GET", "Encounter/a-encounter-patient-0/$everything"),
+    Way("operation", "GET", f"{OBSERVATION}/$meta"),
+    Way("operation", "GET", f"{OBSERVATION}/_history/1/$meta"),
+    Way("operation", "POST", f"{OBSERVATION}/$meta-add", _PARAMETERS),
+    Way("operation", "POST", f"{OBSERVATION}/$meta-delete", _PARAMETERS),
+    Way(
+        "operation", "POST", f"{OBSERVATION}/$validate?mode=update", _observation(id="b-observation-subject-0", **_TO_A)
+    ),
+    Way("operation", "POST", f"{OBSERVATION}/$validate?mode=delete"),
+    Way(
+        "batch",
+        "POST",
+        "",
+        _bundle("batch", ("GET", "Patient/b", None), ("GET", "Observation?subject=Patient/b", None)),
+    ),
+    Way("batch", "POST", "", _bundle("batch", ("GET", f"{BASE}/Patient/b", None), ("GET", "/Patient/b", None))),
+    Way("batch", "POST", "", _bundle("transaction", ("GET", "Patient/b", None))),
+    Way(
+        "batch",
+        "POST",
+        "",
+        _bundle("transaction", ("PUT", OBSERVATION, _observation(id="b-observation-subject-0", **_TO_A))),
+    ),
+    Way("batch", "POST", "", _bundle("transaction", ("POST", "Observation", _observation(**_TO_B)))),
+    Way(
+        "batch",
+        "POST",
+        "",
+        _bundle(
+            "transaction",
+            ("POST", "Observation", _observation(subject={"reference": f"Patient?family={SECRET}-family"})),
+        ),
+    ),
+    Way("batch", "POST", "", _bundle("transaction", ("DELETE", OBSERVATION, None))),
+    Way("batch", "POST", "", _bundle("batch", ("DELETE", OBSERVATION, None))),
+    Way("create", "POST", "Observation", _observation(**_TO_B)),
+    Way("create", "POST", "Observation", _observation(subject={"reference": f"{BASE}/Patient/b"})),
+    Way("create", "POST", "Patient", {"resourceType": "Patient", "id": "a", "name": [{"family": "x"}]}),
+    Way("create", "POST", "Observation", _observation(**_TO_B), (("If-None-Exist", "subject=Patient/b"),)),
+    Way("create", "POST", "Observation", _observation(**_TO_A), (("If-None-Exist", "value-quantity=95"),)),
+    Way("update", "PUT", OBSERVATION, _observation(id="b-observation-subject-0", **_TO_A)),
+    Way("update", "PUT", "Patient/b", {"resourceType": "Patient", "id": "b"}),
+    Way("update", "PUT", OBSERVATION, _observation(id="b-observation-subject-0", **_TO_A), (("If-Match", 'W/"2"'),)),
+    Way("update", "PUT", OBSERVATION, _observation(id="b-observation-subject-0", **_TO_A), (("If-None-Match", "*"),)),
+    Way("update", "PUT", "Observation/a-observation-subject-0", _observation(id="a-observation-subject-0", **_TO_B)),
+    Way("patch", "PATCH", OBSERVATION, [{"op": "replace", "path": "/status", "value": "amended"}], PATCH),
+    Way("patch", "PATCH", OBSERVATION, [{"op": "test", "path": "/status", "value": "final"}], PATCH),
+    Way(
+        "patch",
+        "PATCH",
+        "Observation/a-observation-subject-0",
+        [{"op": "replace", "path": "/subject/reference", "value": "Patient/b"}],
+        PATCH,
+    ),
+    Way("conditional-update", "PUT", "Observation?value-quantity=95", _observation(**_TO_B)),
+    Way("conditional-patch", "PATCH", "Observation?value-quantity=95", [{"op": "remove", "path": "/status"}], PATCH),
+    Way("conditional-delete", "DELETE", "Observation?value-quantity=95"),
+    Way("conditional-delete", "DELETE", "Observation?subject=Patient/b&_multiple=true"),
+    Way("delete", "DELETE", OBSERVATION),
+    Way("delete", "DELETE", "Patient/b"),
+    Way("delete", "DELETE", OBSERVATION, None, (("If-Match", 'W/"2"'),)),
+    Way("capabilities", "GET", "metadata"),
+]
