@@ -43,8 +43,9 @@ def condition(name: str, parts: Sequence[Condition], *, tuples: bool, own: Condi
 
     `parts` are the conditions of its parts under the names `a`, `b` and `c`; `own` that of the parts' own parameters.
     """
-    test = InTuple(name, every(list(parts))) if tuples else own
-    return Narrowed(test, _narrowed(name, parts))
+    narrowed = _narrowed(name, parts)
+    # A part may look at less than its own parameter does (a Quantity, but no SampledData): then there are no keys either.
+    return Narrowed(InTuple(name, every(list(parts))) if tuples else every([narrowed, own]), narrowed)
 
 
 def _narrowed(name: str, parts: Sequence[Condition]) -> Condition:
