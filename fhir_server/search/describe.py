@@ -20,7 +20,7 @@ from fhir_server.search.conditions import (
     WithinDistance,
 )
 from fhir_server.search.keys import SEPARATOR
-from fhir_server.search.scans import Absent, Equal, Ids, Scan, Walk
+from fhir_server.search.scans import Equal, Ids, Scan, Shaped, Walk
 
 _SHOWN = 10
 
@@ -83,8 +83,8 @@ def describe_scan(scan: Scan) -> str:
             return f"keys from {_shown(low)!r} to {_shown(high)!r}"
         case Ids(ids):
             return f"id {_listed(ids)}"
-        case Absent(name):
-            return f"documents without {name}"
+        case Shaped(name, present):
+            return f"documents {'with' if present else 'without'} {name}"
     return "documents by time of update"
 
 

@@ -55,7 +55,7 @@ def to_filter(condition: Condition, joins: Joins | None = None) -> Filter:
         case WithinDistance():
             return _within_distance(condition)
         case Present(name):
-            return {"shape": {"$regex": shape_with(name)}}
+            return {"shape": shape_test(name, present=True)}
         case HasId(ids):
             return {"_id": ids[0]} if len(ids) == 1 else {"_id": {"$in": list(ids)}}
         case Updated(operator, time):
@@ -82,9 +82,10 @@ def _combined(condition: Condition, joins: Joins | None) -> Filter:
     raise TypeError(f"{type(condition).__name__} needs a join, which has no place here.")
 
 
-def shape_with(name: str) -> str:
-    """Return the pattern of shapes in which a parameter has a value."""
-    return f"(^|,){re.escape(name)}(,|$)"
+def shape_test(name: str, *, present: bool) -> Filter:
+    """Return the test of shapes in which a parameter has a value, or has none."""
+    test = {"$regex": f"(^|,){re.escape(name)}(,|$)"}
+    return test if present else {"$not": test}
 
 
 def _span(span: KeySpan) -> Filter:

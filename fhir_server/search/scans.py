@@ -24,7 +24,7 @@ from fhir_server.search.conditions import (
     Updated,
     Window,
 )
-from fhir_server.search.filters import shape_with
+from fhir_server.search.filters import shape_test
 from fhir_server.search.joins import Filter
 from fhir_server.search.keys import EVERY, SEPARATOR
 from fhir_server.search.params.dates import merged, window_spans
@@ -62,13 +62,14 @@ class UpdatedWalk:
 
 
 @dataclass(frozen=True, slots=True)
-class Absent:
-    """The documents that have no value for the parameter, by `_id`."""
+class Shaped:
+    """The documents that have a value for the parameter, or that have none, by `_id`."""
 
     name: str
+    present: bool
 
 
-Scan: TypeAlias = Equal | Walk | Ids | UpdatedWalk | Absent
+Scan: TypeAlias = Equal | Walk | Ids | UpdatedWalk | Shaped
 ALL = Equal((EVERY,))
 
 
@@ -117,11 +118,18 @@ def _drive(condition: Condition) -> Drive | None:
             return Drive(0, (Ids(ids),))
         case Updated(operator, time):
             return Drive(60, (UpdatedWalk(None, time) if operator in ("<", "<=") else UpdatedWalk(time, None),))
+        case Not(Present(name)):
+            return Drive(80, (Shaped(name, present=False),))
+        case Present(name):
+            return Drive(78, (Shaped(name, present=True),))
+    return _combined(condition)
+
+
+def _combined(condition: Condition) -> Drive | None:
+    match condition:
         case Narrowed(_, by, window):
             found = _windowed(window, by)
             return None if found is None else replace(found, exact=False)
-        case Not(Present(name)):
-            return Drive(80, (Absent(name),))
         case All(conditions):
             return min(map(_drive_or_all, conditions), key=lambda each: each.rank, default=None)
         case AnyOf(conditions):
@@ -190,8 +198,8 @@ def within(scan: Scan) -> Filter:
         case UpdatedWalk(low, high):
             bounds = {**({"$gte": low} if low is not None else {}), **({"$lt": high} if high is not None else {})}
             return {"updated": bounds} if bounds else {}
-        case Absent(name):
-            return {"shape": {"$not": {"$regex": shape_with(name)}}}
+        case Shaped(name, present):
+            return {"shape": shape_test(name, present=present)}
 
 
 # --- Ranks -------------------------------------------------------------------------------------------------------

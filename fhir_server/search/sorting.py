@@ -16,7 +16,7 @@ from fhir_server.search.criteria import chain_targets, key_names, reference_para
 from fhir_server.search.joins import Filter, Joins, referenced_ids
 from fhir_server.search.keys import after_prefix
 from fhir_server.search.registry import parameters
-from fhir_server.search.scans import Absent, Scan, UpdatedWalk, Walk
+from fhir_server.search.scans import Scan, Shaped, UpdatedWalk, Walk
 
 _FAMILIES = {"string": "=", "token": "=", "reference": "=", "uri": "=", "number": "<", "quantity": "<", "date": "<"}
 
@@ -44,9 +44,9 @@ def sorted_scans(keys: tuple[SortKey, ...], resource_type: str) -> tuple[Scan, .
         return ()
     if key.descending:
         # The one kind whose keys stand in falling order too: the latest first is what is asked for most.
-        return (Walk(f"{name}>", f"{name}?"), Absent(name)) if key.kind == "date" else ()
+        return (Walk(f"{name}>", f"{name}?"), Shaped(name, present=False)) if key.kind == "date" else ()
     prefix = f"{name}{_FAMILIES[key.kind]}"
-    return Walk(prefix, after_prefix(prefix)), Absent(name)
+    return Walk(prefix, after_prefix(prefix)), Shaped(name, present=False)
 
 
 # --- As values ---------------------------------------------------------------------------------------------------

@@ -11,13 +11,14 @@ from typing import Any
 
 from bson.max_key import MaxKey
 
-from fhir_server.search.filters import shape_with
+from fhir_server.search.filters import shape_test
 from fhir_server.search.query import Source, TypePlan
-from fhir_server.search.scans import Absent, Equal, Ids, Scan, UpdatedWalk, Walk, within
+from fhir_server.search.scans import Equal, Ids, Scan, Shaped, UpdatedWalk, Walk, within
 from fhir_server.search.sorting import SortField
 from fhir_server.store.encoding import Document
 
 _KEYS: Document = {"keys": 1, "_id": 1}
+_SHAPES = 1_000_000
 AT = "_at"
 """The field of a row that says at which key, or with which sort values, it stands."""
 
@@ -31,8 +32,8 @@ def stretch(  # noqa: PLR0917 - a read and where it goes on
     """Return the command that reads the next matches of one scan, without those that the scans before it have read."""
     scan = scans[part]
     wanted = [plan.filter, *({"$nor": [within(each)]} for each in scans[:part])]
-    if isinstance(scan, Absent):
-        return _absent(plan, scan, wanted, after, limit, fields)
+    if isinstance(scan, Shaped):
+        return _shaped(plan, scan, wanted, after, limit, fields)
     if plan.stages:
         return _joined(plan, scan, wanted, after, limit, fields)
     find = {"find": plan.type, "projection": fields, "limit": limit, "batchSize": limit + 1}
@@ -119,10 +120,10 @@ def _joined(  # noqa: PLR0917 - a read and where it goes on
     return aggregate(plan.type, [*stages, *plan.stages, *end], limit)
 
 
-def _absent(  # noqa: PLR0917 - a read and where it goes on
-    plan: TypePlan, scan: Absent, wanted: list[Document], after: Any, limit: int, fields: Document
+def _shaped(  # noqa: PLR0917 - a read and where it goes on
+    plan: TypePlan, scan: Shaped, wanted: list[Document], after: Any, limit: int, fields: Document
 ) -> Document:
-    """Return the command that finds the few shapes without the parameter, then the documents of those shapes."""
+    """Return the command that finds the few shapes with, or without, the parameter, then the documents of those."""
     beyond = [{"_id": {"$gt": after}}] if after is not None else []
     keep: list[Document] = [
         {"$match": {"$and": beyond}} if beyond else {"$match": {}},
@@ -135,7 +136,9 @@ def _absent(  # noqa: PLR0917 - a read and where it goes on
     look_up = {"from": plan.type, "localField": "_id", "foreignField": "shape", "pipeline": keep, "as": "row"}
     stages: list[Document] = [
         {"$group": {"_id": "$shape"}},
-        {"$match": {"$and": [{"_id": {"$type": "string"}}, {"_id": {"$not": {"$regex": shape_with(scan.name)}}}]}},
+        # Keeps the match from being moved before the group, which then would read every document, not every shape.
+        {"$limit": _SHAPES},
+        {"$match": {"$and": [{"_id": {"$type": "string"}}, {"_id": shape_test(scan.name, present=scan.present)}]}},
         {"$lookup": look_up},
         {"$unwind": "$row"},
         {"$replaceRoot": {"newRoot": "$row"}},

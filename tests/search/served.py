@@ -16,8 +16,12 @@ from fhir_server.app import services_on
 from fhir_server.engine.engine import handle
 from fhir_server.http.fhir import FhirApp
 from fhir_server.r4 import values
+from fhir_server.search.parse import parse
+from fhir_server.search.query import compile_query
 from fhir_server.settings import Settings
 from fhir_server.store.mongo import Database
+from fhir_server.store.search import SearchStore
+from fhir_server.store.search_explain import Execution
 
 BASE = "http://server.test/fhir"
 
@@ -58,6 +62,22 @@ class Served:
         """Return the ids that each search finds, or the error that it answers with."""
         return [_ids(answer) for answer in self.answers(queries)]
 
+    def pad(self, resource_type: str, resource_id: str, copies: int) -> None:
+        """Store a resource again under so many other ids, without asking the server to."""
+        self.runner.run(self._pad(resource_type, resource_id, copies))
+
+    async def _pad(self, resource_type: str, resource_id: str, copies: int) -> None:
+        collection = self.database.current(resource_type)
+        found = await collection.find_one({"_id": resource_id})
+        assert found is not None
+        await collection.insert_many([{**found, "_id": f"{resource_id}-{number}"} for number in range(copies)])
+
+    def explain(self, query: Query, limit: int) -> list[Execution]:
+        """Return what the database does for the first page of a search."""
+        plan = compile_query(parse((query[0],), list(query[1]), strict=True))
+        search = SearchStore(self.database)
+        return [each for _, _, executed in self.runner.run(search.explain(plan, limit)) for each in executed]
+
     def get(self, path: str, **headers: str) -> httpx.Response:
         """Return the answer to a GET."""
         return self.runner.run(self.client.get(path, headers=headers))
@@ -82,7 +102,7 @@ def _ids(answer: dict[str, Any]) -> set[str] | str:
     for entry in answer["resource"].get("entry", ()):
         if entry["search"]["mode"] != "match":
             return str(entry["resource"])
-        found.append(entry["resource"]["id"])
+        found.append(entry["fullUrl"].rpartition("/")[2])
     assert len(found) == len(set(found)), f"A resource stands twice: {found}"
     return set(found)
 

@@ -10,12 +10,25 @@ import pytest
 
 from fhir_server.r4.definitions import RESOURCE_TYPES, search_parameters
 from fhir_server.settings import Settings
+from fhir_server.store.search_explain import Execution
 from tests.search.sample_resources import Case, cases, of_type
+from tests.search.sample_values import filled
 from tests.search.samples_by_hand import CASES
 from tests.search.served import Served, served
 
 ELSEWHERE = frozenset({"_id", "_lastUpdated", "_text", "_content", "_query"})
 """Parameters without a value in the resource: test_results and test_traps have those."""
+
+
+Loaded = tuple[str, list[Case]]
+
+PADDING = 400
+
+
+def excessive(execution: Execution, shapes: int) -> bool:
+    """Return whether a command read a collection without an index, or several times what it found."""
+    most = 3 * execution.returned + 10 + 2 * shapes
+    return execution.scans_collection or max(execution.keys, execution.documents) > most
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +48,22 @@ def all_cases(resource_type: str) -> list[Case]:
     return found
 
 
-@pytest.mark.parametrize("resource_type", sorted(RESOURCE_TYPES))
-def test_each_parameter_finds_its_match_alone(server: Served, resource_type: str) -> None:
-    """For each path of each parameter: found is the resource with the value, not the one with another."""
+@pytest.fixture(scope="module", params=sorted(RESOURCE_TYPES))
+def loaded(server: Served, request: pytest.FixtureRequest) -> Loaded:
+    """A type with two resources for each of its cases, and many that are found by none."""
+    resource_type = str(request.param)
     known = all_cases(resource_type)
-    resources: list[dict[str, Any]] = []
+    resources: list[dict[str, Any]] = [{"resourceType": resource_type, **filled(resource_type), "id": "pad"}]
     for number, case in enumerate(known):
         resources += [{**case.match, "id": f"m{number}"}, {**case.other, "id": f"o{number}"}]
     server.load(resources)
+    server.pad(resource_type, "pad", PADDING)
+    return resource_type, known
+
+
+def test_each_parameter_finds_its_match_alone(server: Served, loaded: Loaded) -> None:
+    """For each path of each parameter: found is the resource with the value, not the one with another."""
+    resource_type, known = loaded
     found = server.ids([(resource_type, [(case.code, case.value)]) for case in known])
     present = server.ids([(resource_type, [(f"{case.code}:missing", "false")]) for case in known])
     wrong = [
@@ -50,6 +71,24 @@ def test_each_parameter_finds_its_match_alone(server: Served, resource_type: str
         for number, (case, ids, having) in enumerate(zip(known, found, present, strict=True))
         if {f"m{number}", f"o{number}"}.intersection(ids) != {f"m{number}"} or f"m{number}" not in having
     ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_each_parameter_is_answered_from_an_index(server: Served, loaded: Loaded) -> None:
+    """No search reads a collection without an index, nor much more of it than it finds."""
+    resource_type, known = loaded
+    wrong: list[str] = []
+    for code, value in dict.fromkeys((case.code, case.value) for case in known):
+        # `:missing` looks at every shape of a resource that there is: here each case has shapes of its own.
+        shapes = 2 * len(known)
+        for name, wanted, most in (
+            (code, value, 0),
+            (f"{code}:missing", "false", shapes),
+            (f"{code}:missing", "true", shapes),
+        ):
+            executions = server.explain((resource_type, [(name, wanted)]), 20)
+            if any(excessive(each, most) for each in executions):
+                wrong.append(f"{name}={wanted}\n  {executions}")
     assert not wrong, "\n".join(wrong)
 
 
