@@ -104,6 +104,7 @@ def _calm_garbage_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+    gc.enable()
 
 
 def create_app(settings: Settings | None = None) -> Starlette:

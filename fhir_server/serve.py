@@ -1,39 +1,41 @@
-"""The `serve` command: the embedded mongod (unless a database is named), the demo clinic, and the HTTP workers."""
+"""The `serve` command: the embedded mongod (unless a database is named), the demo clinic, and the HTTP workers.
+
+The application is imported while the mongod starts: each takes half a second, which an operator waits for only once.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import os
 import signal
+import socket
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
+from importlib import import_module
 
 import typer
-import uvicorn
 
-from fhir_server.app import base_url, services
-from fhir_server.auth.endpoints import issuer_of
-from fhir_server.engine.context import Context, Request
-from fhir_server.engine.engine import handle
-from fhir_server.http import log
 from fhir_server.settings import Settings
 from fhir_server.store.data_directory import StartupError
+from fhir_server.store.mongo import Database
 from fhir_server.store.mongod import EmbeddedMongod
 
 
 def run(settings: Settings, *, demo: bool = False) -> None:
     """Serve until interrupted; raises StartupError with what to do next."""
     _require_loopback(settings)
+    _require_free_port(settings)
+    gc.disable()  # start-up makes no garbage; the application collects again when it is up
     # uvicorn raises the signal that ended it once more; without a handler that would end us before our mongod.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    log.configure(settings)
     with _database(settings) as url:
         settings = settings.model_copy(update={"database_url": url})
-        if demo:
-            asyncio.run(_load_demo(settings))
+        asyncio.run(_load_demo(settings) if demo else _require_database(settings))
         _greet(settings, demo=demo)
         _serve(settings)
 
@@ -44,11 +46,19 @@ def _database(settings: Settings) -> Iterator[str]:
     if settings.database_url:
         yield settings.database_url
         return
-    with EmbeddedMongod.of(settings) as mongod:
-        yield mongod.url
+    importing = threading.Thread(target=import_module, args=("fhir_server.app",))
+    importing.start()
+    try:
+        with EmbeddedMongod.of(settings) as mongod:
+            importing.join()
+            yield mongod.url
+    finally:
+        importing.join()  # an interpreter that ends in the middle of an import complains about it
 
 
 def _serve(settings: Settings) -> None:
+    import uvicorn
+
     for name, value in settings.model_dump(exclude_none=True).items():
         os.environ[f"FHIR_SERVER_{name.upper()}"] = str(value)
     uvicorn.run(
@@ -76,8 +86,29 @@ def _require_loopback(settings: Settings) -> None:
         )
 
 
+def _require_free_port(settings: Settings) -> None:
+    """Refuse an address that cannot be listened on, before a database is started for nothing."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        socket.create_server((settings.host, settings.port), family=family).close()
+    except OSError as error:
+        raise StartupError(
+            f"Nothing can listen on port {settings.port} of {settings.host}: {error.strerror}. "
+            "Choose another with --port or --host."
+        ) from error
+
+
+async def _require_database(settings: Settings) -> None:
+    """Refuse a database that cannot carry the server: a worker process that finds out could not say so in one line."""
+    database = await Database.connect(settings.database_url or "", settings.database_name)
+    await database.close()
+
+
 async def _load_demo(settings: Settings) -> None:
     from fhir_server import demo
+    from fhir_server.app import base_url, services
+    from fhir_server.engine.context import Context, Request
+    from fhir_server.engine.engine import handle
 
     async with services(settings) as shared:
         context = Context(shared, base_url(settings))
@@ -88,6 +119,9 @@ async def _load_demo(settings: Settings) -> None:
 
 
 def _greet(settings: Settings, *, demo: bool) -> None:
+    from fhir_server.app import base_url
+    from fhir_server.auth.endpoints import issuer_of
+
     base = base_url(settings)
     if settings.open:
         typer.secho(
