@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from fhir_server.settings import Settings
+from fhir_server.settings import settings_with
 
 DataDir = Annotated[Path | None, typer.Option(help="Directory of the embedded database.")]
 DatabaseUrl = Annotated[str | None, typer.Option(help="A MongoDB replica set of yours, instead of the embedded one.")]
@@ -24,8 +24,7 @@ keys = typer.Typer(no_args_is_help=True, help="The keys that sign id_tokens.")
 def _run(work: Any, data_dir: Path | None, url: str | None) -> Any:
     from fhir_server import accounts
 
-    given: dict[str, Any] = {"data_dir": data_dir, "database_url": url}
-    return accounts.run(Settings(**{name: value for name, value in given.items() if value is not None}), work)
+    return accounts.run(settings_with(data_dir=data_dir, database_url=url), work)
 
 
 def _print(described: Any) -> None:

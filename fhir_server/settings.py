@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+class SettingsError(Exception):
+    """A setting has a value that the server cannot use; the text names the setting."""
 
 
 class Settings(BaseSettings):
@@ -15,11 +23,11 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="FHIR_SERVER_", env_file="fhir-server.env", extra="ignore")
 
     host: str = "127.0.0.1"
-    port: int = 8080
+    port: int = Field(default=8080, ge=1, le=65535)
     base_url: str | None = Field(
         default=None, description="Public base such as https://fhir.example.org/fhir; fixes all links."
     )
-    workers: int = 1
+    workers: Positive = 1
     open: bool = Field(default=False, description="Serve without authorization; loopback only.")
 
     data_dir: Path = Field(default=Path("data"), description="Where the embedded mongod keeps its files.")
@@ -27,26 +35,30 @@ class Settings(BaseSettings):
     database_name: str = "fhir"
     mongod: Path | None = Field(default=None, description="A mongod to run instead of the one found.")
     mongod_cache_gb: float = Field(
-        default=0.5, description="Memory that the embedded mongod may use as its cache; at least 0.25."
+        default=0.5,
+        ge=0.25,
+        description="Memory that the embedded mongod may use as its cache; at least 0.25.",
     )
 
     default_timezone: str = Field(default="UTC", description="IANA zone of search dates that carry no offset.")
     search_handling: Literal["lenient", "strict"] = "lenient"
-    default_page_size: int = 50
-    max_page_size: int = 1000
-    max_includes: int = Field(
+    default_page_size: Positive = 50
+    max_page_size: Positive = 1000
+    max_includes: Positive = Field(
         default=1000, description="Included resources on one page before a link carries the rest."
     )
 
-    max_everything: int = Field(
+    max_everything: Positive = Field(
         default=10_000, description="Resources that $everything answers with at once before a link carries the rest."
     )
 
-    max_body_bytes: int = 64 * 1024 * 1024
-    max_bundle_entries: int = 5000
-    max_conditional_deletes: int = Field(default=1000, description="Resources that one conditional delete may remove.")
-    max_depth: int = Field(default=100, description="Nesting depth of a JSON or XML body.")
-    blob_threshold_bytes: int = Field(
+    max_body_bytes: Positive = 64 * 1024 * 1024
+    max_bundle_entries: Positive = 5000
+    max_conditional_deletes: Positive = Field(
+        default=1000, description="Resources that one conditional delete may remove."
+    )
+    max_depth: Positive = Field(default=100, description="Nesting depth of a JSON or XML body.")
+    blob_threshold_bytes: Positive = Field(
         default=4 * 1024 * 1024, description="Resources larger than this are kept in GridFS rather than in a document."
     )
 
@@ -59,5 +71,36 @@ class Settings(BaseSettings):
     )
 
     log_format: Literal["json", "console"] = "console"
-    log_level: str = "info"
+    log_level: Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(str.lower)] = "info"
     log_requests: bool = Field(default=False, description="A line for each request, by its shape; no ids, no queries.")
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_absolute(cls, url: str | None) -> str | None:
+        if url is not None and not re.fullmatch(r"https?://[^/?#]+[^?#]*", url):
+            raise ValueError("Input should be an absolute URL such as https://fhir.example.org/fhir")
+        return url
+
+    @field_validator("default_timezone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError("Input should be an IANA time zone such as Europe/Rome") from error
+        return name
+
+
+def settings_with(**given: Any) -> Settings:
+    """Return the settings, with what is given (and not None) over the environment and the file.
+
+    Raises SettingsError naming every setting that cannot be used, without its value, which may be a secret.
+    """
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        faults = (
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg'].removeprefix('Value error, ')}"
+            for fault in error.errors()
+        )
+        raise SettingsError(f"Settings that cannot be used: {'; '.join(faults)}.") from error

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import ConfigurationError, InvalidOperation, PyMongoError
+from pymongo.errors import ConfigurationError, InvalidOperation, OperationFailure, PyMongoError
 
 from fhir_server.store.data_directory import StartupError
 from fhir_server.store.encoding import CODEC, Document
@@ -171,7 +171,7 @@ async def _require_transactions(client: AsyncMongoClient[Document]) -> None:
     try:
         hello, build = await asyncio.gather(client.admin.command("hello"), client.admin.command("buildInfo"))
     except PyMongoError as error:
-        raise StartupError(f"The database does not answer: {error}") from error
+        raise StartupError(_silence(client, error)) from error
     version: tuple[int, ...] = tuple(build.get("versionArray", (0, 0)))
     if version < OLDEST_VERSION:
         raise StartupError(f"The database is MongoDB {build.get('version')}; 6.0 or later is needed.")
@@ -180,3 +180,13 @@ async def _require_transactions(client: AsyncMongoClient[Document]) -> None:
             "The database is a single MongoDB server, which has no transactions, so a FHIR transaction could be stored "
             "by halves. Start it with --replSet and run rs.initiate() once: a replica set of one is enough."
         )
+
+
+def _silence(client: AsyncMongoClient[Document], error: PyMongoError) -> str:
+    """Return why the database does not answer, without the driver's account of it, which may name users."""
+    if isinstance(error, OperationFailure):
+        return f"The database refuses the connection: {(error.details or {}).get('codeName', 'no reason given')}."
+    hosts = ", ".join(
+        sorted(f"{host}:{port}" if port else host for host, port in client.topology_description.server_descriptions())
+    )
+    return f"The database at {hosts} does not answer. See that it runs, and that the database URL names it."
