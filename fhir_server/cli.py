@@ -1,16 +1,17 @@
-"""The command line: `fhir-server serve`, `load`, `capability`, `reindex`, `status`, `version`."""
+"""The command line: serving, loading, importing and exporting, accounts, and looking after the database."""
 
 from __future__ import annotations
 
 import sys
 from importlib.metadata import version as package_version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from fhir_server.account_commands import clients, keys, users
-from fhir_server.settings import Settings
+from fhir_server.hms_commands import export_hms, import_hms
+from fhir_server.settings import SettingsError, settings_with
 from fhir_server.store.data_directory import StartupError
 
 app = typer.Typer(
@@ -19,14 +20,11 @@ app = typer.Typer(
 app.add_typer(users, name="user")
 app.add_typer(clients, name="client")
 app.add_typer(keys, name="key")
+app.command("import-hms")(import_hms)
+app.command("export-hms")(export_hms)
 
 DataDir = Annotated[Path | None, typer.Option(help="Directory of the embedded database.")]
 DatabaseUrl = Annotated[str | None, typer.Option(help="A MongoDB replica set of yours, instead of the embedded one.")]
-
-
-def settings_with(**given: Any) -> Settings:
-    """Return the settings, with the command line's options over the environment and the file."""
-    return Settings(**{name: value for name, value in given.items() if value is not None})
 
 
 @app.command()
@@ -108,7 +106,10 @@ def capability(
     if output is None:
         typer.echo(text, nl=False)
     else:
-        output.write_bytes(text)
+        try:
+            output.write_bytes(text)
+        except OSError as error:
+            raise StartupError(f"{output} cannot be written: {error.strerror}.") from error
 
 
 @app.command()
@@ -121,6 +122,6 @@ def main() -> None:
     """Run the command line; what the operator can mend is said in one line, without a traceback."""
     try:
         app()
-    except StartupError as error:
+    except (StartupError, SettingsError) as error:
         typer.secho(f"fhir-server: {error}", fg="red", err=True)
         sys.exit(1)

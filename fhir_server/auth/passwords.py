@@ -1,4 +1,7 @@
-"""Passwords: argon2id with 19 MiB, two passes and one lane, as OWASP advises; about 40 ms of a thread's time."""
+"""Passwords: argon2id with 19 MiB, two passes and one lane, as OWASP advises; about 40 ms of a thread's time.
+
+Hashes that came with the accounts of another system may be bcrypt's; those passwords hold, too.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,15 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
+import bcrypt
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 SHORTEST = 8
 LONGEST = 256
 """A longer one would make hashing a way to keep the server busy."""
+
+_BCRYPT = ("$2a$", "$2b$", "$2y$")
 
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 # Each hash holds 19 MiB: a few at once are enough, the others wait.
@@ -46,7 +52,17 @@ async def verify_password(password: str, stored: str | None) -> bool:
 
 
 def _verify(password: str, stored: str | None) -> bool:
+    if stored is not None and stored.startswith(_BCRYPT):
+        return _verify_bcrypt(password, stored)
     try:
         return _hasher.verify(stored or _nobody(), password)
     except (VerificationError, InvalidHashError):
+        return False
+
+
+def _verify_bcrypt(password: str, stored: str) -> bool:
+    try:
+        # Whatever made the hash has read no more than these bytes.
+        return bcrypt.checkpw(password.encode("utf-8", "surrogatepass")[:72], stored.encode())
+    except ValueError:
         return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -33,6 +34,7 @@ from fhir_server.store.mongod import database_url
 from mappings import clinic_clock
 
 _ROWS_AT_ONCE = 300
+_PREFIX = re.compile(r"[A-Za-z0-9\-]{0,20}")
 _AHEAD = 2
 """Batches for each worker that are read before they are needed."""
 
@@ -52,7 +54,7 @@ def import_tables(
     nothing but what was changed at the source. Raises StartupError where there is nothing to import.
     """
     console, options = console or Console(), options or Options()
-    _require_zone(options)
+    _require_valid(options)
     with opened(source) as tables, database_url(settings) as url:
         connected = settings.model_copy(update={"database_url": url})
         asyncio.run(_prepare(connected))
@@ -65,7 +67,9 @@ def import_tables(
     return summary
 
 
-def _require_zone(options: Options) -> None:
+def _require_valid(options: Options) -> None:
+    if not _PREFIX.fullmatch(options.prefix):
+        raise StartupError("A prefix has letters, digits and '-', at most 20.")
     try:
         clinic_clock.zone(options.timezone or "UTC")
     except ValueError as error:

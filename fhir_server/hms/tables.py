@@ -37,6 +37,9 @@ class Table:
     extra: tuple[str, ...] = ()
     """Columns for what this server knows beyond that schema; `related_id` is the `id` of the row's `related`."""
 
+    beyond: bool = False
+    """Whether the hospital's own schema has no such table."""
+
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns of the hospital's own schema."""
@@ -86,6 +89,7 @@ TABLES = (
         "Coverage",
         ("id", "user_id", "provider", "policy_number", "member_id", "valid_from", "valid_until"),
         ("status",),
+        beyond=True,
     ),
     Table(
         "appointments",

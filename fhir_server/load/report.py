@@ -13,7 +13,7 @@ from rich.table import Column, Table
 
 from fhir_server.load.worker import Refusal
 
-_OUTCOMES = ("created", "updated", "unchanged", "deleted", "refused")
+_OUTCOMES = ("created", "updated", "unchanged", "deleted", "written", "refused")
 _SHOWN = 10
 """Refusals that the screen shows; the file has them all."""
 

@@ -60,7 +60,7 @@ class Engine:
         shared = replace(self._shared, database=recording)
         bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
         try:
-            response = await handle(Context(shared, self._base_url), Request("POST", "", resource=bundle))
+            response = await handle(Context(shared, self._base_url, quiet=True), Request("POST", "", resource=bundle))
         except FhirError as error:
             raise Refused(error.status, [issue.to_fhir() for issue in error.issues]) from error
         return _response_entries(response.json or b"{}")

@@ -54,3 +54,9 @@ async def _last(resources: ResourceStore, resource_type: str, found: Sequence[Do
     ]
     lasts += [Last(await resources.version(resource_type, each["id"], each), deleted[each["_id"]]) for each in earlier]
     return sorted(lasts, key=lambda last: last.version.id)
+
+
+async def count(resources: ResourceStore, resource_type: str) -> int:
+    """Return about how many resources of the type there are, the deleted ones too."""
+    with translated:
+        return await resources.database.current(resource_type).estimated_document_count()

@@ -1,0 +1,74 @@
+"""Settings of a database of the test's own, and importing and exporting with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pymongo
+import pytest
+from rich.console import Console
+
+from fhir_server.hms.export_tables import export_tables
+from fhir_server.hms.import_tables import import_tables
+from fhir_server.hms.importing import Options
+from fhir_server.load.report import Summary
+from fhir_server.r4 import values
+from fhir_server.settings import Settings
+
+
+@dataclass
+class Desk:
+    """Imports and exports, and looks at what is stored."""
+
+    settings: Settings
+    folder: Path
+
+    @property
+    def report(self) -> list[dict[str, Any]]:
+        """What the last import or export reported."""
+        return [values.decode(line) for line in (self.folder / "report").read_bytes().splitlines()]
+
+    def import_from(self, source: Path | str, **options: Any) -> Summary:
+        """Import with one worker process."""
+        return import_tables(
+            str(source), self.settings, Options(**options), workers=1, report=self.folder / "report", console=quiet()
+        )
+
+    def export_to(self, target: Path | str, *, all_columns: bool = False, **options: Any) -> Summary:
+        """Export."""
+        return export_tables(
+            str(target),
+            self.settings,
+            Options(**options),
+            all_columns=all_columns,
+            report=self.folder / "report",
+            console=quiet(),
+        )
+
+    def stored(self, collection: str) -> dict[str, dict[str, Any]]:
+        """Return the documents of a collection."""
+        with pymongo.MongoClient[dict[str, Any]](self.settings.database_url) as client:
+            return {found["_id"]: found for found in client[self.settings.database_name][collection].find()}
+
+    def resource(self, resource_type: str, resource_id: str) -> dict[str, Any]:
+        """Return a stored resource."""
+        found: dict[str, Any] = values.decode(self.stored(resource_type)[resource_id]["json"])
+        return found
+
+
+def quiet() -> Console:
+    return Console(file=StringIO(), width=100)
+
+
+@pytest.fixture
+def desk(mongod_url: str, tmp_path: Path) -> Iterator[Desk]:
+    """Yield a desk with a database of its own, dropped afterwards."""
+    settings = Settings(database_url=mongod_url, database_name=f"test_{uuid4().hex[:12]}", data_dir=tmp_path / "data")
+    yield Desk(settings, tmp_path)
+    with pymongo.MongoClient[dict[str, Any]](mongod_url) as client:
+        client.drop_database(settings.database_name)
