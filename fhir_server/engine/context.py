@@ -81,6 +81,8 @@ class Context:
     prefer_return: Return | None = None
     """What Prefer asks to be returned; unsaid means the resource, and in bundles just the outcome."""
     handling: Handling = "lenient"
+    quiet: bool = False
+    """Whether nobody is to be notified of what is written: it is loaded, not new."""
     session: Session | None = None
     """The MongoDB transaction that the interaction is part of."""
     known: dict[tuple[str, str], Version | None] = field(default_factory=dict)
