@@ -15,7 +15,7 @@ async def delete(context: Context, request: Request, resource_type: str, resourc
 
     def plan(previous: Version | None) -> writes.Write:
         require_match(request, previous)
-        return _tombstone(previous)
+        return _tombstone(context, previous)
 
     try:
         return await writes.replace(context, resource_type, resource_id, plan, "delete")
@@ -23,12 +23,12 @@ async def delete(context: Context, request: Request, resource_type: str, resourc
         return Response(204)
 
 
-def _tombstone(previous: Version | None) -> writes.Write:
+def _tombstone(context: Context, previous: Version | None) -> writes.Write:
     if previous is None:
         return writes.Write(None, None, Response(204))
     if previous.deleted:
         return writes.Write(None, previous, Response(204, headers={"ETag": etag(previous.version)}))
-    made = versions.tombstone(previous)
+    made = versions.tombstone(context, previous)
     return writes.Write(made, previous, Response(204, None, made.version, made.updated))
 
 

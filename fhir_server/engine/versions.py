@@ -123,10 +123,11 @@ def draft(
         index=index(stamped, timezone=context.services.settings.default_timezone, base_url=context.base_url),
         condition=condition,
         claims=custom.claims(stamped) if stamped["resourceType"] == "SearchParameter" else (),
+        quiet=context.quiet,
     )
 
 
-def tombstone(previous: Version) -> Draft:
+def tombstone(context: Context, previous: Version) -> Draft:
     """Return the version that deletes the resource."""
     version, updated = _following(previous)
     return Draft(
@@ -139,6 +140,7 @@ def tombstone(previous: Version) -> Draft:
         resource=None,
         index={},
         condition=None,
+        quiet=context.quiet,
     )
 
 

@@ -126,7 +126,7 @@ def _attempt(invoice: Resource, key: str, amount: Money, at: datetime) -> Resour
     )
     made = payments.to_fhir(row, user_id=_payer(invoice), at=at).reconciliation
     assert made is not None, "a row with a payment method has one"
-    return {**made, "identifier": [{"system": _SYSTEM, "value": key}]}
+    return {**made, "identifier": [*made.get("identifier", ()), {"system": _SYSTEM, "value": key}]}
 
 
 def _payer(invoice: Resource) -> str:

@@ -47,11 +47,16 @@ class Draft:
     condition: str | None = None
     claims: tuple[str, ...] = ()
     """What no other current resource of the type may have: a unique index sees to it."""
+    quiet: bool = False
+    """Whether nobody is to be told of this version: it is old news that was loaded."""
 
 
 def to_document(draft: Draft, blob: str | None) -> Document:
     """Return the document to store; `blob` names where the bytes are, when they are not to be in it."""
     document: Document = {"_id": draft.id, "version": draft.version, "updated": draft.updated, "method": draft.method}
+    if draft.quiet:
+        # The version and not a flag: so it shows in a change stream, and says nothing of the versions that follow.
+        document["quiet"] = draft.version
     if draft.resource is None:
         return document
     if blob is not None:
