@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from mappings import appointments, clinic_clock, elements, reading, visit_tracking
+from mappings import appointments, clinic_clock, elements, payments, reading, visit_tracking
 from mappings.appointments import Appointment
 from mappings.availability import COMPUTED, Opening
 from mappings.changes import changed
@@ -158,7 +158,7 @@ def _canceled(invoice: Resource, reason: str | None) -> Entry:
     paid = invoice["status"] == "balanced"
     result = {**invoice, "status": "cancelled", "cancelledReason": reason or "The appointment was canceled."}
     if paid and reading.extension(invoice, "refund-status") is None:
-        result["extension"] = [*invoice.get("extension", ()), elements.extension("refund-status", "Code", "pending")]
+        result = payments.with_refund_status(result, "pending")
     return _update(result)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from mappings import appointments, notifications, payments, users, visit_tracking
+from mappings import appointments, insurance, notifications, payments, users, visit_tracking
 from mappings.elements import BASE, CODE_SYSTEM
 
 VALUE_SET = f"{BASE}/ValueSet/"
@@ -12,6 +12,7 @@ VALUE_SET = f"{BASE}/ValueSet/"
 CODES: dict[str, tuple[str, tuple[str, ...]]] = {
     "account-status": ("Status of an account", get_args(users.Status)),
     "appointment-status": ("Status of an appointment", get_args(appointments.Status)),
+    "coverage-standing": ("Standing of a policy", get_args(insurance.Standing)),
     "document-type": ("Type of a document that LOINC does not name", ("other",)),
     "notification-kind": ("Kind of a notification", get_args(notifications.Kind)),
     "payment-method": ("Payment method", get_args(payments.Method)),

@@ -58,6 +58,14 @@ EXTENSIONS = (
         codes="appointment-status",
     ),
     ExtensionDefinition(
+        "coverage-standing",
+        "code",
+        ("CoverageEligibilityResponse",),
+        "Standing of the policy",
+        "Why a policy is not in force, where CoverageEligibilityResponse.insurance.inforce only says that it is not.",
+        codes="coverage-standing",
+    ),
+    ExtensionDefinition(
         "dose-text",
         "string",
         ("MedicationRequest.dosageInstruction",),

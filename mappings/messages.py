@@ -142,3 +142,10 @@ def _range(item: str) -> tuple[str, float]:
         return tag.strip(), float(value) if name.strip() == "q" else 1.0
     except ValueError:
         return tag.strip(), 0.0
+
+
+def visit_title(language: Language, *, doctor: str | None, clinic: str | None) -> str:
+    """Return how a visit is called in a calendar."""
+    known = _SOMETHING[language]
+    said = {"en": "Visit: {doctor}, {clinic}", "es": "Cita: {doctor}, {clinic}"}[language]
+    return said.format(doctor=doctor or known["doctor"], clinic=clinic or known["clinic"])

@@ -109,6 +109,8 @@ def _reconciliation(row: Payment, at: datetime, reconciliation_id: str) -> dict[
             "id": reconciliation_id,
             "meta": elements.meta("hms-payment"),
             "extension": [elements.extension("payment-method", "Code", row.payment_method)],
+            # detail.request cannot be searched for in R4; the invoice that is paid is a business key, too.
+            "identifier": [elements.identifier("payment-of", f"Invoice/{row.id}")],
             "status": "active",
             "created": elements.instant(at),
             "outcome": _OUTCOMES[row.status],
@@ -151,6 +153,13 @@ def from_fhir(
         refund_status=reading.extension(invoice, "refund-status"),
         **reading.row_times(invoice, created, deleted),
     )
+
+
+def with_refund_status(invoice: Resource, status: RefundStatus) -> dict[str, Any]:
+    """Return the Invoice with how far its refund is."""
+    mark = elements.extension("refund-status", "Code", status)
+    kept = [item for item in invoice.get("extension", ()) if item["url"] != f"{elements.EXTENSION}refund-status"]
+    return {**invoice, "extension": [*kept, mark]}
 
 
 def _method(attempt: Resource) -> Method | None:

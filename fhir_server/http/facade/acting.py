@@ -22,6 +22,11 @@ _STAFF = parse_scopes("user/*.cruds")
 _NOBODYS = frozenset({"Slot", "Schedule", "PaymentReconciliation"})
 
 
+def _is_free(resource_type: str, interaction: str) -> bool:
+    # The facade writes on condition of the version that it read, or of there being none: it saw what it replaces.
+    return resource_type in _NOBODYS or interaction == "update"
+
+
 class ActingAccess:
     """The access to all that is the user's, and to the types without an owner that go with it."""
 
@@ -36,11 +41,11 @@ class ActingAccess:
 
     def visible(self, resource_type: str, interaction: str = "search-type") -> Condition | None:
         """Return the condition of what may be seen."""
-        return None if resource_type in _NOBODYS else self._own.visible(resource_type, interaction)
+        return None if _is_free(resource_type, interaction) else self._own.visible(resource_type, interaction)
 
     def where(self, resource_type: str, interaction: str = "search-type") -> Mapping[str, Any] | None:
         """Return the same as a filter of the database."""
-        return None if resource_type in _NOBODYS else self._own.where(resource_type, interaction)
+        return None if _is_free(resource_type, interaction) else self._own.where(resource_type, interaction)
 
     def admit(self, resource_type: str, resource_id: str, entry: Mapping[str, Any], interaction: str) -> None:
         """Raise Forbidden for content that is another's."""

@@ -9,6 +9,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict
 
 from fhir_server.http.facade.fhir import Fhir
+from fhir_server.http.facade.fields import Amount
 from mappings import user_family, users
 from mappings.elements import Resource
 from mappings.rows import Row
@@ -27,6 +28,15 @@ class Answer(BaseModel):
     def of(cls, row: Row, **more: Any) -> Self:
         """Return the answer for a row, with what is not a column of its table."""
         return cls.model_validate(row.model_dump() | more)
+
+
+class MoneyAnswer(BaseModel):
+    """An amount of money."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    amount: Amount
+    currency: str | None
 
 
 class UserAnswer(Answer):

@@ -69,6 +69,14 @@ class Fhir:
             included |= page.included
         return Found(matches, included, len(matches))
 
+    async def many(self, resource_type: str, ids: Iterable[str | None]) -> dict[str, dict[str, Any]]:
+        """Return those of the resources that are there, by id."""
+        wanted = sorted({resource_id for resource_id in ids if resource_id})
+        if not wanted:
+            return {}
+        found = await self.all(resource_type, [("_id", ",".join(wanted))])
+        return {resource["id"]: resource for resource in found.matches}
+
     async def first(self, resource_type: str, criteria: Criteria) -> dict[str, Any] | None:
         """Return the first match of a search, or None."""
         page = await self.search(resource_type, [*criteria, ("_count", "1")])

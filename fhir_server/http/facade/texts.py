@@ -37,6 +37,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     ),
     "too_wide": ("At most 31 days can be asked for.", "Se pueden pedir como máximo 31 días."),
     "order": ("This is before the start.", "Es anterior al inicio."),
+    "offset": ("A time needs its offset, as in 2026-03-09T14:30:00Z.", "La hora necesita su diferencia con UTC."),
     "near": ("Write latitude and longitude as 43.65,-70.25.", "Escriba latitud y longitud como 43.65,-70.25."),
     "card_token": ("Paying by card needs a card_token.", "Para pagar con tarjeta hace falta card_token."),
     "positive": ("The amount must be positive.", "El importe debe ser positivo."),
