@@ -140,6 +140,7 @@ def compile_package(wheel: Path) -> None:
     value_sets = ValueSets(resources["ValueSet"], resources["CodeSystem"])
     write("tables.json.gz", tables(resources["StructureDefinition"], value_sets))
     write("codes.json.gz", value_sets.used())
+    write("code_systems.json.gz", value_sets.systems())
     write("search_parameters.json.gz", list(search_parameters(resources["SearchParameter"])))
     write("compartments.json.gz", compartments(resources["CompartmentDefinition"]))
     write("operations.json.gz", list(operations(resources["OperationDefinition"])))

@@ -19,6 +19,7 @@ class ValueSets:
         self._value_sets = {each["url"]: each for each in value_sets}
         self._systems = {each["url"]: each for each in code_systems}
         self._used: dict[str, list[str] | None] = {}
+        self._used_systems: dict[str, dict[str, list[str]]] = {}
 
     def use(self, canonical: str, *, with_system: bool) -> str:
         """Return the name of a value set, whose codes `used` will list if the package can enumerate them.
@@ -30,11 +31,19 @@ class ValueSets:
             codings = self._codings(canonical)
             written = {f"{system}|{code}" if with_system else code for system, code in codings or ()}
             self._used[name] = None if codings is None else sorted(written)
+            if codings is not None and not with_system:
+                self._used_systems[name] = _by_system(codings)
         return name
 
     def used(self) -> dict[str, list[str]]:
         """Return the enumerated codes by key."""
         return {name: codes for name, codes in sorted(self._used.items()) if codes is not None}
+
+    def systems(self) -> dict[str, dict[str, list[str]]]:
+        """Return the systems of the enumerated codes that elements of type code have, by key; all codes as an empty
+        list.
+        """
+        return dict(sorted(self._used_systems.items()))
 
     def _codings(self, canonical: str) -> set[Coding] | None:
         value_set = self._value_sets.get(canonical.partition("|")[0])
@@ -71,6 +80,13 @@ class ValueSets:
         if definition is None or definition["content"] != "complete":
             return None
         return {(system, code) for code in _codes(definition.get("concept", ()))}
+
+
+def _by_system(codings: set[Coding]) -> dict[str, list[str]]:
+    systems = sorted({system for system, _ in codings})
+    if len(systems) == 1:
+        return {systems[0]: []}
+    return {system: sorted(code for other, code in codings if other == system) for system in systems}
 
 
 def _codes(concepts: Iterable[Json]) -> Iterator[str]:

@@ -192,6 +192,21 @@ def code_set(binding: str) -> frozenset[str] | None:
 
 
 @cache
+def _stored_systems() -> dict[str, dict[str, tuple[str, ...]]]:
+    return msgspec.json.decode(_read("code_systems.json.gz"), type=dict[str, dict[str, tuple[str, ...]]])
+
+
+@cache
+def code_systems(binding: str) -> Mapping[str, frozenset[str]]:
+    """Return the systems that the codes of a value set are from, each with its codes, by the name of the value set.
+
+    So an element of type code has a system that it does not state. Empty where the package cannot enumerate the codes.
+    """
+    systems = _stored_systems().get(binding, {})
+    return {system: frozenset(codes) or code_set(binding) or frozenset() for system, codes in systems.items()}
+
+
+@cache
 def search_parameters() -> tuple[SearchParameter, ...]:
     """Return the 1,375 search parameters of the specification, sorted by their canonical URL."""
     return msgspec.json.decode(_read("search_parameters.json.gz"), type=tuple[SearchParameter, ...])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from fhir_server.r4.fhirpath import FhirPathError, Item, Path, compile_path
 from fhir_server.search.entry import Entry
+from fhir_server.search.implicit_systems import implicit_systems
 from fhir_server.search.params import (
     composites,
     dates,
@@ -77,7 +79,8 @@ def _writer(parameter: Parameter) -> Write:
         return _identifiers
     if parameter.phonetic:
         return strings.index_phonetic
-    return _WRITERS[parameter.type]
+    systems = implicit_systems(parameter.branches) if parameter.type == "token" else {}
+    return partial(tokens.index, systems=systems) if systems else _WRITERS[parameter.type]
 
 
 def _identifiers(name: str, items: list[Item], entry: Entry) -> None:
@@ -89,7 +92,7 @@ def _identifiers(name: str, items: list[Item], entry: Entry) -> None:
 
 def _composite(parameter: Parameter, resource_type: str) -> Write:
     expressions = [component.expression for component in parameter.components]
-    writers = [_WRITERS[component.parameter.type] for component in parameter.components]
+    writers = [_writer(component.parameter) for component in parameter.components]
     tuples = keeps_tuples(parameter, resource_type)
 
     def write(name: str, items: list[Item], entry: Entry) -> None:

@@ -44,7 +44,7 @@ def condition(name: str, parts: Sequence[Condition], *, tuples: bool, own: Condi
     `parts` are the conditions of its parts under the names `a`, `b` and `c`; `own` that of the parts' own parameters.
     """
     narrowed = _narrowed(name, parts)
-    # A part may look at less than its own parameter does (a Quantity, but no SampledData): then there are no keys either.
+    # A part may look at less than its own parameter does (a Quantity, no SampledData): then there are no keys either.
     return Narrowed(InTuple(name, every(list(parts))) if tuples else every([narrowed, own]), narrowed)
 
 

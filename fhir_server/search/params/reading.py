@@ -6,12 +6,14 @@ https://hl7.org/fhir/R4/search.html#modifiers
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from fhir_server.errors import BadRequest
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.search.conditions import Concepts, Condition, either, every
+from fhir_server.search.implicit_systems import implicit_systems
 from fhir_server.search.index_plan import keeps_tuples
 from fhir_server.search.params import (
     composites,
@@ -88,7 +90,7 @@ def read_as(  # noqa: PLR0917 - a parameter, and a value with what it depends on
                 else strings.condition(name, modifier, text)
             )
         case "token":
-            return _token(name, modifier, value)
+            return _token(name, modifier, value, implicit_systems(parameter.branches))
         case "reference":
             return _reference(parameter, name, modifier, value, scope)
         case "date":
@@ -106,7 +108,7 @@ def read_as(  # noqa: PLR0917 - a parameter, and a value with what it depends on
     raise BadRequest(f"{parameter.code} cannot be searched.", code="not-supported")
 
 
-def _token(name: str, modifier: str | None, value: str) -> Condition:
+def _token(name: str, modifier: str | None, value: str, systems: Mapping[str, str] | None = None) -> Condition:
     if modifier == "text":
         return tokens.text_condition(name, unescape(value))
     if modifier in {"in", "above", "below"}:
@@ -120,7 +122,7 @@ def _token(name: str, modifier: str | None, value: str) -> Condition:
         return tokens.condition(name, None, parts[0])
     if parts == ["", ""]:
         raise ValueError("a bar needs a system or a code beside it")
-    return tokens.condition(name, parts[0], parts[1])
+    return tokens.condition(name, parts[0], parts[1], systems or {})
 
 
 def _concepts(name: str, relation: str, value: str) -> Condition:

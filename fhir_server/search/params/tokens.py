@@ -8,25 +8,27 @@ code, `identifier:of-type=` for an identifier with its type.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fhir_server.r4.fhirpath import Item
 from fhir_server.search.conditions import Condition, HasKey, KeySpan, either
 from fhir_server.search.entry import Entry
+from fhir_server.search.implicit_systems import SPECIAL_VALUES
 from fhir_server.search.keys import SEPARATOR, after_prefix, clean
 from fhir_server.search.params.strings import fold, text_fact
 
 CASELESS_SYSTEMS = frozenset({"http://loinc.org", "urn:ietf:bcp:47", "urn:ietf:bcp:13", "urn:iso:std:iso:3166"})
 """Code systems whose codes mean the same in upper and lower case."""
+_NONE: Mapping[str, str] = {}
 _CASELESS_CONTACTS = frozenset({"email", "url"})
 
 
 # --- Index -------------------------------------------------------------------------------------------------------
 
 
-def index(name: str, items: list[Item], entry: Entry) -> None:
-    """Write the keys of a token parameter."""
+def index(name: str, items: list[Item], entry: Entry, systems: Mapping[str, str] = _NONE) -> None:
+    """Write the keys of a token parameter; `systems` are those of codes that stand without one."""
     keys = entry.keys
     for item in items:
         value = item.value
@@ -35,7 +37,7 @@ def index(name: str, items: list[Item], entry: Entry) -> None:
         elif value.__class__ is str:
             code = clean(value)
             keys.append(f"{name}={code}")
-            keys.append(f"{name}|{SEPARATOR}{code}")
+            keys.append(f"{name}|{systems.get(code, '')}{SEPARATOR}{code}")
             if item.type == "string":
                 _caseless(name, code, keys)
         elif value.__class__ is bool:
@@ -120,13 +122,20 @@ def of_type_key(name: str, system: str, code: str, value: str) -> str:
 # --- Search ------------------------------------------------------------------------------------------------------
 
 
-def condition(name: str, system: str | None, code: str) -> Condition:
-    """Return what a token asks: `system` is None where the value has no bar, "" for codes without a system."""
+def condition(name: str, system: str | None, code: str, systems: Mapping[str, str] = _NONE) -> Condition:
+    """Return what a token asks: `system` is None where the value has no bar, "" for codes that state no system.
+
+    Codes of elements that cannot state one stand in the index under that in `systems`.
+    """
     if system is None:
         return HasKey(plain_keys(name, code))
     if code == "":
         prefix = f"{name}|{clean(system)}{SEPARATOR}"
         return KeySpan(prefix, after_prefix(prefix))
+    if system == "" and code in systems:
+        return HasKey((system_key(name, "", code), system_key(name, systems[code], code)))
+    if system in SPECIAL_VALUES and code in {"true", "false"}:
+        return HasKey((*plain_keys(name, code), system_key(name, system, code)))
     return HasKey((system_key(name, system, code),))
 
 
