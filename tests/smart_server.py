@@ -118,7 +118,7 @@ class App:
     secret: str | None = None
     verifier: str = field(default_factory=lambda: secrets.token_urlsafe(48))
 
-    def authorize_url(self, scope: str, **parameters: str | None) -> str:
+    def authorize_url(self, scope: str, /, **parameters: str | None) -> str:
         """Return the URL at which a launch begins; None leaves a parameter out."""
         challenge = base64.urlsafe_b64encode(hashlib.sha256(self.verifier.encode()).digest()).rstrip(b"=").decode()
         given: dict[str, str | None] = {
@@ -246,9 +246,8 @@ async def smart_server(url: str, name: str, data_dir: Path, **settings_given: An
         database_url=url,
         database_name=name,
         data_dir=data_dir,
-        dynamic_registration=True,
+        **{"dynamic_registration": True, **settings_given},
         log_level="critical",
-        **settings_given,
     )
     app = create_app(settings)
     transport = httpx.ASGITransport(app=app)
