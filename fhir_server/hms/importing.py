@@ -101,7 +101,7 @@ class Importer:
 
         database = RecordingDatabase.of(self._shared.database, recorded)
         bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
-        context = Context(replace(self._shared, database=database), self._base_url)
+        context = Context(replace(self._shared, database=database), self._base_url, quiet=True)
         await handle(context, Request("POST", "", resource=bundle))
         for account in accounts:
             if account.user.disabled:
