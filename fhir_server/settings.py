@@ -70,6 +70,10 @@ class Settings(BaseSettings):
         default=False, description="Fetch a client's jwks_uri also by http and from private addresses."
     )
 
+    max_graphql_depth: int = Field(default=20, ge=1, description="Levels of a GraphQL statement.")
+    max_graphql_fields: int = Field(default=2000, ge=1, description="Fields of a GraphQL statement and its fragments.")
+    max_graphql_resources: int = Field(default=5000, ge=1, description="Resources that a GraphQL statement may read.")
+
     log_format: Literal["json", "console"] = "console"
     log_level: Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(str.lower)] = "info"
     log_requests: bool = Field(default=False, description="A line for each request, by its shape; no ids, no queries.")

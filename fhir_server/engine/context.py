@@ -55,6 +55,8 @@ class Response:
     location: str | None = None
     """Relative URL of the version that was made: "Patient/1/_history/2"."""
     headers: dict[str, str] = field(default_factory=dict)
+    content_type: str | None = None
+    """What `json` is, where it is no resource."""
 
 
 @dataclass(slots=True)

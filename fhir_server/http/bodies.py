@@ -47,6 +47,8 @@ def parse_body(body: bytes, path: str, method: str, headers: Mapping[str, str], 
         return None
     if _is_raw_binary(path, method, content_type):
         return _binary(body, path, content_type or "application/octet-stream", headers.get("x-security-context"))
+    if path.endswith("$graphql") and (content_type or "").partition(";")[0].strip().lower() == "application/graphql":
+        return {"query": _text(body)}
     form = body_format(content_type)
     if form == "form":
         return form_pairs(body)
@@ -61,6 +63,13 @@ def form_pairs(body: bytes) -> list[tuple[str, str]]:
         return parse_qsl(body.decode("utf-8"), keep_blank_values=True, errors="strict")
     except (UnicodeDecodeError, ValueError) as error:
         raise BadRequest("The form in the body is not valid UTF-8.") from error
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadRequest("The body is not valid UTF-8.") from error
 
 
 def _is_raw_binary(path: str, method: str, content_type: str | None) -> bool:

@@ -166,6 +166,8 @@ class FhirApp:
         sent = _headers(response, self.base_url)
         if response.json is None or response.status == 304:
             return Answer(response.status, [*sent, (b"content-length", b"0")], b"")
+        if response.content_type is not None:
+            return Answer(response.status, [*sent, *_content(response.content_type, response.json)], response.json)
         if request.method in ("GET", "HEAD"):
             if is_raw_read(request.path, request.query, headers):
                 content_type, body = raw_content(response.json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+
 import pytest
 
 from fhir_server.jobs.runner import Job, Runner, hold
@@ -34,7 +35,7 @@ async def test_one_worker_has_a_job(store: JobStore) -> None:
 
 
 async def test_a_killed_worker_loses_its_lease_and_the_next_has_its_state(store: JobStore) -> None:
-    """Without renewal the lease ends; who had it can neither renew nor save, and the next goes on from what it saved."""
+    """Unrenewed, the lease ends: who had it can neither renew nor save, and the next goes on from what it saved."""
     dead = await acquired(store)
     await dead.save({"after": "42"})
     await asyncio.sleep(0.6)

@@ -121,7 +121,7 @@ async def test_a_changed_expression_is_indexed_before_it_is_used(
 async def test_it_waits_for_every_worker(
     client: httpx.AsyncClient, following: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker that does not know of it yet holds its indexing up, unless it has been silent for so long as to be gone."""
+    """A worker that does not know of it yet holds its indexing up, unless it has been silent for too long."""
     await stored(client)
     await following.following.store.announce("another", 0, {})
     await stored(client, eyes())

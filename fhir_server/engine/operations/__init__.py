@@ -6,7 +6,7 @@ https://hl7.org/fhir/R4/operations.html
 from __future__ import annotations
 
 from fhir_server.engine.context import Context, Request, Response
-from fhir_server.engine.operations.inputs import CONTROLS, read_inputs
+from fhir_server.engine.operations.inputs import CONTROLS, Inputs, read_inputs
 from fhir_server.engine.operations.registry import find, require_method
 from fhir_server.engine.routes import Route
 
@@ -17,6 +17,8 @@ async def run(context: Context, request: Request, route: Route) -> Response:
     """Carry out the operation that the route names; raises NotFound, NotSupported, MethodNotAllowed or BadRequest."""
     operation = find(route)
     require_method(operation, request.method)
+    if operation.reads_request:
+        return await operation.run(context, request, route, Inputs({}))
     controls = CONTROLS | {"_page"} if operation.paged else CONTROLS
     depth = context.services.settings.max_depth
     inputs = read_inputs(operation.published, request, controls=controls, max_depth=depth)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fhir_server.engine.context import Context, Request, Response
+from fhir_server.engine.graphql.operation import graphql
 from fhir_server.engine.operations.everything import everything
 from fhir_server.engine.operations.inputs import Inputs
 from fhir_server.engine.operations.meta import meta, meta_add, meta_delete
@@ -32,6 +33,8 @@ class Operation:
     """Stated here, because R4 leaves it out of most of its definitions."""
     paged: bool = False
     """Whether its answers have links to further pages."""
+    reads_request: bool = False
+    """Whether it reads the request itself, which is more than its definition's parameters."""
 
     @property
     def code(self) -> str:
@@ -51,9 +54,9 @@ class Operation:
         return ", ".join(f"{form}${self.code}" for level, form in forms.items() if level in self.levels)
 
 
-def _operation(name: str, run: Run, *levels: Level, affects_state: bool = False, paged: bool = False) -> Operation:
+def _operation(name: str, run: Run, *levels: Level, **properties: bool) -> Operation:
     published = next(found for found in definitions.operations() if found.url == _DEFINITIONS + name)
-    return Operation(published, run, frozenset(levels), affects_state, paged)
+    return Operation(published, run, frozenset(levels), **properties)
 
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -63,6 +66,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _operation("Resource-validate", validate, "type", "instance"),
     _operation("Patient-everything", everything, "instance", paged=True),
     _operation("Encounter-everything", everything, "instance", paged=True),
+    _operation("Resource-graphql", graphql, "system", "instance", reads_request=True),
 )
 
 

@@ -1,0 +1,85 @@
+"""$graphql: a GraphQL statement on one resource, or on the whole system.
+
+https://hl7.org/fhir/R4/resource-operation-graphql.html
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from graphql import OperationType
+
+from fhir_server.engine.context import Context, Request, Response
+from fhir_server.engine.graphql.checking import check
+from fhir_server.engine.graphql.execution import Execution
+from fhir_server.engine.graphql.faults import Fault, report
+from fhir_server.engine.graphql.places import Place
+from fhir_server.engine.graphql.searches import Reader
+from fhir_server.engine.graphql.statement import Statement, read
+from fhir_server.engine.operations.inputs import Inputs
+from fhir_server.engine.routes import Route
+from fhir_server.errors import BadRequest, FhirError
+from fhir_server.r4 import values
+
+JSON = "application/json"
+_PARTS = frozenset({"query", "variables", "operationName", "extensions"})
+
+
+async def graphql(context: Context, request: Request, route: Route, inputs: Inputs) -> Response:
+    """Answer 200 with data, or with the status of what went wrong and the errors; in a bundle as a Binary."""
+    try:
+        data = await _data(context, request, route)
+        status, answer = 200, {"data": data}
+    except FhirError as error:
+        status, answer = error.status, report(error)
+    body = values.encode(answer)
+    if not request.place:
+        return Response(status, body, content_type=JSON)
+    binary = {"resourceType": "Binary", "contentType": JSON, "data": base64.b64encode(body).decode()}
+    return Response(status, values.encode(binary))
+
+
+async def _data(context: Context, request: Request, route: Route) -> dict[str, Any]:
+    text, name, variables = _given(request)
+    statement = read(text, name, variables)
+    if statement.operation.operation is not OperationType.QUERY:
+        raise Fault(
+            "Only queries are carried out: resources are written by the RESTful interactions.",
+            statement.operation,
+            "not-supported",
+        )
+    root = None if route.type is None else Place(frozenset({route.type}))
+    settings = context.services.settings
+    check(statement, root, max_depth=settings.max_graphql_depth, max_fields=settings.max_graphql_fields)
+    return await _executed(context, statement, route)
+
+
+async def _executed(context: Context, statement: Statement, route: Route) -> dict[str, Any]:
+    reader = Reader(context)
+    resource = None if route.type is None else await reader.read(route.type, route.id or "")
+    return await Execution(statement, reader).run(resource)
+
+
+def _given(request: Request) -> tuple[str, str | None, dict[str, Any]]:
+    """Return the text, the operation's name and the variables, from the URL or the body."""
+    given: dict[str, Any] = {name: value for name, value in request.query if name in _PARTS}
+    if isinstance(given.get("variables"), str):
+        given["variables"] = values.decode(given["variables"].encode())
+    if request.resource is not None:
+        given |= _body(request.resource)
+    text, name, variables = given.get("query"), given.get("operationName"), given.get("variables") or {}
+    if not isinstance(text, str) or not text.strip():
+        raise BadRequest("$graphql needs the parameter query.", code="required")
+    if not isinstance(variables, dict) or not isinstance(name, str | None):
+        raise BadRequest("variables is an object, and operationName a string.", code="value")
+    return text, name or None, variables
+
+
+def _body(body: Any) -> dict[str, Any]:
+    if not isinstance(body, dict):
+        raise BadRequest('The body of $graphql is a JSON object with "query", or the query itself.')
+    if body.get("resourceType") != "Parameters":
+        return body
+    found = {each.get("name"): each.get("valueString") for each in body.get("parameter", ()) if isinstance(each, dict)}
+    return {"query": found.get("query")}

@@ -1,0 +1,53 @@
+"""The field `resource` of a Reference: what it refers to, in the same resource or on this server.
+
+https://hl7.org/fhir/R4/graphql.html#references
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fhir_server.engine.graphql.nodes import Node, root
+from fhir_server.engine.graphql.places import ANY
+from fhir_server.engine.graphql.searches import Reader
+from fhir_server.errors import FhirError, NotFound, TooLarge
+
+
+async def referenced(reader: Reader, reference: Node, arguments: Mapping[str, Any]) -> Node | None:
+    """Return the resource; None for one of another type than asked for, or where a missing one is `optional`.
+
+    Raises NotFound, Gone or Forbidden for one that cannot be had.
+    """
+    wanted = arguments.get("type")
+    types = ANY if wanted is None else frozenset(wanted if isinstance(wanted, list) else [wanted])
+    url = str(reference.value.get("reference", ""))
+    if not url:
+        return None
+    try:
+        if url.startswith("#"):
+            found: Node | None = _contained(url[1:], reference.resource)
+            return found if found and found.type in types else None
+        return await _read(reader, url, types)
+    except TooLarge:
+        raise
+    except FhirError:
+        if arguments.get("optional") in (True, "true"):
+            return None
+        raise
+
+
+async def _read(reader: Reader, url: str, types: frozenset[str]) -> Node | None:
+    resource_type, _, rest = url.removeprefix(f"{reader.context.base_url}/").partition("/")
+    resource_id, _, version = rest.partition("/_history/")
+    if resource_type not in ANY or not resource_id or "/" in f"{resource_id}{version}":
+        raise NotFound(f"The reference {url[:200]!r} leads to no resource of this server.")
+    return root(await reader.read(resource_type, rest)) if resource_type in types else None
+
+
+def _contained(name: str, container: Any) -> Node:
+    resources = [container] if name == "" else container.get("contained", ())
+    for each in resources:
+        if name in ("", each.get("id")):
+            return Node(each["resourceType"], each, container)
+    raise NotFound(f"The resource contains no {name[:100]!r}.")

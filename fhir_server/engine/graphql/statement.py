@@ -1,0 +1,124 @@
+"""A GraphQL statement as it came: its text read, its operation chosen, its variables and arguments as JSON values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import (
+    ArgumentNode,
+    BooleanValueNode,
+    DirectiveNode,
+    EnumValueNode,
+    FieldNode,
+    FloatValueNode,
+    FragmentDefinitionNode,
+    GraphQLSyntaxError,
+    IntValueNode,
+    ListValueNode,
+    NonNullTypeNode,
+    ObjectValueNode,
+    OperationDefinitionNode,
+    SelectionNode,
+    StringValueNode,
+    ValueNode,
+    VariableNode,
+    parse,
+)
+
+from fhir_server.engine.graphql.faults import Fault, syntax_fault
+from fhir_server.r4 import values
+
+MOST_TOKENS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One operation, ready to be checked and carried out."""
+
+    operation: OperationDefinitionNode
+    fragments: Mapping[str, FragmentDefinitionNode]
+    variables: Mapping[str, Any]
+
+    def value(self, node: ValueNode) -> Any:
+        """Return the JSON value that a value of the statement stands for; a name without quotes is a string."""
+        match node:
+            case VariableNode():
+                if node.name.value not in self.variables:
+                    raise Fault(f"The variable ${node.name.value} is not declared.", node)
+                return self.variables[node.name.value]
+            case IntValueNode():
+                return int(node.value)
+            case FloatValueNode():
+                return values.decimal(node.value)
+            case StringValueNode() | BooleanValueNode() | EnumValueNode():
+                return node.value
+            case ListValueNode():
+                return [self.value(item) for item in node.values]
+            case ObjectValueNode():
+                return {field.name.value: self.value(field.value) for field in node.fields}
+        return None
+
+    def arguments(self, node: FieldNode | DirectiveNode) -> dict[str, Any]:
+        """Return the arguments of a field or directive by name; one that is null counts as not there."""
+        found: dict[str, Any] = {}
+        for argument in node.arguments or ():
+            self._add(found, argument)
+        return found
+
+    def _add(self, found: dict[str, Any], argument: ArgumentNode) -> None:
+        name = argument.name.value
+        if name in found:
+            raise Fault(f"The argument {name} stands twice.", argument)
+        value = self.value(argument.value)
+        if value is not None:
+            found[name] = value
+
+    def includes(self, node: SelectionNode) -> bool:
+        """Return whether @skip and @include leave a selection in."""
+        for directive in node.directives or ():
+            name = directive.name.value
+            if name in ("skip", "include"):
+                condition = self.arguments(directive).get("if")
+                if not isinstance(condition, bool):
+                    raise Fault(f"@{name} needs the argument if: true or false.", directive)
+                if condition == (name == "skip"):
+                    return False
+        return True
+
+
+def read(text: str, operation_name: str | None, variables: Mapping[str, Any]) -> Statement:
+    """Return the statement that a text makes; raises Fault or Faults."""
+    try:
+        document = parse(text, max_tokens=MOST_TOKENS)
+    except GraphQLSyntaxError as error:
+        raise syntax_fault(error) from error
+    except RecursionError as error:
+        raise Fault("The statement is nested too deeply.", code="too-costly") from error
+    operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
+    fragments = [node for node in document.definitions if isinstance(node, FragmentDefinitionNode)]
+    if len(operations) + len(fragments) != len(document.definitions):
+        raise Fault("A statement has operations and fragments, and no type definitions.", code="not-supported")
+    operation = _chosen(operations, operation_name)
+    return Statement(operation, {node.name.value: node for node in fragments}, _variables(operation, variables))
+
+
+def _chosen(operations: Iterable[OperationDefinitionNode], name: str | None) -> OperationDefinitionNode:
+    found = [each for each in operations if name is None or (each.name and each.name.value == name)]
+    if len(found) != 1:
+        text = "There is no such operation" if not found else "There are several operations: name one by operationName"
+        raise Fault(f"{text}.", found[0] if found else None)
+    return found[0]
+
+
+def _variables(operation: OperationDefinitionNode, given: Mapping[str, Any]) -> dict[str, Any]:
+    plain = Statement(operation, {}, {})
+    found: dict[str, Any] = {}
+    for definition in operation.variable_definitions or ():
+        name = definition.variable.name.value
+        default = plain.value(definition.default_value) if definition.default_value else None
+        found[name] = given.get(name, default)
+        if found[name] is None and isinstance(definition.type, NonNullTypeNode):
+            raise Fault(f"The variable ${name} needs a value.", definition, code="required")
+    return found
