@@ -52,7 +52,7 @@ async def rows_back(shared: Services, table: Table, prefix: str) -> list[Row]:
     return found
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(hospital=hospitals())
 async def test_every_column_of_every_table_comes_back(shared: Services, hospital: Hospital) -> None:
     """Import and export of all tables give the same cells: any text, decimal, null, offset, deleted rows and all."""
@@ -74,7 +74,7 @@ async def test_every_column_of_every_table_comes_back(shared: Services, hospital
         assert sorted(back, key=str) == sorted(first.values(), key=str)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(hospitals())
 def test_cells_are_rows_and_rows_are_cells(hospital: Hospital) -> None:
     """What is written of a row is read as a row that is written the same, for every table and every column."""
