@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -62,7 +64,18 @@ def entry_request(context: Context, entry: object, position: int) -> Request:
             if not isinstance(asked[name], str):
                 raise BadRequest(f"{name} must be a string.", expression=f"{place}.request.{name}")
             conditions[attribute] = asked[name]
-    return Request(method, path, query, entry.get("resource"), place=place, **conditions)
+    body = entry.get("resource")
+    if method == "PATCH" and isinstance(body, dict) and body.get("resourceType") == "Binary":
+        body = _operations(body, place)
+    return Request(method, path, query, body, place=place, **conditions)
+
+
+def _operations(binary: dict[str, Any], place: str) -> Any:
+    """Return the JSON Patch that travels as a Binary, for a bundle holds nothing but resources."""
+    try:
+        return values.decode(base64.b64decode(binary.get("data") or "", validate=True))
+    except (binascii.Error, ValueError, TypeError) as error:
+        raise BadRequest("The Binary's data is not base64.", expression=f"{place}.resource.data") from error
 
 
 def _split(context: Context, url: str, place: str) -> tuple[str, list[tuple[str, str]]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Any
 
 from fhir_server.engine import versions, writes
@@ -19,6 +17,8 @@ from fhir_server.store.resources import Version
 
 async def patch(context: Context, request: Request, resource_type: str, resource_id: str) -> Response:
     """Apply the patch to the current version and store the result, which must be valid."""
+    if context.pending is None:  # a transaction has checked all its entries before
+        check(context, request)
 
     def plan(previous: Version | None) -> writes.Write:
         if previous is None:
@@ -42,25 +42,20 @@ async def conditional_patch(context: Context, request: Request, resource_type: s
     return await patch(context, request, resource_type, existing.id)
 
 
+def check(context: Context, request: Request) -> None:
+    """Raise BadRequest unless the body is a patch, Unprocessable where its Parameters are not valid."""
+    body = request.resource
+    if isinstance(body, dict) and body.get("resourceType") == "Parameters":
+        versions.require_valid(context, body, request.place)
+    elif not isinstance(body, list):
+        raise BadRequest(
+            "A patch is a JSON Patch array (application/json-patch+json) or a Parameters resource (FHIRPath Patch)."
+        )
+
+
 def _patched(request: Request, resource: dict[str, Any]) -> dict[str, Any]:
     body = request.resource
-    if isinstance(body, list):
-        return json_patch.apply(resource, body)
-    if isinstance(body, dict) and body.get("resourceType") == "Parameters":
-        return fhirpath_patch.apply(resource, body)
-    if isinstance(body, dict) and body.get("resourceType") == "Binary":
-        # In a bundle, JSON Patch travels as a Binary.
-        return json_patch.apply(resource, values.decode(_binary_content(body)))
-    raise BadRequest(
-        "A patch is a JSON Patch array (application/json-patch+json) or a Parameters resource (FHIRPath Patch)."
-    )
-
-
-def _binary_content(binary: dict[str, Any]) -> bytes:
-    try:
-        return base64.b64decode(binary.get("data") or "", validate=True)
-    except (binascii.Error, ValueError, TypeError) as error:
-        raise BadRequest("The Binary's data is not base64.", expression="Binary.data") from error
+    return json_patch.apply(resource, body) if isinstance(body, list) else fhirpath_patch.apply(resource, body)
 
 
 def _require_same(patched: dict[str, Any], resource_type: str, resource_id: str) -> None:

@@ -23,18 +23,38 @@ _Action = str
 class Rewriter:
     """Replaces mentions of the keys of `targets` by their values ("Patient/1").
 
-    `left` gathers the References that only mean something within the bundle and are none of the keys: conditional ones,
-    and URNs.
+    `versions` tells which version a version-specific mention of such a value then means; where it does not, the mention
+    stays as it is. `left` gathers the References that only mean something within the bundle and are none of the keys:
+    conditional ones, and URNs.
     """
 
-    def __init__(self, targets: Mapping[str, str]) -> None:
+    def __init__(self, targets: Mapping[str, str], versions: Mapping[str, int] | None = None) -> None:
         self.targets = targets
+        self.versions = versions or {}
         self.left: set[str] = set()
 
     def rewrite(self, resource: dict[str, Any]) -> dict[str, Any]:
         """Return the resource with all mentions replaced; itself where there are none."""
         # A Bundle that is itself an entry is stored as it is: its entries' URLs are its own.
         return resource if resource["resourceType"] == "Bundle" else self._object(resource, resource["resourceType"])
+
+    def rewrite_operations(self, operations: list[Any]) -> list[Any]:
+        """Return the operations of a JSON Patch with all mentions in References and URLs replaced."""
+        return [self._operation(each) if isinstance(each, dict) else each for each in operations]
+
+    def _operation(self, operation: dict[str, Any]) -> dict[str, Any]:
+        if "value" not in operation:
+            return operation
+        name = str(operation.get("path")).rpartition("/")[2]
+        return operation | {"value": self._untyped(operation["value"], name)}
+
+    def _untyped(self, value: Any, name: str) -> Any:
+        """Return a value of a patch, whose type is not known, but by the name it stands under."""
+        if isinstance(value, dict):
+            return {key: self._untyped(item, key) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._untyped(item, name) for item in value]
+        return self._text(value, name) if isinstance(value, str) and name in ("reference", "url") else value
 
     def _object(self, node: dict[str, Any], type_name: str) -> dict[str, Any]:
         if type_name == "Resource":
@@ -70,18 +90,23 @@ class Rewriter:
             return target
         if action == "reference" and (text.startswith(_OPEN) or "?" in text):
             return self._reference(text)
-        return self._fragment(text) if "#" in text else text
+        return self._part(text) if "#" in text or "/_history/" in text else text
 
     def _reference(self, text: str) -> str:
-        found = self._fragment(text)
+        found = self._part(text)
         if found is text:
             self.left.add(text)
         return found
 
-    def _fragment(self, url: str) -> str:
-        base, _, fragment = url.partition("#")
-        target = self.targets.get(base)
-        return url if target is None else f"{target}#{fragment}"
+    def _part(self, url: str) -> str:
+        """Return the URL of a version or of a part of a resource, led from what the resource's own URL becomes."""
+        base, mark, fragment = url.partition("#")
+        if mark:
+            target = self.targets.get(base)
+            return url if target is None else f"{target}#{fragment}"
+        target = self.targets.get(url.partition("/_history/")[0], "")
+        version = self.versions.get(target)
+        return url if version is None else f"{target}/_history/{version}"
 
     def _narrative_link(self, match: re.Match[str]) -> str:
         quoted = match[2]

@@ -62,6 +62,11 @@ def next_version(
 def require_same_id(resource: dict[str, Any], resource_id: str, path: str) -> None:
     """Raise BadRequest unless the body has the id that the URL names or finds."""
     if "id" not in resource:
-        raise BadRequest(f"The body needs the id {resource_id!r} of the URL {path}.", expression="id")
+        raise BadRequest(
+            f"The body needs the id {resource_id!r} of the URL {path}.", expression=f"{resource['resourceType']}.id"
+        )
     if resource["id"] != resource_id:
-        raise BadRequest(f"The body's id is {resource['id']!r}, but {path} means {resource_id!r}.", expression="id")
+        raise BadRequest(
+            f"The body's id is {resource['id']!r}, but {path} means {resource_id!r}.",
+            expression=f"{resource['resourceType']}.id",
+        )

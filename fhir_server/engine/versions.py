@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from fhir_server.engine.context import Context, Request, Response, instant, now
+from fhir_server.engine.places import placed
 from fhir_server.errors import BadRequest, Issue, Unprocessable
 from fhir_server.r4 import values
 from fhir_server.r4.validation import validate
@@ -48,7 +49,7 @@ def check(context: Context, request: Request, resource_type: str) -> dict[str, A
     if resource.get("resourceType") != resource_type:
         raise BadRequest(
             f"The resourceType is {str(resource.get('resourceType'))[:80]!r}, but the URL asks for {resource_type}.",
-            expression="resourceType",
+            expression=resource_type,
         )
     require_valid(context, resource, request.place)
     return resource
@@ -58,7 +59,7 @@ def require_valid(context: Context, resource: Mapping[str, Any], place: str = ""
     """Raise Unprocessable with every fault of the resource, each with its FHIRPath; `place` says where it stands."""
     found = faults(context, resource)
     if _refused(found):
-        raise Unprocessable(issues=[_placed(fault, place) for fault in found])
+        raise Unprocessable(issues=[placed(fault, place) for fault in found])
 
 
 def faults(context: Context, resource: Mapping[str, Any]) -> list[Issue]:
@@ -71,14 +72,6 @@ def faults(context: Context, resource: Mapping[str, Any]) -> list[Issue]:
 
 def _refused(faults: list[Issue]) -> bool:
     return any(fault.severity in ("error", "fatal") for fault in faults)
-
-
-def _placed(issue: Issue, place: str) -> Issue:
-    if not place:
-        return issue
-    # The path must lead from the bundle: "Patient.name" becomes "Bundle.entry[0].resource.name".
-    paths = tuple(f"{place}.resource{path[path.find('.') :] if '.' in path else ''}" for path in issue.expression)
-    return Issue(issue.code, issue.diagnostics, paths or (f"{place}.resource",), issue.severity)
 
 
 def stamp(resource: Mapping[str, Any], resource_id: str, version: int, updated: datetime) -> dict[str, Any]:

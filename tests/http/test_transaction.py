@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 from typing import Any
 
 import httpx
@@ -284,3 +286,144 @@ async def test_only_batches_and_transactions_are_taken(client: httpx.AsyncClient
     """Another bundle or another resource at the base is 400."""
     assert (await client.post("", json=bundle(kind="collection"))).status_code == 400
     assert (await client.post("", json=PATIENT)).status_code == 400
+
+
+async def stored(client: httpx.AsyncClient, *entries: dict[str, Any]) -> list[Any]:
+    """Return what a transaction made of the resources of its entries."""
+    answer = await client.post("", json=bundle(*entries), headers={"Prefer": "return=representation"})
+    assert answer.status_code == 200, answer.text
+    return [item.get("resource") for item in answer.json()["entry"]]
+
+
+def about(reference: str) -> dict[str, Any]:
+    """Return an observation with this subject."""
+    return OBSERVATION | {"subject": {"reference": reference}}
+
+
+@pytest.mark.parametrize(
+    ("patient_url", "observation_url", "reference"),
+    [
+        ("urn:oid:1.2.3", None, "urn:oid:1.2.3"),
+        ("http://a.example/fhir/Patient/7", "urn:uuid:o", "http://a.example/fhir/Patient/7"),
+        # A relative reference stands below the base of the fullUrl of the entry that holds it; without one, below ours.
+        ("http://a.example/fhir/Patient/7", "http://a.example/fhir/Observation/1", "Patient/7"),
+        ("http://server.test/fhir/Patient/7", "urn:uuid:o", "Patient/7"),
+        ("http://server.test/fhir/Patient/7", None, "http://server.test/fhir/Patient/7"),
+        (None, None, "Patient/7"),
+    ],
+)
+async def test_a_created_resource_is_meant_by_whatever_url_its_entry_has(
+    client: httpx.AsyncClient, patient_url: str | None, observation_url: str | None, reference: str
+) -> None:
+    """URNs, absolute and relative URLs, and the id in an entry without fullUrl lead to the id that was assigned."""
+    patient, observation = await stored(
+        client,
+        entry("POST", "Patient", PATIENT | {"id": "7"}, patient_url),
+        entry("POST", "Observation", about(reference), observation_url),
+    )
+    assert patient["id"] != "7"
+    assert observation["subject"]["reference"] == f"Patient/{patient['id']}"
+
+
+@pytest.mark.parametrize(
+    ("observation_url", "reference"),
+    [("http://b.example/fhir/Observation/1", "Patient/7"), (None, "Patient/7"), (None, "http://b.example/Patient/7")],
+)
+async def test_a_reference_to_another_resource_is_left_alone(
+    client: httpx.AsyncClient, observation_url: str | None, reference: str
+) -> None:
+    """The same id below another base is another resource."""
+    patient = entry("POST", "Patient", PATIENT, "http://a.example/fhir/Patient/7")
+    _, observation = await stored(client, patient, entry("POST", "Observation", about(reference), observation_url))
+    assert observation["subject"]["reference"] == reference
+
+
+@pytest.mark.parametrize("url", [URN, "http://a.example/fhir/Patient/7"])
+async def test_a_version_specific_reference_stays_one(client: httpx.AsyncClient, url: str) -> None:
+    """It names the version that the transaction makes, whatever the version was elsewhere."""
+    patient, observation = await stored(
+        client, entry("POST", "Patient", PATIENT, url), entry("POST", "Observation", about(f"{url}/_history/5"))
+    )
+    assert observation["subject"]["reference"] == f"Patient/{patient['id']}/_history/1"
+
+
+@pytest.mark.parametrize("form", ["FHIRPath Patch", "JSON Patch", "JSON Patch of a text"])
+async def test_a_patch_may_refer_to_an_entry(client: httpx.AsyncClient, form: str) -> None:
+    """References in the values of both forms of patch are replaced too."""
+    await client.put("Observation/o", json=about("Patient/x") | {"id": "o"})
+    if form == "FHIRPath Patch":
+        part = [
+            {"name": "type", "valueCode": "replace"},
+            {"name": "path", "valueString": "Observation.subject"},
+            {"name": "value", "valueReference": {"reference": URN}},
+        ]
+        body: dict[str, Any] = {"resourceType": "Parameters", "parameter": [{"name": "operation", "part": part}]}
+    else:
+        whole = {"op": "replace", "path": "/subject", "value": {"reference": URN}}
+        text = {"op": "replace", "path": "/subject/reference", "value": URN}
+        data = base64.b64encode(json.dumps([whole if form == "JSON Patch" else text]).encode()).decode()
+        body = {"resourceType": "Binary", "contentType": "application/json-patch+json", "data": data}
+    patient, observation = await stored(
+        client, entry("POST", "Patient", PATIENT, URN), entry("PATCH", "Observation/o", body)
+    )
+    assert observation["subject"]["reference"] == f"Patient/{patient['id']}"
+
+
+async def test_a_conditional_reference_finds_a_resource_that_the_transaction_patches(client: httpx.AsyncClient) -> None:
+    """It is found as it is stored."""
+    await client.put("Patient/a", json=PATIENT | {"id": "a"})
+    patch = {
+        "resourceType": "Parameters",
+        "parameter": [
+            {
+                "name": "operation",
+                "part": [
+                    {"name": "type", "valueCode": "add"},
+                    {"name": "path", "valueString": "Patient"},
+                    {"name": "name", "valueString": "active"},
+                    {"name": "value", "valueBoolean": True},
+                ],
+            }
+        ],
+    }
+    patient, observation = await stored(
+        client, entry("PATCH", "Patient/a", patch), entry("POST", "Observation", about("Patient?identifier=urn:mrn|1"))
+    )
+    assert patient["active"] is True
+    assert observation["subject"]["reference"] == "Patient/a"
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        entry("POST", "Patient", PATIENT, ifNoneExist="identifier=urn:mrn|1"),
+        entry("PUT", "Patient?identifier=urn:mrn|1", PATIENT),
+    ],
+)
+async def test_two_entries_of_one_condition_are_refused_at_once(
+    client: httpx.AsyncClient, second: dict[str, Any]
+) -> None:
+    """Both would be the one resource that meets it."""
+    first = entry("POST", "Patient", PATIENT, ifNoneExist="identifier=urn:mrn|1")
+    answer = await client.post("", json=bundle(first, second))
+    assert answer.status_code == 400
+    assert answer.json()["issue"][0]["expression"] == ["Bundle.entry[1]"]
+    assert await count(client, "Patient") == 0
+
+
+async def test_several_entries_may_find_the_same_resource_but_not_beside_one_that_writes_it(
+    client: httpx.AsyncClient,
+) -> None:
+    """Two conditional creates that find a patient are fine; one and the deletion of that patient are not."""
+    await client.put("Patient/a", json=PATIENT | {"id": "a"})
+    finding = entry("POST", "Patient", PATIENT, ifNoneExist="identifier=urn:mrn|1")
+    assert statuses(await client.post("", json=bundle(finding, finding))) == ["200", "200"]
+    answer = await client.post("", json=bundle(finding, entry("DELETE", "Patient/a")))
+    assert answer.status_code == 400
+    assert (await client.get("Patient/a")).status_code == 200
+
+
+async def test_the_place_of_a_wrong_id_is_told(client: httpx.AsyncClient) -> None:
+    """The path leads to the id in the entry's resource."""
+    answer = await client.post("", json=bundle(entry("PUT", "Patient/a", PATIENT | {"id": "b"})))
+    assert answer.json()["issue"][0]["expression"] == ["Bundle.entry[0].resource.id"]
