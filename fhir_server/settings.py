@@ -74,6 +74,27 @@ class Settings(BaseSettings):
     max_graphql_fields: int = Field(default=2000, ge=1, description="Fields of a GraphQL statement and its fragments.")
     max_graphql_resources: int = Field(default=5000, ge=1, description="Resources that a GraphQL statement may read.")
 
+    notify_days: Positive = Field(
+        default=30, description="What happened longer before it was written is no news, and no patient is notified."
+    )
+    smtp_host: str | None = Field(default=None, description="Mails notifications; without it none are mailed.")
+    smtp_port: int = Field(default=587, ge=1, le=65535)
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_user: str | None = None
+    smtp_password: str | None = None
+    smtp_from: str = Field(default="no-reply@localhost", description="The address that mails come from.")
+
+    stripe_secret_key: str | None = Field(default=None, description="Charges cards by Stripe; without it none are.")
+    stripe_webhook_secret: str | None = Field(default=None, description="What Stripe signs its webhooks with.")
+    stripe_api: str | None = Field(default=None, description="Another address of Stripe's API, for tests.")
+
+    payer_url: str | None = Field(
+        default=None, description="FHIR base of an insurer that answers CoverageEligibilityRequest/$submit."
+    )
+    payer_token: str | None = Field(default=None, description="Access token for the insurer's FHIR base.")
+    arrival_hours_before: float = Field(default=2, description="How early a patient may register the arrival.")
+    arrival_distance_km: float = Field(default=1, description="How near the clinic a patient must be to arrive.")
+
     log_format: Literal["json", "console"] = "console"
     log_level: Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(str.lower)] = "info"
     log_requests: bool = Field(default=False, description="A line for each request, by its shape; no ids, no queries.")

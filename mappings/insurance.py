@@ -5,11 +5,13 @@ https://hl7.org/fhir/R4/coverage.html
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from datetime import date, datetime
 from typing import Any, Literal
 
 from mappings import elements, reading
 from mappings.elements import Resource
+from mappings.money import Money
 from mappings.rows import Code, Id, Row, Text
 
 Standing = Literal["active", "inactive", "expired", "unknown"]
@@ -95,3 +97,32 @@ def standing(policy: Policy | None, day: date) -> Standing:
     if policy.status != "active" or (policy.valid_from is not None and policy.valid_from > day):
         return "inactive"
     return "active"
+
+
+def copay(coverage: Resource) -> Money | None:
+    """Return what the patient pays of each service, where the Coverage says it as an amount of money."""
+    costs = (cost["valueMoney"] for cost in coverage.get("costToBeneficiary", ()) if "valueMoney" in cost)
+    first = next(costs, None)
+    return Money.from_fhir(first) if first else None
+
+
+def is_covered(plans: Iterable[Resource], names: Collection[str]) -> bool | None:
+    """Return whether the insurer's InsurancePlans name a service (by its codes or its name); None if they name none."""
+    benefits = [
+        benefit.get("type", {})
+        for plan in plans
+        if plan.get("status", "active") == "active"
+        for coverage in plan.get("coverage", ())
+        for benefit in coverage.get("benefit", ())
+    ]
+    if not benefits or not names:
+        return None
+    return any(_names(benefit) & {name.casefold() for name in names} for benefit in benefits)
+
+
+def _names(concept: Resource) -> set[str]:
+    said = [
+        concept.get("text"),
+        *(coding.get(part) for coding in concept.get("coding", ()) for part in ("code", "display")),
+    ]
+    return {text.casefold() for text in said if text}

@@ -168,5 +168,6 @@ def _method(attempt: Resource) -> Method | None:
 
 
 def _status(invoice: Resource, attempt: Resource) -> Status:
-    settled: Status = "completed" if invoice.get("status") == "balanced" else "pending"
-    return _STATUSES.get(attempt.get("outcome", ""), settled)
+    if invoice.get("status") == "balanced":
+        return "completed"
+    return _STATUSES.get(attempt.get("outcome", ""), "pending")

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from starlette.requests import Request
 
 from fhir_server.engine.access import Access, OpenAccess
-from fhir_server.engine.context import Services
+from fhir_server.engine.context import Context, Services
 from fhir_server.http.bearer import Authenticate, bearer_authentication
 from fhir_server.http.facade import sessions
 from fhir_server.http.facade.fhir import Fhir
@@ -59,6 +59,10 @@ class FacadeServer:
     def fhir(self, access: Access | None = None) -> Fhir:
         """Return FHIR as a caller sees it; without one as the facade does, for what is public or its own duty."""
         return Fhir(self.services, self.base_url, access or OpenAccess())
+
+    def context(self) -> Context:
+        """Return the context of what the facade does as its own duty."""
+        return Context(self.services, self.base_url)
 
     def clock_of(self, location: Resource | None) -> ZoneInfo:
         """Return the clock of a clinic: its own time zone, else that of the settings."""

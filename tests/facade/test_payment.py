@@ -1,0 +1,282 @@
+"""Endpoints 12 and 13: verifying insurance and paying."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.facade.clinic import booking_of, open_clinics, policy_of
+from tests.facade_server import AppUser, Hospital
+
+PAY = "/booking/payment"
+VERIFY = "/booking/insurance/verify"
+POLICY = {"provider": "Solace Mutual", "policy_number": "SOL-1", "member_id": "M-1"}
+
+
+async def booked(hospital: Hospital, name: str = "mara", **given: Any) -> tuple[AppUser, dict[str, Any]]:
+    """Return a user with an appointment that costs ninety dollars."""
+    await open_clinics(hospital)
+    user = await hospital.sign_up(name)
+    return user, await user.ask("POST", "/booking/appointments", booking_of(**given), status=201)
+
+
+def paying(appointment: dict[str, Any], **given: Any) -> dict[str, Any]:
+    """Return the body that pays for an appointment by card."""
+    return {
+        "appointment_id": appointment["id"],
+        "amount": 90,
+        "currency": "USD",
+        "payment_method": "card",
+        "card_token": "tok_visa",
+        **given,
+    }
+
+
+async def test_paying_by_card(hospital: Hospital) -> None:
+    """A card that works pays at once, the Invoice is balanced, and a second payment is refused."""
+    mara, appointment = await booked(hospital)
+    paid = await mara.ask("POST", PAY, paying(appointment), status=201)
+    expected = {
+        "appointment_id": appointment["id"],
+        "amount": 90.0,
+        "currency": "USD",
+        "payment_method": "card",
+        "status": "completed",
+    }
+    assert {name: paid[name] for name in expected} == expected
+    assert paid["transaction_id"]
+    assert (await hospital.fhir("GET", f"Invoice/{paid['id']}"))["status"] == "balanced"
+    await mara.refused("already_paid", "POST", PAY, paying(appointment))
+
+
+async def test_declined_cards(hospital: Hospital) -> None:
+    """A declined card is told as such, the failure is kept, and another card can pay."""
+    mara, appointment = await booked(hospital)
+    await mara.refused("payment_declined", "POST", PAY, paying(appointment, card_token="tok_chargeDeclined"))
+    found = await hospital.fhir("GET", "PaymentReconciliation")
+    assert [entry["resource"]["outcome"] for entry in found["entry"]] == ["error"]
+    await mara.ask("POST", PAY, paying(appointment), status=201)
+
+
+async def test_an_unreachable_gateway(hospital: Hospital) -> None:
+    """When the gateway does not answer nothing is charged, and trying again is safe."""
+    mara, appointment = await booked(hospital)
+    headers = {"Idempotency-Key": "k1"}
+    response = await mara.send("POST", PAY, paying(appointment, card_token="tok_timeout"), headers=headers)
+    assert (response.status_code, response.json()["code"]) == (503, "gateway_unavailable")
+    assert int(response.headers["retry-after"]) > 0
+    await mara.refused(
+        "gateway_unavailable", "POST", PAY, paying(appointment, card_token="tok_timeout"), headers=headers
+    )
+    await mara.ask("POST", PAY, paying(appointment), status=201)
+
+
+async def test_the_same_key_twenty_times(hospital: Hospital) -> None:
+    """Twenty times the same key at once pays once, and all get the same answer."""
+    mara, appointment = await booked(hospital)
+    headers = {"Idempotency-Key": "k1"}
+    answers = await asyncio.gather(*(mara.send("POST", PAY, paying(appointment), headers=headers) for _ in range(20)))
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.text for answer in answers}) == 1
+    assert (await hospital.fhir("GET", "PaymentReconciliation"))["total"] == 1
+
+
+async def test_many_keys_at_once(hospital: Hospital) -> None:
+    """However many pay at once, the card is charged once."""
+    mara, appointment = await booked(hospital)
+    answers = await asyncio.gather(*(mara.send("POST", PAY, paying(appointment)) for _ in range(10)))
+    assert {answer.status_code for answer in answers} <= {201, 409}
+    transactions = {answer.json()["transaction_id"] for answer in answers if answer.status_code == 201}
+    assert len(transactions) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "field"),
+    [
+        ({"amount": 89.99}, "amount_mismatch", None),
+        ({"currency": "EUR"}, "amount_mismatch", None),
+        ({"amount": 0}, "validation_failed", "amount"),
+        ({"amount": -5}, "validation_failed", "amount"),
+        ({"amount": 90.001}, "validation_failed", "amount"),
+        ({"amount": "x"}, "validation_failed", "amount"),
+        ({"currency": "usd"}, "validation_failed", "currency"),
+        ({"payment_method": "cheque"}, "validation_failed", "payment_method"),
+        ({"card_token": None}, "validation_failed", "card_token"),
+        ({"appointment_id": "nothing"}, "validation_failed", "appointment_id"),
+    ],
+)
+async def test_faulty_payments(hospital: Hospital, changes: dict[str, Any], code: str, field: str | None) -> None:
+    """Another amount than is due, and faulty fields, are refused before anything is charged."""
+    mara, appointment = await booked(hospital)
+    problem = await mara.refused(code, "POST", PAY, paying(appointment) | changes)
+    assert [error["field"] for error in problem.get("errors", [])] == ([field] if field else [])
+    assert (await hospital.fhir("GET", "PaymentReconciliation"))["total"] == 0
+
+
+async def test_paying_for_another(hospital: Hospital) -> None:
+    """Another user's appointment cannot be paid for, as if it did not exist."""
+    _, appointment = await booked(hospital)
+    noor = await hospital.sign_up("noor")
+    problem = await noor.refused("validation_failed", "POST", PAY, paying(appointment))
+    assert problem["errors"][0]["field"] == "appointment_id"
+
+
+async def test_cash(hospital: Hospital) -> None:
+    """Cash is pending until the staff settles it over FHIR."""
+    mara, appointment = await booked(hospital)
+    body = paying(appointment, payment_method="cash", card_token=None)
+    paid = await mara.ask("POST", PAY, body, status=201)
+    assert (paid["status"], paid["transaction_id"]) == ("pending", None)
+    invoice = await hospital.fhir("GET", f"Invoice/{paid['id']}")
+    await hospital.put(invoice | {"status": "balanced"})
+    await mara.refused("already_paid", "POST", PAY, paying(appointment))
+
+
+async def test_without_a_fee(hospital: Hospital) -> None:
+    """Where a visit has no fee any positive amount is taken."""
+    await open_clinics(hospital)
+    mara = await hospital.sign_up("mara")
+    body = {"doctor_id": "ferrand", "clinic_id": "hillside", "specialty_id": "skin", "slot_id": "ferrand-9"}
+    appointment = await mara.ask("POST", "/booking/appointments", body, status=201)
+    await mara.refused("payment_declined", "POST", PAY, paying(appointment, amount=5, card_token="tok_chargeDeclined"))
+    paid = await mara.ask("POST", PAY, paying(appointment, amount=7.5, currency="EUR"), status=201)
+    assert (paid["amount"], paid["currency"], paid["status"]) == (7.5, "EUR", "completed")
+    await mara.refused("already_paid", "POST", PAY, paying(appointment, amount=7.5, currency="EUR"))
+
+
+async def test_canceling_what_was_paid(hospital: Hospital) -> None:
+    """A cancelled paid appointment is refunded, and can be paid no more."""
+    mara, appointment = await booked(hospital)
+    await mara.ask("POST", PAY, paying(appointment), status=201)
+    canceled = await mara.ask("DELETE", f"/booking/appointments/{appointment['id']}")
+    assert canceled["status"] == "canceled"
+    invoice = (await hospital.fhir("GET", "Invoice"))["entry"][0]["resource"]
+    assert invoice["status"] == "cancelled"
+    found = await mara.ask("DELETE", f"/booking/appointments/{appointment['id']}")
+    assert found["refund_status"] == "completed"
+    await mara.refused("appointment_canceled", "POST", PAY, paying(appointment))
+
+
+async def test_no_token(hospital: Hospital) -> None:
+    """Neither is open to a visitor."""
+    await hospital.visitor().refused("invalid_token", "POST", PAY, {})
+    await hospital.visitor().refused("invalid_token", "POST", VERIFY, {})
+
+
+# --- Insurance ---------------------------------------------------------------------------------------------------
+
+
+async def test_verifying(hospital: Hospital) -> None:
+    """A policy in force is verified, with its copay, and question and answer are written down."""
+    await open_clinics(hospital)
+    mara = await hospital.sign_up("mara")
+    await hospital.put(policy_of(mara.id, valid_until="2999-12-31"))
+    body = POLICY | {"clinic_id": "harbour", "specialty_id": "cardiology", "service_date": "2026-06-01"}
+    found = await mara.ask("POST", VERIFY, body)
+    assert found == {
+        "verified": True,
+        "status": "active",
+        "coverage_id": f"policy-{mara.id}",
+        "covered": True,
+        "copay": {"amount": 20.0, "currency": "USD"},
+        "valid_from": "2020-01-01",
+        "valid_until": "2999-12-31",
+        "reason": "The policy is in force.",
+    }
+    answer = (await hospital.fhir("GET", "CoverageEligibilityResponse"))["entry"][0]["resource"]
+    assert answer["insurance"][0]["inforce"] is True
+    request = (await hospital.fhir("GET", "CoverageEligibilityRequest"))["entry"][0]["resource"]
+    assert request["item"][0]["detail"] == [{"reference": "HealthcareService/cardiology"}]
+
+
+@pytest.mark.parametrize(
+    ("policy", "asked", "status"),
+    [
+        ({"valid_until": "2020-12-31"}, {}, "expired"),
+        ({"valid_from": "2999-01-01"}, {}, "inactive"),
+        ({"status": "cancelled"}, {}, "inactive"),
+        ({}, {"policy_number": "SOL-2"}, "unknown"),
+        ({}, {"provider": "Another"}, "unknown"),
+        ({}, {"member_id": "M-2"}, "unknown"),
+        ({}, {"policy_number": "sol-1", "provider": "SOLACE mutual"}, "active"),
+    ],
+)
+async def test_standings(hospital: Hospital, policy: dict[str, Any], asked: dict[str, Any], status: str) -> None:
+    """A policy that is over, has not begun or is cancelled is not verified; one that is not on file is unknown."""
+    mara = await hospital.sign_up("mara")
+    await hospital.put(policy_of(mara.id, **policy))
+    found = await mara.ask("POST", VERIFY, POLICY | asked)
+    assert (found["status"], found["verified"]) == (status, status == "active")
+    assert found["reason"]
+
+
+async def test_anothers_policy(hospital: Hospital) -> None:
+    """Another user's policy is not on file for a user."""
+    mara, noor = await hospital.sign_up("mara"), await hospital.sign_up("noor")
+    await hospital.put(policy_of(noor.id))
+    assert (await mara.ask("POST", VERIFY, POLICY))["status"] == "unknown"
+
+
+async def test_plans_name_what_they_cover(hospital: Hospital) -> None:
+    """Where the insurer's plans name services, what they do not name is not covered."""
+    await open_clinics(hospital)
+    mara = await hospital.sign_up("mara")
+    await hospital.put({"resourceType": "Organization", "id": "solace", "name": "Solace Mutual"})
+    coverage = policy_of(mara.id) | {"payor": [{"reference": "Organization/solace"}]}
+    benefit = {"type": {"text": "Cardiology"}}
+    plan = {
+        "resourceType": "InsurancePlan",
+        "id": "silver",
+        "status": "active",
+        "name": "Silver",
+        "ownedBy": {"reference": "Organization/solace"},
+        "coverage": [{"type": {"text": "medical"}, "benefit": [benefit]}],
+    }
+    await hospital.put(coverage, plan)
+    for specialty, covered in (("cardiology", True), ("skin", False)):
+        found = await mara.ask("POST", VERIFY, POLICY | {"specialty_id": specialty})
+        assert (found["covered"], found["copay"] is not None) == (covered, covered)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [({"provider": None}, "provider"), ({"clinic_id": "x"}, "clinic_id"), ({"specialty_id": "x"}, "specialty_id")],
+)
+async def test_faulty_verifications(hospital: Hospital, changes: dict[str, Any], field: str) -> None:
+    """What is missing or unknown is named."""
+    mara = await hospital.sign_up("mara")
+    problem = await mara.refused("validation_failed", "POST", VERIFY, POLICY | changes)
+    assert [error["field"] for error in problem["errors"]] == [field]
+
+
+async def test_the_copay_is_due(hospital: Hospital) -> None:
+    """After verification the copay is due for an appointment with that policy, by card or by insurance."""
+    await open_clinics(hospital)
+    mara = await hospital.sign_up("mara")
+    await hospital.put(policy_of(mara.id))
+    await mara.ask("POST", VERIFY, POLICY | {"specialty_id": "cardiology"})
+    given = {"insurance_coverage_id": f"policy-{mara.id}"}
+    appointment = await mara.ask("POST", "/booking/appointments", booking_of(**given), status=201)
+    assert appointment["amount_due"] == {"amount": 20.0, "currency": "USD"}
+    await mara.refused("amount_mismatch", "POST", PAY, paying(appointment))
+    body = paying(appointment, amount=20, payment_method="insurance", card_token=None)
+    assert (await mara.ask("POST", PAY, body, status=201))["status"] == "completed"
+
+
+async def test_insurance_that_was_not_verified(hospital: Hospital) -> None:
+    """Without verification insurance does not pay."""
+    mara, appointment = await booked(hospital)
+    body = paying(appointment, payment_method="insurance", card_token=None)
+    await mara.refused("insurance_not_verified", "POST", PAY, body)
+
+
+async def test_an_insurer_that_does_not_answer(hospital: Hospital) -> None:
+    """An insurer that cannot be reached is told as such; the question is kept."""
+    mara = await hospital.sign_up("mara")
+    await hospital.put(policy_of(mara.id))
+    hospital.services.settings.payer_url = "http://127.0.0.1:9/fhir"
+    response = await mara.send("POST", VERIFY, POLICY)
+    assert (response.status_code, response.json()["code"]) == (503, "payer_unavailable")
+    assert (await hospital.fhir("GET", "CoverageEligibilityRequest"))["total"] == 1
