@@ -41,6 +41,24 @@ _TO_B = {"subject": {"reference": "Patient/b"}}
 _TO_A = {"subject": {"reference": "Patient/a"}}
 _PARAMETERS = {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": {"tag": [{"code": "x"}]}}]}
 
+_GRAPHS = [
+    ("", "{ Patient(id: b) { id birthDate } }"),
+    ("", "{ PatientList { id name { family } } ObservationList(subject: b) { id } }"),
+    ("", "{ PatientConnection { count offset edges { resource { id } } } }"),
+    ("", "{ CoverageList { subscriber { reference resource(optional: true) { id } } } }"),
+    ("", '{ ObservationList(_filter: "subject eq Patient/b") { id } }'),
+    ("Patient/b/", "{ id }"),
+    ("Patient/a/", "{ ObservationConnection(_reference: subject) { count edges { resource { id } } } }"),
+    ("Patient/a/", "{ ListList(_reference: item) { id } GroupList(_reference: member) { id } }"),
+    (
+        "Observation/a-pointing/",
+        "{ hasMember { reference resource(optional: true) { id } } subject { resource { id } } }",
+    ),
+    ("Observation/a-pointing/", "{ hasMember { resource { id } } }"),
+    (f"{OBSERVATION}/", "{ status }"),
+]
+"""What might be asked of $graphql, and where."""
+
 READS = [Way("read", "GET", f"{kind}/{resource_id}") for kind, resource_id in B]
 VREADS = [Way("vread", "GET", f"{kind}/{i}/_history/{n}") for kind, i in B for n in (1, 2)]
 HISTORIES = [Way("history-instance", "GET", f"{kind}/{resource_id}/_history") for kind, resource_id in B]
@@ -143,6 +161,7 @@ WAYS = [
         "operation", "POST", f"{OBSERVATION}/$validate?mode=update", _observation(id="b-observation-subject-0", **_TO_A)
     ),
     Way("operation", "POST", f"{OBSERVATION}/$validate?mode=delete"),
+    *(Way("operation", "POST", f"{at}$graphql", {"query": query}) for at, query in _GRAPHS),
     Way(
         "batch",
         "POST",

@@ -1,0 +1,207 @@
+"""A real browser with an unmodified SMART app: npm's fhirclient in Debian's Chromium, against a server over HTTP.
+
+Needs chromium, npm and the registry; where one is missing the tests are skipped and say so.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import shutil
+import subprocess
+import tarfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from fhir_server import accounts
+from fhir_server.app import create_app
+from fhir_server.settings import Settings
+from fhir_server.store.mongo import Database
+from tests.smart.over_http import free_port, served
+from tests.smart_server import PASSWORD
+
+playwright = pytest.importorskip("playwright.async_api", reason="playwright drives the browser")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+PACKAGE = "fhirclient@2.6.3"
+INTEGRITY = "sha512-CirZixcwWelbkIXxpxlNQx5+ZdJirl6F1s4y4yvA1X7hHAkr9n99aVHaMi0wX+97nATjKQ65X6NB5as/wZoJzg=="
+SCOPE = "launch/patient openid fhirUser offline_access patient/*.rs"
+
+LAUNCH = """<!doctype html><title>launch</title><script src="/fhir-client.js"></script><script>
+FHIR.oauth2.authorize({clientId: "%(client_id)s", scope: "%(scope)s", redirectUri: "%(origin)s/app"});
+</script>"""
+
+APP = """<!doctype html><title>app</title><script src="/fhir-client.js"></script><script>
+const refused = (error) => "refused " + (error.statusCode || error.status);
+const told = (promise) => promise.then((found) => found.id || found, refused);
+const show = (result) => { document.body.id = "result"; document.body.textContent = JSON.stringify(result); };
+FHIR.oauth2.ready().then(async (client) => {
+  const before = client.state.tokenResponse.access_token;
+  const result = {
+    patient: client.patient.id,
+    read: await told(client.patient.read()),
+    own: await told(client.user.read()),
+    encounter: client.encounter.id && await told(client.encounter.read()),
+    observations: (await client.patient.request("Observation")).total,
+  };
+  if (client.state.tokenResponse.refresh_token) {
+    await client.refresh();
+    result.refreshed = client.state.tokenResponse.access_token !== before;
+    result.readAgain = await told(client.patient.read());
+  }
+  result.neighbour = await told(client.request("Patient/neighbour"));
+  result.search = (await client.request("Observation?subject=Patient/neighbour")).total;
+  show(result);
+}).catch((error) => show({error: String(error)}));
+</script><body></body>"""
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Return the browser build of npm's fhirclient, just as it was published."""
+    if CHROMIUM is None or shutil.which("npm") is None:
+        pytest.skip("chromium and npm are needed (apt-get install chromium npm)")
+    directory = tmp_path_factory.mktemp("npm")
+    done = subprocess.run(
+        ["npm", "pack", "--silent", PACKAGE], cwd=directory, capture_output=True, timeout=120, check=False
+    )
+    if done.returncode != 0:
+        pytest.skip(f"npm cannot fetch {PACKAGE}")
+    archive = next(directory.glob("*.tgz"))
+    digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+    assert f"sha512-{digest}" == INTEGRITY
+    with tarfile.open(archive) as files:
+        member = files.extractfile("package/build/fhir-client.min.js")
+        assert member is not None
+        return member.read()
+
+
+class World:
+    """A server with two patients, an app on another origin, and a browser."""
+
+    def __init__(self, app: Starlette, base: str, site: str, browser: Any) -> None:
+        self.app, self.base, self.site, self.browser = app, base, site, browser
+        self.client_id = ""
+
+    async def run(self, work: Any) -> Any:
+        """Return what an operator's command gives."""
+        return await work(self.app.state.services, self.app.state.oauth.store)
+
+    async def opened(self, url: str, username: str, pick: str | None = None) -> dict[str, Any]:
+        """Launch the app, sign in, allow, and return what the app then found out."""
+        page = await (await self.browser.new_context()).new_page()
+        await page.goto(url)
+        await page.fill("input[name=username]", username)
+        await page.fill("input[name=password]", PASSWORD)
+        await page.click("main button[type=submit]")
+        if pick is not None:
+            await page.check(f"input[name=patient][value={pick}]")
+            await page.click("button.main")
+        await page.click("button[name=approve]")
+        found: dict[str, Any] = json.loads(await page.locator("#result").text_content(timeout=20_000))
+        return found
+
+
+@pytest.fixture
+async def world(library: bytes, mongod_url: str, database: Database, tmp_path: Path) -> AsyncIterator[World]:
+    """Yield all of it, running."""
+    port, site_port = free_port(), free_port()
+    base, site = f"http://127.0.0.1:{port}/fhir", f"http://localhost:{site_port}"
+    settings = Settings(
+        port=port, database_url=mongod_url, database_name=database.name, data_dir=tmp_path, log_level="critical"
+    )
+    server = create_app(settings)
+
+    async def launch(request: Any) -> HTMLResponse:
+        scope = "launch openid fhirUser patient/*.rs launch/encounter" if "launch" in request.query_params else SCOPE
+        return HTMLResponse(LAUNCH % {"client_id": world.client_id, "scope": scope, "origin": site})
+
+    async def app(request: Any) -> HTMLResponse:
+        return HTMLResponse(APP)
+
+    async def script(request: Any) -> Response:
+        return Response(library, media_type="text/javascript")
+
+    pages = Starlette(routes=[Route("/launch", launch), Route("/app", app), Route("/fhir-client.js", script)])
+    async with served(server, port), served(pages, site_port), playwright.async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        world = World(server, base, site, browser)
+        await _fill(world)
+        yield world
+        await browser.close()
+
+
+async def _fill(world: World) -> None:
+    app = accounts.add_client(
+        "Growth chart", None, secret=False, redirect_uris=[f"{world.site}/app"], jwks=None, jwks_uri=None,
+        launch_url=f"{world.site}/launch",
+    )  # fmt: skip
+    world.client_id = (await world.run(app))["client_id"]
+    token = await _service_token(world, "system/*.cruds")
+    async with httpx.AsyncClient(base_url=world.base + "/", headers={"Authorization": f"Bearer {token}"}) as fhir:
+        for name in ("anna", "neighbour"):
+            await fhir.put(f"Patient/{name}", json={"resourceType": "Patient", "id": name, "name": [{"family": name}]})
+            observation = {
+                "resourceType": "Observation",
+                "status": "final",
+                "code": {"text": "x"},
+                "subject": {"reference": f"Patient/{name}"},
+            }
+            assert (await fhir.post("Observation", json=observation)).status_code == 201
+        encounter = {
+            "resourceType": "Encounter",
+            "id": "e",
+            "status": "finished",
+            "class": {"code": "AMB"},
+            "subject": {"reference": "Patient/anna"},
+        }
+        assert (await fhir.put("Encounter/e", json=encounter)).status_code == 201
+        await fhir.put("Practitioner/doctor", json={"resourceType": "Practitioner", "id": "doctor"})
+    await world.run(accounts.add_user("anna", PASSWORD, "patient", "Patient/anna", create_patient=False))
+    await world.run(accounts.add_user("doctor", PASSWORD, "practitioner", "Practitioner/doctor", create_patient=False))
+
+
+async def _service_token(world: World, scope: str) -> str:
+    options: Any = {"redirect_uris": [], "jwks": None, "jwks_uri": None, "launch_url": None}
+    made = await world.run(accounts.add_client("Service", scope, secret=True, **options))
+    async with httpx.AsyncClient() as http:
+        answer = await http.post(
+            world.base.replace("/fhir", "/oauth/token"),
+            data={"grant_type": "client_credentials", "scope": scope},
+            auth=(made["client_id"], made["client_secret"]),
+        )
+    return str(answer.json()["access_token"])
+
+
+async def test_a_standalone_launch_reads_refreshes_and_is_refused_the_neighbour(world: World) -> None:
+    """The app finds the endpoints, the user signs in and allows, and the app sees that patient and no other one."""
+    found = await world.opened(f"{world.site}/launch?iss={world.base}", "anna")
+    assert found == {
+        "patient": "anna", "read": "anna", "own": "anna", "encounter": None, "observations": 1,
+        "refreshed": True, "readAgain": "anna", "neighbour": "refused 404", "search": 0,
+    }  # fmt: skip
+
+
+async def test_a_practitioner_picks_the_patient_of_a_standalone_launch(world: World) -> None:
+    """The picker leads on to the consent, and the app works on the patient that was picked."""
+    found = await world.opened(f"{world.site}/launch?iss={world.base}", "doctor", pick="anna")
+    assert (found["patient"], found["own"], found["neighbour"]) == ("anna", "doctor", "refused 404")
+
+
+async def test_an_ehr_launch_brings_the_encounter(world: World) -> None:
+    """The EHR prepares the launch; the app opens with its patient and encounter, and reads both."""
+    token = await _service_token(world, "ehr_launch")
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as ehr:
+        asked = {"client_id": world.client_id, "user": "doctor", "patient": "anna", "encounter": "e"}
+        prepared = (await ehr.post(world.base.replace("/fhir", "/oauth/launch"), json=asked)).json()
+    found = await world.opened(prepared["url"], "doctor")
+    assert (found["patient"], found["read"], found["encounter"]) == ("anna", "anna", "e")
+    assert (found["own"], found["neighbour"]) == ("doctor", "refused 404")
