@@ -73,7 +73,7 @@ class HistoryStore:
             if at is None or len(rows) > limit or len(found) <= limit:
                 break
             cursor = _cursor(found[-1])
-        versions = [await self._version(row) for row in rows[:limit]]
+        versions = [version for row in rows[:limit] if (version := await self._version(row)) is not None]
         more = _cursor(rows[limit - 1]) if 0 < limit < len(rows) else None
         whole = id is not None and since is None and at is None and cursor is None and access(types[0]) is None
         return Page(versions, more, rows[0]["version"] if whole and rows else None)
@@ -108,12 +108,11 @@ class HistoryStore:
                 kept.append(row)
         return kept
 
-    async def _version(self, row: Document) -> Version:
+    async def _version(self, row: Document) -> Version | None:
         if "method" in row:
             return await self._resources.version(row["type"], row["id"], row)
-        version = await self._resources.read_version(row["type"], row["id"], row["version"])
-        assert version is not None, "a version, once stored, stays"
-        return version
+        # None where it has been erased since the row was read.
+        return await self._resources.read_version(row["type"], row["id"], row["version"])
 
 
 @dataclass(frozen=True, slots=True)

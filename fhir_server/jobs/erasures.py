@@ -1,0 +1,36 @@
+"""The job that takes up erasures that were broken off, and looks once more after those that are done.
+
+What was under way when an erasure ended, a notification or a vendor's upload, may have come after it.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+
+import structlog
+
+from fhir_server.engine.context import Services, now
+from fhir_server.engine.gdpr.erasure import erase_patient
+from fhir_server.jobs.runner import Job
+from fhir_server.store.erasures import ErasureStore
+from fhir_server.store.jobs import Lease
+
+EVERY_SECONDS = 300.0
+LOOKED_AFTER = timedelta(minutes=30)
+
+log = structlog.get_logger(__name__)
+
+
+def erasures(services: Services, base_url: str) -> Job:
+    """Return the job."""
+    return Job("erasures", partial(_run, services, base_url), EVERY_SECONDS)
+
+
+async def _run(services: Services, base_url: str, lease: Lease) -> None:
+    record = ErasureStore(services.database)
+    patients = [*await record.unfinished(), *await record.finished_since(now() - LOOKED_AFTER)]
+    for patient in patients:
+        await erase_patient(services, base_url, patient)
+    if patients:
+        log.info("erasures.looked_after", count=len(patients))
