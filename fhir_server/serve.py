@@ -15,8 +15,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -24,6 +24,9 @@ from fhir_server.settings import Settings
 from fhir_server.store.data_directory import StartupError
 from fhir_server.store.mongo import Database
 from fhir_server.store.mongod import EmbeddedMongod
+
+if TYPE_CHECKING:
+    from fhir_server.demo_clinic import Login
 
 
 def run(settings: Settings, *, demo: bool = False) -> None:
@@ -35,8 +38,8 @@ def run(settings: Settings, *, demo: bool = False) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with _database(settings) as url:
         settings = settings.model_copy(update={"database_url": url})
-        asyncio.run(_load_demo(settings) if demo else _require_database(settings))
-        _greet(settings, demo=demo)
+        asyncio.run(_require_database(settings))
+        _greet(settings, asyncio.run(_load_demo(settings)) if demo else None)
         _serve(settings)
 
 
@@ -104,21 +107,13 @@ async def _require_database(settings: Settings) -> None:
     await database.close()
 
 
-async def _load_demo(settings: Settings) -> None:
-    from fhir_server import demo
-    from fhir_server.app import base_url, services
-    from fhir_server.engine.context import Context, Request
-    from fhir_server.engine.engine import handle
+async def _load_demo(settings: Settings) -> Login:
+    from fhir_server.demo_clinic import load
 
-    async with services(settings) as shared:
-        context = Context(shared, base_url(settings))
-        # The clinic is loaded once, so that what a visitor changes stays; the days ahead are added at every start.
-        loaded = await shared.resources.read("Organization", demo.ORGANIZATION)
-        content = demo.bundle(date.today()) if loaded is None else demo.calendar(date.today())
-        await handle(context, Request("POST", "", resource=content))
+    return await load(settings)
 
 
-def _greet(settings: Settings, *, demo: bool) -> None:
+def _greet(settings: Settings, login: Login | None) -> None:
     from fhir_server.app import base_url
     from fhir_server.auth.endpoints import issuer_of
 
@@ -133,7 +128,11 @@ def _greet(settings: Settings, *, demo: bool) -> None:
         typer.echo("  fhir-server client add --name 'My service' --scope 'system/*.rs' --secret")
         asked = "-d grant_type=client_credentials -d 'scope=system/*.rs'"
         typer.echo(f"  curl -u CLIENT_ID:CLIENT_SECRET {asked} {issuer_of(base)}/oauth/token")
-    elif demo:
+    if login is not None:
+        typer.echo(
+            f"Sign in as {login.username} with the password {login.password}, for example at {issuer_of(base)}/docs"
+        )
+    if login is not None and settings.open:
         typer.echo("Try:")
         typer.echo(f"  curl '{base}/Patient?_pretty=true'")
         typer.echo(f"  curl '{base}/Slot?status=free&_sort=start&_count=3&_pretty=true'")
