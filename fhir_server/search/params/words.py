@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from fhir_server.r4.definitions import table
-from fhir_server.search.conditions import Condition, HasKey, KeySpan, either, every
+from fhir_server.search.conditions import NOTHING, Condition, HasKey, KeySpan, either, every
 from fhir_server.search.entry import Entry
 from fhir_server.search.keys import after_prefix
 from fhir_server.search.params.strings import fold
@@ -95,7 +95,8 @@ def _collect(node: dict[str, Any], type_name: str, found: set[str]) -> None:
 def condition(name: str, text: str) -> Condition:
     """Return the condition that all words of the text occur; one that ends in `*` may go on."""
     names = (TEXT, CONTENT) if name == CONTENT else (TEXT,)
-    return every([_word(names, word) for word in text.split() if fold(word)])
+    words = [_word(names, word) for word in text.split() if fold(word)]
+    return every(words) if words else NOTHING
 
 
 def _word(names: tuple[str, ...], text: str) -> Condition:
@@ -107,4 +108,4 @@ def _word(names: tuple[str, ...], text: str) -> Condition:
             found.append(either([KeySpan(key, after_prefix(key)) for key in keys]))
         else:
             found.append(HasKey(tuple(keys)))
-    return every(found)
+    return every(found) if found else HasKey(())
