@@ -6,14 +6,17 @@ https://hl7.org/fhir/R4/http.html#capabilities
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from importlib.metadata import version as package_version
 from typing import Any
 
 from fhir_server.auth import endpoints
+from fhir_server.engine import subsets
 from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.operations.registry import OPERATIONS, Level
+from fhir_server.engine.preconditions import parse_etags
 from fhir_server.engine.routes import COMPARTMENTS, Route, route
 from fhir_server.errors import BadRequest, MethodNotAllowed, NotFound, NotSupported
 from fhir_server.r4 import values
@@ -50,20 +53,25 @@ async def answer(context: Context, request: Request, route: Route) -> Response:
     security = (
         None if settings.open else endpoints.security(context.base_url, registration=settings.dynamic_registration)
     )
-    return Response(200, _encoded(context.base_url, security))
+    encoded, tag = _encoded(context.base_url, security)
+    headers = {"ETag": f'W/"{tag}"', "Cache-Control": "no-cache"}
+    if request.if_none_match is not None and tag in parse_etags(request.if_none_match, "If-None-Match"):
+        return Response(304, headers=headers)
+    return Response(200, subsets.shown(encoded, request.query, "CapabilityStatement"), headers=headers)
 
 
-_last: tuple[object, Mapping[str, Parameter], bytes] | None = None
+_last: tuple[object, Mapping[str, Parameter], bytes, str] | None = None
 
 
-def _encoded(base_url: str, security: dict[str, Any] | None) -> bytes:
-    """Return the statement's bytes, made anew when a search parameter was added."""
+def _encoded(base_url: str, security: dict[str, Any] | None) -> tuple[bytes, str]:
+    """Return the statement's bytes and their ETag, made anew when a search parameter was added."""
     global _last  # noqa: PLW0603 - a cache of one
     registered = parameters("Patient")
     asked = (base_url, security)
     if _last is None or _last[0] != asked or _last[1] is not registered:
-        _last = asked, registered, values.encode(_statement(base_url, security))
-    return _last[2]
+        made = values.encode(_statement(base_url, security))
+        _last = asked, registered, made, hashlib.sha256(made).hexdigest()[:16]
+    return _last[2], _last[3]
 
 
 def capability_statement(base_url: str | None = None) -> dict[str, Any]:

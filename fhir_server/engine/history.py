@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 import msgspec
 
-from fhir_server.engine import page_token
+from fhir_server.engine import page_token, subsets
 from fhir_server.engine.context import Context, Request, Response, instant, now
 from fhir_server.engine.preconditions import etag
 from fhir_server.engine.routes import Route
@@ -19,27 +20,48 @@ from fhir_server.search.params.dates import date_range
 from fhir_server.store.history import Cursor
 from fhir_server.store.resources import Version
 
-_PARAMETERS = frozenset({"_since", "_at", "_count", "_page", "_format", "_pretty", "_sort"})
+_PARAMETERS = frozenset({"_since", "_at", "_count", "_page", "_format", "_pretty", "_sort", "_summary", "_elements"})
+_SHOWING = frozenset({"_summary", "_elements"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the parameters ask."""
+
+    since: datetime | None
+    at: tuple[datetime, datetime] | None
+    count: int
+    """How many versions stand on a page; none where only their number is wanted."""
+    cursor: Cursor | None
+    kept: list[tuple[str, str]]
+    """The parameters that the links repeat."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether every version is asked for, from the latest on."""
+        return self.since is None and self.at is None and self.cursor is None
 
 
 async def history(context: Context, request: Request, route: Route) -> Response:
     """Answer with a history Bundle, newest first; raises NotFound for an instance that never was."""
-    options = _options(context, request)
+    asked = _read(context, request)
     found = await context.services.history.page(
         type=route.type,
         id=route.id,
-        since=options["since"],
-        at=options["at"],
-        limit=options["count"],
-        cursor=options["cursor"],
+        since=asked.since,
+        at=asked.at,
+        limit=max(asked.count, 1),
+        cursor=asked.cursor,
         access=lambda name: context.access.where(name, route.interaction),
     )
-    if route.id is not None and not found.versions and options["plain"]:
+    if route.id is not None and not found.versions and asked.whole:
         raise NotFound(f"{route.type}/{route.id} does not exist.")
-    links = [{"relation": "self", "url": _url(context, request, options["kept"])}]
-    if found.next is not None:
+    links = [{"relation": "self", "url": _url(context, request, asked.kept)}]
+    if found.next is not None and asked.count:
         token = page_token.seal(context.services.signing_key, list(found.next))
-        links.append({"relation": "next", "url": _url(context, request, [*options["kept"], ("_page", token)])})
+        links.append({"relation": "next", "url": _url(context, request, [*asked.kept, ("_page", token)])})
+    showing = [pair for pair in asked.kept if pair[0] in _SHOWING]
+    entries = [_entry(context, version, showing) for version in found.versions[: asked.count]]
     bundle: dict[str, Any] = {
         "resourceType": "Bundle",
         "id": new_id(),
@@ -47,19 +69,17 @@ async def history(context: Context, request: Request, route: Route) -> Response:
         "type": "history",
         **({"total": found.total} if found.total is not None else {}),
         "link": links,
-        "entry": [_entry(context, version) for version in found.versions],
+        **({"entry": entries} if entries else {}),
     }
-    if not bundle["entry"]:
-        del bundle["entry"]
     return Response(200, values.encode(bundle))
 
 
-def _entry(context: Context, version: Version) -> dict[str, Any]:
+def _entry(context: Context, version: Version, showing: list[tuple[str, str]]) -> dict[str, Any]:
     url = f"{version.type}/{version.id}"
     created = version.version == 1
     entry: dict[str, Any] = {"fullUrl": f"{context.base_url}/{url}"}
     if not version.deleted:
-        entry["resource"] = msgspec.Raw(version.json)
+        entry["resource"] = msgspec.Raw(subsets.shown(version.json, showing, version.type))
     entry["request"] = {"method": version.method, "url": version.type if version.method == "POST" else url}
     entry["response"] = {
         "status": "204" if version.deleted else "201" if created else "200",
@@ -69,7 +89,20 @@ def _entry(context: Context, version: Version) -> dict[str, Any]:
     return entry
 
 
-def _options(context: Context, request: Request) -> dict[str, Any]:
+def _read(context: Context, request: Request) -> _Asked:
+    given = _given(context, request)
+    since, at = given.get("_since"), given.get("_at")
+    cursor = page_token.unseal(context.services.signing_key, given["_page"]) if "_page" in given else None
+    return _Asked(
+        since=_instant(context, "_since", since)[0] if since is not None else None,
+        at=_instant(context, "_at", at) if at is not None else None,
+        count=0 if given.get("_summary") == "count" else _count(context, given.get("_count")),
+        cursor=Cursor(*cursor) if cursor is not None else None,
+        kept=[(name, value) for name, value in given.items() if name not in ("_page", "_format", "_pretty")],
+    )
+
+
+def _given(context: Context, request: Request) -> dict[str, str]:
     given: dict[str, str] = {}
     for name, value in request.query:
         if name not in _PARAMETERS:
@@ -81,16 +114,7 @@ def _options(context: Context, request: Request) -> dict[str, Any]:
         given[name] = value
     if given.get("_sort", "-_lastUpdated") != "-_lastUpdated":
         raise BadRequest("History is sorted by -_lastUpdated only.", code="not-supported")
-    since, at = given.get("_since"), given.get("_at")
-    cursor = page_token.unseal(context.services.signing_key, given["_page"]) if "_page" in given else None
-    return {
-        "since": _instant(context, "_since", since)[0] if since is not None else None,
-        "at": _instant(context, "_at", at) if at is not None else None,
-        "count": _count(context, given.get("_count")),
-        "cursor": Cursor(*cursor) if cursor is not None else None,
-        "kept": [(name, value) for name, value in given.items() if name not in ("_page", "_format", "_pretty")],
-        "plain": since is None and at is None and cursor is None,
-    }
+    return given
 
 
 def _instant(context: Context, name: str, text: str) -> tuple[datetime, datetime]:

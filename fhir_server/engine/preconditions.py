@@ -35,19 +35,22 @@ def parse_etags(header: str, name: str) -> frozenset[str]:
 
 
 def require_match(request: Request, current: Version | None) -> None:
-    """Raise PreconditionFailed where If-Match or If-None-Match forbids to replace the current version."""
+    """Raise PreconditionFailed where If-Match or If-None-Match forbids to replace the current version.
+
+    If-Match may name the version that is a deletion: that is how a client brings back just what it saw deleted.
+    https://hl7.org/fhir/R4/http.html#delete
+    """
     exists = current is not None and not current.deleted
+    what = request.path if current is None else f"{current.type}/{current.id}"
     if request.if_match is not None:
         wanted = parse_etags(request.if_match, "If-Match")
-        if current is None or not exists or ("*" not in wanted and str(current.version) not in wanted):
+        if current is None or not (str(current.version) in wanted or (exists and "*" in wanted)):
             found = f"its current version is {current.version}" if current and exists else "it does not exist"
-            raise PreconditionFailed(f"If-Match does not hold for {request.path}: {found}.")
+            raise PreconditionFailed(f"If-Match does not hold for {what}: {found}.")
     if request.if_none_match is not None and current is not None and exists:
         refused = parse_etags(request.if_none_match, "If-None-Match")
         if "*" in refused or str(current.version) in refused:
-            raise PreconditionFailed(
-                f"If-None-Match does not hold: {request.path} exists in version {current.version}."
-            )
+            raise PreconditionFailed(f"If-None-Match does not hold: {what} exists in version {current.version}.")
 
 
 def not_modified(request: Request, current: Version) -> bool:

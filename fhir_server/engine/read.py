@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fhir_server.engine import subsets
 from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.preconditions import not_modified
 from fhir_server.errors import Gone, NotFound
@@ -39,4 +40,4 @@ def _answer(request: Request, version: Version | None, url: str) -> Response:
         raise gone
     if (request.if_none_match or request.if_modified_since) and not_modified(request, version):
         return Response(304, None, version.version, version.updated)
-    return Response(200, version.json, version.version, version.updated)
+    return Response(200, subsets.shown(version.json, request.query, version.type), version.version, version.updated)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from fhir_server.errors import BadRequest
 from fhir_server.r4 import values
 from fhir_server.r4.definitions import Element, table
 from fhir_server.search.ast import Query
+from fhir_server.search.controls import Controls, read_control
 
 _TAG = {
     "system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue",
@@ -15,6 +17,28 @@ _TAG = {
     "display": "subsetted",
 }
 _ALWAYS = frozenset({"resourceType", "id", "meta"})
+
+
+def asked(pairs: Iterable[tuple[str, str]], resource_type: str) -> Query | None:
+    """Return what `_summary` and `_elements` ask where nothing is searched; None where neither leaves anything out.
+
+    Raises BadRequest for a value that is none of theirs, and for a count of what is not searched.
+    https://hl7.org/fhir/R4/http.html#parameters
+    """
+    controls = Controls((resource_type,))
+    for name, value in pairs:
+        if name in ("_summary", "_elements") and value:
+            read_control(controls, name, value)
+    query = Query(controls.types, **controls.fields)
+    if query.summary == "count":
+        raise BadRequest("_summary=count is for searches and histories.", code="not-supported")
+    return query if wanted(query) else None
+
+
+def shown(data: bytes, pairs: Sequence[tuple[str, str]], resource_type: str) -> bytes:
+    """Return a resource's JSON with what `_summary` and `_elements` leave of it."""
+    query = asked(pairs, resource_type) if pairs else None
+    return data if query is None else subset(data, query)
 
 
 def wanted(query: Query) -> bool:

@@ -128,7 +128,7 @@ async def _write(context: Context, entry: Entry) -> Response:
         case "conditional-update" if entry.condition is not None:
             return await create_as(context, request.resource, resource_id, "PUT", entry.condition)
         case "update" | "conditional-update":
-            return await put(context, request, request.resource, resource_id)
+            return await put(context, request, request.resource, resource_id, new=entry.new)
         case "patch" | "conditional-patch":
             return await patch(context, request, resource_type, resource_id)
         case "delete":

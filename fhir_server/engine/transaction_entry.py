@@ -11,6 +11,7 @@ from fhir_server.engine.context import Context, Request
 from fhir_server.engine.delete import matches
 from fhir_server.engine.entries import entry_request
 from fhir_server.engine.places import Placing
+from fhir_server.engine.preconditions import require_match
 from fhir_server.engine.requests import deletes_many, query_text
 from fhir_server.engine.routes import Route, route
 from fhir_server.engine.update import require_same_id
@@ -39,6 +40,8 @@ class Entry:
     """What If-None-Exist found."""
     condition: str | None = None
     """The key under which alone the resource may be created."""
+    new: bool = False
+    """Whether a conditional update found nothing, so that its id must be one that no resource has."""
 
     @property
     def place(self) -> str:
@@ -97,8 +100,9 @@ async def _identify_updated(context: Context, entry: Entry, found: Any) -> None:
             require_same_id(resource, existing.id, entry.request.path)
         entry.id = existing.id
     elif "id" in resource:
-        entry.id = resource["id"]
+        entry.id, entry.new = resource["id"], True
     else:
+        require_match(entry.request, None)
         entry.id = versions.new_id()
         entry.condition = await _free_condition(context, entry.route.type or "", found)
 

@@ -9,7 +9,7 @@ from fhir_server.engine.conditional import criteria, find_one
 from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.create import create_unless_found
 from fhir_server.engine.preconditions import require_match
-from fhir_server.errors import BadRequest
+from fhir_server.errors import BadRequest, Conflict
 from fhir_server.store.resources import Version
 
 
@@ -30,7 +30,8 @@ async def conditional_update(context: Context, request: Request, resource_type: 
             require_same_id(resource, existing.id, request.path)
         return await put(context, request, resource, existing.id)
     if "id" in resource:
-        return await put(context, request, resource, resource["id"])
+        return await put(context, request, resource, resource["id"], new=True)
+    require_match(request, None)
     made = await create_unless_found(context, resource, resource_type, query, "PUT")
     if made.status == 200 and made.location:
         # Another caller made it meanwhile: this update then applies to it.
@@ -38,11 +39,15 @@ async def conditional_update(context: Context, request: Request, resource_type: 
     return made
 
 
-async def put(context: Context, request: Request, resource: dict[str, Any], resource_id: str) -> Response:
-    """Store a checked resource as the next version under the id."""
+async def put(
+    context: Context, request: Request, resource: dict[str, Any], resource_id: str, *, new: bool = False
+) -> Response:
+    """Store a checked resource as the next version under the id; raises Conflict where it exists but must be `new`."""
 
     def plan(previous: Version | None) -> writes.Write:
         require_match(request, previous)
+        if new and previous is not None and not previous.deleted:
+            raise Conflict(f"{previous.type}/{previous.id} exists, but does not meet the criteria of {request.path}.")
         return next_version(context, resource, resource_id, previous, "PUT")
 
     return await writes.replace(context, resource["resourceType"], resource_id, plan)

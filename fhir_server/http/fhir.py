@@ -74,7 +74,7 @@ class FhirApp:
         seen = _Seen()
         answer = self._recorded(scope, await self._answer(scope, receive, headers, seen), seen)
         body = b"" if scope["method"] == "HEAD" else answer.body
-        await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
+        await send({"type": "http.response.start", "status": answer.status, "headers": _for_caches(answer.headers)})
         await send({"type": "http.response.body", "body": body})
         if self.services is not None and self.services.settings.log_requests:
             log.request(scope["method"], scope["path"], answer.status, started)
@@ -186,6 +186,14 @@ def _written(
         done = Issue("informational", f"Stored as {response.location}.", (), "information")
         return _resource(response.status, operation_outcome([done]), representation, sent)
     return _body(response.status, response.json or b"", representation, sent)
+
+
+def _for_caches(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return the headers with what caches must know: the format was negotiated, and patient data is not to be kept."""
+    named = any(name == b"cache-control" for name, _ in headers)
+    return (
+        [*headers, (b"vary", b"Accept")] if named else [*headers, (b"vary", b"Accept"), (b"cache-control", b"no-store")]
+    )
 
 
 _UNTRUSTED = [

@@ -15,7 +15,10 @@ def is_raw_read(path: str, query: Sequence[tuple[str, str]], headers: Mapping[st
     parts = path.split("/")
     if parts[0] != "Binary" or (len(parts) != 2 and not (len(parts) == 4 and parts[2] == "_history")):
         return False
-    return parts[1][0] not in "_$" and not asks_for_resource(headers.get("accept"), dict(query).get("_format"))
+    given = dict(query)
+    if "_summary" in given or "_elements" in given:
+        return False
+    return parts[1][0] not in "_$" and not asks_for_resource(headers.get("accept"), given.get("_format"))
 
 
 def raw_content(json: bytes) -> tuple[str, bytes]:

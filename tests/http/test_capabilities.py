@@ -37,3 +37,21 @@ async def test_metadata_is_read_only(client: httpx.AsyncClient) -> None:
     assert answer.status_code == 405
     assert answer.headers["Allow"] == "GET, HEAD"
     assert (await client.head("metadata")).status_code == 200
+
+
+async def test_metadata_is_sent_again_only_when_it_changed(client: httpx.AsyncClient) -> None:
+    """Its ETag answers a conditional read by 304."""
+    tag = (await client.get("metadata")).headers["ETag"]
+    again = await client.get("metadata", headers={"If-None-Match": tag})
+    assert again.status_code == 304
+    assert again.headers["ETag"] == tag
+    assert again.content == b""
+    assert (await client.get("metadata", headers={"If-None-Match": 'W/"other"'})).status_code == 200
+
+
+async def test_metadata_can_be_asked_for_in_parts(client: httpx.AsyncClient) -> None:
+    """_elements leaves the rest of a long statement out, and the tag says so."""
+    statement = (await client.get("metadata?_elements=software")).json()
+    assert "software" in statement
+    assert "rest" not in statement
+    assert statement["meta"]["tag"][0]["code"] == "SUBSETTED"

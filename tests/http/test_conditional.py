@@ -108,3 +108,32 @@ async def test_a_conditional_delete_removes_one_or_all_when_told(client: httpx.A
     assert await total(client) == 2
     assert (await client.delete(f"{url}&_multiple=true")).status_code == 204
     assert await total(client) == 0
+
+
+async def test_if_match_guards_a_conditional_update_that_finds_nothing(client: httpx.AsyncClient) -> None:
+    """Who expects a version does not want a new resource: 412 directly and in a transaction."""
+    entry = {"request": {"method": "PUT", "url": f"Patient?{CRITERIA}", "ifMatch": 'W/"1"'}, "resource": PATIENT}
+    direct = await client.put(f"Patient?{CRITERIA}", json=PATIENT, headers={"If-Match": 'W/"1"'})
+    bundled = await client.post("", json={"resourceType": "Bundle", "type": "transaction", "entry": [entry]})
+    assert (direct.status_code, bundled.status_code) == (412, 412)
+    assert await total(client) == 0
+
+
+async def test_a_conditional_update_does_not_overwrite_what_the_criteria_do_not_find(client: httpx.AsyncClient) -> None:
+    """A body that brings the id of another resource is refused, directly and in a transaction; a deleted id is free."""
+    await client.put("Patient/mine", json={"resourceType": "Patient", "id": "mine", "active": True})
+    body = PATIENT | {"id": "mine"}
+    entry = {"request": {"method": "PUT", "url": f"Patient?{CRITERIA}"}, "resource": body}
+    direct = await client.put(f"Patient?{CRITERIA}", json=body)
+    bundled = await client.post("", json={"resourceType": "Bundle", "type": "transaction", "entry": [entry]})
+    assert (direct.status_code, bundled.status_code) == (409, 409)
+    await client.delete("Patient/mine")
+    assert (await client.put(f"Patient?{CRITERIA}", json=body)).status_code == 201
+
+
+async def test_a_failed_condition_names_the_resource_it_is_about(client: httpx.AsyncClient) -> None:
+    """Whoever wrote criteria learns which resource they found."""
+    made = (await client.post("Patient", json=PATIENT)).json()
+    answer = await client.delete(f"Patient?{CRITERIA}", headers={"If-Match": 'W/"9"'})
+    assert answer.status_code == 412
+    assert f"Patient/{made['id']}" in answer.json()["issue"][0]["diagnostics"]

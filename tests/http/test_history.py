@@ -65,3 +65,14 @@ async def test_since_and_at_cut_history_by_time(client: httpx.AsyncClient) -> No
     at = (await client.get(f"Patient/a/_history?_at={second}")).json()["entry"]
     assert [item["response"]["etag"] for item in at] == ['W/"2"']
     assert "entry" not in (await client.get("Patient/a/_history?_since=2999-01-01")).json()
+
+
+async def test_a_history_can_be_counted_without_being_told(client: httpx.AsyncClient) -> None:
+    """_count=0 and _summary=count give the number of versions and no entries; what never was is still 404."""
+    await _write_some(client)
+    for query in ("_count=0", "_summary=count"):
+        bundle = (await client.get(f"Patient/a/_history?{query}")).json()
+        assert bundle["total"] == 3
+        assert "entry" not in bundle
+        assert [link["relation"] for link in bundle["link"]] == ["self"]
+        assert (await client.get(f"Patient/none/_history?{query}")).status_code == 404

@@ -182,3 +182,58 @@ async def test_of_parallel_updates_with_the_same_if_match_one_wins(client: httpx
         *(client.put("Patient/a", json=body, headers={"If-Match": 'W/"1"'}) for body in bodies)
     )
     assert sorted(answer.status_code for answer in answers) == [200] + [412] * 49
+
+
+async def test_a_deletion_can_be_undone_by_who_saw_it(client: httpx.AsyncClient) -> None:
+    """If-Match with the version of the deletion brings the resource back; with another, or with *, it does not."""
+    await client.put("Patient/a", json=PATIENT | {"id": "a"})
+    deleted = (await client.delete("Patient/a")).headers["ETag"]
+    for stale in ('W/"1"', "*"):
+        answer = await client.put("Patient/a", json=PATIENT | {"id": "a"}, headers={"If-Match": stale})
+        assert answer.status_code == 412
+    again = await client.put("Patient/a", json=PATIENT | {"id": "a"}, headers={"If-Match": deleted})
+    assert again.status_code == 201
+    assert again.headers["ETag"] == 'W/"3"'
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("_summary=true", {"resourceType", "id", "meta", "identifier", "active", "name", "birthDate"}),
+        ("_summary=text", {"resourceType", "id", "meta", "text"}),
+        ("_summary=data", {"resourceType", "id", "meta", "identifier", "active", "name", "birthDate", "photo"}),
+        ("_elements=birthDate,photo", {"resourceType", "id", "meta", "birthDate", "photo"}),
+    ],
+)
+async def test_a_read_of_parts_is_marked_as_such(client: httpx.AsyncClient, query: str, names: set[str]) -> None:
+    """_summary and _elements work on read, vread and history as on search, with the tag SUBSETTED."""
+    narrative = {"status": "generated", "div": '<div xmlns="http://www.w3.org/1999/xhtml">Rossi</div>'}
+    photo = [{"contentType": "image/png", "title": "x"}]
+    patient = PATIENT | {"id": "a", "text": narrative, "photo": photo, "active": True, "identifier": [{"value": "1"}]}
+    await client.put("Patient/a", json=patient)
+    history = (await client.get(f"Patient/a/_history?{query}")).json()
+    shown = [
+        (await client.get(f"Patient/a?{query}")).json(),
+        (await client.get(f"Patient/a/_history/1?{query}")).json(),
+        history["entry"][0]["resource"],
+    ]
+    for resource in shown:
+        mandatory = {"active"} if query.startswith("_elements") or query == "_summary=text" else set()
+        assert set(resource) == names | mandatory  # a modifier element is never left out
+        assert resource["meta"]["tag"][0]["code"] == "SUBSETTED"
+
+
+async def test_a_whole_read_is_not_marked(client: httpx.AsyncClient) -> None:
+    """_summary=false leaves nothing out; a count of one resource, or an unknown form, is refused."""
+    await client.put("Patient/a", json=PATIENT | {"id": "a"})
+    assert (await client.get("Patient/a?_summary=false")).content == (await client.get("Patient/a")).content
+    assert (await client.get("Patient/a?_summary=count")).status_code == 400
+    assert (await client.get("Patient/a?_summary=most")).status_code == 400
+
+
+async def test_caches_are_told_to_keep_no_patient_data(client: httpx.AsyncClient) -> None:
+    """Answers depend on Accept, and none with data of a patient may be stored on the way."""
+    made = await client.put("Patient/a", json=PATIENT | {"id": "a"})
+    for answer in (made, await client.get("Patient/a"), await client.get("Patient"), await client.get("Patient/none")):
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["Vary"] == "Accept"
