@@ -182,6 +182,12 @@ class GrantStore:
         """End all that was granted by a user."""
         await self._revoke({"user": user_id})
 
+    async def forget(self, user_id: str) -> None:
+        """Remove what tells of a user's grants; they must have been revoked before."""
+        with translated:
+            await self._codes.delete_many({"user": user_id})
+            await self._grants.delete_many({"user": user_id})
+
     async def revoke_session(self, session: str) -> None:
         """End the grants that live only as long as the user's session."""
         await self._revoke({"session": session})

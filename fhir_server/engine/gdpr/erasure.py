@@ -179,5 +179,6 @@ async def close_account(services: Services, fhir_user: str) -> None:
         await users.change(user.id, disabled=True)
         await SessionStore(database).end_all(user.id)
         await grants.revoke_user(user.id)
+        await grants.forget(user.id)
         await LoginNames(database).forget(user.id)
         user = await users.find_by_fhir_user(fhir_user)

@@ -27,7 +27,11 @@ _NAMED = frozenset({
 
 
 async def record(context: Context, patient: str) -> AsyncIterator[Row]:
-    """Yield the patient's resources, the Patient first, and then those that they refer to."""
+    """Yield the patient's resources, the Patient first, and then those that they refer to.
+
+    The patient's documents may lead to files, and invoices to payments, that bear no patient's name, so the context is
+    the server's own: whoever calls has made sure that the patient asks.
+    """
     types = await context.services.search.types()
     beside: set[tuple[str, str]] = set()
     told: set[tuple[str, str]] = set()
@@ -39,7 +43,16 @@ async def record(context: Context, patient: str) -> AsyncIterator[Row]:
             yield row
     for key in sorted(beside - told):
         async for row in _rows(context, key[0], HasId((key[1],))):
-            yield row
+            if is_patients_file(row, patient):
+                yield row
+
+
+def is_patients_file(row: Row, patient: str) -> bool:
+    """Return whether a resource that the record leads to is no file of another patient."""
+    if row.type != "Binary":
+        return True
+    whose = values.decode(row.json).get("securityContext", {}).get("reference", "")
+    return "Patient/" not in whose or whose.endswith(f"Patient/{patient}")
 
 
 async def record_bundle(context: Context, patient: str) -> AsyncIterator[bytes]:

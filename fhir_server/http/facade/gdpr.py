@@ -1,0 +1,71 @@
+"""A user's rights over the data held: GET /user/export, DELETE /user/profile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from fhir_server.auth.passwords import verify_password
+from fhir_server.engine.context import Context
+from fhir_server.engine.gdpr.erasure import erase_patient
+from fhir_server.engine.gdpr.record import record, record_bundle
+from fhir_server.http.facade.caller import Called
+from fhir_server.http.facade.fields import Body, Password
+from fhir_server.http.facade.openapi import errors
+from fhir_server.http.facade.problem import Problem
+from fhir_server.http.facade.record_page import record_page
+
+router = APIRouter(prefix="/user", tags=["user"])
+
+_JSON = "application/fhir+json"
+_COPIES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The user's whole record: a collection Bundle, or a page to read where Accept asks for HTML.",
+        "content": {
+            _JSON: {"example": {"resourceType": "Bundle", "type": "collection", "entry": []}},
+            "text/html": {"schema": {"type": "string"}},
+        },
+    }
+}
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Vary": "Accept, Accept-Language"}
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; base-uri 'none'"
+
+
+class Farewell(Body):
+    """The password, so that a token that was stolen erases nobody."""
+
+    password: Password = Field(examples=["correct horse battery"])
+
+
+@router.get("/export", responses={**_COPIES, **errors("invalid_token", "forbidden")}, response_class=Response)
+async def export(request: Request, caller: Called) -> Response:
+    """Return all that is held of the user, files included."""
+    patient = await caller.patient()
+    context = Context(caller.server.services, caller.server.base_url)
+    if "text/html" in request.headers.get("accept", ""):
+        rows = record(context, patient["id"])
+        page = record_page(rows, await caller.language(), await caller.clock())
+        headers = {**_HEADERS, "Content-Security-Policy": _POLICY}
+        return StreamingResponse(page, media_type="text/html; charset=utf-8", headers=headers)
+    headers = {**_HEADERS, "Content-Disposition": 'attachment; filename="health-record.json"'}
+    return StreamingResponse(record_bundle(context, patient["id"]), media_type=_JSON, headers=headers)
+
+
+@router.delete(
+    "/profile", status_code=204, responses=errors("invalid_token", "invalid_credentials", "forbidden", "conflict")
+)
+async def erase(body: Farewell, caller: Called) -> Response:
+    """Erase the user: the account, and every version of everything that is the user's.
+
+    What the law keeps stays without the person: invoices and payments. The audit trail stays.
+    """
+    server = caller.server
+    account = await server.accounts.users.find(caller.token.user_id or "")
+    if account is None or not await verify_password(body.password, account.password_hash):
+        raise Problem("invalid_credentials")
+    await erase_patient(server.services, server.base_url, caller.patient_id)
+    return Response(status_code=204)
