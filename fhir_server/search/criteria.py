@@ -59,7 +59,7 @@ def simple(parameter: Parameter, resource_type: str, modifier: str | None, value
     _require_modifier(parameter, modifier)
     negated = modifier in _NEGATED
     plain = _NEGATED.get(modifier or "", modifier)
-    found = [_one(parameter, resource_type, plain, one, scope) for one in split(value, ",")]
+    found = [_one(parameter, resource_type, plain, one, scope) for one in dict.fromkeys(split(value, ","))]
     return Not(either(found)) if negated else either(found)
 
 

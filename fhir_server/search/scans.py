@@ -6,7 +6,8 @@ A scan reads documents in an order in which a page can be resumed: by `_id` wher
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeAlias
@@ -85,6 +86,10 @@ class Drive:
     exact: bool = False
 
 
+# Each scan leaves out what those before it have read, so that many of them would cost the square of their number.
+_MOST_SCANS = 16
+_PARAMETER = re.compile(r"[^\w\-]")
+
 SELECTIVE_RANK = 40
 EVERYTHING_RANK = 90
 
@@ -155,9 +160,21 @@ def _together(drives: list[Drive | None]) -> Drive | None:
         return None
     scans = [scan for each in known for scan in each.scans]
     keys = tuple(dict.fromkeys(key for scan in scans if isinstance(scan, Equal) for key in scan.keys))
-    others = [scan for scan in scans if not isinstance(scan, Equal)]
+    others = list(dict.fromkeys(scan for scan in scans if not isinstance(scan, Equal)))
+    if len(others) > _MOST_SCANS:
+        covering = _covering(others)
+        return Drive(max(each.rank for each in known), covering) if covering and not keys else None
     equal = (Equal(keys),) if keys else ()
     return Drive(max((each.rank for each in known), default=0), (*equal, *others), all(each.exact for each in known))
+
+
+def _covering(scans: Sequence[Scan]) -> tuple[Scan, ...]:
+    """Return one walk over all that many walks of one parameter read; none where they are not of such a kind."""
+    walks = [scan for scan in scans if isinstance(scan, Walk)]
+    names = {_PARAMETER.split(walk.low, maxsplit=1)[0] for walk in walks}
+    if len(walks) < len(scans) or len(names) > 1:
+        return ()
+    return (Walk(min(walk.low for walk in walks), max(walk.high for walk in walks)),)
 
 
 def _flat(conditions: tuple[Condition, ...]) -> Iterator[Condition]:

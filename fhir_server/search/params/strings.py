@@ -30,7 +30,19 @@ def fold(text: str) -> str:
     if lowered.isalnum():
         return lowered[:_LONGEST_FOLDED]
     folded = " ".join("".join(map(_plain, lowered)).split())
-    return (folded or " ".join(lowered.split()))[:_LONGEST_FOLDED]
+    return (folded or " ".join(_printed(lowered).split()))[:_LONGEST_FOLDED]
+
+
+def _printed(text: str) -> str:
+    return "".join(character for character in text if unicodedata.category(character)[0] != "C")
+
+
+def sought(text: str) -> str:
+    """Return a search value folded; raises ValueError where nothing is left, which every text would begin with."""
+    folded = fold(text)
+    if not folded:
+        raise ValueError("it holds no character to search for")
+    return folded
 
 
 def _without_accents(text: str) -> str:
@@ -94,7 +106,7 @@ def condition(name: str, modifier: str | None, text: str) -> Condition:
     """Return what a search value asks; the modifier is None, exact or contains."""
     if modifier == "exact":
         return HasKey((f"{name}={text_fact(text)}",))
-    folded = fold(text)
+    folded = sought(text)
     prefix = f"{name}="
     if modifier == "contains":
         return KeySpan(prefix, after_prefix(prefix), folded)

@@ -16,7 +16,7 @@ from fhir_server.search.conditions import Condition, HasKey, KeySpan, either
 from fhir_server.search.entry import Entry
 from fhir_server.search.implicit_systems import SPECIAL_VALUES
 from fhir_server.search.keys import SEPARATOR, after_prefix, clean
-from fhir_server.search.params.strings import fold, text_fact
+from fhir_server.search.params.strings import sought, text_fact
 
 CASELESS_SYSTEMS = frozenset({"http://loinc.org", "urn:ietf:bcp:47", "urn:ietf:bcp:13", "urn:iso:std:iso:3166"})
 """Code systems whose codes mean the same in upper and lower case."""
@@ -157,7 +157,7 @@ def system_key(name: str, system: str, code: str) -> str:
 
 def text_condition(name: str, text: str) -> Condition:
     """Return the condition of `:text`: a display or a text beside the code begins so."""
-    prefix = f"{name}:text={fold(text)}"
+    prefix = f"{name}:text={sought(text)}"
     return KeySpan(prefix, after_prefix(prefix))
 
 
