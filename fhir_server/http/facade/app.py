@@ -12,12 +12,12 @@ from starlette.responses import HTMLResponse, Response
 
 from fhir_server.errors import FhirError
 from fhir_server.http import log
-from fhir_server.http.facade import booking, catalogue, family, payment, texts, user
+from fhir_server.http.facade import booking, catalogue, family, gdpr, payment, texts, user
 from fhir_server.http.facade.body_limit import BodyLimit
 from fhir_server.http.facade.problem import Problem, answer, problem_of
 from mappings.messages import Language, choose_language
 
-_ROUTERS = (user.router, family.router, catalogue.router, booking.router, payment.router)
+_ROUTERS = (user.router, gdpr.router, family.router, catalogue.router, booking.router, payment.router)
 _STATUSES = {404: "not_found", 405: "method_not_allowed", 400: "malformed", 413: "too_large"}
 
 
