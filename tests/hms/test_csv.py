@@ -9,8 +9,14 @@ from typing import Any
 import bcrypt
 import pytest
 
+from fhir_server.app import services_on
 from fhir_server.auth.passwords import verify_password
+from fhir_server.engine.context import Context, Request
+from fhir_server.engine.engine import handle
+from fhir_server.engine.gdpr.erasure import erase_patient
+from fhir_server.hms.tables import BY_NAME
 from fhir_server.store.data_directory import StartupError
+from fhir_server.store.mongo import Database
 from tests.hms import hospital
 from tests.hms.conftest import Desk
 from tests.hms.hospital import SMALL, times
@@ -18,8 +24,6 @@ from tests.hms.hospital import SMALL, times
 
 def sorted_rows(tables: Any) -> Any:
     """Return the tables with every column that the hospital's own schema has, by id."""
-    from fhir_server.hms.tables import BY_NAME
-
     return {
         name: sorted(({column: row.get(column) for column in BY_NAME[name].columns} for row in some),
                      key=lambda row: row["id"])
@@ -80,11 +84,6 @@ def test_what_was_changed_here_is_not_overwritten(desk: Desk, tmp_path: Path) ->
     # The first hospital's record is that of a prefix; under none of its keys, the second one knows nothing.
     desk.import_from(tmp_path / "other", prefix="b-")
     assert desk.stored("Location").keys() == {"1", "b-1"}
-
-    from fhir_server.app import services_on
-    from fhir_server.engine.context import Context, Request
-    from fhir_server.engine.engine import handle
-    from fhir_server.store.mongo import Database
 
     async def change() -> None:
         database = await Database.connect(desk.settings.database_url or "", desk.settings.database_name)
@@ -228,3 +227,25 @@ def test_a_document_keeps_the_address_of_its_file(desk: Desk, tmp_path: Path) ->
     desk.import_from(tmp_path / "in")
     attachment = desk.resource("DocumentReference", "1")["content"][0]["attachment"]
     assert attachment == {"url": "https://x.example.org/1.pdf"}
+
+
+def test_who_was_erased_is_not_brought_back(desk: Desk, tmp_path: Path) -> None:
+    """The rows of a person who was erased here are refused, the person's own and those that name the person."""
+    hospital.write(tmp_path / "in", SMALL)
+    desk.import_from(tmp_path / "in")
+    asyncio.run(erase(desk, "1"))
+    assert desk.stored("Patient").keys() == {"2"}
+    refused = {(found.file, found.status) for found in desk.import_from(tmp_path / "in").refusals}
+    assert {("users", 410), ("user_family", 410), ("appointments", 410), ("notifications", 410)} <= refused
+    for kind in ("Patient", "RelatedPerson", "Appointment", "Encounter", "CarePlan", "Communication"):
+        assert "Patient/1" not in str(desk.stored(kind))
+    # What the law keeps comes out of the tables as well.
+    desk.export_to(tmp_path / "out")
+    (payment,) = hospital.read(tmp_path / "out")["payments"]
+    assert (payment["amount"], payment["appointment_id"]) == ("50.10", None)
+
+
+async def erase(desk: Desk, patient: str) -> None:
+    database = await Database.connect(desk.settings.database_url or "", desk.settings.database_name)
+    await erase_patient(await services_on(database, desk.settings), "http://server.test/fhir", patient)
+    await database.close()
