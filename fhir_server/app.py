@@ -29,7 +29,7 @@ from fhir_server.http.oauth.server import AuthorizationServer
 from fhir_server.http.welcome import welcome
 from fhir_server.jobs.audit import AuditTrail
 from fhir_server.jobs.background import background
-from fhir_server.payments.sandbox import SandboxGateway
+from fhir_server.payments.configured import configured_gateway
 from fhir_server.settings import Settings
 from fhir_server.store.history import HistoryStore
 from fhir_server.store.mongo import Database
@@ -114,17 +114,18 @@ def create_app(settings: Settings | None = None) -> Starlette:
     fhir = FhirApp(handle, base_url(settings), PREFIX)
     authorizing = [] if settings.open else routes(PREFIX)
     facade = create_facade(settings.max_body_bytes)
+    gateway = configured_gateway(settings)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with (
             services(settings, serving=True) as shared,
-            background(shared, fhir.base_url),
+            background(shared, fhir.base_url, gateway),
             AsyncExitStack() as stack,
         ):
             fhir.services = app.state.services = shared
             store = await authorization_store(shared)
-            facade.state.facade = await FacadeServer.open(shared, fhir.base_url, store, SandboxGateway())
+            facade.state.facade = await FacadeServer.open(shared, fhir.base_url, store, gateway)
             if not settings.open:
                 fhir.authenticate = bearer_authentication(store)
                 app.state.oauth = AuthorizationServer.of(fhir.base_url, shared, store)

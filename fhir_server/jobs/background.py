@@ -6,26 +6,36 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fhir_server.engine.context import Services
+from fhir_server.jobs import notifications
 from fhir_server.jobs.blob_sweep import blob_sweep
 from fhir_server.jobs.erasures import erasures
+from fhir_server.jobs.mail import mail
+from fhir_server.jobs.payments import card_payments
+from fhir_server.jobs.reminders import reminders
 from fhir_server.jobs.runner import Job, Runner
 from fhir_server.jobs.search_parameters import search_parameters
+from fhir_server.payments.gateway import Gateway
 from fhir_server.store.jobs import JobStore
 
 
-def jobs(services: Services, base_url: str) -> tuple[Job, ...]:
+def jobs(services: Services, base_url: str, gateway: Gateway) -> tuple[Job, ...]:
     """Return the jobs; `base_url` is that of the FHIR base, below which references count as relative."""
-    return (
+    always = (
         search_parameters(services, base_url),
         blob_sweep(services.resources.blobs),
         erasures(services, base_url),
+        notifications.notifications(services, base_url),
+        reminders(services, base_url),
+        card_payments(services, base_url, gateway),
     )
+    return (*always, mail(services)) if services.settings.smtp_host else always
 
 
 @asynccontextmanager
-async def background(services: Services, base_url: str) -> AsyncIterator[None]:
-    """Attend to the jobs meanwhile."""
-    runner = Runner(JobStore(services.database), services.following.worker, jobs(services, base_url))
+async def background(services: Services, base_url: str, gateway: Gateway) -> AsyncIterator[None]:
+    """Attend to the jobs meanwhile; what is written from now on will be told."""
+    await notifications.feed(services).begin()
+    runner = Runner(JobStore(services.database), services.following.worker, jobs(services, base_url, gateway))
     runner.start()
     try:
         yield

@@ -21,6 +21,7 @@ LOOK_SECONDS = 5.0
 """How often a worker looks whether a job needs somebody."""
 RETRY_SECONDS = 60.0
 """How long a job that failed rests."""
+_CANCEL_SECONDS = 0.2
 
 log = structlog.get_logger(__name__)
 
@@ -50,9 +51,7 @@ class Runner:
 
     async def stop(self) -> None:
         """Break off what is running, and let others go on with it at once."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await _end(*self._tasks)
         self._tasks = []
 
     async def _attend(self, job: Job) -> None:
@@ -72,12 +71,20 @@ async def hold(job: Job, lease: Lease) -> None:
     try:
         await _until_done_or_lost(work, lease)
     finally:
-        work.cancel()
-        await asyncio.wait({work})
+        await _end(work)
         await _release(job, lease, work)
     if work.cancelled():
         raise LeaseLost(f"Another worker has the job {job.name}.")
     work.result()
+
+
+async def _end(*work: asyncio.Future[None]) -> None:
+    """Cancel the work and wait for its end; more than once, as Python 3.11's `asyncio.wait_for` may swallow it."""
+    running = set(work)
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=_CANCEL_SECONDS)
 
 
 async def _until_done_or_lost(work: asyncio.Future[None], lease: Lease) -> None:

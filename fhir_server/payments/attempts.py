@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from fhir_server.engine.context import Context, Request, now
+from fhir_server.engine.context import Context, Request, instant, now
 from fhir_server.engine.engine import handle
 from fhir_server.errors import Conflict, Gone, NotFound, PreconditionFailed
 from fhir_server.payments.gateway import Charge, Gateway
@@ -68,8 +68,7 @@ async def begin(context: Context, invoice_id: str, amount: Money) -> str:
         previous = await _read(context, "PaymentReconciliation", invoice_id)
         _require_payable(invoice, previous)
         key = _next_key(invoice_id, previous)
-        # An open attempt is written again too: its new version tells the job that somebody is at it.
-        attempt = _attempt(invoice, key, amount, now())
+        attempt = _again(previous) if previous and key_of(previous) == key else _attempt(invoice, key, amount, now())
         if await _stored(context, _put(attempt, previous)):
             return key
     raise Conflict("Others are paying this invoice; try again.")
@@ -127,6 +126,14 @@ def _attempt(invoice: Resource, key: str, amount: Money, at: datetime) -> Resour
     made = payments.to_fhir(row, user_id=_payer(invoice), at=at).reconciliation
     assert made is not None, "a row with a payment method has one"
     return {**made, "identifier": [*made.get("identifier", ()), {"system": _SYSTEM, "value": key}]}
+
+
+def _again(attempt: Resource) -> Resource:
+    # The new version tells the job that somebody is at it, so that it does not close what is about to be charged.
+    return {
+        **attempt,
+        "processNote": [{"type": "display", "text": f"The gateway was asked again at {instant(now())}."}],
+    }
 
 
 def _payer(invoice: Resource) -> str:

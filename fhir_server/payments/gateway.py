@@ -51,6 +51,6 @@ class Gateway(Protocol):
         """Give back that much of a completed charge."""
         ...
 
-    async def find(self, idempotency_key: str, *, asked: datetime) -> Charge | None:
-        """Return the charge of that key, asked for at about that time; None where it never came about."""
+    async def find(self, idempotency_key: str, *, since: datetime) -> Charge | None:
+        """Return the charge of that key, first asked for at that time; None where it never came about."""
         ...

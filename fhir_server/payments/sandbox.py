@@ -46,7 +46,7 @@ class SandboxGateway:
         refund = Refund(_id("re", idempotency_key), "completed")
         return self._refunds.setdefault(idempotency_key, refund)
 
-    async def find(self, idempotency_key: str, *, asked: datetime) -> Charge | None:
+    async def find(self, idempotency_key: str, *, since: datetime) -> Charge | None:
         """Return the charge of that key."""
         known = self._charges.get(idempotency_key)
         return known and known[1]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import stripe
@@ -19,8 +19,9 @@ from mappings.money import Money
 
 SECONDS_TO_ANSWER = 20.0
 RETRIES = 2
-_AROUND = timedelta(minutes=10)
-"""A charge that was asked for at a time was made by Stripe within this of it, clocks that differ included."""
+_CLOCKS_DIFFER = timedelta(minutes=10)
+_KEYS_LAST = timedelta(hours=24)
+"""How long Stripe remembers a key: a use that it still knows is not older."""
 
 _CHARGES: dict[str, Status] = {
     "succeeded": "completed",
@@ -54,14 +55,13 @@ class StripeGateway:
         self, amount: Money, *, card_token: str, idempotency_key: str, description: str | None = None
     ) -> Charge:
         """Charge the card, a token of Stripe.js (`tok_...`) or a payment method (`pm_...`)."""
-        asked = datetime.now().astimezone()
         wanted = _intent(amount, card_token, idempotency_key, description)
         try:
             made = await self._client.v1.payment_intents.create_async(wanted, {"idempotency_key": idempotency_key})
         except stripe.CardError as error:
             return _declined(error)
         except stripe.IdempotencyError as error:
-            return await self._made_before(idempotency_key, asked, error)
+            return await self._made_before(idempotency_key, error)
         except stripe.InvalidRequestError as error:
             return Charge("", "failed", error.code or "invalid_request")
         except stripe.StripeError as error:
@@ -82,13 +82,11 @@ class StripeGateway:
             raise _unavailable(error) from error
         return Refund(made.id, _REFUNDS.get(made.status, "failed"), made.failure_reason)
 
-    async def find(self, idempotency_key: str, *, asked: datetime) -> Charge | None:
+    async def find(self, idempotency_key: str, *, since: datetime) -> Charge | None:
         """Return the charge of that key, from the list of intents and not from Stripe's search, which lags behind."""
-        begin, end = int((asked - _AROUND).timestamp()), int((asked + _AROUND).timestamp())
+        begin = int((since - _CLOCKS_DIFFER).timestamp())
         try:
-            found = await self._client.v1.payment_intents.list_async(
-                {"created": {"gte": begin, "lte": end}, "limit": 100}
-            )
+            found = await self._client.v1.payment_intents.list_async({"created": {"gte": begin}, "limit": 100})
             async for made in found.auto_paging_iter():
                 intent = made.to_dict()
                 if _key(intent) == idempotency_key:
@@ -97,9 +95,9 @@ class StripeGateway:
             raise _unavailable(error) from error
         return None
 
-    async def _made_before(self, idempotency_key: str, asked: datetime, error: stripe.StripeError) -> Charge:
+    async def _made_before(self, idempotency_key: str, error: stripe.StripeError) -> Charge:
         """Return what became of the key's first use, which was with another card or is still under way."""
-        found = await self.find(idempotency_key, asked=asked)
+        found = await self.find(idempotency_key, since=datetime.now(UTC) - _KEYS_LAST)
         if found is None:
             raise _unavailable(error) from error
         return found

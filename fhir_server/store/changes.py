@@ -7,7 +7,8 @@ what was told is dealt with. https://www.mongodb.com/docs/manual/changeStreams/
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -73,17 +74,18 @@ class ChangeFeed:
                 {"_id": self._name}, {"$setOnInsert": {"position": position}, "$currentDate": {"at": True}}, upsert=True
             )
 
-    async def follow(self) -> AsyncIterator[Change]:
+    async def follow(self) -> AsyncGenerator[Change, None]:
         """Tell of what is stored, from the kept position on and for ever.
 
-        A change counts as dealt with when the next one is asked for.
+        A change counts as dealt with when the next one is asked for. Close the generator to stop.
         """
         await self.begin()
         with translated:
             kept = await self._positions.find_one({"_id": self._name}) or {}
         try:
-            async for change in self._after(kept["position"]):
-                yield change
+            async with aclosing(self._after(kept["position"])) as changes:
+                async for change in changes:
+                    yield change
         except PositionLost:
             log.warning("changes.position_lost", feed=self._name)
         with translated:
@@ -91,15 +93,17 @@ class ChangeFeed:
         async for change in self._missed(kept["at"] - _MARGIN):
             yield change
         await self._keep(position)
-        async for change in self._after(position):
-            yield change
-
-    async def _after(self, position: str) -> AsyncIterator[Change]:
-        async for change, reached in follow(self._database, self._types, position):
-            if change is not None:
+        async with aclosing(self._after(position)) as changes:
+            async for change in changes:
                 yield change
-                self._dealt_with += 1
-            await self._keep_now_and_then(reached, idle=change is None)
+
+    async def _after(self, position: str) -> AsyncGenerator[Change, None]:
+        async with aclosing(follow(self._database, self._types, position)) as changes:
+            async for change, reached in changes:
+                if change is not None:
+                    yield change
+                    self._dealt_with += 1
+                await self._keep_now_and_then(reached, idle=change is None)
 
     async def _keep_now_and_then(self, position: str, *, idle: bool) -> None:
         due = time.monotonic() - self._kept_at > _KEEP_SECONDS
@@ -126,7 +130,7 @@ class ChangeFeed:
 
 async def follow(
     database: Database, types: Sequence[str], position: str | None = None
-) -> AsyncIterator[tuple[Change | None, str]]:
+) -> AsyncGenerator[tuple[Change | None, str], None]:
     """Tell of each version of the types as it is stored, for ever, from now on or after a position.
 
     Where a second passes without any, None is told and the position reached. Raises PositionLost.
