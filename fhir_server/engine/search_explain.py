@@ -11,7 +11,6 @@ from fhir_server.search.describe import describe, describe_scan
 from fhir_server.search.query import Plan, TypePlan
 from fhir_server.store.search_choice import Way
 from fhir_server.store.search_explain import Execution
-from fhir_server.store.search_pages import scans_of
 
 
 async def explained(context: Context, query: Query, plan: Plan, limit: int) -> dict[str, Any]:
@@ -37,10 +36,12 @@ def _type(query: Query, plan: TypePlan, way: Way, executed: list[Execution]) -> 
 
 def _found(plan: TypePlan, way: Way) -> str:
     kind, number = way
-    scans = scans_of(plan, way)
-    if kind == "inside":
-        return f"from the inner end of the chain, in {plan.sources[number].collection}"
-    read = ", then ".join(describe_scan(scan) for scan in scans or plan.drives[number].scans) or "nothing to read"
+    if kind in {"inside", "gather"}:
+        starts = plan.sources[number].starts
+        found = ", then ".join(f"{describe_scan(start.scan)} of {start.type}" for start in starts)
+        return f"from the inner end of the chain: {found}" + ("; collected and sorted" if kind == "gather" else "")
+    scans = plan.order if kind == "order" else plan.drives[number].scans
+    read = ", then ".join(map(describe_scan, scans)) or "nothing to read"
     return {"read": read, "order": f"in the order of the sort: {read}", "collect": f"{read}; collected and sorted"}[
         kind
     ]

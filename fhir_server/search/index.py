@@ -13,7 +13,7 @@ from typing import Any
 from fhir_server.r4.fhirpath import FhirPathError, Item
 from fhir_server.search.entry import Entry
 from fhir_server.search.index_plan import IndexPlan, index_plan
-from fhir_server.search.keys import EVERY, contained_key
+from fhir_server.search.keys import EVERY, contained_key, unsorted_key
 from fhir_server.search.params import references, words
 
 
@@ -49,9 +49,12 @@ def _written(entry: Entry, plan: IndexPlan) -> dict[str, Any]:
             # A resource that an expression cannot be evaluated on has no value for the parameter.
             continue
         if items and any(map(_has_value, items)):
-            for name, write in names:
+            for name, write, prefix in names:
                 present.add(name)
+                before = len(entry.keys)
                 write(name, items, entry)
+                if prefix and not any(key.startswith(prefix) for key in entry.keys[before:]):
+                    entry.keys.append(unsorted_key(name))
     for path, name, write in plan.composites:
         before = len(entry.keys)
         write(name, path(resource), entry)

@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from fhir_server.r4.fhirpath import FhirPathError, Item, Path, compile_path
+from fhir_server.search.element_paths import implicit_systems
 from fhir_server.search.entry import Entry
-from fhir_server.search.implicit_systems import implicit_systems
+from fhir_server.search.keys import SORTED_BY
 from fhir_server.search.params import (
     composites,
     dates,
@@ -40,7 +41,8 @@ class IndexPlan(NamedTuple):
     """What to do for a resource type: evaluate each path once, and write what it finds under each name."""
 
     parameters: Mapping[str, Parameter]
-    paths: tuple[tuple[Path, tuple[tuple[str, Write], ...]], ...]
+    paths: tuple[tuple[Path, tuple[tuple[str, Write, str], ...]], ...]
+    """With each name, how the keys begin that stand in the order of values; empty where there are none."""
     composites: tuple[tuple[Path, str, Write], ...]
     unions: tuple[tuple[str, frozenset[str]], ...]
 
@@ -58,7 +60,7 @@ def index_plan(resource_type: str) -> IndexPlan:
 
 
 def _compile(resource_type: str, known: Mapping[str, Parameter]) -> IndexPlan:
-    by_path: dict[str, list[tuple[str, Write]]] = {}
+    by_path: dict[str, list[tuple[str, Write, str]]] = {}
     found_composites, unions = [], []
     for parameter in known.values():
         if parameter.parts and parameter.only is None:
@@ -69,9 +71,16 @@ def _compile(resource_type: str, known: Mapping[str, Parameter]) -> IndexPlan:
             path = compile_path(parameter.expression, resource_type)
             found_composites.append((path, parameter.code, _composite(parameter, resource_type)))
         else:
-            by_path.setdefault(parameter.expression, []).append((parameter.code, _writer(parameter)))
+            by_path.setdefault(parameter.expression, []).append(
+                (parameter.code, _writer(parameter), _sorted_prefix(parameter))
+            )
     paths = tuple((compile_path(text, resource_type), tuple(names)) for text, names in by_path.items())
     return IndexPlan(known, paths, tuple(found_composites), tuple(unions))
+
+
+def _sorted_prefix(parameter: Parameter) -> str:
+    has_order = parameter.type in SORTED_BY and parameter.only is None and not parameter.phonetic
+    return f"{parameter.code}{SORTED_BY[parameter.type]}" if has_order else ""
 
 
 def _writer(parameter: Parameter) -> Write:
@@ -79,6 +88,8 @@ def _writer(parameter: Parameter) -> Write:
         return _identifiers
     if parameter.phonetic:
         return strings.index_phonetic
+    if parameter.type == "string" and parameter.code in strings.SORTED_BACKWARDS:
+        return strings.index_sortable
     systems = implicit_systems(parameter.branches) if parameter.type == "token" else {}
     return partial(tokens.index, systems=systems) if systems else _WRITERS[parameter.type]
 

@@ -1,8 +1,6 @@
-"""Conditions on other resources as database stages: chains and `_has` joined inside MongoDB, from either end.
+"""Conditions on other resources as database stages: chains and `_has` joined inside MongoDB.
 
-From the outside: for each document, look up one that its references lead to, or that refers to it. From the inside:
-start with the few documents that meet the inner condition and hop to those that refer to them, or that they refer to.
-`query` says which is the better.
+For each document, one is looked up that its references lead to, or that refers to it. `inside` starts at the other end.
 """
 
 from __future__ import annotations
@@ -92,29 +90,3 @@ def referenced_ids(prefix: str) -> Filter:
     keys = {"$filter": {"input": {"$ifNull": ["$keys", []]}, "as": "this", "cond": mine}}
     rest = {"$substrBytes": ["$$this", length, {"$subtract": [{"$strLenBytes": "$$this"}, length]}]}
     return {"$map": {"input": keys, "as": "this", "in": rest}}
-
-
-# --- From the inside ---------------------------------------------------------------------------------------------
-
-
-def hop(condition: RefersTo | ReferredBy, target: str, resource_type: str, keep: list[Filter]) -> list[Filter]:
-    """Return the stages from documents that meet the inner condition to those of `resource_type` on the other side.
-
-    `target` is the type of the inner documents. `keep` are the stages that filter the outer ones and choose their
-    fields; each outer document comes out once.
-    """
-    if isinstance(condition, RefersTo):
-        key: Any = {"$concat": [f"{condition.name}={target}/", "$_id"]}
-        foreign = "keys"
-    else:
-        key, foreign = referenced_ids(f"{condition.name}={resource_type}/"), "_id"
-    look_up = {"from": resource_type, "localField": "_key", "foreignField": foreign, "pipeline": keep, "as": "_outer"}
-    spread: list[Filter] = [{"$unwind": "$_key"}, {"$group": {"_id": "$_key"}}, {"$project": {"_key": "$_id"}}]
-    return [
-        {"$project": {"_key": key}},
-        *(spread if foreign == "_id" else []),
-        {"$lookup": look_up},
-        {"$unwind": "$_outer"},
-        {"$group": {"_id": "$_outer._id", "_outer": {"$first": "$_outer"}}},
-        {"$replaceRoot": {"newRoot": "$_outer"}},
-    ]

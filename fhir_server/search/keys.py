@@ -18,6 +18,18 @@ _LONGEST = 2000
 _STRIPPED = str.maketrans({"\x1f": "\ufffd", "\x00": "\ufffd"})
 
 
+SORTED_BY = {"string": "=", "token": "=", "reference": "=", "uri": "=", "number": "<", "quantity": "<", "date": "<"}
+"""What follows the name in the keys that stand in the order of a parameter's values, by its type."""
+
+
+def unsorted_key(name: str) -> str:
+    """Return the key of resources that have a value for the parameter, but none that stands in the order of values.
+
+    A reference by identifier only is such a value, or a concept without a code.
+    """
+    return f"{name}!"
+
+
 def contained_key(resource_type: str) -> str:
     """Return the key of resources that contain one of the type; also where the entries of such ones are kept."""
     return f"#{resource_type}"

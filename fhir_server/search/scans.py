@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import pairwise
 from typing import TypeAlias
 
 from fhir_server.search.conditions import (
@@ -27,7 +28,7 @@ from fhir_server.search.conditions import (
 )
 from fhir_server.search.filters import shape_test
 from fhir_server.search.joins import Filter
-from fhir_server.search.keys import EVERY, SEPARATOR
+from fhir_server.search.keys import EVERY, SEPARATOR, unsorted_key
 from fhir_server.search.params.dates import merged, window_spans
 
 
@@ -125,9 +126,26 @@ def _drive(condition: Condition) -> Drive | None:
             return Drive(60, (UpdatedWalk(None, time) if operator in ("<", "<=") else UpdatedWalk(time, None),))
         case Not(Present(name)):
             return Drive(80, (Shaped(name, present=False),))
+        case Not(HasKey(keys)) if keys:
+            return _complement(keys)
         case Present(name):
             return Drive(78, (Shaped(name, present=True),))
     return _combined(condition)
+
+
+def _complement(keys: tuple[str, ...]) -> Drive | None:
+    """Return scans of what has none of some token keys: the keys between them, what has no code, and what has no value.
+
+    Where nearly all resources have the code, the few others are found without reading those.
+    """
+    plain = sorted({key for key in keys if "=" in key and "^" not in key.partition("=")[0]})
+    names = {key.partition("=")[0] for key in plain}
+    if len(names) != 1 or any("|" in name or ":" in name for name in names):
+        return None
+    name = names.pop()
+    edges = [f"{name}=", *plain]
+    walks = [Walk(low if low == edges[0] else f"{low}\x01", high) for low, high in pairwise([*edges, f"{name}>"])]
+    return Drive(76, (*walks, Equal((unsorted_key(name),)), Shaped(name, present=False)))
 
 
 def _combined(condition: Condition) -> Drive | None:

@@ -14,11 +14,10 @@ from fhir_server.search.ast import SortKey
 from fhir_server.search.conditions import EVERYTHING
 from fhir_server.search.criteria import chain_targets, key_names, reference_parameter
 from fhir_server.search.joins import Filter, Joins, referenced_ids
-from fhir_server.search.keys import after_prefix
+from fhir_server.search.keys import SORTED_BY, after_prefix, unsorted_key
+from fhir_server.search.params.strings import SORTED_BACKWARDS
 from fhir_server.search.registry import parameters
-from fhir_server.search.scans import Scan, Shaped, UpdatedWalk, Walk
-
-_FAMILIES = {"string": "=", "token": "=", "reference": "=", "uri": "=", "number": "<", "quantity": "<", "date": "<"}
+from fhir_server.search.scans import Equal, Scan, Shaped, UpdatedWalk, Walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +39,12 @@ def sorted_scans(keys: tuple[SortKey, ...], resource_type: str) -> tuple[Scan, .
     key, name = keys[0], keys[0].path[0]
     if key.kind == "_lastUpdated":
         return (UpdatedWalk(None, None, key.descending),)
-    if key.kind not in _FAMILIES or parameters(resource_type)[name].parts:
+    if key.kind not in SORTED_BY or parameters(resource_type)[name].parts:
         return ()
-    if key.descending:
-        # The one kind whose keys stand in falling order too: the latest first is what is asked for most.
-        return (Walk(f"{name}>", f"{name}?"), Shaped(name, present=False)) if key.kind == "date" else ()
-    prefix = f"{name}{_FAMILIES[key.kind]}"
-    return Walk(prefix, after_prefix(prefix)), Shaped(name, present=False)
+    if key.descending and key.kind != "date" and (key.kind != "string" or name not in SORTED_BACKWARDS):
+        return ()
+    prefix = f"{name}{'>' if key.descending else SORTED_BY[key.kind]}"
+    return Walk(prefix, after_prefix(prefix)), Equal((unsorted_key(name),)), Shaped(name, present=False)
 
 
 # --- As values ---------------------------------------------------------------------------------------------------
@@ -81,7 +79,7 @@ def _field(key: SortKey, resource_type: str, joins: Joins) -> SortField:
         bounds = [{"$ifNull": [f"$ranges.{name}.{end}", []]} for name in names]
         return SortField({extreme: {"$concatArrays": bounds}}, key.descending)
     only = f"{parameter.only}/" if parameter.only else ""
-    spans = [_span(f"{name}{_FAMILIES[key.kind]}{only}") for name in names]
+    spans = [_span(f"{name}{SORTED_BY[key.kind]}{only}") for name in names]
     mine = {"$filter": {"input": {"$ifNull": ["$keys", []]}, "as": "this", "cond": {"$or": spans}}}
     return SortField({extreme: mine}, key.descending)
 

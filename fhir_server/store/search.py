@@ -31,7 +31,7 @@ from fhir_server.store.kept_searches import keep, kept
 from fhir_server.store.mongo import Database, Session
 from fhir_server.store.search_choice import Chooser, Way
 from fhir_server.store.search_explain import Execution, execution
-from fhir_server.store.search_pages import Cursor, Merging, Reading, Snapshot, beginning, command_of, scans_of
+from fhir_server.store.search_pages import Cursor, Merging, Reading, Snapshot, beginning, command_of, parts_of
 
 Access: TypeAlias = "Condition | Mapping[str, Any] | None"
 _ROW: Document = {"version": 1, "updated": 1, "json": 1, "blob": 1}
@@ -151,9 +151,8 @@ class SearchStore:
             case (Equal((_,)) as scan,) if plan.exact:
                 return await self._counted({"count": plan.type, "query": within(scan), "hint": "keys"}, session)
         kind, number = await self.chooser.choose(plan)
-        if kind == "inside":
-            source = plan.sources[number]
-            stages, collection = list(source.stages), source.collection
+        if kind in {"inside", "gather"}:
+            collection, stages = commands.gathering(plan.sources[number])
         else:
             scans = plan.drives[number if kind != "order" else 0].scans
             stages, collection = commands.collecting(plan, scans), plan.type
@@ -165,8 +164,7 @@ class SearchStore:
         found = []
         for each in plan.types:
             way = await self.chooser.choose(each)
-            scans = scans_of(each, way)
-            parts = range(1 if scans is None else len(scans))
+            parts = range(len(parts_of(each, way)))
             executed = [await self._explained(command_of(each, way, part, None, limit, _ROW)) for part in parts]
             found.append((each.type, way, executed))
         return found

@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from fhir_server.search.inside import Source
 from fhir_server.search.query import TypePlan
-from fhir_server.search.scans import EVERYTHING_RANK, SELECTIVE_RANK, Scan
+from fhir_server.search.scans import ALL, EVERYTHING_RANK, SELECTIVE_RANK, Scan
 
-Way: TypeAlias = tuple[Literal["read", "order", "collect", "inside"], int]
+Way: TypeAlias = tuple[Literal["read", "order", "collect", "inside", "gather"], int]
 """How a type's matches are found: by reading the scans of a drive as they come; in the order of the sort; by
 collecting what a drive reads and
 sorting it; or from the inside of a chain. With the number of the drive or source."""
@@ -41,7 +42,7 @@ class Chooser:
         """Return the way to run a plan for one type."""
         inside = await self._inside(plan)
         if inside is not None:
-            return "inside", inside
+            return ("gather" if plan.sort else "inside"), inside
         drive = await self._drive(plan)
         if not plan.sort:
             return "read", drive
@@ -62,14 +63,20 @@ class Chooser:
         return await self._counted(plan.type, plan.drives[drive].scans, FEW)
 
     async def _inside(self, plan: TypePlan) -> int | None:
-        """Return the number of the source to start from inside a chain, where that reads little and the outside does
-        not.
-        """
+        """Return the number of the source inside a chain to start from; None where the outside has less to read."""
         if not plan.sources or plan.drives[0].rank <= SELECTIVE_RANK:
             return None
-        counts = [await self._counted(each.collection, each.probe, INNER_LIMIT) for each in plan.sources]
+        outside = await self._counted(plan.type, (ALL,), INNER_LIMIT)
+        for number, drive in enumerate(plan.drives):
+            if drive.rank < EVERYTHING_RANK:
+                outside = min(outside, await self._reads(plan, number))
+        counts = [await self._starts(each) for each in plan.sources]
         least = min(counts)
-        return counts.index(least) if least < INNER_LIMIT else None
+        # As many inside as outside: then nearly everything outside is a match, and found without looking for it.
+        return counts.index(least) if least < outside else None
+
+    async def _starts(self, source: Source) -> int:
+        return sum([await self._counted(each.type, (each.scan,), INNER_LIMIT) for each in source.starts])
 
     async def _counted(self, resource_type: str, scans: tuple[Scan, ...], limit: int) -> int:
         key = (resource_type, scans, limit)

@@ -12,7 +12,8 @@ from typing import Any
 from bson.max_key import MaxKey
 
 from fhir_server.search.filters import shape_test
-from fhir_server.search.query import Source, TypePlan
+from fhir_server.search.inside import PATH, Source, Start
+from fhir_server.search.query import TypePlan
 from fhir_server.search.scans import Equal, Ids, Scan, Shaped, UpdatedWalk, Walk, within
 from fhir_server.search.sorting import SortField
 from fhir_server.store.encoding import Document
@@ -113,7 +114,7 @@ def _joined(  # noqa: PLR0917 - a read and where it goes on
         read.append({"_id": {"$gt": after}})
     stages: list[Document] = [{"$match": {"$and": read}}, *([{"$set": at}] if at else []), {"$sort": order}]
     end: list[Document] = [
-        {"$match": {"$and": wanted}},
+        {"$match": settled(wanted)},
         {"$limit": limit},
         {"$project": {**fields, **dict.fromkeys(at, 1)}},
     ]
@@ -129,7 +130,7 @@ def _shaped(  # noqa: PLR0917 - a read and where it goes on
         {"$match": {"$and": beyond}} if beyond else {"$match": {}},
         {"$sort": {"_id": 1}},
         *plan.stages,
-        {"$match": {"$and": wanted}},
+        {"$match": settled(wanted)},
         {"$limit": limit},
         {"$project": fields},
     ]
@@ -161,9 +162,9 @@ def collecting(plan: TypePlan, scans: Sequence[Scan]) -> list[Document]:
     """Return the stages that leave all matches that some scans read, in no order."""
     reads = [within(scan) for scan in scans] or [{"_id": {"$in": []}}]
     return [
-        {"$match": {"$and": [{"$or": reads} if len(reads) > 1 else reads[0], *([] if plan.stages else [plan.filter])]}},
+        {"$match": {"$or": reads} if len(reads) > 1 else reads[0]},
         *plan.stages,
-        *([{"$match": plan.filter}] if plan.stages else []),
+        {"$match": settled([plan.filter])},
     ]
 
 
@@ -172,9 +173,43 @@ def collect(plan: TypePlan, scans: Sequence[Scan], after: Any, limit: int, field
     return aggregate(plan.type, [*collecting(plan, scans), *_cut(plan, after, limit, fields)], limit)
 
 
-def from_inside(plan: TypePlan, source: Source, after: Any, limit: int, fields: Document) -> Document:
-    """Return the command that finds all matches from the inner end of a chain, and gives the next ones."""
-    return aggregate(source.collection, [*source.stages, *_cut(plan, after, limit, fields)], limit)
+def gather(plan: TypePlan, source: Source, after: Any, limit: int, fields: Document) -> Document:
+    """Return the command that finds all matches from the inner end of a chain, sorts them, and gives the next ones."""
+    collection, stages = gathering(source)
+    return aggregate(collection, [*stages, *_cut(plan, after, limit, fields)], limit)
+
+
+def gathering(source: Source) -> tuple[str, list[Document]]:
+    """Return the collection to begin with, and the stages that leave all matches found from the inside of a chain."""
+    first, *others = [(start.type, [*_beginning(start, None), *start.hops]) for start in source.starts]
+    return first[0], [*first[1], *({"$unionWith": {"coll": name, "pipeline": stages}} for name, stages in others)]
+
+
+def from_inside(start: Start, after: Any, limit: int, fields: Document) -> Document:
+    """Return the command that gives the next matches found from a start inside a chain, in the order of their paths."""
+    beyond = [{"$match": {"$expr": {"$gt": [f"${PATH}", after]}}}] if after is not None else []
+    stages = [*_beginning(start, after), *start.hops, *beyond, {"$limit": limit}, {"$project": {**fields, PATH: 1}}]
+    return aggregate(start.type, stages, limit, hint="_id_" if isinstance(start.scan, Ids) else "keys")
+
+
+def _beginning(start: Start, after: Any) -> list[Document]:
+    """Return the stages that read a start from where a row's path begins, in the order of the paths."""
+    scan = start.scan
+    path: list[Any] = ["$_id"]
+    read = [within(scan)]
+    order: list[Document] = [{"$sort": {"_id": 1}}]
+    if isinstance(scan, Walk):
+        mine = {"$and": [{"$gte": ["$$this", scan.low]}, {"$lt": ["$$this", scan.high]}]}
+        path, order = [{"$min": {"$filter": {"input": "$keys", "as": "this", "cond": mine}}}, "$_id"], []
+        if after is not None:
+            key, resource_id, *_ = after
+            met = {"keys": {"$elemMatch": {"$gte": scan.low, "$lt": key}}}
+            read = [{"keys": {"$elemMatch": {"$gte": key, "$lt": scan.high}}}]
+            read.append(settled([{"$nor": [met, {"keys": key, "_id": {"$lt": resource_id}}]}]))
+    elif after is not None:
+        read.append({"_id": {"$gte": after[0]}})
+    kept = [{"$match": settled([stage["$match"]])} if "$match" in stage else stage for stage in start.stages]
+    return [{"$match": {"$and": read}}, *order, *kept, {"$set": {PATH: path}}]
 
 
 def _cut(plan: TypePlan, after: Any, limit: int, fields: Document) -> list[Document]:
@@ -225,11 +260,13 @@ def _beyond(sort: Sequence[SortField], names: list[str], after: Any) -> Document
     return {"$or": [*branches, {"$and": [*equal, {"_id": {"$gt": resource_id}}]}]}
 
 
-def position(scan: Scan | None, row: Document) -> Any:
-    """Return where a row stands among those of its command; `scan` is None where all were collected."""
-    if scan is None:
-        return [*row[AT], row["_id"]]
-    match scan:
+def position(read: Scan | Start | None, row: Document) -> Any:
+    """Return where a row stands among those of its command, which read this; None where all were collected."""
+    match read:
+        case None:
+            return [*row[AT], row["_id"]]
+        case Start():
+            return row[PATH]
         case Walk():
             return [row[AT]["keys"], row["_id"]]
         case UpdatedWalk():

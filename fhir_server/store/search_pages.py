@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from bson.timestamp import Timestamp
 
+from fhir_server.search.inside import Start
 from fhir_server.search.query import Plan, TypePlan
 from fhir_server.search.scans import Scan
 from fhir_server.store import search_commands as commands
@@ -61,24 +62,18 @@ class Reading:
         while len(rows) < limit and self.type < len(self.plan.types):
             plan = self.plan.types[self.type]
             self.way = self.way or await self.chooser.choose(plan)
-            scans = scans_of(plan, self.way)
-            if scans is not None and self.part >= len(scans):
+            parts = parts_of(plan, self.way)
+            if self.part >= len(parts):
                 self._next_type()
                 continue
             command = command_of(plan, self.way, self.part, self.after, limit - len(rows), self.fields)
             found, cut = await self.ask(command)
             for row in found:
-                self.after = commands.position(None if scans is None else scans[self.part], row)
+                self.after = commands.position(parts[self.part], row)
                 rows.append(([self.type, list(self.way), self.part, self.after], row))
             if not cut and len(rows) < limit:
-                self._next_part(scans)
+                self.part, self.after = self.part + 1, None
         return rows
-
-    def _next_part(self, scans: Sequence[Scan] | None) -> None:
-        self.after = None
-        self.part += 1
-        if scans is None:
-            self._next_type()
 
     def _next_type(self) -> None:
         self.type, self.way, self.part, self.after = self.type + 1, None, 0, None
@@ -123,20 +118,28 @@ def _sortable(value: Any) -> Any:
     return (False,) if value is None else (True, value)
 
 
-def scans_of(plan: TypePlan, way: Way) -> Sequence[Scan] | None:
-    """Return the scans that a way reads one after another, None where it collects all matches first."""
+def parts_of(plan: TypePlan, way: Way) -> Sequence[Scan | Start | None]:
+    """Return what a way reads one after another; one None where it collects all matches first."""
     kind, number = way
-    if kind == "order":
-        return plan.order
-    return plan.drives[number].scans if kind == "read" else None
+    match kind:
+        case "read":
+            return plan.drives[number].scans
+        case "order":
+            return plan.order
+        case "inside":
+            return plan.sources[number].starts
+    return (None,)
 
 
 def command_of(plan: TypePlan, way: Way, part: int, after: Any, limit: int, fields: Document) -> Document:  # noqa: PLR0917
     """Return the command that reads on in one part of a way."""
     kind, number = way
-    scans = scans_of(plan, way)
-    if scans is not None:
-        return commands.stretch(plan, scans, part, after, limit, fields)
-    if kind == "inside":
-        return commands.from_inside(plan, plan.sources[number], after, limit, fields)
-    return commands.collect(plan, plan.drives[number].scans, after, limit, fields)
+    match kind:
+        case "inside":
+            return commands.from_inside(plan.sources[number].starts[part], after, limit, fields)
+        case "gather":
+            return commands.gather(plan, plan.sources[number], after, limit, fields)
+        case "collect":
+            return commands.collect(plan, plan.drives[number].scans, after, limit, fields)
+    scans = plan.order if kind == "order" else plan.drives[number].scans
+    return commands.stretch(plan, scans, part, after, limit, fields)

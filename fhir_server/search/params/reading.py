@@ -13,7 +13,7 @@ from datetime import datetime
 from fhir_server.errors import BadRequest
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.search.conditions import Concepts, Condition, either, every
-from fhir_server.search.implicit_systems import implicit_systems
+from fhir_server.search.element_paths import implicit_systems
 from fhir_server.search.index_plan import keeps_tuples
 from fhir_server.search.params import (
     composites,

@@ -94,6 +94,31 @@ def texts(item: Item) -> list[str]:
     return found
 
 
+SORTED_BACKWARDS = frozenset({"name", "family", "given", "title"})
+"""Parameters by which people sort lists in falling order, for which there are keys in that order, too."""
+
+_LONGEST_SORTED = 64
+_INVERTED = {code: chr(0x9E - code) for code in range(0x20, 0x7F)}
+
+
+def inverted(folded: str) -> str:
+    """Return a folded text such that texts which sort later come first, as far as their first 64 characters go."""
+    return "".join(map(_inverted, folded[:_LONGEST_SORTED])) + "\x7f"
+
+
+def _inverted(character: str) -> str:
+    # Beyond ASCII: below all of it, and by falling code.
+    return _INVERTED.get(ord(character)) or f"\x1d{0x110000 - ord(character):06x}"
+
+
+def index_sortable(name: str, items: list[Item], entry: Entry) -> None:
+    """Write the keys of a string parameter, and one that stands in falling order."""
+    index(name, items, entry)
+    found = [fold(text) for item in items for text in texts(item)]
+    if found:
+        entry.keys.append(f"{name}>{inverted(max(found))}")
+
+
 def index(name: str, items: list[Item], entry: Entry) -> None:
     """Write the keys of a string parameter."""
     keys = entry.keys

@@ -13,8 +13,8 @@ from typing import Any
 
 from fhir_server.r4.fhirpath import Item
 from fhir_server.search.conditions import Condition, HasKey, KeySpan, either
+from fhir_server.search.element_paths import SPECIAL_VALUES
 from fhir_server.search.entry import Entry
-from fhir_server.search.implicit_systems import SPECIAL_VALUES
 from fhir_server.search.keys import SEPARATOR, after_prefix, clean
 from fhir_server.search.params.strings import sought, text_fact
 

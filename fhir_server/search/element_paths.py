@@ -1,0 +1,57 @@
+"""What the paths of search parameters say of the elements they lead to: the code system of those that state none, and
+whether there can be more than one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+from fhir_server.r4.definitions import Element, code_systems, table
+
+SPECIAL_VALUES = frozenset(
+    {"http://terminology.hl7.org/CodeSystem/special-values", "http://hl7.org/fhir/special-values"}
+)
+"""The systems of true and false."""
+
+_PATH = re.compile(r"[A-Z][A-Za-z]*(\.[a-z][A-Za-z]*)+")
+
+
+@lru_cache(maxsize=4096)
+def implicit_systems(paths: tuple[str, ...]) -> Mapping[str, str]:
+    """Return the system of each code that elements of type code at these paths may have.
+
+    They state no system: their value set says where the codes are from. https://hl7.org/fhir/R4/search.html#token
+    """
+    found: dict[str, str] = {}
+    for path in paths:
+        elements = _elements(path)
+        if elements and elements[-1].type == "code" and elements[-1].binding is not None:
+            for system, codes in code_systems(elements[-1].binding).items():
+                found.update(dict.fromkeys(codes, system))
+    return found
+
+
+@lru_cache(maxsize=4096)
+def is_single(paths: tuple[str, ...]) -> bool:
+    """Return whether a resource has at most one element at these paths, as far as they are plain."""
+    elements = _elements(paths[0]) if len(paths) == 1 else ()
+    return bool(elements) and not any(element.many for element in elements)
+
+
+def _elements(path: str) -> tuple[Element, ...]:
+    """Return the elements along a plain path; none for other expressions."""
+    if not _PATH.fullmatch(path):
+        return ()
+    type_name, *names = path.split(".")
+    found: list[Element] = []
+    for name in names:
+        element = table(type_name).elements.get(name)
+        if element is None:
+            return ()
+        found.append(element)
+        if element.primitive and name != names[-1]:
+            return ()
+        type_name = element.type
+    return tuple(found)
