@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import ipaddress
+import multiprocessing
 import os
 import signal
 import socket
@@ -26,6 +27,8 @@ from fhir_server.store.mongo import Database
 from fhir_server.store.mongod import EmbeddedMongod
 
 if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
     from fhir_server.demo_clinic import Login
 
 
@@ -65,7 +68,7 @@ def _serve(settings: Settings) -> None:
     for name, value in settings.model_dump(exclude_none=True).items():
         os.environ[f"FHIR_SERVER_{name.upper()}"] = str(value)
     uvicorn.run(
-        "fhir_server.app:create_app",
+        "fhir_server.serve:application",
         factory=True,
         host=settings.host,
         port=settings.port,
@@ -75,6 +78,23 @@ def _serve(settings: Settings) -> None:
         server_header=False,
         timeout_graceful_shutdown=20,
     )
+
+
+def application() -> Starlette:
+    """Return the application of a process that serves; one of several workers ends with the process that started it."""
+    from fhir_server.app import create_app
+
+    if multiprocessing.parent_process() is not None:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    return create_app()
+
+
+def _end_with_parent() -> None:
+    # One that was killed cannot end its workers: they would hold the port, without the database it ran for them.
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _require_loopback(settings: Settings) -> None:

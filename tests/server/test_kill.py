@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,3 +131,20 @@ def test_a_server_told_to_stop_ends_its_database(tmp_path: Path) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(mongod, 0)
             raise AssertionError("the mongod is still there")
+
+
+def test_workers_end_with_the_process_that_was_killed(tmp_path: Path) -> None:
+    """kill -9 of a server with two workers frees its port and its data directory: it starts again as it was."""
+    with RunningServer(tmp_path / "data", "--workers", "2") as server:
+        httpx.put(f"{server.base_url}Patient/a", json={"resourceType": "Patient", "id": "a"}).raise_for_status()
+        assert server.process is not None
+        server.process.kill()
+        server.process.wait()
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", server.port), timeout=1):
+                time.sleep(0.1)
+                continue
+            break
+    with server:
+        assert httpx.get(f"{server.base_url}Patient/a").status_code == 200
