@@ -23,7 +23,7 @@ def _observations(number: int) -> list[Resource]:
     made = []
     for index in range(number):
         one, two = sorted(chance.choices(days, k=2))
-        when = chance.choice(
+        when: Resource = chance.choice(
             [
                 {},
                 {"effectiveDateTime": one},
@@ -31,8 +31,10 @@ def _observations(number: int) -> list[Resource]:
                 {"effectivePeriod": {"end": two}},
             ]
         )
-        amount = chance.choice([{}, {"valueQuantity": {"value": chance.randint(-3, 3)}}])
-        category = chance.choice([{}, {"category": [coded(("urn:s", code)) for code in chance.choices("abc", k=2)]}])
+        amount: Resource = chance.choice([{}, {"valueQuantity": {"value": chance.randint(-3, 3)}}])
+        category: Resource = chance.choice(
+            [{}, {"category": [coded(("urn:s", code)) for code in chance.choices("abc", k=2)]}]
+        )
         made.append(observation(f"o{chance.randint(0, 10**6):06}-{index}", **when, **amount, **category))
     return made
 

@@ -35,8 +35,8 @@ async def test_an_unknown_parameter_is_left_out_or_refused(client: httpx.AsyncCl
         assert unknown.rpartition(".")[2].rpartition(":")[2] in str(outcome) or "Shoe" in str(outcome)
         assert "hoe" not in unquote(link(answer, "self") or "hoe")
         assert "active:missing=true" in unquote(link(answer, "self") or "")
-    answer = await client.get(search, headers={"Prefer": "handling=strict"})
-    assert answer.status_code == 400
+    strict = await client.get(search, headers={"Prefer": "handling=strict"})
+    assert strict.status_code == 400
 
 
 class TestStrictByDefault:

@@ -1,0 +1,279 @@
+"""Searches on a small and on a large database: `python -m bench.search_at_size`.
+
+A search should cost what its page holds, not what the database holds: each search of one parameter runs alone, one
+after another, at every size, with 20 results a page. Beside the times stand the documents and index keys that the
+database examined, the room that data and indexes take, and how fast the data was loaded with all indexes in place.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from bench.client import Connection, Target
+from bench.corpus import SYLLABLES, observation, patient
+from bench.measurement import Limits, Measurement, measure
+from bench.servers import Server, own_server
+from bench.storage import Storage, storage
+
+OBSERVATIONS = 9
+"""For each patient; so a tenth of the resources are patients."""
+BATCH = 100
+RUN = "size"
+
+Json = dict[str, Any]
+
+
+@dataclass
+class Size:
+    """What was measured at one size."""
+
+    resources: int
+    rate: float
+    """Resources loaded a second, from the size before to this one."""
+    searches: dict[str, Measurement] = field(default_factory=dict)
+    examined: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    """Keys and documents examined, and returned, of each search."""
+    storage: Storage | None = None
+
+
+def record(number: int) -> list[Json]:
+    """Return a patient and the patient's observations, as entries of a transaction."""
+    subject = f"Patient/{RUN}-{number}"
+    chance = random.Random(-number)
+    resources: list[tuple[str, Json]] = [(subject, patient(number, RUN))]
+    for index in range(OBSERVATIONS):
+        made = observation(subject, chance.randrange(200))
+        made["valueQuantity"]["value"] = chance.randrange(10_000) / 10
+        # The corpus gives each code dates of its own, which would make a search by code sorted by date unlike any other.
+        made["effectiveDateTime"] = (
+            f"20{chance.randint(10, 24)}-{chance.randint(1, 12):02d}-{chance.randint(1, 28):02d}"
+        )
+        resources.append((f"Observation/{RUN}-{number}-{index}", made))
+    return [_entry(url, resource) for url, resource in resources]
+
+
+def _entry(url: str, resource: Json) -> Json:
+    return {"resource": resource | {"id": url.partition("/")[2]}, "request": {"method": "PUT", "url": url}}
+
+
+class Values:
+    """Search values, the same in every run."""
+
+    def __init__(self, patients: int) -> None:
+        self.patients = patients
+        self.chance = random.Random(patients)
+
+    def number(self) -> str:
+        """Return the name of a patient, which is also the value of the identifier."""
+        return f"{RUN}-{self.chance.randrange(self.patients)}"
+
+    def month(self) -> str:
+        """Return a month in which somebody may be born."""
+        return f"{self.chance.randint(1930, 2019)}-{self.chance.randint(1, 12):02d}"
+
+    def year(self) -> int:
+        """Return a year of observations."""
+        return self.chance.randint(2010, 2024)
+
+    def syllables(self) -> str:
+        """Return how a name may begin."""
+        return "".join(self.chance.choices(SYLLABLES, k=2))
+
+    def gender(self) -> str:
+        """Return a gender."""
+        return self.chance.choice(("male", "female"))
+
+    def amount(self) -> int:
+        """Return an amount that observations have."""
+        return self.chance.randrange(900)
+
+
+def searches(patients: int) -> dict[str, Iterator[str]]:
+    """Return for each one-parameter search its URLs, with values that change from one to the next."""
+    values = Values(patients)
+    return {
+        f"{resource_type} {parameter}": _urls(f"{resource_type}?{parameter}", value)
+        for resource_type, found in (("Patient", _of_patients(values)), ("Observation", _of_observations(values)))
+        for parameter, value in found.items()
+    }
+
+
+def _urls(search: str, value: Callable[[], object]) -> Iterator[str]:
+    while True:
+        yield f"{search}{quote(str(value()))}&_count=20"
+
+
+def _of_patients(values: Values) -> dict[str, Callable[[], object]]:
+    return {
+        "identifier=": values.number,
+        "family=": values.syllables,
+        "name:contains=": lambda: values.syllables()[:2],
+        "birthdate=": values.month,
+        "birthdate=ge": values.month,
+        "gender=": values.gender,
+        "gender:not=": values.gender,
+        "gender:missing=": lambda: "false",
+        "death-date:missing=": lambda: "true",
+        "_lastUpdated=ge": lambda: "2020",
+        "_sort=": lambda: "birthdate",
+        "_sort=-": lambda: "birthdate",
+        "_has:Observation:patient:code=": lambda: "8480-6",
+    }
+
+
+def _of_observations(values: Values) -> dict[str, Callable[[], object]]:
+    return {
+        "patient=": values.number,
+        "code=http://loinc.org|": lambda: "8480-6",
+        "combo-code=": lambda: "8867-4",
+        "date=": values.year,
+        "date=lt": values.year,
+        "value-quantity=": values.amount,
+        "value-quantity=gt": values.amount,
+        "code-value-quantity=8480-6$gt": values.amount,
+        "patient.identifier=": values.number,
+        "patient.family=": values.syllables,
+        "_sort=-": lambda: "date",
+        "_sort=-date&code=": lambda: "8480-6",
+    }
+
+
+# --- Running -----------------------------------------------------------------------------------------------------
+
+
+async def load(target: Target, first: int, last: int) -> float:
+    """Store the records of patients from `first` until before `last`; returns resources a second."""
+    numbers = iter(range(first, last, BATCH // 10))
+    started = time.perf_counter()
+
+    async def loop() -> None:
+        connection = Connection(target)
+        for start in numbers:
+            entries = [entry for number in range(start, min(start + BATCH // 10, last)) for entry in record(number)]
+            body = json.dumps({"resourceType": "Bundle", "type": "transaction", "entry": entries}).encode()
+            reply = await connection.send(target.request("POST", "", body))
+            if reply.status != 200:
+                raise RuntimeError(f"The server refused a transaction: {reply.status} {reply.body[:500]!r}")
+        connection.close()
+
+    await asyncio.gather(*(loop() for _ in range(4)))
+    return (last - first) * (1 + OBSERVATIONS) / (time.perf_counter() - started)
+
+
+async def run(server: Server, sizes: list[int], seconds: float, console: Console) -> list[Size]:
+    """Load and measure at each size."""
+    target, done, found = Target.of(server.base_url), 0, []
+    for size in sizes:
+        patients = size // (1 + OBSERVATIONS)
+        console.print(f"Loading up to {size:,} resources ...")
+        at = Size(size, await load(target, done, patients))
+        done = patients
+        for name, urls in searches(patients).items():
+            at.examined[name] = await _explain(target, next(urls))
+            requests = ((target.request("GET", url), 1) for url in urls)
+            limits = Limits(seconds, 500)
+            at.searches[name] = await measure(
+                name, target, requests, frozenset({200}), concurrency=1, limits=limits, pid=server.pid
+            )
+        at.storage = storage(server.database_url)
+        found.append(at)
+    return found
+
+
+async def _explain(target: Target, url: str) -> tuple[int, int, int]:
+    connection = Connection(target)
+    reply = await connection.send(target.request("GET", f"{url}&_explain=true"))
+    connection.close()
+    figures = {"keysExamined": 0, "documentsExamined": 0, "returned": 0}
+    for entry in json.loads(reply.body)["entry"]:
+        for part in entry["resource"].get("parameter", ()) if entry["search"]["mode"] == "outcome" else ():
+            for execution in part["part"]:
+                for figure in execution.get("part", ()):
+                    if figure["name"] in figures:
+                        figures[figure["name"]] += figure["valueInteger"]
+    return figures["keysExamined"], figures["documentsExamined"], figures["returned"]
+
+
+# --- Telling -----------------------------------------------------------------------------------------------------
+
+
+def show(sizes: list[Size], console: Console) -> None:
+    """Print the figures of all sizes side by side."""
+    smallest, largest = sizes[0], sizes[-1]
+    table = Table("search, 20 a page, one at a time")
+    for size in sizes:
+        for column in ("p50 ms", "p95 ms", "CPU ms", "keys / docs / rows"):
+            table.add_column(f"{column}\n{size.resources:,}", justify="right")
+    table.add_column("CPU, last\nto first", justify="right")
+    for name in smallest.searches:
+        cells = [name]
+        for size in sizes:
+            measured = size.searches[name]
+            cells += [f"{measured.p50:.2f}", f"{measured.p95:.2f}", f"{_cpu(measured):.2f}"]
+            cells.append("{} / {} / {}".format(*size.examined[name]))
+        table.add_row(*cells, f"{_cpu(largest.searches[name]) / max(_cpu(smallest.searches[name]), 0.001):.2f}")
+    console.print(table)
+    for size in sizes:
+        room = size.storage
+        told = f"{size.resources:,} resources, loaded at {size.rate:,.0f} a second"
+        if room is not None:
+            told += f"; documents {room.data:.0f} MB ({room.on_disk:.0f} on disk), indexes {room.indexes:.0f} MB"
+        console.print(told)
+
+
+def _cpu(measured: Measurement) -> float:
+    """Return the CPU time of server and database a request, which others on the machine disturb less than the clock."""
+    return (measured.server_cpu or 0.0) + (measured.database_cpu or 0.0)
+
+
+def to_json(sizes: list[Size]) -> list[Json]:
+    """Return the figures as plain data."""
+    return [
+        {
+            "resources": size.resources,
+            "loaded_a_second": round(size.rate, 1),
+            "storage": None if size.storage is None else vars(size.storage),
+            "searches": {name: measured.to_json() for name, measured in size.searches.items()},
+            "examined": size.examined,
+        }
+        for size in sizes
+    ]
+
+
+def main() -> None:
+    """Measure, print and write the figures."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.search_at_size", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("--sizes", default="10000,100000", help="resources, a rising list")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
+    parser.add_argument("--json", type=Path, default=Path("bench-search.json"), help="where to write the figures")
+    arguments = parser.parse_args()
+    console = Console(width=180)
+    sizes = [int(size) for size in arguments.sizes.split(",")]
+    with (
+        tempfile.TemporaryDirectory(prefix="fhir-bench-") as folder,
+        own_server(Path(folder) / "data", 1) as server,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        found = runner.run(run(server, sizes, arguments.seconds, console))
+    show(found, console)
+    arguments.json.write_text(json.dumps(to_json(found), indent=1))
+
+
+if __name__ == "__main__":
+    main()
