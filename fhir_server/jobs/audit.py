@@ -35,6 +35,7 @@ class AuditTrail:
         self._context = Context(services, base_url)
         self._journal = AuditJournal(directory)
         self._late: list[Batch] = []
+        self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def record(self, access: AccessRecord) -> None:
@@ -57,10 +58,10 @@ class AuditTrail:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # Asked to stop and not cancelled: a cancellation amid a database call can get lost in the driver.
+        self._stopping.set()
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await self._task
         try:
             await self.flush()
         except FhirError:
@@ -69,7 +70,7 @@ class AuditTrail:
 
     async def _run(self) -> None:
         rounds = 0
-        while True:
+        while not self._stopping.is_set():
             try:
                 if rounds % _BETWEEN_SEARCHES == 0:
                     self._late += self._journal.orphans()
@@ -77,7 +78,8 @@ class AuditTrail:
             except (FhirError, OSError) as error:
                 _log.warning("audit.delayed", kind=type(error).__name__)
             rounds += 1
-            await asyncio.sleep(SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), SECONDS)
 
     async def _store(self, batch: Batch) -> None:
         lines = await asyncio.to_thread(batch.lines)

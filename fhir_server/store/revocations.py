@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
 
 from fhir_server.store.mongo import Database, translated
 
@@ -49,10 +49,13 @@ class Revocations:
 
     async def announce(self) -> None:
         """Make every worker forget its tokens, and return when all have; what is revoked must be so in the database."""
+        raised = {"$inc": {"number": 1}}
         with translated:
-            await self._state.find_one_and_update(
-                {"_id": _ID}, {"$inc": {"number": 1}}, upsert=True, return_document=ReturnDocument.AFTER
-            )
+            try:
+                await self._state.update_one({"_id": _ID}, raised, upsert=True)
+            except DuplicateKeyError:
+                # Another made the document first; it is there now.
+                await self._state.update_one({"_id": _ID}, raised)
         await asyncio.sleep(LEASE_SECONDS + _MARGIN_SECONDS)
 
     async def _look(self) -> None:

@@ -15,7 +15,7 @@ from pymongo.errors import DuplicateKeyError
 from fhir_server.auth.bearer import LaunchContext
 from fhir_server.auth.throttle import WINDOW, Count
 from fhir_server.auth.tokens import LAUNCH_LIFETIME, SESSION_LIFETIME, fingerprint, new_secret
-from fhir_server.store.mongo import Database, translated
+from fhir_server.store.mongo import Database, Document, translated
 
 SESSIONS = "oauth_sessions"
 FAILURES = "oauth_failures"
@@ -96,13 +96,20 @@ class AttemptStore:
             "expires": {"$cond": [allowed, now + WINDOW, "$expires"]},
         }
         with translated:
-            before = await self._failures.find_one_and_update(
-                {"_id": count.key}, [{"$set": counted}], upsert=True, return_document=ReturnDocument.BEFORE
-            )
+            try:
+                before = await self._counted(count.key, counted)
+            except DuplicateKeyError:
+                # A parallel attempt made the document first; it is there now.
+                before = await self._counted(count.key, counted)
         if before is None:
             return 0
         until = before["last"] + timedelta(seconds=count.wait(before["failures"]))
         return max(0, -int((now - until) // timedelta(seconds=1))) if until > now else 0
+
+    async def _counted(self, key: str, change: Document) -> Document | None:
+        return await self._failures.find_one_and_update(
+            {"_id": key}, [{"$set": change}], upsert=True, return_document=ReturnDocument.BEFORE
+        )
 
     async def forgive(self, counts: Sequence[Count]) -> None:
         """Take back the count of an attempt that succeeded, and forget the failures at its own place."""

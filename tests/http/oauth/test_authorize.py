@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import httpx
@@ -274,6 +275,15 @@ async def test_guessing_is_slowed_down_and_the_owner_still_gets_in(smart: SmartS
     owner.http.cookies.delete("fhir_session")
     again = await owner.sign_in(await owner.get("/oauth/login"), "anna")
     assert str(again.url).endswith("/oauth/apps")
+
+
+async def test_parallel_guesses_do_not_slip_through(smart: SmartServer, app: App) -> None:
+    """Attack 9: an attempt is counted before it is judged, so of many at once few are."""
+    pages = [(browser := smart.browser(), await browser.get("/oauth/login")) for _ in range(20)]
+    answers = await asyncio.gather(*(browser.sign_in(page, "anna", "guess guess") for browser, page in pages))
+    statuses = sorted(answer.status_code for answer in answers)
+    assert set(statuses) == {401, 429}
+    assert statuses.count(401) <= 6
 
 
 async def test_a_disabled_user_cannot_sign_in(smart: SmartServer, app: App) -> None:
