@@ -35,6 +35,7 @@ class AuditTrail:
         self._context = Context(services, base_url)
         self._journal = AuditJournal(directory)
         self._late: list[Batch] = []
+        self._telling = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -44,12 +45,13 @@ class AuditTrail:
 
     async def flush(self) -> None:
         """Store all that was written down until now."""
-        taken = self._journal.take()
-        if taken is not None:
-            self._late.append(taken)
-        while self._late:
-            await self._store(self._late[0])
-            self._late.pop(0).done()
+        async with self._telling:
+            taken = self._journal.take()
+            if taken is not None:
+                self._late.append(taken)
+            while self._late:
+                await self._store(self._late[0])
+                self._late.pop(0).done()
 
     async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run())
