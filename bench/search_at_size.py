@@ -58,7 +58,7 @@ def record(number: int) -> list[Json]:
     for index in range(OBSERVATIONS):
         made = observation(subject, chance.randrange(200))
         made["valueQuantity"]["value"] = chance.randrange(10_000) / 10
-        # The corpus gives each code dates of its own, which would make a search by code sorted by date unlike any other.
+        # In the corpus each code has dates of its own, so a search by code, sorted by date, would be like no other.
         made["effectiveDateTime"] = (
             f"20{chance.randint(10, 24)}-{chance.randint(1, 12):02d}-{chance.randint(1, 28):02d}"
         )

@@ -214,6 +214,14 @@ async def test_a_token_that_is_a_plain_string_has_no_case(client: httpx.AsyncCli
     assert await found(client, "ValueSet?version=1.0-bETA") == {"v"}
 
 
+async def test_a_code_has_the_system_of_its_value_set(client: httpx.AsyncClient) -> None:
+    """An element of type code has an implicit system, as the specification's table of tokens says."""
+    await store(client, patient("m", gender="male"), patient("f", gender="female"))
+    assert await found(client, "Patient?gender=http://hl7.org/fhir/administrative-gender|male") == {"m"}
+    assert await found(client, "Patient?gender=http://hl7.org/fhir/administrative-gender|") == {"m", "f"}
+    assert await found(client, "Patient?gender=urn:other|male") == set()
+
+
 async def test_escaped_separators_are_part_of_a_value(client: httpx.AsyncClient) -> None:
     """Trap 10: an escaped comma, bar or dollar is a value, an unescaped one separates."""
     await store(
