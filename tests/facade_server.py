@@ -71,7 +71,8 @@ class Hospital:
         """Return what a FHIR interaction with all rights answers."""
         url, _, query = path.partition("?")
         pairs = [tuple(pair.split("=", 1)) for pair in query.split("&")] if query else []
-        request = Request(method, url, pairs, resource)  # type: ignore[arg-type]
+        body = None if resource is None else values.decode(values.encode(resource))
+        request = Request(method, url, pairs, body)  # type: ignore[arg-type]
         answer = await handle(Context(self.services, f"{ORIGIN}/fhir"), request)
         found: dict[str, Any] = values.decode(answer.json) if answer.json else {}
         return found

@@ -12,12 +12,47 @@ from starlette.responses import HTMLResponse, Response
 
 from fhir_server.errors import FhirError
 from fhir_server.http import log
-from fhir_server.http.facade import booking, catalogue, family, gdpr, payment, texts, user
+from fhir_server.http.facade import (
+    booking,
+    catalogue,
+    clinic,
+    documents,
+    family,
+    follow_up,
+    gdpr,
+    history,
+    lab_tests,
+    medicine,
+    notifications,
+    payment,
+    stream,
+    texts,
+    treatment_plan,
+    user,
+    webhooks,
+)
 from fhir_server.http.facade.body_limit import BodyLimit
 from fhir_server.http.facade.problem import Problem, answer, problem_of
 from mappings.messages import Language, choose_language
 
-_ROUTERS = (user.router, gdpr.router, family.router, catalogue.router, booking.router, payment.router)
+_ROUTERS = (
+    user.router,
+    gdpr.router,
+    family.router,
+    catalogue.router,
+    booking.router,
+    payment.router,
+    webhooks.router,
+    clinic.router,
+    follow_up.router,
+    notifications.router,
+    stream.router,
+    history.router,
+    documents.router,
+    treatment_plan.router,
+    lab_tests.router,
+    medicine.router,
+)
 _STATUSES = {404: "not_found", 405: "method_not_allowed", 400: "malformed", 413: "too_large"}
 
 

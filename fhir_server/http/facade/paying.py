@@ -12,7 +12,7 @@ from fhir_server.http.facade import refunds
 from fhir_server.http.facade.caller import Caller
 from fhir_server.http.facade.dues import Due, invoices_for
 from fhir_server.http.facade.problem import Problem
-from fhir_server.payments.attempts import AlreadyPaid, NotPayable, charge_card
+from fhir_server.payments.attempts import AlreadyPaid, NotPayable, charge_card, is_open
 from fhir_server.payments.gateway import Charge, GatewayUnavailable
 from mappings import payments
 from mappings.changes import changed
@@ -102,6 +102,8 @@ async def _otherwise(caller: Caller, invoice: dict[str, Any], order: Order) -> N
     previous = await caller.acting.read("PaymentReconciliation", invoice["id"])
     if previous is not None and previous.get("outcome") == "complete":
         raise Problem("already_paid")
+    if previous is not None and is_open(previous):
+        raise Problem("request_in_progress")  # a card may turn out to have been charged
     charge = Charge(f"insurance-{invoice['id']}", "completed") if order.method == "insurance" else None
     row = payments.from_fhir(invoice).model_copy(
         update={

@@ -1,0 +1,49 @@
+"""The queues of today: who waits for a doctor at a clinic, from the Encounters of the day."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from fhir_server.engine.context import instant, now
+from fhir_server.http.facade.server import FacadeServer
+from mappings import availability, clinic_clock, reading, visit_tracking, waiting
+from mappings.elements import Resource
+from mappings.waiting import Queue
+
+
+async def visits_today(
+    server: FacadeServer, clinic_id: str, clock: ZoneInfo, doctor_id: str | None = None
+) -> list[dict[str, Any]]:
+    """Return the Encounters that began at the clinic on this day of its calendar, of one doctor or of all."""
+    begin, end = clinic_clock.day_bounds(clinic_clock.wall_date(now(), clock), clock)
+    criteria = [("location", f"Location/{clinic_id}"), ("date", f"ge{instant(begin)}"), ("date", f"lt{instant(end)}")]
+    if doctor_id is not None:
+        criteria.append(("participant", f"Practitioner/{doctor_id}"))
+    found = (await server.fhir().all("Encounter", criteria)).matches
+    return [item for item in found if _began(item, begin, end)]
+
+
+def _began(encounter: Resource, begin: Any, end: Any) -> bool:
+    # A visit of another day that was never ended has no end, and so would count for ever.
+    start = reading.moment(encounter.get("period", {}).get("start"))
+    return start is not None and begin <= start < end
+
+
+async def queue_of(server: FacadeServer, encounter: Resource, clinic_id: str, slot_minutes: int) -> Queue:
+    """Return the queue that the visit stands in: that of its doctor at its clinic."""
+    location = await server.fhir().read("Location", clinic_id)
+    visits = await visits_today(server, clinic_id, server.clock_of(location), visit_tracking.doctor_id(encounter))
+    return waiting.queue(visits, slot_minutes)
+
+
+def queues(visits: Sequence[dict[str, Any]]) -> dict[str | None, Queue]:
+    """Return the queues of a clinic by doctor."""
+    doctors = {visit_tracking.doctor_id(item) for item in visits}
+    return {
+        doctor_id: waiting.queue(
+            [item for item in visits if visit_tracking.doctor_id(item) == doctor_id], availability.SLOT_MINUTES
+        )
+        for doctor_id in doctors
+    }
