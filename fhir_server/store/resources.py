@@ -236,7 +236,6 @@ class ResourceStore:
                 if error.code != DUPLICATE_KEY:
                     raise
 
-
     def _copied_from(self, resource_type: str) -> Collection:
         """Return the collection to copy from, which decides what the copy waits for.
 

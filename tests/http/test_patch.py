@@ -51,7 +51,7 @@ async def test_both_forms_of_patch_make_the_next_version(client: httpx.AsyncClie
     ],
 )
 async def test_a_patch_that_fails_changes_nothing(client: httpx.AsyncClient, operations: Any, status: int) -> None:
-    """Trap 40: a failed test, a change of id or type, a result that is not valid, a malformed patch: 4xx, no version."""
+    """Trap 40: a failed test, a change of id or type, an invalid result, a malformed patch: 4xx, no version."""
     await client.put("Patient/a", json=PATIENT)
     answer = await client.patch("Patient/a", json=operations, headers=JSON_PATCH)
     assert answer.status_code == status, answer.text
