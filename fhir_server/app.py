@@ -26,9 +26,11 @@ from fhir_server.http.fhir import FhirApp
 from fhir_server.http.health import live, ready
 from fhir_server.http.oauth.routes import routes
 from fhir_server.http.oauth.server import AuthorizationServer
+from fhir_server.http.stopping import Stopping
 from fhir_server.http.welcome import welcome
 from fhir_server.jobs.audit import AuditTrail
 from fhir_server.jobs.background import background
+from fhir_server.notifications.live import Live
 from fhir_server.payments.configured import configured_gateway
 from fhir_server.settings import Settings
 from fhir_server.store.history import HistoryStore
@@ -125,6 +127,9 @@ def create_app(settings: Settings | None = None) -> Starlette:
         ):
             fhir.services = app.state.services = shared
             store = await authorization_store(shared)
+            facade.state.live, facade.state.stopping = Live(shared), Stopping()
+            stack.push_async_callback(facade.state.live.close)
+            facade.state.stopping.listen()
             facade.state.facade = await FacadeServer.open(shared, fhir.base_url, store, gateway)
             if not settings.open:
                 fhir.authenticate = bearer_authentication(store)

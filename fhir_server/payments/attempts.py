@@ -17,7 +17,7 @@ import structlog
 from fhir_server.engine.context import Context, Request, instant, now
 from fhir_server.engine.engine import handle
 from fhir_server.errors import Conflict, Gone, NotFound, PreconditionFailed
-from fhir_server.payments.gateway import Charge, Gateway
+from fhir_server.payments.gateway import Charge, Gateway, GatewayUnavailable
 from fhir_server.r4 import values
 from mappings import elements, payments, reading
 from mappings.money import Money
@@ -51,10 +51,16 @@ async def charge_card(
     """Pay the invoice by card, and return what became of it, which is then also written down.
 
     However many ask at once, the card is charged once. Raises AlreadyPaid, NotPayable, NotFound, and
-    GatewayUnavailable, after which the attempt is open until somebody tries again or a job learns what became of it.
+    GatewayUnavailable: unless it is certain that nothing was charged, the attempt is then open until somebody tries
+    again or a job learns what became of it.
     """
     key = await begin(context, invoice_id, amount)
-    charge = await gateway.charge(amount, card_token=card_token, idempotency_key=key, description=description)
+    try:
+        charge = await gateway.charge(amount, card_token=card_token, idempotency_key=key, description=description)
+    except GatewayUnavailable as error:
+        if error.nothing_done:
+            await settle(context, key, Charge("", "failed", "gateway_unavailable"))
+        raise
     await settle(context, key, charge)
     return charge
 
@@ -68,7 +74,7 @@ async def begin(context: Context, invoice_id: str, amount: Money) -> str:
         previous = await _read(context, "PaymentReconciliation", invoice_id)
         _require_payable(invoice, previous)
         key = _next_key(invoice_id, previous)
-        attempt = _again(previous) if previous and key_of(previous) == key else _attempt(invoice, key, amount, now())
+        attempt = _again(previous) if previous and is_open(previous) else _attempt(invoice, key, amount, now())
         if await _stored(context, _put(attempt, previous)):
             return key
     raise Conflict("Others are paying this invoice; try again.")
@@ -103,6 +109,11 @@ def key_of(reconciliation: Mapping[str, Any]) -> str | None:
     return next((mark.get("value") for mark in marks if mark.get("system") == _SYSTEM), None)
 
 
+def is_open(reconciliation: Mapping[str, Any]) -> bool:
+    """Return whether it is an attempt by card whose outcome is not known: the card may yet turn out to be charged."""
+    return reconciliation.get("outcome") == "queued" and key_of(reconciliation) is not None
+
+
 def _require_payable(invoice: Resource, previous: Resource | None) -> None:
     if invoice["status"] == "balanced" or (previous or {}).get("outcome") == "complete":
         raise AlreadyPaid("The invoice has been paid.")
@@ -111,12 +122,10 @@ def _require_payable(invoice: Resource, previous: Resource | None) -> None:
 
 
 def _next_key(invoice_id: str, previous: Resource | None) -> str:
-    known = key_of(previous) if previous else None
-    if previous is None or known is None:
-        return f"{invoice_id}/1"
-    if previous.get("outcome") == "queued":
-        return known
-    return f"{invoice_id}/{int(known.rpartition('/')[2]) + 1}"
+    if previous is not None and is_open(previous):
+        return key_of(previous) or ""
+    # The version that the attempt will be: no earlier attempt can have had that, by whatever method.
+    return f"{invoice_id}/{int(previous['meta']['versionId']) + 1 if previous else 1}"
 
 
 def _attempt(invoice: Resource, key: str, amount: Money, at: datetime) -> Resource:

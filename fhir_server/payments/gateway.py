@@ -13,7 +13,14 @@ Status = Literal["completed", "failed", "pending"]
 
 
 class GatewayUnavailable(Unavailable):
-    """The gateway cannot be reached, or does not say what it did; asking again with the same key is safe."""
+    """The gateway cannot be reached, or does not say what it did; asking again with the same key is safe.
+
+    `nothing_done` where it is certain that it did nothing, nor will.
+    """
+
+    def __init__(self, diagnostics: str, *, nothing_done: bool = False) -> None:
+        super().__init__(diagnostics)
+        self.nothing_done = nothing_done
 
 
 @dataclass(frozen=True, slots=True)

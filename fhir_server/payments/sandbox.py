@@ -35,7 +35,7 @@ class SandboxGateway:
                 raise Conflict("The idempotency key was used for another amount.")
             return known[1]
         if card_token == TIMES_OUT:
-            raise GatewayUnavailable("The payment gateway did not answer in time; nothing was charged.")
+            raise GatewayUnavailable("The payment gateway cannot be reached; nothing was charged.", nothing_done=True)
         charge = _outcome(_id("ch", idempotency_key), card_token)
         self._charges[idempotency_key] = (amount, charge)
         return charge

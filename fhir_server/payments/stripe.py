@@ -98,8 +98,8 @@ class StripeGateway:
     async def _made_before(self, idempotency_key: str, error: stripe.StripeError) -> Charge:
         """Return what became of the key's first use, which was with another card or is still under way."""
         found = await self.find(idempotency_key, since=datetime.now(UTC) - _KEYS_LAST)
-        if found is None:
-            raise _unavailable(error) from error
+        if found is None:  # its first use is still under way
+            raise GatewayUnavailable("The payment gateway is still busy with this payment.") from error
         return found
 
 
@@ -158,4 +158,6 @@ def _declined(error: stripe.CardError) -> Charge:
 
 def _unavailable(error: stripe.StripeError) -> GatewayUnavailable:
     log.error("stripe.failed", kind=type(error).__name__, status=error.http_status, code=error.code)
-    return GatewayUnavailable("The payment gateway cannot be reached now; it is safe to try again.")
+    # What Stripe has refused with a status of its own (a wrong key, too many requests) it has not done.
+    refused = error.http_status in (401, 403, 429)
+    return GatewayUnavailable("The payment gateway cannot be reached; it is safe to try again.", nothing_done=refused)

@@ -16,9 +16,10 @@ from typing import Any
 
 import structlog
 from pymongo.asynchronous.change_stream import AsyncChangeStream
-from pymongo.errors import OperationFailure
+from pymongo.errors import OperationFailure, PyMongoError
 
 from fhir_server.store.encoding import Document
+from fhir_server.store.failures import translate
 from fhir_server.store.mongo import Database, translated
 
 _COLLECTION = "change_positions"
@@ -26,8 +27,8 @@ _WAIT_MILLISECONDS = 1000
 _KEEP_EVERY = 50
 _KEEP_SECONDS = 30.0
 """How often the position of a feed that has nothing to tell is kept, so that it does not fall out of the log."""
-_LOST = frozenset({280, 286, 40615, 50811})
-"""The log no longer reaches back to the position, or the position is none."""
+_LOST = frozenset({280, 286})
+"""The database says that its log no longer reaches back to the position."""
 _MARGIN = timedelta(minutes=5)
 """Clocks of the servers that write may differ by this."""
 
@@ -129,15 +130,29 @@ class ChangeFeed:
 
 
 async def follow(
-    database: Database, types: Sequence[str], position: str | None = None
+    database: Database,
+    types: Sequence[str],
+    position: str | None = None,
+    *,
+    milliseconds: int = _WAIT_MILLISECONDS,
+    begun: bool = False,
 ) -> AsyncGenerator[tuple[Change | None, str], None]:
     """Tell of each version of the types as it is stored, for ever, from now on or after a position.
 
-    Where a second passes without any, None is told and the position reached. Raises PositionLost.
+    Where so long passes without any, None is told and the position reached; with `begun` also at the beginning. Raises
+    PositionLost.
     """
-    with _losing_position:
-        stream = await _open(database, types, position)
+    try:
+        stream = await _open(database, types, position, milliseconds)
+    except OperationFailure as error:
+        if position:  # too old, or none at all, for which there are many codes
+            raise PositionLost from error
+        raise translate(error) from error
+    except PyMongoError as error:
+        raise translate(error) from error
     async with stream:
+        if begun:
+            yield None, _position(stream)
         while True:
             with _losing_position:
                 found = await stream.try_next()
@@ -145,7 +160,9 @@ async def follow(
             yield (None if found is None else _change(found, reached)), reached
 
 
-async def _open(database: Database, types: Sequence[str], position: str | None) -> Stream:
+async def _open(
+    database: Database, types: Sequence[str], position: str | None, milliseconds: int = _WAIT_MILLISECONDS
+) -> Stream:
     told: list[Document] = [
         {"$match": {"ns.coll": {"$in": list(types)}, "operationType": {"$in": ["insert", "update", "replace"]}}},
         {
@@ -160,7 +177,7 @@ async def _open(database: Database, types: Sequence[str], position: str | None) 
         {"$match": {"version": {"$type": "number"}, "$expr": {"$ne": ["$version", "$quiet"]}}},
     ]
     token = {"_data": position} if position else None
-    return await database.raw.watch(told, resume_after=token, max_await_time_ms=_WAIT_MILLISECONDS)
+    return await database.raw.watch(told, resume_after=token, max_await_time_ms=milliseconds)
 
 
 async def _present(database: Database, types: Sequence[str]) -> str:
