@@ -23,4 +23,5 @@ def blob_sweep(blobs: BlobStore) -> Job:
 async def _sweep(blobs: BlobStore, lease: Lease) -> None:
     removed = await blobs.sweep()
     await lease.save({"removed": removed})
-    log.info("blobs.swept", removed=removed)
+    if removed:
+        log.info("blobs.swept", removed=removed)
