@@ -30,6 +30,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="folder of transaction bundles, such as Synthea's, to load")
     parser.add_argument("--pid", type=int, help="process of the running server, to measure its CPU and memory")
     parser.add_argument("--workers", type=int, default=1, help="of the server that the bench starts")
+    parser.add_argument(
+        "--authorize", action="store_true", help="have the bench's own server ask for a token each time"
+    )
     parser.add_argument("--concurrency", default="1,16", help="connections at once, a list")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
     parser.add_argument("--requests", type=int, default=20_000, help="of each measurement at most")
@@ -44,6 +47,8 @@ def _arguments() -> argparse.Namespace:
 
 async def _run(arguments: argparse.Namespace, server: Server, limit: Server | None, console: Console) -> Report:
     headers = dict(header.split(": ", 1) for header in arguments.header)
+    if server.token is not None:
+        headers["Authorization"] = f"Bearer {server.token}"
     target, corpus = Target.of(server.base_url, headers), Corpus()
     console.print(f"Loading {arguments.patients} patients ...")
     started = time.perf_counter()
@@ -122,7 +127,7 @@ def main() -> None:
         if arguments.base_url:
             server = Server(arguments.base_url, arguments.pid)
         else:
-            server = stack.enter_context(own_server(folder / "data", arguments.workers))
+            server = stack.enter_context(own_server(folder / "data", arguments.workers, authorize=arguments.authorize))
         limit = None
         if not arguments.no_limit:
             database_url = arguments.database_url or server.database_url

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +18,8 @@ from pathlib import Path
 
 from fhir_server.store.data_directory import join
 from fhir_server.store.mongod import EmbeddedMongod
+
+_COMMAND = [sys.executable, "-c", "from fhir_server.cli import main; main()"]
 
 
 @dataclass(frozen=True)
@@ -26,20 +30,32 @@ class Server:
     pid: int | None = None
     database_url: str | None = None
     start: float | None = None
+    token: str | None = None
+    """The access token that each request must bring, where the server asks for one; it lives 300 seconds."""
 
 
 @contextmanager
-def own_server(data_dir: Path, workers: int) -> Iterator[Server]:
+def own_server(data_dir: Path, workers: int, *, authorize: bool = False) -> Iterator[Server]:
     """Run this project's server until the block ends; raises RuntimeError when it does not come up."""
     port = _free_port()
     base_url = f"http://127.0.0.1:{port}/fhir"
-    command = [
-        sys.executable, "-c", "from fhir_server.cli import main; main()", "serve", "--open",
-        "--port", str(port), "--data-dir", str(data_dir), "--workers", str(workers),
-    ]  # fmt: skip
-    with _process(command) as process:
+    place = ["--data-dir", str(data_dir)]
+    options = ["--port", str(port), "--workers", str(workers), *place, *([] if authorize else ["--open"])]
+    with _process([*_COMMAND, "serve", *options]) as process:
         seconds = _await_answer(process, f"{base_url}/metadata")
-        yield Server(base_url, process.pid, join(data_dir), seconds)
+        token = _token(base_url, place) if authorize else None
+        yield Server(base_url, process.pid, join(data_dir), seconds, token)
+
+
+def _token(base_url: str, place: list[str]) -> str:
+    """Return an access token of a client that may do everything."""
+    register = [*_COMMAND, "client", "add", "--name", "bench", "--scope", "system/*.cruds", "--secret", *place]
+    client = json.loads(subprocess.run(register, check=True, capture_output=True).stdout)
+    form = {name: client[name] for name in ("client_id", "client_secret")}
+    form |= {"grant_type": "client_credentials", "scope": "system/*.cruds"}
+    body = urllib.parse.urlencode(form).encode()
+    with urllib.request.urlopen(base_url.removesuffix("/fhir") + "/oauth/token", body) as answer:
+        return str(json.load(answer)["access_token"])
 
 
 @contextmanager
