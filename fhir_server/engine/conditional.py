@@ -27,6 +27,9 @@ def criteria(context: Context, resource_type: str, query: str) -> Query:
     parsed = parse((resource_type,), pairs, strict=True, timezone=context.services.settings.default_timezone)
     if parsed.unconditional:
         raise BadRequest(f"A conditional {resource_type} interaction needs search criteria.", code="required")
+    if parsed.results or parsed.includes:
+        # Who says _count=1 beside _multiple=true would not expect that all matches are deleted.
+        raise BadRequest("The criteria of a conditional interaction only select; _count and its like have no place there.")
     return parsed
 
 
