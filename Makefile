@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test lint bench lock definitions capability clean
+.PHONY: run test lint bench bench-search lock definitions capability clean
 
 run: .venv/installed
 	$(BIN)/fhir-server serve --open --demo
@@ -20,6 +20,9 @@ lint: .venv/installed-dev
 
 bench: .venv/installed-dev
 	$(BIN)/python -m bench $(BENCH)
+
+bench-search: .venv/installed-dev
+	$(BIN)/python -m bench.search_at_size $(BENCH)
 
 lock: .venv/installed-dev
 	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-options --output-file requirements.lock pyproject.toml

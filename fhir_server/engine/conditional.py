@@ -9,6 +9,7 @@ import hashlib
 from urllib.parse import parse_qsl
 
 from fhir_server.engine.context import Context
+from fhir_server.engine.settle import settle
 from fhir_server.errors import BadRequest, PreconditionFailed
 from fhir_server.search.ast import Query
 from fhir_server.search.parse import parse
@@ -24,12 +25,15 @@ def criteria(context: Context, resource_type: str, query: str) -> Query:
     """
     context.access.require("search-type", resource_type)
     pairs = parse_qsl(query.lstrip("?"), keep_blank_values=True)
-    parsed = parse((resource_type,), pairs, strict=True, timezone=context.services.settings.default_timezone)
+    timezone = context.services.settings.default_timezone
+    parsed = parse((resource_type,), pairs, strict=True, timezone=timezone, base_url=context.base_url)
     if parsed.unconditional:
         raise BadRequest(f"A conditional {resource_type} interaction needs search criteria.", code="required")
     if parsed.results or parsed.includes:
         # Who says _count=1 beside _multiple=true would not expect that all matches are deleted.
-        raise BadRequest("The criteria of a conditional interaction only select; _count and its like have no place there.")
+        raise BadRequest(
+            "The criteria of a conditional interaction only select; _count and its like have no place there."
+        )
     return parsed
 
 
@@ -56,5 +60,5 @@ async def find_one(context: Context, query: Query) -> Version | None:
 
 async def find_all(context: Context, query: Query, limit: int) -> list[str]:
     """Return the ids of at most `limit` resources that meet the criteria and that the caller may see."""
-    plan = compile_query(query, access=context.access.visible)
+    plan = compile_query(await settle(context, query), access=context.access.visible)
     return await context.services.search.ids(plan, limit, session=context.session)

@@ -15,6 +15,7 @@ from fhir_server.engine.preconditions import etag
 from fhir_server.engine.routes import Route
 from fhir_server.errors import BadRequest, FhirError, TooLarge, operation_outcome
 from fhir_server.r4 import values
+from fhir_server.r4.definitions import table
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
 _CONDITIONS = {
@@ -30,6 +31,7 @@ def bundle_entries(context: Context, request: Request) -> tuple[str, list[dict[s
     bundle = request.resource
     if not isinstance(bundle, dict) or bundle.get("resourceType") != "Bundle":
         raise BadRequest("The base URL takes a Bundle of type batch or transaction.", expression="Bundle")
+    _require_known(bundle, "Bundle", "Bundle")
     kind = bundle.get("type")
     if kind not in ("batch", "transaction"):
         raise BadRequest(
@@ -52,6 +54,8 @@ def entry_request(context: Context, entry: object, position: int) -> Request:
     asked = entry.get("request") if isinstance(entry, dict) else None
     if not isinstance(entry, dict) or not isinstance(asked, dict):
         raise BadRequest("Every entry of a batch or transaction needs a request.", expression=f"{place}.request")
+    _require_known(entry, "Bundle.entry", place)
+    _require_known(asked, "Bundle.entry.request", f"{place}.request")
     method, url = asked.get("method"), asked.get("url")
     if not isinstance(method, str) or method not in _METHODS:
         raise BadRequest(f"{str(method)[:20]!r} is not an HTTP method.", expression=f"{place}.request.method")
@@ -68,6 +72,14 @@ def entry_request(context: Context, entry: object, position: int) -> Request:
     if method == "PATCH" and isinstance(body, dict) and body.get("resourceType") == "Binary":
         body = _operations(body, place)
     return Request(method, path, query, body, place=place, **conditions)
+
+
+def _require_known(node: dict[str, Any], type_name: str, place: str) -> None:
+    """Raise BadRequest for an element that is none: a condition that is misspelt must not count as no condition."""
+    elements = table(type_name).elements
+    for name in node:
+        if name.removeprefix("_") not in elements and (name != "resourceType" or type_name != "Bundle"):
+            raise BadRequest(f"{type_name} has no element {name[:80]!r}.", expression=place, code="structure")
 
 
 def _operations(binary: dict[str, Any], place: str) -> Any:

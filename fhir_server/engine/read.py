@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from fhir_server.engine import subsets
 from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.preconditions import not_modified
 from fhir_server.errors import Gone, NotFound
 from fhir_server.store.resources import Version
+
+_VERSION = re.compile(r"[1-9][0-9]{0,17}")
 
 
 async def read(context: Context, request: Request, resource_type: str, resource_id: str) -> Response:
@@ -20,7 +24,7 @@ async def read(context: Context, request: Request, resource_type: str, resource_
 async def vread(context: Context, request: Request, resource_type: str, resource_id: str, version_id: str) -> Response:
     """Answer with one version; raises NotFound, or Gone for the version that is a deletion."""
     version = None
-    if version_id.isascii() and version_id.isdigit() and len(version_id) < 19:
+    if _VERSION.fullmatch(version_id):
         version = await context.services.resources.read_version(
             resource_type,
             resource_id,

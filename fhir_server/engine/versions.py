@@ -14,6 +14,7 @@ from typing import Any
 
 from fhir_server.engine.context import Context, Request, Response, instant, now
 from fhir_server.engine.places import placed
+from fhir_server.engine.references import place_of
 from fhir_server.errors import BadRequest, Issue, Unprocessable
 from fhir_server.r4 import values
 from fhir_server.r4.validation import validate
@@ -46,9 +47,12 @@ def check(context: Context, request: Request, resource_type: str) -> dict[str, A
     resource = request.resource
     if not isinstance(resource, dict):
         raise BadRequest(f"{request.method} {request.path} needs a {resource_type} resource as its body.")
-    if resource.get("resourceType") != resource_type:
+    named = resource.get("resourceType")
+    if named is None:
+        raise BadRequest(f"The body has no resourceType; it must be {resource_type}.", expression=resource_type)
+    if named != resource_type:
         raise BadRequest(
-            f"The resourceType is {str(resource.get('resourceType'))[:80]!r}, but the URL asks for {resource_type}.",
+            f"The resourceType is {str(named)[:80]!r}, but the URL asks for {resource_type}.",
             expression=resource_type,
         )
     require_valid(context, resource, request.place)
@@ -105,18 +109,37 @@ def draft(
     """Return the version that follows `previous`, ready to be stored."""
     version, updated = _following(previous)
     stamped = stamp(resource, resource_id, version, updated)
+    json = values.encode(stamped)
+    _require_resolved(stamped, json)
     return Draft(
         type=stamped["resourceType"],
         id=resource_id,
         version=version,
         updated=updated,
         method=method,
-        json=values.encode(stamped),
+        json=json,
         resource=stamped,
         index=index(stamped, timezone=context.services.settings.default_timezone, base_url=context.base_url),
         condition=condition,
         claims=custom.claims(stamped) if stamped["resourceType"] == "SearchParameter" else (),
         quiet=context.quiet,
+    )
+
+
+_CONDITIONAL = re.compile(rb'"reference":"([A-Z][A-Za-z]+\?[^"]*)"')
+
+
+def _require_resolved(resource: dict[str, Any], json: bytes) -> None:
+    """Raise Unprocessable for a conditional reference: only a transaction resolves them, and none is to be stored."""
+    found = _CONDITIONAL.search(json)
+    # The references in a stored Bundle are its own.
+    if found is None or resource["resourceType"] == "Bundle":
+        return
+    text = found[1].decode()
+    raise Unprocessable(
+        f"The conditional reference {text[:200]!r} can stand in a transaction only, which resolves it.",
+        expression=f"{resource['resourceType']}{place_of(resource, text)}",
+        code="value",
     )
 
 

@@ -154,8 +154,7 @@ def _plan(step: Step, plan: Resource) -> Event | None:
 
 
 def _document(step: Step, document: Resource) -> Event | None:
-    begins = document["status"] == "current" and step.was("status") != "current"
-    if not begins or document.get("docStatus", "final") not in ("final", "amended"):
+    if not _is_filed(document) or (step.before is not None and _is_filed(step.before)):
         return None
     patient_id = reading.reference_id(document.get("subject"), "Patient")
     by_patient = patient_id and reading.referenced(document.get("author"), "Patient") == patient_id
@@ -163,6 +162,10 @@ def _document(step: Step, document: Resource) -> Event | None:
         return None
     title = medical_documents.from_fhir(document).title or reading.concept_text(document.get("type"))
     return _record_event(step, "document_added", document, title)
+
+
+def _is_filed(document: Resource) -> bool:
+    return document["status"] == "current" and document.get("docStatus", "final") in ("final", "amended")
 
 
 def _record_event(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import smtplib
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import formatdate
@@ -51,8 +52,12 @@ class SmtpServer:
         except ValueError as error:  # an address that is none
             raise MailRefused from error
         try:
-            with self._connection() as connection:
+            connection = self._connection()
+            try:
                 connection.send_message(message)
+            finally:
+                with suppress(smtplib.SMTPException, OSError):
+                    connection.quit()  # what the server says to that changes nothing for the mail it has taken
         except smtplib.SMTPRecipientsRefused as error:
             permanent = all(code >= 500 for code, _ in error.recipients.values())
             raise (MailRefused if permanent else MailDelayed) from error
@@ -85,8 +90,8 @@ class SmtpServer:
         message["From"], message["To"], message["Subject"] = self._from, mail.to, mail.subject
         message["Date"] = formatdate()
         message["Message-ID"] = f"<{mail.id}@{self._from.rpartition('@')[2] or 'localhost'}>"
-        message["Content-Language"] = mail.language
         # A machine wrote it, so no machine should answer it. https://www.rfc-editor.org/rfc/rfc3834
         message["Auto-Submitted"] = "auto-generated"
         message.set_content(mail.text + "\n")
+        message["Content-Language"] = mail.language
         return message

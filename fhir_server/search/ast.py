@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from fhir_server.search.conditions import Condition, HasKey, every, leaves
+from fhir_server.search.conditions import Condition, every
 
 Total: TypeAlias = Literal["none", "estimate", "accurate"]
 Summary: TypeAlias = Literal["true", "text", "data", "count", "false"]
@@ -77,6 +77,8 @@ class Query:
     ignored: tuple[Ignored, ...] = ()
     within: Mapping[str, Condition] = field(default_factory=dict)
     """A compartment: what each type must meet beside the criteria."""
+    words: tuple[tuple[str, ...], ...] = ()
+    """The keys of each word that a text search asks for: how many of them a resource has is its score."""
     results: tuple[tuple[str, str], ...] = ()
     """The result parameters (`_sort`, `_count` and their like) as they stood in the URL."""
 
@@ -84,13 +86,6 @@ class Query:
     def unconditional(self) -> bool:
         """Whether there is no criterion, so that everything matches."""
         return not self.criteria
-
-    @property
-    def words(self) -> tuple[tuple[str, ...], ...]:
-        """The keys of each word that a text search asks for: how many of them a resource has is its score."""
-        names = {"_text", "_content"}
-        asked = [found for each in self.criteria if each.name in names for found in each.conditions.values()]
-        return tuple(dict.fromkeys(leaf.keys for each in asked for leaf in leaves(each) if isinstance(leaf, HasKey)))
 
     def condition(self, resource_type: str) -> Condition:
         """Return what all criteria, and the compartment, ask of a resource of the type."""

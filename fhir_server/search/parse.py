@@ -11,7 +11,9 @@ from fhir_server.search.conditions import Condition
 from fhir_server.search.controls import Controls, read_control
 from fhir_server.search.criteria import UnknownParameter, condition
 from fhir_server.search.filtering import filter_condition
+from fhir_server.search.params import words
 from fhir_server.search.params.reading import Scope
+from fhir_server.search.values import split, unescape
 
 _WRITING = frozenset({"_format", "_pretty", "_page"})
 
@@ -54,9 +56,15 @@ def parse(
         criteria=tuple(criteria),
         includes=tuple(controls.includes),
         ignored=tuple(ignored),
+        words=_words(criteria),
         results=tuple(results),
         **controls.fields,
     )
+
+
+def _words(criteria: Sequence[Criterion]) -> tuple[tuple[str, ...], ...]:
+    asked = [(each.name, text) for each in criteria if each.name in words.NAMES for text in split(each.value, ",")]
+    return tuple(dict.fromkeys(keys for name, text in asked for keys in words.asked(name, unescape(text))))
 
 
 def _conditions(types: Sequence[str], name: str, value: str, scope: Scope) -> dict[str, Condition]:

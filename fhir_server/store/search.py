@@ -34,6 +34,8 @@ from fhir_server.store.search_explain import Execution, execution
 from fhir_server.store.search_pages import Cursor, Merging, Reading, Snapshot, beginning, command_of, parts_of
 
 Access: TypeAlias = "Condition | Mapping[str, Any] | None"
+_PLACE: Document = {"_id": 1, "updated": 1}
+"""What tells where a row stands in its search, whatever leads the search."""
 _ROW: Document = {"version": 1, "updated": 1, "json": 1, "blob": 1}
 _CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
 _NO_SNAPSHOT = frozenset({239, 246, 72})  # SnapshotTooOld, SnapshotUnavailable, InvalidOptions
@@ -92,7 +94,7 @@ class SearchStore:
 
     async def cursor_after(self, plan: Plan, rows: int, at: Snapshot) -> Cursor:
         """Return the cursor of the page that begins after so many rows of a snapshot."""
-        reading = self._reading(plan, {"_id": 1}, beginning(at))
+        reading = self._reading(plan, _PLACE, beginning(at))
         found = await reading.rows(rows)
         return reading.cursor(found[-1][0]) if found else beginning(at)
 
@@ -139,7 +141,7 @@ class SearchStore:
 
     async def ids(self, plan: Plan, limit: int, session: Session | None = None) -> list[str]:
         """Return the ids of the first `limit` rows of a plan."""
-        reading = self._reading(plan, {"_id": 1}, None, session)
+        reading = self._reading(plan, _PLACE, None, session)
         return [found["_id"] for _, found in await reading.rows(limit)]
 
     async def count(self, plan: Plan, session: Session | None = None) -> int:

@@ -137,3 +137,27 @@ async def test_a_failed_condition_names_the_resource_it_is_about(client: httpx.A
     answer = await client.delete(f"Patient?{CRITERIA}", headers={"If-Match": 'W/"9"'})
     assert answer.status_code == 412
     assert f"Patient/{made['id']}" in answer.json()["issue"][0]["diagnostics"]
+
+
+async def test_criteria_may_be_about_the_time_of_the_last_change(client: httpx.AsyncClient) -> None:
+    """_lastUpdated selects in conditional interactions as in searches, and pages can be gone back by it."""
+    for name in "abc":
+        await client.put(f"Patient/{name}", json={"resourceType": "Patient", "id": name})
+    first = (await client.get("Patient?_lastUpdated=gt2000&_count=1")).json()
+    second = (await client.get(next(link["url"] for link in first["link"] if link["relation"] == "next"))).json()
+    third = (await client.get(next(link["url"] for link in second["link"] if link["relation"] == "next"))).json()
+    back = (await client.get(next(link["url"] for link in third["link"] if link["relation"] == "previous"))).json()
+    assert back["entry"] == second["entry"]
+    assert (await client.delete("Patient?_lastUpdated=gt2000")).status_code == 412
+    assert (await client.delete("Patient?_lastUpdated=gt2000&_multiple=true")).status_code == 204
+    assert await total(client, "_lastUpdated=gt2000") == 0
+
+
+async def test_criteria_take_no_result_parameters(client: httpx.AsyncClient) -> None:
+    """_count does not limit what is deleted, so it is refused rather than passed over."""
+    await client.post("Patient", json=PATIENT)
+    assert (await client.delete(f"Patient?{CRITERIA}&_count=1&_multiple=true")).status_code == 400
+    assert (
+        await client.post("Patient", json=PATIENT, headers={"If-None-Exist": f"{CRITERIA}&_sort=name"})
+    ).status_code == 400
+    assert await total(client) == 1

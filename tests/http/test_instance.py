@@ -57,6 +57,7 @@ async def test_an_update_makes_the_next_version_and_keeps_the_old_one(client: ht
     assert "gender" not in first.json()
     assert (await client.get("Patient/a/_history/3")).status_code == 404
     assert (await client.get("Patient/a/_history/x")).status_code == 404
+    assert (await client.get("Patient/a/_history/01")).status_code == 404
 
 
 async def test_an_update_that_changes_nothing_makes_no_version(client: httpx.AsyncClient) -> None:

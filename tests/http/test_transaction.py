@@ -427,3 +427,28 @@ async def test_the_place_of_a_wrong_id_is_told(client: httpx.AsyncClient) -> Non
     """The path leads to the id in the entry's resource."""
     answer = await client.post("", json=bundle(entry("PUT", "Patient/a", PATIENT | {"id": "b"})))
     assert answer.json()["issue"][0]["expression"] == ["Bundle.entry[0].resource.id"]
+
+
+async def test_a_conditional_reference_is_not_stored(client: httpx.AsyncClient) -> None:
+    """Outside of a transaction nothing resolves it: 422 naming its place, for a direct create and in a batch."""
+    await client.put("Patient/a", json=PATIENT | {"id": "a"})
+    observation = about("Patient?identifier=urn:mrn|1")
+    direct = await client.post("Observation", json=observation)
+    assert direct.status_code == 422
+    assert direct.json()["issue"][0]["expression"] == ["Observation.subject.reference"]
+    batch = await client.post("", json=bundle(entry("POST", "Observation", observation), kind="batch"))
+    assert statuses(batch) == ["422"]
+    assert await count(client, "Observation") == 0
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+@pytest.mark.parametrize("where", ["bundle", "entry", "request"])
+async def test_an_unknown_element_of_a_bundle_is_refused(client: httpx.AsyncClient, kind: str, where: str) -> None:
+    """A misspelt ifNoneExist would otherwise make a second patient."""
+    request = bundle(entry("POST", "Patient", PATIENT), kind=kind)
+    {"bundle": request, "entry": request["entry"][0], "request": request["entry"][0]["request"]}[where][
+        "ifNonExist"
+    ] = "x"
+    answer = await client.post("", json=request)
+    assert answer.status_code == 400 or statuses(answer) == ["400"]
+    assert await count(client, "Patient") == 0

@@ -20,7 +20,7 @@ from tests.search.generated_resources import Resource, worlds
 from tests.search.oracle.evaluator import Place, World
 from tests.search.served import BASE, Query, Served, served, url
 
-EXAMPLES = 20
+EXAMPLES = 15
 SEARCHES = 40
 
 steady = settings(

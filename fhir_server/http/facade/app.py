@@ -24,6 +24,7 @@ from fhir_server.http.facade import (
     lab_tests,
     medicine,
     notifications,
+    password_reset,
     payment,
     stream,
     texts,
@@ -37,6 +38,7 @@ from mappings.messages import Language, choose_language
 
 _ROUTERS = (
     user.router,
+    password_reset.router,
     gdpr.router,
     family.router,
     catalogue.router,

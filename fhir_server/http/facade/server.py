@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
 from urllib.parse import urlsplit
@@ -14,11 +15,13 @@ from fhir_server.engine.context import Context, Services
 from fhir_server.http.bearer import Authenticate, bearer_authentication
 from fhir_server.http.facade import sessions
 from fhir_server.http.facade.fhir import Fhir
+from fhir_server.notifications.smtp import Mail, SmtpServer
 from fhir_server.payments.gateway import Gateway
 from fhir_server.settings import Settings
 from fhir_server.store.idempotency import IdempotencyKeys
 from fhir_server.store.login_names import LoginNames
 from fhir_server.store.oauth import OAuthStore
+from fhir_server.store.password_resets import PasswordResets
 from mappings import clinic_clock, reading
 from mappings.elements import Resource
 
@@ -32,8 +35,11 @@ class FacadeServer:
     accounts: OAuthStore[Access]
     names: LoginNames
     keys: IdempotencyKeys
+    resets: PasswordResets
     gateway: Gateway
     authenticate: Authenticate
+    send_mail: Callable[[Mail], Awaitable[None]] | None = None
+    """Sends a mail; None where no mail server is set."""
 
     @classmethod
     async def open(
@@ -41,10 +47,12 @@ class FacadeServer:
     ) -> FacadeServer:
         """Return the facade's server, with its collections made."""
         names, keys = LoginNames(services.database), IdempotencyKeys(services.database)
+        resets, settings = PasswordResets(services.database), services.settings
         await sessions.register_app(accounts)
-        await names.prepare()
-        await keys.prepare()
-        return cls(services, base_url, accounts, names, keys, gateway, bearer_authentication(accounts))
+        for store in (names, keys, resets):
+            await store.prepare()
+        send = SmtpServer(settings).send if settings.smtp_host else None
+        return cls(services, base_url, accounts, names, keys, resets, gateway, bearer_authentication(accounts), send)
 
     @property
     def settings(self) -> Settings:

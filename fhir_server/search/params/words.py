@@ -22,6 +22,7 @@ from fhir_server.search.keys import after_prefix
 from fhir_server.search.params.strings import fold
 
 TEXT, CONTENT = "_text", "_content"
+NAMES = frozenset({TEXT, CONTENT})
 _LONGEST_WORD = 60
 _MOST_WORDS = 5000
 _TAG = re.compile(r"<[^<>]*>")
@@ -94,18 +95,18 @@ def _collect(node: dict[str, Any], type_name: str, found: set[str]) -> None:
 
 def condition(name: str, text: str) -> Condition:
     """Return the condition that all words of the text occur; one that ends in `*` may go on."""
-    names = (TEXT, CONTENT) if name == CONTENT else (TEXT,)
-    words = [_word(names, word) for word in text.split() if fold(word)]
+    words = [_condition(keys, text) for keys in asked(name, text)]
     return every(words) if words else NOTHING
 
 
-def _word(names: tuple[str, ...], text: str) -> Condition:
-    words = fold(text).split()
-    found: list[Condition] = []
-    for word in words:
-        keys = [f"{name}={word[:_LONGEST_WORD]}" for name in names]
-        if text.endswith("*") and word == words[-1]:
-            found.append(either([KeySpan(key, after_prefix(key)) for key in keys]))
-        else:
-            found.append(HasKey(tuple(keys)))
-    return every(found) if found else HasKey(())
+def asked(name: str, text: str) -> list[tuple[str, ...]]:
+    """Return, for each word of a text, the keys of which a resource that has the word has one."""
+    names = (TEXT, CONTENT) if name == CONTENT else (TEXT,)
+    return [tuple(f"{each}={word[:_LONGEST_WORD]}" for each in names) for word in fold(text).split()]
+
+
+def _condition(keys: tuple[str, ...], text: str) -> Condition:
+    prefixes = {word.rstrip("*") for word in text.split() if word.endswith("*")}
+    if any(fold(prefix) == keys[0].partition("=")[2] for prefix in prefixes if prefix):
+        return either([KeySpan(key, after_prefix(key)) for key in keys])
+    return HasKey(keys)

@@ -1,0 +1,139 @@
+"""The facade's pure rules: passwords, addresses, spans, ranges of bytes, problems and their texts."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from starlette.requests import Request
+
+from fhir_server.errors import Conflict, FhirError, Forbidden, Gone, NotFound, Unauthorized
+from fhir_server.http.facade import fields, file_range, spans, texts
+from fhir_server.http.facade.passwords import weakness
+from fhir_server.http.facade.problem import PROBLEMS, Problem, answer, problem_of
+
+
+@pytest.mark.parametrize(
+    ("password", "weak"),
+    [
+        ("short1!", "password_short"),
+        ("x" * 257, "password_long"),
+        ("aaaaaaaaaaaa", "password_common"),
+        ("1234567890", "password_common"),
+        ("0987654321", "password_common"),
+        ("Password123!", "password_common"),
+        ("P@ssw0rd2024", "password_common"),
+        ("qwertyuiop1", "password_common"),
+        ("contraseña1", "password_common"),
+        ("hahahahaha1", "password_common"),
+        ("my-Lindqvist-9", "password_personal"),
+        ("MARA.LIND rocks", "password_personal"),
+        ("korrekt horse 42 staple", None),
+        ("Tr0ub4dor&3xyz", None),
+        ("ñandú-volador-7", None),
+    ],
+)
+def test_passwords(password: str, weak: str | None) -> None:
+    """Short, common and personal passwords are refused, whatever digits and signs decorate them."""
+    assert weakness(password, ["Mara", "Lindqvist", "mara.lind@example.org", "mara.lind"]) == weak
+
+
+@pytest.mark.parametrize(
+    ("written", "number"),
+    [("+1 (207) 555-0161", "+12075550161"), ("+34 612 345 678", "+34612345678"), ("+12075550161", "+12075550161")],
+)
+def test_phone_numbers(written: str, number: str) -> None:
+    """A number is the same however it is written."""
+    assert fields.phone(written) == number
+
+
+@pytest.mark.parametrize("written", ["", "555", "2075550161", "+0", "call me"])
+def test_what_is_no_phone_number(written: str) -> None:
+    """A number without its country, or no number at all, is refused."""
+    with pytest.raises(ValueError, match="phone"):
+        fields.phone(written)
+
+
+@pytest.mark.parametrize("written", ["x", "@example.org", "a@", "a b@example.org", "a@b@example.org", "a@-x.org"])
+def test_what_is_no_address(written: str) -> None:
+    """What is no address is refused."""
+    with pytest.raises(ValueError, match="email"):
+        fields.email(written)
+
+
+def test_a_day_of_a_clock() -> None:
+    """A day lasts from midnight to midnight on its own clock, 23 hours when the clock is set forward."""
+    clock = ZoneInfo("America/New_York")
+    span = spans.days_between(date(2026, 3, 8), date(2026, 3, 8), clock)
+    assert (span.end - span.start).total_seconds() == 23 * 3600
+    assert span.days == [date(2026, 3, 8)]
+
+
+def test_moments_bound_exactly() -> None:
+    """A moment as `to` is not included, and the days of a span are those it touches."""
+    start, end = datetime(2026, 3, 9, 23, tzinfo=UTC), datetime(2026, 3, 10, tzinfo=UTC)
+    span = spans.days_between(start, end, ZoneInfo("UTC"))
+    assert (span.start, span.end, span.days) == (start, end, [date(2026, 3, 9)])
+
+
+@pytest.mark.parametrize(
+    ("header", "status", "body"),
+    [
+        (None, 200, b"0123456789"),
+        ("bytes=0-0", 206, b"0"),
+        ("bytes=5-", 206, b"56789"),
+        ("bytes=-20", 206, b"0123456789"),
+        ("bytes=8-99", 206, b"89"),
+        ("bytes=0-1,3-4", 200, b"0123456789"),
+        ("bytes=5-2", 200, b"0123456789"),
+        ("bytes=-", 200, b"0123456789"),
+        ("lines=1-2", 200, b"0123456789"),
+    ],
+)
+def test_ranges(header: str | None, status: int, body: bytes) -> None:
+    """A range is answered with that part, and what is not one range with the whole."""
+    headers = [(b"range", header.encode())] if header else []
+    found = file_range.response(Request({"type": "http", "headers": headers}), b"0123456789", "text/plain", {})
+    assert (found.status_code, bytes(found.body)) == (status, body)
+
+
+@pytest.mark.parametrize("header", ["bytes=10-", "bytes=99-100", "bytes=-0"])
+def test_ranges_outside(header: str) -> None:
+    """A range outside of the file cannot be satisfied."""
+    request = Request({"type": "http", "headers": [(b"range", header.encode())]})
+    with pytest.raises(Problem) as caught:
+        file_range.response(request, b"0123456789", "text/plain", {})
+    assert caught.value.problem == "range_not_satisfiable"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (NotFound("Patient/1 does not exist."), "not_found"),
+        (Gone("Patient/1 was deleted."), "not_found"),
+        (Forbidden("x"), "forbidden"),
+        (Unauthorized("x"), "invalid_token"),
+        (Conflict("x"), "conflict"),
+        (FhirError("secret"), "internal_error"),
+        (Problem("slot_taken"), "slot_taken"),
+    ],
+)
+def test_errors_of_the_inside(error: FhirError, code: str) -> None:
+    """An error of the FHIR layer becomes a problem by its status, and its text stays inside."""
+    problem = problem_of(error)
+    assert problem.problem == code
+    assert b"secret" not in bytes(answer(problem, "en").body)
+    assert b"Patient/1" not in bytes(answer(problem, "en").body)
+
+
+@pytest.mark.parametrize("code", PROBLEMS)
+def test_every_problem_speaks_both_languages(code: str) -> None:
+    """Every problem has a title in English and another in Spanish."""
+    assert bytes(answer(Problem(code), "en").body) != bytes(answer(Problem(code), "es").body)
+
+
+@pytest.mark.parametrize("message", [*texts._TEXTS, *(text for _, text in texts._FAMILIES), "This is not valid."])
+def test_every_fault_speaks_both_languages(message: str) -> None:
+    """Every text about a field is there in English and in Spanish."""
+    assert texts.said(message, "en") != texts.said(message, "es")
