@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from fhir_server.store.mongo import Database
 from fhir_server.store.mongod import EmbeddedMongod, join
+from tests.databases import Databases
 
 pytest_plugins = ["tests.client", "tests.smart_server"]
 
@@ -44,12 +44,27 @@ def mongod_url(run_directory: Path) -> Iterator[str]:
             shutil.rmtree(data_dir, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def databases(mongod_url: str) -> Iterator[Databases]:
+    """Yield the databases that this worker's tests use one after another."""
+    made = Databases(mongod_url)
+    yield made
+    made.close()
+
+
 @pytest.fixture
-async def database(mongod_url: str) -> AsyncIterator[Database]:
-    """Yield a connected, empty database, dropped afterwards."""
-    connected = await Database.connect(mongod_url, f"test_{uuid.uuid4().hex[:12]}")
+def database_name(databases: Databases) -> Iterator[str]:
+    """Yield the name of a database that is empty and the test's own."""
+    name = databases.take()
+    yield name
+    databases.give_back(name)
+
+
+@pytest.fixture
+async def database(mongod_url: str, database_name: str) -> AsyncIterator[Database]:
+    """Yield a connected, empty database."""
+    connected = await Database.connect(mongod_url, database_name)
     try:
         yield connected
     finally:
-        await connected.drop()
         await connected.close()

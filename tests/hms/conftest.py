@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pymongo
 import pytest
@@ -66,9 +64,7 @@ def quiet() -> Console:
 
 
 @pytest.fixture
-def desk(mongod_url: str, tmp_path: Path) -> Iterator[Desk]:
-    """Yield a desk with a database of its own, dropped afterwards."""
-    settings = Settings(database_url=mongod_url, database_name=f"test_{uuid4().hex[:12]}", data_dir=tmp_path / "data")
-    yield Desk(settings, tmp_path)
-    with pymongo.MongoClient[dict[str, Any]](mongod_url) as client:
-        client.drop_database(settings.database_name)
+def desk(mongod_url: str, database_name: str, tmp_path: Path) -> Desk:
+    """Return a desk with a database of its own."""
+    settings = Settings(database_url=mongod_url, database_name=database_name, data_dir=tmp_path / "data")
+    return Desk(settings, tmp_path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from io import StringIO
 from typing import Any
-from uuid import uuid4
 
 import pymongo
 import pytest
@@ -21,16 +20,15 @@ from fhir_server.store.data_directory import StartupError
 
 
 @pytest.fixture
-def settings(mongod_url: str) -> Any:
+def settings(mongod_url: str, database_name: str) -> Any:
     """Settings of a database with ten Patients, two Basics and a deleted one, all without an index."""
-    made = Settings(database_url=mongod_url, database_name=f"test_{uuid4().hex[:12]}")
+    made = Settings(database_url=mongod_url, database_name=database_name)
     with pymongo.MongoClient[dict[str, Any]](mongod_url) as client:
         database = client[made.database_name]
         for name, count in (("Patient", 10), ("Basic", 2)):
             database[name].insert_many([document(name, f"{number:02}") for number in range(count)])
         database["Basic"].insert_one({"_id": "gone", "version": 2, "method": "DELETE"})
-        yield made
-        client.drop_database(made.database_name)
+    return made
 
 
 def document(resource_type: str, resource_id: str) -> dict[str, Any]:

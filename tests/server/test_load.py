@@ -8,11 +8,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pymongo
@@ -50,12 +48,9 @@ OBSERVATION: dict[str, Any] = {"resourceType": "Observation", "status": "final",
 
 
 @pytest.fixture
-def settings(mongod_url: str) -> Iterator[Settings]:
-    """Settings of a database of the test's own, dropped afterwards."""
-    made = Settings(database_url=mongod_url, database_name=f"test_{uuid4().hex[:12]}")
-    yield made
-    with pymongo.MongoClient[dict[str, Any]](mongod_url) as client:
-        client.drop_database(made.database_name)
+def settings(mongod_url: str, database_name: str) -> Settings:
+    """Settings of a database of the test's own."""
+    return Settings(database_url=mongod_url, database_name=database_name)
 
 
 def run(settings: Settings, folder: Path, **options: Any) -> Summary:

@@ -14,7 +14,7 @@ import pytest
 
 from fhir_server.engine.engine import HANDLERS
 from fhir_server.engine.operations.registry import OPERATIONS
-from fhir_server.store.mongo import Database
+from tests.databases import Databases
 from tests.smart.two_patients import fill, resources_of
 from tests.smart.ways import EACH_RESOURCE, WAYS, B, Way
 from tests.smart_server import BASE, SmartServer, smart_server
@@ -22,18 +22,18 @@ from tests.smart_server import BASE, SmartServer, smart_server
 
 @pytest.fixture
 async def servers(
-    mongod_url: str, database: Database, tmp_path: Path
+    mongod_url: str, databases: Databases, database_name: str, tmp_path: Path
 ) -> AsyncIterator[tuple[SmartServer, SmartServer]]:
     """Yield a server with A's and B's records, and one with A's alone."""
-    other = Database(database.client, f"{database.name}_alone")
+    other_name = databases.take()
     async with (
-        smart_server(mongod_url, database.name, tmp_path / "both") as both,
-        smart_server(mongod_url, other.name, tmp_path / "alone") as alone,
+        smart_server(mongod_url, database_name, tmp_path / "both") as both,
+        smart_server(mongod_url, other_name, tmp_path / "alone") as alone,
     ):
         await fill(both.services, BASE, with_b=True)
         await fill(alone.services, BASE, with_b=False)
         yield both, alone
-    await other.drop()
+    databases.give_back(other_name)
 
 
 async def _as_a(server: SmartServer, scope: str) -> httpx.AsyncClient:
