@@ -59,6 +59,10 @@ class Response:
     """What `json` is, where it is no resource."""
 
 
+Ask = Callable[[Request], Awaitable[Response]]
+"""Has an interaction carried out for one caller, wherever the resources are; raises a FhirError."""
+
+
 @dataclass(slots=True)
 class Services:
     """What every request shares: the stores, the settings, the key that signs paging links, the search parameters."""

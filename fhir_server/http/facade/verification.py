@@ -76,7 +76,7 @@ async def verify(caller: Caller, asked: PolicyAsked, service: Service) -> Verifi
         service.facility_id,
     )
     request = eligibility.request_to_fhir(inquiry, str(uuid.uuid4()), moment)
-    await caller.acting.create(request)
+    request = await caller.acting.create(request)
     said = await _said(caller, known, request, service)
     response = eligibility.response_to_fhir(
         said, inquiry, response_id=str(uuid.uuid4()), request_id=request["id"], at=moment
@@ -104,7 +104,7 @@ def _answer(said: Eligibility) -> VerificationAnswer:
 async def _known(caller: Caller, asked: PolicyAsked) -> _Known | None:
     """Return the caller's policy that is meant: of several the one that is in force."""
     found = (await caller.acting.all("Coverage", [("beneficiary", f"Patient/{caller.patient_id}")])).matches
-    payors = await caller.server.fhir().many(
+    payors = await caller.public.many(
         "Organization", (reading.referenced(item.get("payor"), "Organization") for item in found)
     )
     known = [
@@ -147,7 +147,7 @@ async def _by_rules(caller: Caller, known: _Known, service: Service, language: L
     payor_id = reading.referenced(known.coverage.get("payor"), "Organization")
     plans: list[dict[str, Any]] = []
     if payor_id is not None:
-        plans = (await caller.server.fhir().all("InsurancePlan", [("owned-by", f"Organization/{payor_id}")])).matches
+        plans = (await caller.public.all("InsurancePlan", [("owned-by", f"Organization/{payor_id}")])).matches
     copay = insurance.copay(known.coverage)
     covered = insurance.is_covered(plans, service.names)
     covered = covered if covered is not None else (True if copay else None)
