@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Annotated, Any
@@ -47,12 +46,17 @@ class VerificationAnswer(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The service that is asked about: its reference, where and when it is given, and what it is called."""
+    """The service that is asked about: when, what and where it is given."""
 
     day: date
-    reference: str | None = None
+    resource: dict[str, Any] | None = None
+    """The HealthcareService, ServiceRequest or MedicationRequest."""
     facility_id: str | None = None
-    names: Collection[str] = ()
+
+    @property
+    def reference(self) -> str | None:
+        """The relative reference of the resource."""
+        return f"{self.resource['resourceType']}/{self.resource['id']}" if self.resource else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +139,19 @@ async def _said(caller: Caller, known: _Known | None, request: dict[str, Any], s
     settings = caller.server.settings
     if settings.payer_url:
         try:
-            answer = await submit(settings.payer_url, request, settings.payer_token)
+            beside = [await _identity(caller), known.coverage, *([service.resource] if service.resource else [])]
+            answer = await submit(settings, caller.server.base_url, request, beside)
         except PayerUnreachable as error:
             raise Problem("payer_unavailable", headers={"Retry-After": "30"}) from error
         return replace(eligibility.from_fhir(answer, request), coverage_id=known.policy.id)
     return await _by_rules(caller, known, service, language)
+
+
+async def _identity(caller: Caller) -> dict[str, Any]:
+    """Return of the Patient what an insurer finds its member by, and no more."""
+    patient = await caller.patient()
+    told = ("resourceType", "id", "identifier", "name", "gender", "birthDate")
+    return {name: patient[name] for name in told if name in patient}
 
 
 async def _by_rules(caller: Caller, known: _Known, service: Service, language: Language) -> Eligibility:
@@ -149,7 +161,7 @@ async def _by_rules(caller: Caller, known: _Known, service: Service, language: L
     if payor_id is not None:
         plans = (await caller.public.all("InsurancePlan", [("owned-by", f"Organization/{payor_id}")])).matches
     copay = insurance.copay(known.coverage)
-    covered = insurance.is_covered(plans, service.names)
+    covered = insurance.is_covered(plans, _names_of(service.resource))
     covered = covered if covered is not None else (True if copay else None)
     return Eligibility(
         coverage_id=known.policy.id,
@@ -174,7 +186,7 @@ def _reason(standing: Standing, language: Language) -> str:
     return _REASONS[standing][1 if language == "es" else 0]
 
 
-def names_of(service: Resource | None) -> set[str]:
+def _names_of(service: Resource | None) -> set[str]:
     """Return what a HealthcareService, ServiceRequest or MedicationRequest calls the service, by codes and words."""
     resource = service or {}
     concepts = [*resource.get("specialty", ()), *resource.get("type", ()), *resource.get("category", ())]
