@@ -50,6 +50,9 @@ class Settings(BaseSettings):
         description="Memory that the embedded mongod may use as its cache; at least 0.25.",
     )
 
+    publish_definitions: bool = Field(
+        default=True, description="Keep the hospital's profiles, extensions and code systems readable under /fhir."
+    )
     default_timezone: str = Field(default="UTC", description="IANA zone of search dates that carry no offset.")
     search_handling: Literal["lenient", "strict"] = "lenient"
     default_page_size: Positive = 50
