@@ -18,6 +18,7 @@ from fhir_server.engine.context import Context, Response
 from fhir_server.engine.create import create_as
 from fhir_server.engine.delete import delete
 from fhir_server.engine.entries import response_entry
+from fhir_server.engine.in_use import require_unused
 from fhir_server.engine.patch import check as check_patch
 from fhir_server.engine.patch import patch
 from fhir_server.engine.places import Placing
@@ -98,6 +99,10 @@ async def _attempt(context: Context, entries: list[Entry]) -> list[dict[str, Any
             with Placing(entry.place):
                 responses[entry.position] = await _write(context, entry)
     await writes.flush(context)
+    for entry in ordered:
+        if entry.request.method == "DELETE":
+            with Placing(entry.place):
+                await require_unused(context, entry.route.type or "", entry.written_ids)
     for entry in ordered:
         if not entry.writes:
             with Placing(entry.place):
