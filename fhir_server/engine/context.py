@@ -95,6 +95,8 @@ class Context:
     """Current versions that a transaction has read ahead for all its entries."""
     pending: list[Write] | None = None
     """The writes of a transaction, collected until they are flushed; None outside of one."""
+    retired: list[str] = field(default_factory=list)
+    """Who is not active any more by what a transaction writes; their access ends when it is stored."""
     dispatch: Callable[[Context, Request], Awaitable[Response]] | None = None
     """Runs a request as an entry of a bundle; set by the engine, so that bundles need not import it."""
 
