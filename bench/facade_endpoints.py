@@ -287,7 +287,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         lambda s, n: (
             "PUT",
             f"/booking/appointments/{s.booked[n]['id']}",
-            dict(zip(("appointment_date", "appointment_time"), s.openings[-400 - n], strict=True)),
+            dict(zip(("appointment_date", "appointment_time"), s.openings[-600 - n], strict=True)),
         ),
         lambda s, n: [
             *_get(f"Appointment/bench-{n}", f"Slot/bench-{n}", *_AGENDA),
