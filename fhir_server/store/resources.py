@@ -52,6 +52,7 @@ class ResourceStore:
         self._blob_threshold = blob_threshold
         self._reads = Together(self._read_together)
         self._inserts = Together(self._insert_together)
+        self._copies = Together(self._copy_together)
 
     async def read(
         self,
@@ -197,7 +198,7 @@ class ResourceStore:
         """Store the drafts and return how many of their predecessors were current."""
         resource_type = pairs[0][0].type
         await self._ready(resource_type, session)
-        await self._keep(resource_type, [previous for _, previous in pairs])
+        await self._copies.ask(resource_type, [previous for _, previous in pairs])
         documents = [await self._document(draft) for draft, _ in pairs]
         current = [{"_id": previous.id, "version": previous.version} for _, previous in pairs]
         collection = self.database.current(resource_type)
@@ -213,11 +214,12 @@ class ResourceStore:
             await self.blobs.discard(documents[0])
         return stored
 
-    async def _keep(self, resource_type: str, versions: Sequence[Version]) -> None:
+    async def _copy_together(self, resource_type: str, asked: list[Sequence[Version]]) -> list[None]:
         """Copy current versions into history, within the database.
 
         Never as part of a transaction, which cannot do it: a copy made in vain is one that history reading drops.
         """
+        versions = [version for each in asked for version in each]
         wanted: Document = {"_id": {"$in": [version.id for version in versions]}}
         when_matched = "keepExisting"
         if len(versions) == 1:
@@ -235,6 +237,7 @@ class ResourceStore:
             except OperationFailure as error:
                 if error.code != DUPLICATE_KEY:
                     raise
+        return [None] * len(asked)
 
     def _copied_from(self, resource_type: str) -> Collection:
         """Return the collection to copy from, which decides what the copy waits for.

@@ -112,7 +112,7 @@ async def test_pages_tell_each_version_once(history: HistoryStore, store: Resour
 async def test_copy_left_by_a_crash_is_told_once(history: HistoryStore, store: ResourceStore) -> None:
     """A version that stands in both collections appears once, whatever the page length."""
     for name in ("1", "2", "3"):
-        await store._keep("Patient", [await put(store, "Patient", name, minute(0))])
+        await store._copy_together("Patient", [[await put(store, "Patient", name, minute(0))]])
     for limit in (1, 2, 3):
         assert await all_pages(history, type="Patient", limit=limit) == ["Patient/1/1", "Patient/2/1", "Patient/3/1"]
 

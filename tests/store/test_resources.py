@@ -112,7 +112,7 @@ async def test_crash_between_copy_and_replacement_is_harmless(store: ResourceSto
     """A copy in history without the replacement loses nothing and does not stop the next update."""
     await store.insert(draft())
     first = await stored(store)
-    await store._keep("Patient", [first])
+    await store._copy_together("Patient", [[first]])
     assert await stored(store) == first
     assert await store.replace(draft(previous=first), first)
     assert await database.history("Patient").count_documents({}) == 1
