@@ -155,6 +155,9 @@ WAYS = [
     Way("operation", "GET", "Encounter/a-encounter-patient-0/$everything"),
     Way("operation", "GET", f"{OBSERVATION}/$meta"),
     Way("operation", "GET", f"{OBSERVATION}/_history/1/$meta"),
+    Way("operation", "GET", "$meta"),
+    Way("operation", "GET", "Patient/$meta"),
+    Way("operation", "GET", "Observation/$meta"),
     Way("operation", "POST", f"{OBSERVATION}/$meta-add", _PARAMETERS),
     Way("operation", "POST", f"{OBSERVATION}/$meta-delete", _PARAMETERS),
     Way(

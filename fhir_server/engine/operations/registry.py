@@ -60,7 +60,7 @@ def _operation(name: str, run: Run, *levels: Level, **properties: bool) -> Opera
 
 
 OPERATIONS: tuple[Operation, ...] = (
-    _operation("Resource-meta", meta, "instance", "version"),
+    _operation("Resource-meta", meta, "system", "type", "instance", "version"),
     _operation("Resource-meta-add", meta_add, "instance", affects_state=True),
     _operation("Resource-meta-delete", meta_delete, "instance", affects_state=True),
     _operation("Resource-validate", validate, "type", "instance"),
