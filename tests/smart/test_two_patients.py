@@ -121,6 +121,19 @@ async def test_a_s_page_link_shows_another_caller_no_more_than_that_one_may_see(
     assert all(resource_id.startswith("a-") for resource_id in seen)
 
 
+async def test_the_records_of_all_patients_are_of_those_that_the_caller_sees(
+    servers: tuple[SmartServer, SmartServer],
+) -> None:
+    """Who may see all observations, but not patient B, gets none of B's: that caller has no record of B."""
+    fhir = servers[0].fhir(
+        await servers[0].system_token("system/Patient.rs?birthdate=1990-01-01 system/Observation.rs")
+    )
+    bundle = (await fhir.get("Patient/$everything?_count=1000")).json()
+    urls = {entry["fullUrl"].removeprefix(f"{BASE}/") for entry in bundle["entry"]}
+    assert {"Patient/a", "Observation/a-observation-subject-0"} <= urls
+    assert not {url for url in urls if url.partition("/")[2].startswith("b")}
+
+
 def test_every_interaction_and_operation_is_a_way_in() -> None:
     """Whoever adds an interaction or an operation must add it to the ways that are tried here."""
     assert {way.interaction for way in (*WAYS, *EACH_RESOURCE)} == set(HANDLERS)

@@ -151,6 +151,7 @@ WAYS = [
     Way("operation", "GET", "Patient/b/$everything"),
     Way("operation", "GET", "Patient/a/$everything"),
     Way("operation", "GET", "Patient/$everything"),
+    Way("operation", "GET", "Patient/$everything?_type=Patient,Observation,Group&_count=1000&start=1900"),
     Way("operation", "GET", "Encounter/b-encounter-patient-0/$everything"),
     Way("operation", "GET", "Encounter/a-encounter-patient-0/$everything"),
     Way("operation", "GET", f"{OBSERVATION}/$meta"),

@@ -64,7 +64,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _operation("Resource-meta-add", meta_add, "instance", affects_state=True),
     _operation("Resource-meta-delete", meta_delete, "instance", affects_state=True),
     _operation("Resource-validate", validate, "type", "instance"),
-    _operation("Patient-everything", everything, "instance", paged=True),
+    _operation("Patient-everything", everything, "type", "instance", paged=True),
     _operation("Encounter-everything", everything, "instance", paged=True),
     _operation("Resource-graphql", graphql, "system", "instance", reads_request=True),
 )
