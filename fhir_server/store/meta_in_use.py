@@ -83,5 +83,5 @@ async def _meta(store: SearchStore, found: Document) -> Meta:
     if found.get("blob") is None:
         meta: Meta = found.get("resource", {}).get("meta", {})
         return meta
-    whole: dict[str, Any] = values.decode(await store.blobs.read(found["blob"]))
-    return whole.get("meta", {})
+    large: Meta = values.decode(await store.blobs.read(found["blob"])).get("meta", {})
+    return large

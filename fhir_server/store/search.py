@@ -15,7 +15,6 @@ from typing import Any, TypeAlias
 
 from bson.codec_options import CodecOptions
 from bson.timestamp import Timestamp
-from pymongo.errors import OperationFailure
 
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.search.conditions import Condition
@@ -32,13 +31,13 @@ from fhir_server.store.mongo import Database, Session
 from fhir_server.store.search_choice import Chooser, Way
 from fhir_server.store.search_explain import Execution, execution
 from fhir_server.store.search_pages import Cursor, Merging, Reading, Snapshot, beginning, command_of, parts_of
+from fhir_server.store.snapshots import read_snapshot
 
 Access: TypeAlias = "Condition | Mapping[str, Any] | None"
 _PLACE: Document = {"_id": 1, "updated": 1}
 """What tells where a row stands in its search, whatever leads the search."""
 _ROW: Document = {"version": 1, "updated": 1, "json": 1, "blob": 1}
 _CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
-_NO_SNAPSHOT = frozenset({239, 246, 72})  # SnapshotTooOld, SnapshotUnavailable, InvalidOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,16 +202,9 @@ class SearchStore:
         return cursor["firstBatch"], bool(cursor["id"]), cursor.get("atClusterTime")
 
     async def _answer(self, command: Document, session: Session | None, at: Timestamp | None) -> Document:
-        database = self.database.raw
         if session is not None:
-            return await database.command(command, session=session, codec_options=_CODEC)
-        concern: Document = {"level": "snapshot"} if at is None else {"level": "snapshot", "atClusterTime": at}
-        try:
-            return await database.command(command | {"readConcern": concern}, codec_options=_CODEC)
-        except OperationFailure as error:
-            if error.code not in _NO_SNAPSHOT:
-                raise
-            return await database.command(command, codec_options=_CODEC)
+            return await self.database.raw.command(command, session=session, codec_options=_CODEC)
+        return await read_snapshot(self.database, command, at)
 
     def _reading(self, plan: Plan, fields: Document, cursor: Cursor | None, session: Session | None = None) -> Reading:
         async def ask(command: Document, at: Timestamp | None) -> tuple[list[Document], bool, Timestamp | None]:
