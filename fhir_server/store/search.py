@@ -28,7 +28,7 @@ from fhir_server.store.encoding import Document
 from fhir_server.store.failures import translated
 from fhir_server.store.kept_searches import keep, kept
 from fhir_server.store.mongo import Database, Session
-from fhir_server.store.search_choice import Chooser, Way
+from fhir_server.store.search_choice import FEW, Chooser, Way
 from fhir_server.store.search_explain import Execution, execution
 from fhir_server.store.search_pages import Cursor, Merging, Reading, Snapshot, beginning, command_of, parts_of
 from fhir_server.store.snapshots import read_snapshot
@@ -149,8 +149,9 @@ class SearchStore:
 
     async def _count(self, plan: TypePlan, session: Session | None) -> int:
         match plan.drives[0].scans:
-            case (Equal((_,)) as scan,) if plan.exact:
-                return await self._counted({"count": plan.type, "query": within(scan), "hint": "keys"}, session)
+            # A transaction takes no count command.
+            case (Equal((_,)) as scan,) if plan.exact and session is None:
+                return await self._counted({"count": plan.type, "query": within(scan), "hint": "keys"})
         kind, number = await self.chooser.choose(plan)
         if kind in {"inside", "gather"}:
             collection, stages = commands.gathering(plan.sources[number])
@@ -159,6 +160,18 @@ class SearchStore:
             stages, collection = commands.collecting(plan, scans), plan.type
         documents, _, _ = await self.ask(commands.aggregate(collection, [*stages, {"$count": "n"}], 1), session)
         return documents[0]["n"] if documents else 0
+
+    async def reads(self, plan: TypePlan) -> int:
+        """Return how many documents the way to run a plan begins with; no more are counted than tell few from many."""
+        kind, number = await self.chooser.choose(plan)
+        if kind in {"inside", "gather"}:
+            starts = plan.sources[number].starts
+            return sum([await self.count_scans(each.type, (each.scan,), FEW) for each in starts])
+        return await self.count_scans(plan.type, plan.drives[number if kind != "order" else 0].scans, FEW)
+
+    async def size(self, resource_type: str) -> int:
+        """Return how many documents the database says that a type has, tombstones among them, without counting."""
+        return await self._counted({"count": resource_type})
 
     async def explain(self, plan: Plan, limit: int) -> list[tuple[str, Way, list[Execution]]]:
         """Return, for each type, the way that its first page is found, and what the database does for each part."""
@@ -181,11 +194,11 @@ class SearchStore:
             return 0
         reads = [within(scan) for scan in scans]
         wanted = reads[0] if len(reads) == 1 else {"$or": reads}
-        return await self._counted({"count": resource_type, "query": wanted, "limit": limit}, None)
+        return await self._counted({"count": resource_type, "query": wanted, "limit": limit})
 
-    async def _counted(self, command: Document, session: Session | None) -> int:
+    async def _counted(self, command: Document) -> int:
         with translated:
-            answer = await self.database.raw.command(command, session=session)
+            answer = await self.database.raw.command(command)
         return int(answer["n"])
 
     async def ask(

@@ -14,6 +14,7 @@ import pytest
 
 from fhir_server.engine.engine import HANDLERS
 from fhir_server.engine.operations.registry import OPERATIONS
+from fhir_server.store import search_estimate
 from tests.databases import Databases
 from tests.smart.two_patients import fill, resources_of
 from tests.smart.ways import EACH_RESOURCE, WAYS, B, Way
@@ -132,6 +133,19 @@ async def test_the_records_of_all_patients_are_of_those_that_the_caller_sees(
     urls = {entry["fullUrl"].removeprefix(f"{BASE}/") for entry in bundle["entry"]}
     assert {"Patient/a", "Observation/a-observation-subject-0"} <= urls
     assert not {url for url in urls if url.partition("/")[2].startswith("b")}
+
+
+async def test_an_estimate_tells_nothing_of_what_is_hidden(
+    servers: tuple[SmartServer, SmartServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An estimate is made from the size of the whole, so who sees a part gets the exact number, however large."""
+    monkeypatch.setattr(search_estimate, "FEW", 0)
+    monkeypatch.setattr(search_estimate, "COUNTED", 0)
+    monkeypatch.setattr(search_estimate, "SAMPLE", 1)
+    for server in servers:
+        fhir = await _as_a(server, "patient/*.rs")
+        exact = (await fhir.get("Observation?_count=1&_total=accurate")).json()["total"]
+        assert (await fhir.get("Observation?_count=1&_total=estimate")).json()["total"] == exact > 1
 
 
 def test_every_interaction_and_operation_is_a_way_in() -> None:
