@@ -48,6 +48,14 @@ class Walk:
 
 
 @dataclass(frozen=True, slots=True)
+class Falling:
+    """The documents with a key in [low, high), by falling key, then by `_id`; each at the last such key."""
+
+    low: str
+    high: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ids:
     """The documents with these ids, by `_id`."""
 
@@ -71,7 +79,7 @@ class Shaped:
     present: bool
 
 
-Scan: TypeAlias = Equal | Walk | Ids | UpdatedWalk | Shaped
+Scan: TypeAlias = Equal | Walk | Falling | Ids | UpdatedWalk | Shaped
 ALL = Equal((EVERY,))
 
 
@@ -226,7 +234,7 @@ def within(scan: Scan) -> Filter:
     match scan:
         case Equal(keys):
             return {"keys": {"$in": list(keys)}}
-        case Walk(low, high):
+        case Walk(low, high) | Falling(low, high):
             return {"keys": {"$elemMatch": {"$gte": low, "$lt": high}}}
         case Ids(ids):
             return {"_id": {"$in": list(ids)}}

@@ -21,7 +21,7 @@ from fhir_server.search.conditions import Condition
 from fhir_server.search.filters import to_filter
 from fhir_server.search.keys import EVERY
 from fhir_server.search.query import Plan, TypePlan
-from fhir_server.search.scans import Equal, Scan, within
+from fhir_server.search.scans import Equal, Falling, Scan, within
 from fhir_server.store import search_commands as commands
 from fhir_server.store.blobs import BlobStore
 from fhir_server.store.encoding import Document
@@ -30,6 +30,7 @@ from fhir_server.store.kept_searches import keep, kept
 from fhir_server.store.mongo import Database, Session
 from fhir_server.store.search_choice import FEW, Chooser, Way
 from fhir_server.store.search_explain import Execution, execution
+from fhir_server.store.search_falling import Cuts, piece
 from fhir_server.store.search_pages import Cursor, Merging, Reading, Snapshot, beginning, command_of, parts_of
 from fhir_server.store.snapshots import read_snapshot
 
@@ -68,6 +69,7 @@ class SearchStore:
         self.database = database
         self.blobs = BlobStore(database)
         self.chooser = Chooser(self.count_scans)
+        self.cuts = Cuts(self._sampled)
 
     async def types(self) -> list[str]:
         """Return the resource types of which there are, or were, resources."""
@@ -179,9 +181,16 @@ class SearchStore:
         for each in plan.types:
             way = await self.chooser.choose(each)
             parts = range(len(parts_of(each, way)))
-            executed = [await self._explained(command_of(each, way, part, None, limit, _ROW)) for part in parts]
+            executed = [await self._explained(await self._first(each, way, part, limit)) for part in parts]
             found.append((each.type, way, executed))
         return found
+
+    async def _first(self, plan: TypePlan, way: Way, part: int, limit: int) -> Document:
+        """Return the first command that reads a part of a way."""
+        match parts_of(plan, way)[part]:
+            case Falling() as scan:
+                return piece(plan, scan, await self.cuts.of(plan, scan), None, 1, limit, _ROW).command
+        return command_of(plan, way, part, None, limit, _ROW)
 
     async def _explained(self, command: Document) -> Execution:
         with translated:
@@ -224,7 +233,11 @@ class SearchStore:
             return await self.ask(command, session, at)
 
         kind = Merging if plan.sort and len(plan.types) > 1 else Reading
-        return kind(ask, self.chooser, plan, fields, cursor)
+        return kind(ask, self.chooser, self.cuts, plan, fields, cursor)
+
+    async def _sampled(self, command: Document) -> list[Document]:
+        found, _, _ = await self.ask(command, None)
+        return found
 
     async def _row(self, resource_type: str, found: Document) -> Row:
         data = found["json"] if "json" in found else await self.blobs.read(found["blob"])
