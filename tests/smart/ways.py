@@ -108,6 +108,8 @@ WAYS = [
     Way("search-type", "GET", "Observation?has-member:Observation.value-quantity=gt80"),
     Way("search-type", "GET", f"Observation?has-member:Observation.subject:Patient.family={SECRET}"),
     Way("search-type", "GET", f"Observation?subject:Group._id={SECRET}-group"),
+    Way("search-type", "GET", "Bundle?composition.patient=Patient/b"),
+    Way("search-type", "GET", f"Bundle?composition.subject:Patient.family={SECRET}"),
     # _has: nor by what of B's refers to it.
     Way("search-type", "GET", "Patient?_has:Observation:focus:status=final"),
     Way("search-type", "GET", "Patient?_has:Group:member:_id:missing=false"),
