@@ -107,14 +107,14 @@ def drives(condition: Condition) -> tuple[Drive, ...]:
     """Return the scans to choose from for a condition, the likely narrowest first; all documents where nothing narrows
     it.
     """
-    flat = list(_flat((condition,)))
-    candidates = [_drive(each) for each in flat]
-    candidates += [_windowed(window, window_spans(window)) for window in _windows(flat)]
-    candidates += [_updated(flat)]
+    asked = list(flat((condition,)))
+    candidates = [_drive(each) for each in asked]
+    candidates += [_windowed(window, window_spans(window)) for window in _windows(asked)]
+    candidates += [_updated(asked)]
     known = sorted((each for each in candidates if each is not None), key=lambda each: (each.rank, len(each.scans)))
     if not known:
-        return (Drive(EVERYTHING_RANK, (ALL,), exact=not flat),)
-    if len(flat) > 1:
+        return (Drive(EVERYTHING_RANK, (ALL,), exact=not asked),)
+    if len(asked) > 1:
         known = [replace(each, exact=False) for each in known]
     return tuple(known)
 
@@ -203,10 +203,11 @@ def _covering(scans: Sequence[Scan]) -> tuple[Scan, ...]:
     return (Walk(min(walk.low for walk in walks), max(walk.high for walk in walks)),)
 
 
-def _flat(conditions: tuple[Condition, ...]) -> Iterator[Condition]:
+def flat(conditions: tuple[Condition, ...]) -> Iterator[Condition]:
+    """Yield the conditions that must all hold, none of which is a conjunction."""
     for each in conditions:
         if isinstance(each, All):
-            yield from _flat(each.conditions)
+            yield from flat(each.conditions)
         else:
             yield each
 
