@@ -149,6 +149,8 @@ def _of_observations(values: Values) -> dict[str, Callable[[], object]]:
         "patient.family=": values.syllables,
         "_sort=-": lambda: "date",
         "_sort=-date&code=": lambda: "8480-6",
+        "_sort=-value-": lambda: "quantity",
+        "_sort=-co": lambda: "de",
     }
 
 

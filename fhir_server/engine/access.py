@@ -6,7 +6,8 @@ Every interaction asks it, and nothing else decides. `OpenAccess` is the rule of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from fhir_server.search.conditions import Condition
@@ -47,3 +48,9 @@ class OpenAccess:
 
     def admit(self, resource_type: str, resource_id: str, entry: Mapping[str, Any], interaction: str) -> None:
         """Allow any content."""
+
+
+def viewer(access: Access, types: Iterable[str], interaction: str = "search-type") -> str:
+    """Return a name for what a caller may see of the types, the same for all who see the same."""
+    seen = [(name, where) for name in types if (where := access.where(name, interaction)) is not None]
+    return hashlib.sha256(repr(seen).encode()).hexdigest()[:16] if seen else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,14 +11,16 @@ from urllib.parse import urlencode
 import msgspec
 
 from fhir_server.engine import page_token, subsets
+from fhir_server.engine.access import viewer
 from fhir_server.engine.context import Context, Request, Response, instant, now
 from fhir_server.engine.preconditions import etag
 from fhir_server.engine.routes import Route
 from fhir_server.engine.versions import new_id
 from fhir_server.errors import BadRequest, NotFound
 from fhir_server.r4 import values
+from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.search.params.dates import date_range
-from fhir_server.store.history import Cursor
+from fhir_server.store.history import Cursor, Page
 from fhir_server.store.resources import Version
 
 _PARAMETERS = frozenset({"_since", "_at", "_count", "_page", "_format", "_pretty", "_sort", "_summary", "_elements"})
@@ -33,6 +36,10 @@ class _Asked:
     count: int
     """How many versions stand on a page; none where only their number is wanted."""
     cursor: Cursor | None
+    total: int | None
+    """What the first page has counted."""
+    place: list[str]
+    """Who asks of which history: what a paging link is good for."""
     kept: list[tuple[str, str]]
     """The parameters that the links repeat."""
 
@@ -44,7 +51,7 @@ class _Asked:
 
 async def history(context: Context, request: Request, route: Route) -> Response:
     """Answer with a history Bundle, newest first; raises NotFound for an instance that never was."""
-    asked = _read(context, request)
+    asked = _read(context, request, route)
     found = await context.services.history.page(
         type=route.type,
         id=route.id,
@@ -57,8 +64,9 @@ async def history(context: Context, request: Request, route: Route) -> Response:
     if route.id is not None and not found.versions and asked.whole:
         raise NotFound(f"{route.type}/{route.id} does not exist.")
     links = [{"relation": "self", "url": _url(context, request, asked.kept)}]
+    total = await _total(context, route, asked, found)
     if found.next is not None and asked.count:
-        token = page_token.seal(context.services.signing_key, list(found.next))
+        token = page_token.seal(context.services.signing_key, [asked.place, list(found.next), total])
         links.append({"relation": "next", "url": _url(context, request, [*asked.kept, ("_page", token)])})
     showing = [pair for pair in asked.kept if pair[0] in _SHOWING]
     entries = [_entry(context, version, showing) for version in found.versions[: asked.count]]
@@ -67,11 +75,27 @@ async def history(context: Context, request: Request, route: Route) -> Response:
         "id": new_id(),
         "meta": {"lastUpdated": instant(now())},
         "type": "history",
-        **({"total": found.total} if found.total is not None else {}),
+        "total": total,
         "link": links,
         **({"entry": entries} if entries else {}),
     }
     return Response(200, values.encode(bundle))
+
+
+async def _total(context: Context, route: Route, asked: _Asked, found: Page) -> int:
+    """Return the number of versions on all pages, counted for the first: what is written meanwhile is on none."""
+    if asked.total is not None:
+        return asked.total
+    if not found.versions:
+        return 0
+    return await context.services.history.total(
+        type=route.type,
+        id=route.id,
+        since=asked.since,
+        at=asked.at,
+        until=found.versions[0].updated,
+        access=lambda name: context.access.where(name, route.interaction),
+    )
 
 
 def _entry(context: Context, version: Version, showing: list[tuple[str, str]]) -> dict[str, Any]:
@@ -89,17 +113,45 @@ def _entry(context: Context, version: Version, showing: list[tuple[str, str]]) -
     return entry
 
 
-def _read(context: Context, request: Request) -> _Asked:
+# --- What is asked -----------------------------------------------------------------------------------------------
+
+
+def _read(context: Context, request: Request, route: Route) -> _Asked:
     given = _given(context, request)
     since, at = given.get("_since"), given.get("_at")
-    cursor = page_token.unseal(context.services.signing_key, given["_page"]) if "_page" in given else None
+    place = _place(context, request, route, given)
+    cursor, total = _followed(context, place, given["_page"]) if "_page" in given else (None, None)
     return _Asked(
         since=_instant(context, "_since", since)[0] if since is not None else None,
         at=_instant(context, "_at", at) if at is not None else None,
         count=0 if given.get("_summary") == "count" else _count(context, given.get("_count")),
-        cursor=Cursor(*cursor) if cursor is not None else None,
+        cursor=cursor,
+        total=total,
+        place=place,
         kept=[(name, value) for name, value in given.items() if name not in ("_page", "_format", "_pretty")],
     )
+
+
+def _followed(context: Context, place: list[str], token: str) -> tuple[Cursor | None, int | None]:
+    """Return where a paging link leads to, and the total; raises BadRequest where it is none of this history."""
+    seen, *here = place
+    match page_token.unseal(context.services.signing_key, token):
+        case [[maker, *where], [updated, name, resource_id], total]:
+            if where != here:
+                raise BadRequest("The paging link belongs to another history.")
+            # Another caller's link: where it stood and how much there was would tell of what this caller may not see.
+            return (Cursor(updated, name, resource_id), total) if maker == seen else (None, None)
+    raise BadRequest("The paging link is not one that leads into a history.")
+
+
+def _place(context: Context, request: Request, route: Route, given: Mapping[str, str]) -> list[str]:
+    types = sorted(RESOURCE_TYPES) if route.type is None else [route.type]
+    return [
+        viewer(context.access, types, route.interaction),
+        request.path,
+        given.get("_since", ""),
+        given.get("_at", ""),
+    ]
 
 
 def _given(context: Context, request: Request) -> dict[str, str]:

@@ -26,8 +26,10 @@ async def patch(context: Context, request: Request, resource_type: str, resource
         if previous.deleted:
             raise Gone(f"{resource_type}/{resource_id} has been deleted.")
         require_match(request, previous)
+        stored = values.decode(previous.json)
         patched = _patched(request, values.decode(previous.json))
         _require_same(patched, resource_type, resource_id)
+        patched = _without_stale_narrative(stored, patched)
         versions.require_valid(context, patched)
         return next_version(context, patched, resource_id, previous, "PATCH")
 
@@ -61,3 +63,32 @@ def _patched(request: Request, resource: dict[str, Any]) -> dict[str, Any]:
 def _require_same(patched: dict[str, Any], resource_type: str, resource_id: str) -> None:
     if patched.get("resourceType") != resource_type or patched.get("id") != resource_id:
         raise Unprocessable("A patch may not change the resource's type or id.", expression=f"{resource_type}.id")
+
+
+_NOT_TOLD = ("meta", "text")
+"""What a narrative does not tell of."""
+
+
+def _without_stale_narrative(stored: dict[str, Any], patched: dict[str, Any]) -> dict[str, Any]:
+    """Return the patched resource without the narrative of what it said before, unless the patch has renewed that.
+
+    A patch must not leave a text that is unsafe to rely on. What was generated from the data can be generated again;
+    what says more than the data would be lost, so that is Unprocessable. https://hl7.org/fhir/R4/http.html#patch
+    """
+    text = patched.get("text")
+    if text is None or text != stored.get("text") or _data(patched) == _data(stored):
+        return patched
+    match text.get("status") if isinstance(text, dict) else None:
+        case "generated" | "extensions":
+            return {name: value for name, value in patched.items() if name != "text"}
+        case "additional":
+            raise Unprocessable(
+                "The narrative says more than the data, so it must be patched (or removed) together with the data.",
+                expression=f"{patched['resourceType']}.text",
+                code="business-rule",
+            )
+    return patched
+
+
+def _data(resource: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in resource.items() if name not in _NOT_TOLD}

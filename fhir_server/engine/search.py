@@ -24,6 +24,7 @@ from fhir_server.search.containment import contained_matches, in_containers
 from fhir_server.search.parse import parse
 from fhir_server.search.query import compile_query
 from fhir_server.store.search import Page, Row
+from fhir_server.store.search_estimate import estimate
 from fhir_server.store.search_pages import Cursor, beginning
 
 
@@ -139,10 +140,19 @@ class _Search:
         """Return the number of all matches where it was asked for, or is known anyway."""
         if self.place.total is not None:
             return self.place.total
-        if counting or self.query.total in {"accurate", "estimate"}:
-            return await self.store.count(self.plan, session=self.context.session)
-        known = self.page.next is None and self.place.number == 1 and self.query.total is None
-        return len(self.page.rows) if known else None
+        asked = self.query.total
+        if not counting and self.page.next is None and self.place.number == 1 and asked != "none":
+            return len(self.page.rows)
+        if not counting and asked not in {"accurate", "estimate"}:
+            return None
+        # An estimate says something of what is stored beside what it counts.
+        if asked == "estimate" and self.context.session is None and self._sees_all():
+            seen = self.limit * self.place.number + 1 if self.page.next is not None else 0
+            return max(seen, await estimate(self.store, self.plan))
+        return await self.store.count(self.plan, session=self.context.session)
+
+    def _sees_all(self) -> bool:
+        return all(self.context.access.visible(name) is None for name in self.query.types)
 
     async def entries(self) -> list[searchset.Entry]:
         """Return the entries of the Bundle."""

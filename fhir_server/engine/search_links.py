@@ -6,12 +6,12 @@ A link carries no access: whoever follows it sees what that caller may see.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
 from fhir_server.engine import page_token
+from fhir_server.engine.access import viewer
 from fhir_server.engine.context import Context
 from fhir_server.engine.routes import Route
 from fhir_server.errors import BadRequest, Gone
@@ -43,7 +43,7 @@ class Place:
 
 async def link(context: Context, path: str, relation: str, place: Place) -> dict[str, str]:
     """Return the link that leads to a place."""
-    state = [_viewer(context, place.types), *astuple(place)]
+    state = [viewer(context.access, place.types), *astuple(place)]
     token = page_token.seal(context.services.signing_key, state)
     if len(token) > _LONGEST_TOKEN:
         kept = await context.services.search.keep(state)
@@ -86,17 +86,11 @@ async def followed(context: Context, token: str) -> Place:
         if state is None:
             raise Gone("The paging link has expired; search again.", code="not-found")
     try:
-        viewer, pairs, *rest = state
+        maker, pairs, *rest = state
         place = Place([(name, value) for name, value in pairs], *rest)
     except (TypeError, ValueError) as error:
         raise BadRequest("The paging link is not one that leads into a search.") from error
-    if viewer == _viewer(context, place.types):
+    if maker == viewer(context.access, place.types):
         return place
     # Another caller's link: where it stood and how much there was would tell of what this caller may not see.
     return Place(place.pairs, place.types, named=place.named)
-
-
-def _viewer(context: Context, types: list[str]) -> str:
-    """Return a name for what the caller may see of the types, the same for all who see the same."""
-    seen = [(name, where) for name in types if (where := context.access.where(name)) is not None]
-    return hashlib.sha256(repr(seen).encode()).hexdigest()[:16] if seen else ""

@@ -1,11 +1,14 @@
-"""Parts of a resource: what `_summary` and `_elements` leave of it. https://hl7.org/fhir/R4/search.html#summary"""
+"""Parts of a resource: what `_summary` and `_elements` leave of it, and that such a part is never stored.
+
+https://hl7.org/fhir/R4/search.html#summary
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from fhir_server.errors import BadRequest
+from fhir_server.errors import BadRequest, Issue
 from fhir_server.r4 import values
 from fhir_server.r4.definitions import Element, table
 from fhir_server.search.ast import Query
@@ -97,6 +100,22 @@ def _summary_value(value: Any, element: Element) -> Any:
     if isinstance(value, list):
         return [_summary(each, element.type) for each in value]
     return _summary(value, element.type)
+
+
+def refusals(resource: Mapping[str, Any]) -> list[Issue]:
+    """Return why a valid resource must not be stored: it says itself that it is but a part of one.
+
+    Stored, it would pass for the whole, or take the place of the whole. What a Bundle holds is its own affair.
+    """
+    return [
+        Issue(
+            "business-rule",
+            "The resource is tagged SUBSETTED: what _summary and _elements left of a resource cannot be stored as one.",
+            (f"{resource['resourceType']}.meta.tag[{place}]",),
+        )
+        for place, tag in enumerate(resource.get("meta", {}).get("tag", ()))
+        if (tag.get("system"), tag.get("code")) == (_TAG["system"], _TAG["code"])
+    ]
 
 
 def marked(resource: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from fhir_server.engine import subsets
 from fhir_server.engine.context import Context, Request, Response, instant, now
 from fhir_server.engine.places import placed
 from fhir_server.engine.references import place_of
@@ -69,7 +70,10 @@ def require_valid(context: Context, resource: Mapping[str, Any], place: str = ""
 def faults(context: Context, resource: Mapping[str, Any]) -> list[Issue]:
     """Return every fault of the resource, those that are only warnings included."""
     found = validate(resource, max_depth=context.services.settings.max_depth)
-    if resource.get("resourceType") == "SearchParameter" and not _refused(found):
+    if _refused(found):
+        return found
+    found += subsets.refusals(resource)
+    if resource["resourceType"] == "SearchParameter":
         found += custom.faults(resource)
     return found
 

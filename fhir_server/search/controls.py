@@ -13,6 +13,7 @@ from fhir_server.errors import BadRequest
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.search.ast import Include, SortKey
 from fhir_server.search.criteria import UnknownParameter
+from fhir_server.search.embedded import is_embedded
 from fhir_server.search.registry import Parameter, parameters
 
 _UNSORTABLE = frozenset({"composite", "special"})
@@ -106,6 +107,8 @@ def _sort_kind(resource_type: str, path: tuple[str, ...]) -> str:
 def _chained_kind(parameter: Parameter, head: str, rest: tuple[str, ...]) -> str:
     qualifier = head.partition(":")[2]
     targets = (qualifier,) if qualifier else (parameter.only,) if parameter.only else parameter.target
+    if is_embedded(parameter):
+        raise BadRequest(f"Bundles cannot be sorted by a chain through {head!r}.", code="not-supported")
     if parameter.type != "reference" or len(targets) != 1 or targets[0] not in RESOURCE_TYPES:
         raise BadRequest(
             f"To sort by a chain, {head!r} must lead to one type: write {head}:Type.", code="not-supported"

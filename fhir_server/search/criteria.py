@@ -6,6 +6,8 @@ https://hl7.org/fhir/R4/search.html#has
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fhir_server.errors import BadRequest
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.search.conditions import (
@@ -18,6 +20,7 @@ from fhir_server.search.conditions import (
     RefersTo,
     either,
 )
+from fhir_server.search.embedded import asked, is_embedded
 from fhir_server.search.params import special
 from fhir_server.search.params.reading import MODIFIERS, Scope, read
 from fhir_server.search.registry import Parameter, parameters
@@ -109,6 +112,13 @@ def _chain(  # noqa: PLR0917 - a chain has this many parts
             continue
     if not found:
         raise UnknownParameter(f"No type that {resource_type}.{code} refers to has a search parameter {rest[:80]!r}.")
+    return chained(resource_type, parameter, found)
+
+
+def chained(resource_type: str, parameter: Parameter, found: Mapping[str, Condition]) -> Condition:
+    """Return the condition that the parameter leads to a resource that meets the condition for its type."""
+    if is_embedded(parameter):
+        return _any_of([asked(parameter.code, target, inner) for target, inner in found.items()])
     return _any_of([RefersTo(name, found) for name in key_names(resource_type, parameter)])
 
 

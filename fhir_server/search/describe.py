@@ -20,7 +20,7 @@ from fhir_server.search.conditions import (
     WithinDistance,
 )
 from fhir_server.search.keys import SEPARATOR
-from fhir_server.search.scans import Equal, Ids, Scan, Shaped, Walk
+from fhir_server.search.scans import Equal, Falling, Ids, Scan, Shaped, Walk
 
 _SHOWN = 10
 
@@ -81,6 +81,8 @@ def describe_scan(scan: Scan) -> str:
             return f"key {_listed(keys)}"
         case Walk(low, high):
             return f"keys from {_shown(low)!r} to {_shown(high)!r}"
+        case Falling(low, high):
+            return f"keys from {_shown(high)!r} down to {_shown(low)!r}"
         case Ids(ids):
             return f"id {_listed(ids)}"
         case Shaped(name, present):

@@ -5,8 +5,15 @@ https://hl7.org/fhir/R4/search_filter.html
 from __future__ import annotations
 
 from fhir_server.errors import BadRequest
-from fhir_server.search.conditions import Condition, KeySpan, Not, RefersTo, either, every
-from fhir_server.search.criteria import UnknownParameter, chain_targets, condition, key_names, reference_parameter
+from fhir_server.search.conditions import Condition, KeySpan, Not, either, every
+from fhir_server.search.criteria import (
+    UnknownParameter,
+    chain_targets,
+    chained,
+    condition,
+    key_names,
+    reference_parameter,
+)
 from fhir_server.search.filter_expression import Comparison, Expression, Joined, Negated, Step, parse_filter
 from fhir_server.search.keys import SEPARATOR, after_prefix
 from fhir_server.search.params import dates
@@ -59,7 +66,7 @@ def _along(resource_type: str, path: tuple[Step, ...], comparison: Comparison, s
         found[target] = every(inner)
     if not found:
         raise UnknownParameter(f"no type that {resource_type}.{code} refers to has a parameter {rest[0].name[:80]!r}.")
-    return either([RefersTo(name, found) for name in key_names(resource_type, parameter)])
+    return chained(resource_type, parameter, found)
 
 
 def _compared(resource_type: str, name: str, comparison: Comparison, scope: Scope) -> Condition:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fhir_server.r4.fhirpath import FhirPathError, Item
+from fhir_server.search import embedded
 from fhir_server.search.entry import Entry
 from fhir_server.search.index_plan import IndexPlan, index_plan
 from fhir_server.search.keys import EVERY, contained_key, unsorted_key
@@ -29,6 +30,8 @@ def index(resource: dict[str, Any], *, timezone: str = "UTC", base_url: str = ""
     if resource["resourceType"] == "Binary" and "securityContext" in resource:
         # R4 has no search parameter for it, but it decides who may see a Binary.
         references.index("_securityContext", [Item("Reference", resource["securityContext"])], entry)
+    if resource["resourceType"] == "Bundle":
+        found["shape"] = _with_embedded(entry, found["shape"])
     if "contained" in resource:
         _contained(entry)
     found["keys"] = list(dict.fromkeys(entry.keys))
@@ -69,6 +72,21 @@ def _has_value(item: Item) -> bool:
     if value.__class__ is dict:
         return any(name not in ("extension", "id") for name in value)
     return value is not None
+
+
+def _with_embedded(entry: Entry, shape: str) -> str:
+    """Write the facts of the document's Composition or the message's header; return the shape with these."""
+    resource = embedded.first_resource(entry.resource)
+    if resource is None:
+        return shape
+    present = set(shape.split(","))
+    for parameter in index_plan("Bundle").parameters.values():
+        if embedded.is_embedded(parameter) and resource["resourceType"] in parameter.target:
+            inner = Entry(resource, entry.timezone, entry.base_url)
+            found = _written(inner, index_plan(resource["resourceType"]))
+            words.index(resource, inner)
+            present.update(embedded.add(parameter.code, entry, inner, found["shape"]))
+    return ",".join(sorted(present))
 
 
 def _contained(entry: Entry) -> None:

@@ -115,7 +115,8 @@ def _hop(
         return [*keys, *_step(resource_type, "_id", kept), *_first_referring(chain, access)]
     keys = [{"$set": {"_key": {"$concat": [f"{chain.name}={inner_type}/", "$_id"]}}}]
     step = _step(resource_type, "keys", [{"$sort": {"_id": 1}}, *kept])
-    single = is_single(parameters(resource_type)[chain.name].branches)
+    parameter = parameters(resource_type).get(chain.name)
+    single = parameter is not None and is_single(parameter.branches)
     return [*keys, *step, *([] if single else _first_target(chain, ends, access))]
 
 

@@ -128,6 +128,10 @@ _CROSSED = frozenset({"http://hl7.org/fhir/SearchParameter/DocumentReference-rel
 """Published composites that name the parameters of their components in the wrong order: the code is no reference."""
 
 
+_UNTYPED = "Bundle.entry[0].resource"
+"""The published path of Bundle's `composition` and of its `message`, which says of neither that it is one."""
+
+
 def _parameter(published: SearchParameter, resource_type: str) -> Parameter:
     order = -1 if published.url in _CROSSED else 1
     components = tuple(
@@ -141,12 +145,18 @@ def _parameter(published: SearchParameter, resource_type: str) -> Parameter:
     return Parameter(
         code=published.code,
         type=published.type,
-        branches=branches(published.expression, resource_type),
+        branches=branches(_typed(published, targets), resource_type),
         target=targets,
         components=components,
         url=published.url,
         phonetic=published.xpathUsage == "phonetic",
     )
+
+
+def _typed(published: SearchParameter, targets: tuple[str, ...]) -> str:
+    if published.expression != _UNTYPED:
+        return published.expression
+    return " | ".join(f"{_UNTYPED}.ofType({target})" for target in targets)
 
 
 # --- Expressions -------------------------------------------------------------------------------------------------

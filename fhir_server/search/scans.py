@@ -48,6 +48,14 @@ class Walk:
 
 
 @dataclass(frozen=True, slots=True)
+class Falling:
+    """The documents with a key in [low, high), by falling key, then by `_id`; each at the last such key."""
+
+    low: str
+    high: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ids:
     """The documents with these ids, by `_id`."""
 
@@ -71,7 +79,7 @@ class Shaped:
     present: bool
 
 
-Scan: TypeAlias = Equal | Walk | Ids | UpdatedWalk | Shaped
+Scan: TypeAlias = Equal | Walk | Falling | Ids | UpdatedWalk | Shaped
 ALL = Equal((EVERY,))
 
 
@@ -99,14 +107,14 @@ def drives(condition: Condition) -> tuple[Drive, ...]:
     """Return the scans to choose from for a condition, the likely narrowest first; all documents where nothing narrows
     it.
     """
-    flat = list(_flat((condition,)))
-    candidates = [_drive(each) for each in flat]
-    candidates += [_windowed(window, window_spans(window)) for window in _windows(flat)]
-    candidates += [_updated(flat)]
+    asked = list(flat((condition,)))
+    candidates = [_drive(each) for each in asked]
+    candidates += [_windowed(window, window_spans(window)) for window in _windows(asked)]
+    candidates += [_updated(asked)]
     known = sorted((each for each in candidates if each is not None), key=lambda each: (each.rank, len(each.scans)))
     if not known:
-        return (Drive(EVERYTHING_RANK, (ALL,), exact=not flat),)
-    if len(flat) > 1:
+        return (Drive(EVERYTHING_RANK, (ALL,), exact=not asked),)
+    if len(asked) > 1:
         known = [replace(each, exact=False) for each in known]
     return tuple(known)
 
@@ -195,10 +203,11 @@ def _covering(scans: Sequence[Scan]) -> tuple[Scan, ...]:
     return (Walk(min(walk.low for walk in walks), max(walk.high for walk in walks)),)
 
 
-def _flat(conditions: tuple[Condition, ...]) -> Iterator[Condition]:
+def flat(conditions: tuple[Condition, ...]) -> Iterator[Condition]:
+    """Yield the conditions that must all hold, none of which is a conjunction."""
     for each in conditions:
         if isinstance(each, All):
-            yield from _flat(each.conditions)
+            yield from flat(each.conditions)
         else:
             yield each
 
@@ -226,7 +235,7 @@ def within(scan: Scan) -> Filter:
     match scan:
         case Equal(keys):
             return {"keys": {"$in": list(keys)}}
-        case Walk(low, high):
+        case Walk(low, high) | Falling(low, high):
             return {"keys": {"$elemMatch": {"$gte": low, "$lt": high}}}
         case Ids(ids):
             return {"_id": {"$in": list(ids)}}

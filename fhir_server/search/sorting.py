@@ -17,7 +17,7 @@ from fhir_server.search.joins import Filter, Joins, referenced_ids
 from fhir_server.search.keys import SORTED_BY, after_prefix, unsorted_key
 from fhir_server.search.params.strings import SORTED_BACKWARDS
 from fhir_server.search.registry import parameters
-from fhir_server.search.scans import Equal, Scan, Shaped, UpdatedWalk, Walk
+from fhir_server.search.scans import Equal, Falling, Scan, Shaped, UpdatedWalk, Walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,11 @@ def sorted_scans(keys: tuple[SortKey, ...], resource_type: str) -> tuple[Scan, .
         return (UpdatedWalk(None, None, key.descending),)
     if key.kind not in SORTED_BY or parameters(resource_type)[name].parts:
         return ()
-    if key.descending and key.kind != "date" and (key.kind != "string" or name not in SORTED_BACKWARDS):
-        return ()
-    prefix = f"{name}{'>' if key.descending else SORTED_BY[key.kind]}"
-    return Walk(prefix, after_prefix(prefix)), Equal((unsorted_key(name),)), Shaped(name, present=False)
+    others = Equal((unsorted_key(name),)), Shaped(name, present=False)
+    if key.descending and (key.kind == "date" or (key.kind == "string" and name in SORTED_BACKWARDS)):
+        return Walk(f"{name}>", after_prefix(f"{name}>")), *others
+    prefix = f"{name}{SORTED_BY[key.kind]}"
+    return (Falling if key.descending else Walk)(prefix, after_prefix(prefix)), *others
 
 
 # --- As values ---------------------------------------------------------------------------------------------------

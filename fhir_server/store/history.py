@@ -9,36 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import Any
 
 from fhir_server.store.encoding import Document
 from fhir_server.store.failures import translated
+from fhir_server.store.history_parts import EPOCH, MILLISECOND, Cursor, Part
+from fhir_server.store.history_total import count_versions
 from fhir_server.store.mongo import Database
-from fhir_server.store.resources import PROJECTION, ResourceStore, Version, of_earlier
+from fhir_server.store.resources import PROJECTION, ResourceStore, Version
+
+__all__ = ["Cursor", "HistoryStore", "Page"]
 
 Access = Callable[[str], Mapping[str, Any] | None]
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 _KEY = {"updated": 1, "version": 1, "id": 1, "type": 1, "earlier": 1}
-
-
-class Cursor(NamedTuple):
-    """The last row of a page, from which the next one goes on; JSON can carry it."""
-
-    updated: int
-    """Milliseconds since 1970."""
-    type: str
-    id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Versions, newest first; `next` is None on the last page, `total` None where it is not known."""
+    """Versions, newest first; `next` is None on the last page."""
 
     versions: list[Version]
     next: Cursor | None
-    total: int | None
 
 
 class HistoryStore:
@@ -67,7 +59,7 @@ class HistoryStore:
         types = [type] if type is not None else await self._types()
         rows: list[Document] = []
         while True:
-            parts = [_Part(name, id, since, at, cursor, access(name)) for name in types]
+            parts = [Part(name, id, since, at and at[1], cursor, access(name)) for name in types]
             found = await self._rows(parts, limit + 1)
             rows += found if at is None else await self._current_since(found, at[0])
             if at is None or len(rows) > limit or len(found) <= limit:
@@ -75,21 +67,37 @@ class HistoryStore:
             cursor = _cursor(found[-1])
         versions = [version for row in rows[:limit] if (version := await self._version(row)) is not None]
         more = _cursor(rows[limit - 1]) if 0 < limit < len(rows) else None
-        whole = id is not None and since is None and at is None and cursor is None and access(types[0]) is None
-        return Page(versions, more, rows[0]["version"] if whole and rows else None)
+        return Page(versions, more)
+
+    async def total(
+        self,
+        *,
+        type: str | None = None,
+        id: str | None = None,
+        since: datetime | None = None,
+        at: tuple[datetime, datetime] | None = None,
+        until: datetime,
+        access: Access = lambda _: None,
+    ) -> int:
+        """Return how many versions all pages of a history hold; `until` is the time of the newest, others the same."""
+        last = until if at is None else min(until, at[1])
+        types = [type] if type is not None else await self._types()
+        parts = [Part(name, id, since, last, None, access(name)) for name in types]
+        return await count_versions(self._database, parts, current_at=None if at is None else at[0])
 
     async def _types(self) -> list[str]:
         with translated:
             names = await self._database.raw.list_collection_names(filter={"name": {"$regex": "_history$"}})
         return sorted(name.removesuffix("_history") for name in names)
 
-    async def _rows(self, parts: list[_Part], limit: int) -> list[Document]:
+    async def _rows(self, parts: list[Part], limit: int) -> list[Document]:
         """Return the first rows, each once; their content is left out where many types would carry it in vain."""
         shown = {**_KEY, **PROJECTION} if len(parts) == 1 else _KEY
         # All current versions before all earlier ones: a version that moves meanwhile is then seen at least once.
         union: list[Document] = [{"$documents": []}]
-        union += [part.current(limit, shown) for part in parts]
-        union += [part.earlier(limit, shown) for part in parts]
+        rows_of = [part.rows(limit, shown) for part in parts]
+        union += [current for current, _ in rows_of]
+        union += [earlier for _, earlier in rows_of]
         # A version that stands twice may take two of the rows.
         union += [{"$sort": {"updated": -1, "type": 1, "id": 1}}, {"$limit": 2 * limit}]
         with translated:
@@ -115,56 +123,8 @@ class HistoryStore:
         return await self._resources.read_version(row["type"], row["id"], row["version"])
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """What to take from the two collections of one type."""
-
-    type: str
-    id: str | None
-    since: datetime | None
-    at: tuple[datetime, datetime] | None
-    cursor: Cursor | None
-    where: Mapping[str, Any] | None
-
-    def current(self, limit: int, shown: Document) -> Document:
-        """Return the stage that adds the current versions."""
-        return self._stage(self.type, "_id", limit, shown)
-
-    def earlier(self, limit: int, shown: Document) -> Document:
-        """Return the stage that adds the earlier versions."""
-        return self._stage(f"{self.type}_history", "id", limit, shown)
-
-    def _stage(self, collection: str, id_field: str, limit: int, shown: Document) -> Document:
-        order = {"updated": -1, id_field: 1} if self.id is None else {"version": -1}
-        pipeline: list[Document] = [
-            {"$match": {"$and": list(self._conditions(id_field))}},
-            {"$sort": order},
-            {"$limit": limit},
-            {"$set": {"type": self.type, "id": f"${id_field}"}},
-            {"$project": shown},
-        ]
-        return {"$unionWith": {"coll": collection, "pipeline": pipeline}}
-
-    def _conditions(self, id_field: str) -> Iterable[Mapping[str, Any]]:
-        yield {id_field: self.id} if self.id is not None else {}
-        yield {"updated": {"$gte": self.since}} if self.since else {}
-        yield {"updated": {"$lte": self.at[1]}} if self.at else {}
-        yield (of_earlier(self.where) if id_field == "id" else self.where) or {}
-        if self.cursor is None:
-            return
-        time = _EPOCH + self.cursor.updated * _MILLISECOND
-        if self.type < self.cursor.type:
-            yield {"updated": {"$lt": time}}
-        elif self.type > self.cursor.type:
-            yield {"updated": {"$lte": time}}
-        else:
-            # The first term, which the others imply, is what bounds the index.
-            yield {"updated": {"$lte": time}}
-            yield {"$or": [{"updated": {"$lt": time}}, {id_field: {"$gt": self.cursor.id}}]}
-
-
 def _cursor(row: Document) -> Cursor:
-    return Cursor((row["updated"] - _EPOCH) // _MILLISECOND, row["type"], row["id"])
+    return Cursor((row["updated"] - EPOCH) // MILLISECOND, row["type"], row["id"])
 
 
 def _once(rows: list[Document]) -> Iterable[Document]:

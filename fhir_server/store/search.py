@@ -15,30 +15,30 @@ from typing import Any, TypeAlias
 
 from bson.codec_options import CodecOptions
 from bson.timestamp import Timestamp
-from pymongo.errors import OperationFailure
 
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.search.conditions import Condition
 from fhir_server.search.filters import to_filter
 from fhir_server.search.keys import EVERY
 from fhir_server.search.query import Plan, TypePlan
-from fhir_server.search.scans import Equal, Scan, within
+from fhir_server.search.scans import Equal, Falling, Scan, within
 from fhir_server.store import search_commands as commands
 from fhir_server.store.blobs import BlobStore
 from fhir_server.store.encoding import Document
 from fhir_server.store.failures import translated
 from fhir_server.store.kept_searches import keep, kept
 from fhir_server.store.mongo import Database, Session
-from fhir_server.store.search_choice import Chooser, Way
+from fhir_server.store.search_choice import FEW, Chooser, Way
 from fhir_server.store.search_explain import Execution, execution
+from fhir_server.store.search_falling import Cuts, piece
 from fhir_server.store.search_pages import Cursor, Merging, Reading, Snapshot, beginning, command_of, parts_of
+from fhir_server.store.snapshots import read_snapshot
 
 Access: TypeAlias = "Condition | Mapping[str, Any] | None"
 _PLACE: Document = {"_id": 1, "updated": 1}
 """What tells where a row stands in its search, whatever leads the search."""
 _ROW: Document = {"version": 1, "updated": 1, "json": 1, "blob": 1}
 _CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
-_NO_SNAPSHOT = frozenset({239, 246, 72})  # SnapshotTooOld, SnapshotUnavailable, InvalidOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,7 @@ class SearchStore:
         self.database = database
         self.blobs = BlobStore(database)
         self.chooser = Chooser(self.count_scans)
+        self.cuts = Cuts(self._sampled)
 
     async def types(self) -> list[str]:
         """Return the resource types of which there are, or were, resources."""
@@ -150,8 +151,9 @@ class SearchStore:
 
     async def _count(self, plan: TypePlan, session: Session | None) -> int:
         match plan.drives[0].scans:
-            case (Equal((_,)) as scan,) if plan.exact:
-                return await self._counted({"count": plan.type, "query": within(scan), "hint": "keys"}, session)
+            # A transaction takes no count command.
+            case (Equal((_,)) as scan,) if plan.exact and session is None:
+                return await self._counted({"count": plan.type, "query": within(scan), "hint": "keys"})
         kind, number = await self.chooser.choose(plan)
         if kind in {"inside", "gather"}:
             collection, stages = commands.gathering(plan.sources[number])
@@ -161,15 +163,34 @@ class SearchStore:
         documents, _, _ = await self.ask(commands.aggregate(collection, [*stages, {"$count": "n"}], 1), session)
         return documents[0]["n"] if documents else 0
 
+    async def reads(self, plan: TypePlan) -> int:
+        """Return how many documents the way to run a plan begins with; no more are counted than tell few from many."""
+        kind, number = await self.chooser.choose(plan)
+        if kind in {"inside", "gather"}:
+            starts = plan.sources[number].starts
+            return sum([await self.count_scans(each.type, (each.scan,), FEW) for each in starts])
+        return await self.count_scans(plan.type, plan.drives[number if kind != "order" else 0].scans, FEW)
+
+    async def size(self, resource_type: str) -> int:
+        """Return how many documents the database says that a type has, tombstones among them, without counting."""
+        return await self._counted({"count": resource_type})
+
     async def explain(self, plan: Plan, limit: int) -> list[tuple[str, Way, list[Execution]]]:
         """Return, for each type, the way that its first page is found, and what the database does for each part."""
         found = []
         for each in plan.types:
             way = await self.chooser.choose(each)
             parts = range(len(parts_of(each, way)))
-            executed = [await self._explained(command_of(each, way, part, None, limit, _ROW)) for part in parts]
+            executed = [await self._explained(await self._first(each, way, part, limit)) for part in parts]
             found.append((each.type, way, executed))
         return found
+
+    async def _first(self, plan: TypePlan, way: Way, part: int, limit: int) -> Document:
+        """Return the first command that reads a part of a way."""
+        match parts_of(plan, way)[part]:
+            case Falling() as scan:
+                return piece(plan, scan, await self.cuts.of(plan, scan), None, 1, limit, _ROW).command
+        return command_of(plan, way, part, None, limit, _ROW)
 
     async def _explained(self, command: Document) -> Execution:
         with translated:
@@ -182,11 +203,11 @@ class SearchStore:
             return 0
         reads = [within(scan) for scan in scans]
         wanted = reads[0] if len(reads) == 1 else {"$or": reads}
-        return await self._counted({"count": resource_type, "query": wanted, "limit": limit}, None)
+        return await self._counted({"count": resource_type, "query": wanted, "limit": limit})
 
-    async def _counted(self, command: Document, session: Session | None) -> int:
+    async def _counted(self, command: Document) -> int:
         with translated:
-            answer = await self.database.raw.command(command, session=session)
+            answer = await self.database.raw.command(command)
         return int(answer["n"])
 
     async def ask(
@@ -203,23 +224,20 @@ class SearchStore:
         return cursor["firstBatch"], bool(cursor["id"]), cursor.get("atClusterTime")
 
     async def _answer(self, command: Document, session: Session | None, at: Timestamp | None) -> Document:
-        database = self.database.raw
         if session is not None:
-            return await database.command(command, session=session, codec_options=_CODEC)
-        concern: Document = {"level": "snapshot"} if at is None else {"level": "snapshot", "atClusterTime": at}
-        try:
-            return await database.command(command | {"readConcern": concern}, codec_options=_CODEC)
-        except OperationFailure as error:
-            if error.code not in _NO_SNAPSHOT:
-                raise
-            return await database.command(command, codec_options=_CODEC)
+            return await self.database.raw.command(command, session=session, codec_options=_CODEC)
+        return await read_snapshot(self.database, command, at)
 
     def _reading(self, plan: Plan, fields: Document, cursor: Cursor | None, session: Session | None = None) -> Reading:
         async def ask(command: Document, at: Timestamp | None) -> tuple[list[Document], bool, Timestamp | None]:
             return await self.ask(command, session, at)
 
         kind = Merging if plan.sort and len(plan.types) > 1 else Reading
-        return kind(ask, self.chooser, plan, fields, cursor)
+        return kind(ask, self.chooser, self.cuts, plan, fields, cursor)
+
+    async def _sampled(self, command: Document) -> list[Document]:
+        found, _, _ = await self.ask(command, None)
+        return found
 
     async def _row(self, resource_type: str, found: Document) -> Row:
         data = found["json"] if "json" in found else await self.blobs.read(found["blob"])

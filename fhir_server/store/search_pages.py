@@ -11,10 +11,11 @@ from bson.timestamp import Timestamp
 
 from fhir_server.search.inside import Start
 from fhir_server.search.query import Plan, TypePlan
-from fhir_server.search.scans import Scan
+from fhir_server.search.scans import Falling, Scan
 from fhir_server.store import search_commands as commands
 from fhir_server.store.encoding import Document
 from fhir_server.store.search_choice import Chooser, Way
+from fhir_server.store.search_falling import Cuts, piece
 
 Cursor: TypeAlias = list[Any]
 """Where a page ended, as plain data to be sealed into a link."""
@@ -37,9 +38,12 @@ def beginning(at: Snapshot) -> Cursor:
 class Reading:
     """One page being read: on through the stretches of each type, and through the types."""
 
-    def __init__(self, ask: Ask, chooser: Chooser, plan: Plan, fields: Document, cursor: Cursor | None) -> None:
+    def __init__(  # noqa: PLR0917 - what every page needs
+        self, ask: Ask, chooser: Chooser, cuts: Cuts, plan: Plan, fields: Document, cursor: Cursor | None
+    ) -> None:
         self._ask = ask
         self.chooser = chooser
+        self.cuts = cuts
         self.plan = plan
         self.fields = fields
         self.type, self.way, self.part, self.after, self.snapshot = cursor or beginning(None)
@@ -66,13 +70,39 @@ class Reading:
             if self.part >= len(parts):
                 self._next_type()
                 continue
+            part = parts[self.part]
+            if isinstance(part, Falling):
+                rows += await self._falling(plan, part, limit - len(rows))
+                if len(rows) < limit:
+                    self.part, self.after = self.part + 1, None
+                continue
             command = command_of(plan, self.way, self.part, self.after, limit - len(rows), self.fields)
             found, cut = await self.ask(command)
             for row in found:
-                self.after = commands.position(parts[self.part], row)
+                self.after = commands.position(part, row)
                 rows.append(([self.type, list(self.way), self.part, self.after], row))
             if not cut and len(rows) < limit:
                 self.part, self.after = self.part + 1, None
+        return rows
+
+    async def _falling(self, plan: TypePlan, scan: Falling, limit: int) -> list[Found]:
+        """Return at most `limit` rows of a falling order, piece by piece; fewer only where it has no more."""
+        cuts = await self.cuts.of(plan, scan)
+        rows: list[Found] = []
+        width = 1
+        while len(rows) < limit:
+            read = piece(plan, scan, cuts, self.after, width, limit - len(rows), self.fields)
+            found, cut = await self.ask(read.command)
+            for row in found:
+                self.after = read.after(row)
+                rows.append(([self.type, list(self.way), self.part, self.after], row))
+            if cut or len(rows) == limit:
+                continue
+            if read.rest is None:
+                break
+            self.after = read.rest
+            # Where few of what is read are matches, ever larger pieces reach the next ones soon.
+            width *= 2 if read.value is None else 1
         return rows
 
     def _next_type(self) -> None:

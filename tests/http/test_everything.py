@@ -229,9 +229,9 @@ async def test_the_record_of_nobody(client: httpx.AsyncClient) -> None:
     assert (await client.get("Patient/never/$everything")).status_code == 404
     await client.delete("Patient/b")
     assert (await client.get("Patient/b/$everything")).status_code == 410
-    answer = await client.get("Patient/$everything")
+    answer = await client.get("Encounter/$everything")
     assert answer.status_code == 404
-    assert "Patient/[id]/$everything" in answer.json()["issue"][0]["diagnostics"]
+    assert "Encounter/[id]/$everything" in answer.json()["issue"][0]["diagnostics"]
 
 
 @pytest.mark.usefixtures("stored")
@@ -247,3 +247,44 @@ async def test_the_record_within_a_transaction_has_what_the_transaction_wrote(cl
     record = answer.json()["entry"][0]["resource"]["entry"]
     ids = {f"{entry['resource']['resourceType']}/{entry['resource']['id']}" for entry in record}
     assert ids == MATCHES | INCLUDED | {"Observation/new"}
+
+
+ALL_MATCHES = {*MATCHES, "Patient/b", "Observation/other"}
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize("count", ["", "?_count=1", "?_count=4"])
+async def test_the_records_of_all_patients(client: httpx.AsyncClient, count: str) -> None:
+    """Without an id: the records of all patients, each resource once over all pages, with what they refer to."""
+    matches: list[str] = []
+    included: set[str] = set()
+    url: str | None = f"Patient/$everything{count}"
+    while url is not None:
+        answer = await client.get(url)
+        assert found(answer, "match")
+        matches += found(answer, "match")
+        included |= set(found(answer, "include"))
+        url = link(answer, "next")
+    assert sorted(matches) == sorted(ALL_MATCHES)
+    assert included == INCLUDED
+
+
+@pytest.mark.usefixtures("stored")
+async def test_the_parameters_narrow_the_records_of_all(client: httpx.AsyncClient) -> None:
+    """start, end, _since and _type mean for all patients what they mean for one."""
+    early = await client.get("Patient/$everything?_type=Observation&end=2011")
+    assert sorted(found(early, "match")) == ["Observation/early", "Observation/other", "Observation/undated"]
+    changed = RECORD[1] | {"active": True}
+    since = (await client.put("Patient/b", json=changed)).json()["meta"]["lastUpdated"]
+    assert found(await client.get("Patient/$everything", params={"_since": since}), "match") == ["Patient/b"]
+    assert (await client.get("Patient/$everything?colour=red")).status_code == 400
+
+
+@pytest.mark.usefixtures("stored")
+async def test_what_belongs_to_no_patient_is_in_no_record(client: httpx.AsyncClient) -> None:
+    """What refers to a deleted patient, or to none, is not among the records of all."""
+    loose = {"resourceType": "Observation", "id": "loose", **SEEN}
+    await client.put("Observation/loose", json=loose)
+    await client.delete("Patient/b")
+    matches = found(await client.get("Patient/$everything"), "match")
+    assert sorted(matches) == sorted(MATCHES)

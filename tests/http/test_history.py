@@ -76,3 +76,35 @@ async def test_a_history_can_be_counted_without_being_told(client: httpx.AsyncCl
         assert "entry" not in bundle
         assert [link["relation"] for link in bundle["link"]] == ["self"]
         assert (await client.get(f"Patient/none/_history?{query}")).status_code == 404
+
+
+async def test_every_history_says_how_many_versions_it_has(client: httpx.AsyncClient) -> None:
+    """The total counts the versions on all pages and is the same on each, whatever is written meanwhile."""
+    await _write_some(client)
+    for url, total in (("_history?_count=2", 5), ("Patient/_history?_count=3", 4), ("Patient/a/_history?_count=1", 3)):
+        following: str | None = url
+        told = 0
+        while following is not None:
+            bundle = (await client.get(following)).json()
+            assert bundle["total"] == total, url
+            told += len(bundle["entry"])
+            following = next((link["url"] for link in bundle["link"] if link["relation"] == "next"), None)
+            await client.put("Organization/o", json={"resourceType": "Organization", "id": "o", "name": f"{told}"})
+            await client.delete("Organization/o")
+        assert told == total
+    assert (await client.get("_history?_since=2999-01-01")).json()["total"] == 0
+    assert (await client.get("Patient/_history?_summary=count&_at=2999")).json()["total"] == 2
+
+
+async def test_a_paging_link_is_for_one_history(client: httpx.AsyncClient) -> None:
+    """A link of one history does not go on in another, whose total would be another; nor does that of a search."""
+    await _write_some(client)
+    links = (await client.get("Patient/_history?_count=1")).json()["link"]
+    token = next(link["url"] for link in links if link["relation"] == "next").partition("_page=")[2]
+    assert (await client.get(f"Patient/_history?_count=1&_page={token}")).status_code == 200
+    for other in ("_history?", "Patient/a/_history?", "Patient/_history?_since=2020&"):
+        assert (await client.get(f"{other}_page={token}")).status_code == 400
+    await client.put("Patient/c", json={"resourceType": "Patient", "id": "c"})
+    links = (await client.get("Patient?_count=1")).json()["link"]
+    token = next(link["url"] for link in links if link["relation"] == "next").partition("_page=")[2]
+    assert (await client.get(f"Patient/_history?_page={token}")).status_code == 400

@@ -7,6 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
+from fhir_server.engine.context import Services
+
 TAG = {"system": "http://tags.test", "code": "x", "display": "X"}
 OTHER = {"system": "http://tags.test", "code": "y"}
 LABEL = {"system": "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "code": "R"}
@@ -99,3 +101,57 @@ async def test_if_match_guards_a_change_of_meta(client: httpx.AsyncClient, store
     refused = await client.post("Patient/a/$meta-add", json=body, headers={"If-Match": 'W/"9"'})
     assert refused.status_code == 412
     assert (await client.post("Patient/a/$meta-add", json=body, headers={"If-Match": 'W/"1"'})).status_code == 200
+
+
+async def _store_tagged(client: httpx.AsyncClient, number: int) -> None:
+    for each in range(number):
+        await client.put(
+            f"Patient/p{each:03}",
+            json={
+                "resourceType": "Patient",
+                "id": f"p{each:03}",
+                "meta": {"profile": [PROFILE], "tag": [TAG, {"system": "urn:each", "code": f"{each % 7}"}]},
+            },
+        )
+
+
+async def test_meta_of_a_type_and_of_the_server_is_what_is_in_use(client: httpx.AsyncClient) -> None:
+    """Every profile, label and tag of live resources stands once, with its display; what is deleted counts no more."""
+    await _store_tagged(client, 20)
+    label = LABEL | {"display": "restricted"}
+    await client.put(
+        "Basic/b", json={"resourceType": "Basic", "id": "b", "code": {"text": "x"}, "meta": {"security": [label]}}
+    )
+    gone = {"resourceType": "Patient", "id": "gone", "meta": {"tag": [OTHER]}}
+    await client.put("Patient/gone", json=gone)
+    assert OTHER in meta_of(await client.get("Patient/$meta"))["tag"]
+    await client.delete("Patient/gone")
+    of_type = {"profile": [PROFILE], "tag": [TAG, *({"system": "urn:each", "code": f"{each}"} for each in range(7))]}
+    assert meta_of(await client.get("Patient/$meta")) == of_type
+    assert meta_of(await client.post("Patient/$meta", json={"resourceType": "Parameters"})) == of_type
+    assert meta_of(await client.get("$meta")) == of_type | {"security": [label]}
+
+
+async def test_a_server_without_tags_says_that_there_are_none(client: httpx.AsyncClient) -> None:
+    """The answer is valid FHIR: an element may not be empty, so the meta says that it has no data."""
+    (extension,) = meta_of(await client.get("$meta"))["extension"]
+    assert extension["valueCode"] == "not-applicable"
+    assert "extension" in meta_of(await client.get("Patient/$meta"))
+
+
+async def test_what_is_in_use_costs_no_more_where_many_use_it(client: httpx.AsyncClient, services: Services) -> None:
+    """The index is leaped through: a thousand resources with the same tags are not read."""
+    await _store_tagged(client, 60)
+    commands: list[str] = []
+    ask = services.search.ask
+
+    async def counting(command: Any, *rest: Any) -> Any:
+        commands.append(next(iter(command)))
+        found = await ask(command, *rest)
+        assert len(found[0]) <= 1
+        return found
+
+    services.search.ask = counting  # type: ignore[method-assign]
+    meta_of(await client.get("Patient/$meta"))
+    # One leap for each of a profile and eight tags, and one that finds no more in each of the three spans.
+    assert commands == ["find"] * (1 + 8 + 3)

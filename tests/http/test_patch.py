@@ -88,3 +88,49 @@ async def test_parallel_patches_all_take_effect(client: httpx.AsyncClient) -> No
     read = await client.get("Patient/a")
     assert len(read.json()["name"]) == 31
     assert read.headers["ETag"] == 'W/"31"'
+
+
+def _told(status: str) -> dict[str, Any]:
+    return PATIENT | {"text": {"status": status, "div": '<div xmlns="http://www.w3.org/1999/xhtml">Rossi</div>'}}
+
+
+@pytest.mark.parametrize("status", ["generated", "extensions"])
+async def test_a_generated_narrative_does_not_outlive_the_data_it_tells_of(
+    client: httpx.AsyncClient, status: str
+) -> None:
+    """R4: after a patch the narrative must not be unsafe; one that was generated goes when the data change."""
+    await client.put("Patient/a", json=_told(status))
+    kept = await client.patch(
+        "Patient/a", json=[{"op": "add", "path": "/meta/source", "value": "urn:x"}], headers=JSON_PATCH
+    )
+    assert "text" in kept.json()
+    by_path = await client.patch("Patient/a", json=replace("Patient.name.family", {"valueString": "Bianchi"}))
+    assert by_path.status_code == 200
+    assert "text" not in by_path.json()
+    assert "text" not in (await client.get("Patient/a")).json()
+
+
+async def test_a_narrative_that_the_patch_renews_stays(client: httpx.AsyncClient) -> None:
+    """Who patches the text together with the data has seen to it."""
+    await client.put("Patient/a", json=_told("generated"))
+    div = '<div xmlns="http://www.w3.org/1999/xhtml">Bianchi</div>'
+    operations = [
+        {"op": "replace", "path": "/name/0/family", "value": "Bianchi"},
+        {"op": "replace", "path": "/text/div", "value": div},
+    ]
+    answer = await client.patch("Patient/a", json=operations, headers=JSON_PATCH)
+    assert answer.json()["text"]["div"] == div
+
+
+async def test_a_narrative_that_says_more_than_the_data_is_not_thrown_away(client: httpx.AsyncClient) -> None:
+    """A text with additional information must be patched with the data: else 422 and no version; an empty one stays."""
+    change = [{"op": "replace", "path": "/active", "value": False}]
+    await client.put("Patient/a", json=_told("additional"))
+    refused = await client.patch("Patient/a", json=change, headers=JSON_PATCH)
+    assert refused.status_code == 422
+    assert refused.json()["issue"][0]["expression"] == ["Patient.text"]
+    assert (await client.get("Patient/a")).headers["ETag"] == 'W/"1"'
+    removed = await client.patch("Patient/a", json=[*change, {"op": "remove", "path": "/text"}], headers=JSON_PATCH)
+    assert removed.status_code == 200
+    await client.put("Patient/a", json=_told("empty"))
+    assert "text" in (await client.patch("Patient/a", json=change, headers=JSON_PATCH)).json()

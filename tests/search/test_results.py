@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from fhir_server.settings import Settings
+from fhir_server.store import search_estimate
 from tests.search.asking import bundle, entries, found, link, observation, pages, patient, refused, store
 
 
@@ -160,6 +161,31 @@ class TestWithFewIncludes:
 
 
 # --- Totals and summaries ----------------------------------------------------------------------------------------
+
+
+async def test_an_estimate_is_no_less_than_what_is_seen(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`_total=estimate` on a page with a next one is more than the page holds, whatever the sample met."""
+    monkeypatch.setattr(search_estimate, "FEW", 0)
+    monkeypatch.setattr(search_estimate, "COUNTED", 0)
+    monkeypatch.setattr(search_estimate, "SAMPLE", 1)
+    await store(client, *(patient(f"p{number}", gender="male" if number % 4 else "other") for number in range(12)))
+    first = await bundle(client, "Patient?gender=other&_count=2&_total=estimate")
+    assert first["total"] >= 3
+    second = await bundle(client, link(first, "next") or "")
+    assert second["total"] == first["total"]
+    assert (await bundle(client, "Patient?gender=other&_total=estimate"))["total"] == 3
+
+
+async def test_a_transaction_can_count(client: httpx.AsyncClient) -> None:
+    """A search in a transaction may ask for totals: of all, of some, accurate or not."""
+    await store(client, patient("p", gender="male"), patient("q"))
+    urls = ["Patient?_summary=count", "Patient?gender=male,other&_count=0", "Patient?_count=1&_total=accurate"]
+    urls += ["Patient?_count=1&_total=estimate", "Patient?gender=male&_summary=count"]
+    entry = [{"request": {"method": "GET", "url": url}} for url in urls]
+    answer = await client.post("", json={"resourceType": "Bundle", "type": "transaction", "entry": entry})
+    assert [each["resource"]["total"] for each in answer.json()["entry"]] == [2, 1, 2, 2, 1]
 
 
 async def test_a_total_changes_no_entries(client: httpx.AsyncClient) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from fhir_server.engine.engine import HANDLERS
 from fhir_server.engine.operations.registry import OPERATIONS
+from fhir_server.store import search_estimate
 from tests.databases import Databases
 from tests.smart.two_patients import fill, resources_of
 from tests.smart.ways import EACH_RESOURCE, WAYS, B, Way
@@ -119,6 +120,32 @@ async def test_a_s_page_link_shows_another_caller_no_more_than_that_one_may_see(
         link = next((one["url"] for one in answer.json()["link"] if one["relation"] == "next"), "")
     assert seen
     assert all(resource_id.startswith("a-") for resource_id in seen)
+
+
+async def test_the_records_of_all_patients_are_of_those_that_the_caller_sees(
+    servers: tuple[SmartServer, SmartServer],
+) -> None:
+    """Who may see all observations, but not patient B, gets none of B's: that caller has no record of B."""
+    fhir = servers[0].fhir(
+        await servers[0].system_token("system/Patient.rs?birthdate=1990-01-01 system/Observation.rs")
+    )
+    bundle = (await fhir.get("Patient/$everything?_count=1000")).json()
+    urls = {entry["fullUrl"].removeprefix(f"{BASE}/") for entry in bundle["entry"]}
+    assert {"Patient/a", "Observation/a-observation-subject-0"} <= urls
+    assert not {url for url in urls if url.partition("/")[2].startswith("b")}
+
+
+async def test_an_estimate_tells_nothing_of_what_is_hidden(
+    servers: tuple[SmartServer, SmartServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An estimate is made from the size of the whole, so who sees a part gets the exact number, however large."""
+    monkeypatch.setattr(search_estimate, "FEW", 0)
+    monkeypatch.setattr(search_estimate, "COUNTED", 0)
+    monkeypatch.setattr(search_estimate, "SAMPLE", 1)
+    for server in servers:
+        fhir = await _as_a(server, "patient/*.rs")
+        exact = (await fhir.get("Observation?_count=1&_total=accurate")).json()["total"]
+        assert (await fhir.get("Observation?_count=1&_total=estimate")).json()["total"] == exact > 1
 
 
 def test_every_interaction_and_operation_is_a_way_in() -> None:

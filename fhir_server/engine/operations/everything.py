@@ -1,4 +1,5 @@
-"""$everything: the record of a patient, or of an encounter, with whatever it refers to.
+"""$everything: the record of a patient, of all patients that the caller sees, or of an encounter, with whatever these
+refer to.
 
 The matches are the resources in the compartment; of what these refer to, each page carries its own part.
 https://hl7.org/fhir/R4/patient-operation-everything.html
@@ -34,9 +35,15 @@ _NAMES = ("start", "end", "_since", "_type", "_count")
 
 
 async def everything(context: Context, request: Request, route: Route, inputs: Inputs) -> Response:
-    """Answer with a searchset of the record of the resource in the URL; raises NotFound, Gone or BadRequest."""
-    kind, resource_id = route.type or "", route.id or ""
-    await read(context, Request("GET", f"{kind}/{resource_id}"), kind, resource_id)
+    """Answer with a searchset of the record of the resource in the URL, or of all of its type that the caller sees.
+
+    Raises NotFound, Gone, Forbidden or BadRequest.
+    """
+    kind, resource_id = route.type or "", route.id
+    if resource_id is None:
+        context.access.require("search-type", kind)
+    else:
+        await read(context, Request("GET", f"{kind}/{resource_id}"), kind, resource_id)
     types = _types(context, inputs)
     stored = types & {kind, *compartment(kind)} & set(await context.services.search.types())
     conditions = record(context, kind, resource_id, inputs, sorted(stored))

@@ -13,6 +13,7 @@ from typing import Any
 from fhir_server.engine import versions, writes
 from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.operations.inputs import Inputs
+from fhir_server.engine.operations.meta_in_use import meta_in_use
 from fhir_server.engine.preconditions import require_match
 from fhir_server.engine.read import read, vread
 from fhir_server.engine.routes import Route
@@ -26,8 +27,13 @@ _SETS = ("profile", "security", "tag")
 
 
 async def meta(context: Context, request: Request, route: Route, inputs: Inputs) -> Response:
-    """Answer with the meta of the current version, or of the version in the URL; raises NotFound or Gone."""
-    resource_type, resource_id = route.type or "", route.id or ""
+    """Answer with the meta of the current version, or of the version in the URL; raises NotFound or Gone.
+
+    Without an id it is about all that is in use.
+    """
+    if route.id is None:
+        return await meta_in_use(context, route.type)
+    resource_type, resource_id = route.type or "", route.id
     context.access.require("read" if route.version is None else "vread", resource_type)
     plain = Request("GET", request.path)
     if route.version is None:

@@ -1,4 +1,5 @@
-"""What belongs to the record of a patient or encounter: its compartment, narrowed by dates of care and of change.
+"""What belongs to the record of a patient or encounter, or of every patient: the compartment, narrowed by dates of care
+and of change.
 
 https://hl7.org/fhir/R4/compartmentdefinition.html
 """
@@ -12,7 +13,8 @@ from typing import Literal
 from fhir_server.engine.context import Context
 from fhir_server.engine.operations.inputs import Inputs
 from fhir_server.r4.definitions import compartment
-from fhir_server.search.conditions import All, Condition, HasId, either
+from fhir_server.search.conditions import EVERYTHING, All, Condition, HasId, RefersTo, either
+from fhir_server.search.criteria import key_names, reference_parameter
 from fhir_server.search.parse import parse
 from fhir_server.search.registry import parameters
 
@@ -24,16 +26,19 @@ _CARE_DATES = frozenset({
 """The search parameters, of any type, that say when care was given or asked for."""
 
 
-def record(context: Context, kind: str, resource_id: str, inputs: Inputs, types: Iterable[str]) -> dict[str, Condition]:
+def record(
+    context: Context, kind: str, resource_id: str | None, inputs: Inputs, types: Iterable[str]
+) -> dict[str, Condition]:
     """Return for each type what makes a resource part of the record of `kind/resource_id`.
 
-    Of the inputs, `start` and `end` are about the dates of care (what bears none is always in), `_since` is about the
-    last change.
+    Without an id it is part of that of any of the kind that the caller may see. Of the inputs, `start` and `end` are
+    about the dates of care (what bears none is always in), `_since` is about the last change.
     """
     since, start, end = inputs.one("_since"), inputs.one("start"), inputs.one("end")
     found: dict[str, Condition] = {}
     for name in types:
-        conditions = [_belonging(context, kind, resource_id, name)]
+        one = resource_id is not None
+        conditions = [_belonging(context, kind, resource_id or "", name) if one else _belonging_to_any(kind, name)]
         if since is not None:
             conditions.append(_asked(context, name, "_lastUpdated", f"ge{since}"))
         if start is not None or end is not None:
@@ -48,6 +53,16 @@ def _belonging(context: Context, kind: str, resource_id: str, resource_type: str
         for code in compartment(kind).get(resource_type, ())
     ]
     return either([HasId((resource_id,)), *members] if resource_type == kind else members)
+
+
+def _belonging_to_any(kind: str, resource_type: str) -> Condition:
+    if resource_type == kind:
+        return EVERYTHING
+    codes = compartment(kind).get(resource_type, ())
+    found = [reference_parameter(resource_type, code) for code in codes]
+    names = dict.fromkeys(name for parameter in found for name in key_names(resource_type, parameter))
+    # A chain, because a reference may lead to one who was deleted, or whom the caller does not see.
+    return either([RefersTo(name, {kind: EVERYTHING}) for name in names])
 
 
 def _dated(context: Context, resource_type: str, start: str | None, end: str | None) -> list[Condition]:

@@ -60,11 +60,11 @@ def _operation(name: str, run: Run, *levels: Level, **properties: bool) -> Opera
 
 
 OPERATIONS: tuple[Operation, ...] = (
-    _operation("Resource-meta", meta, "instance", "version"),
+    _operation("Resource-meta", meta, "system", "type", "instance", "version"),
     _operation("Resource-meta-add", meta_add, "instance", affects_state=True),
     _operation("Resource-meta-delete", meta_delete, "instance", affects_state=True),
     _operation("Resource-validate", validate, "type", "instance"),
-    _operation("Patient-everything", everything, "instance", paged=True),
+    _operation("Patient-everything", everything, "type", "instance", paged=True),
     _operation("Encounter-everything", everything, "instance", paged=True),
     _operation("Resource-graphql", graphql, "system", "instance", reads_request=True),
 )
