@@ -79,7 +79,7 @@ class AuditTrail:
                 if rounds % _BETWEEN_SEARCHES == 0:
                     self._late += self._journal.orphans()
                 await self.flush()
-            except (FhirError, OSError) as error:
+            except Exception as error:  # whatever it is, it is tried again: the trail goes on while the worker lives
                 _log.warning("audit.delayed", kind=type(error).__name__)
             rounds += 1
             with suppress(TimeoutError):

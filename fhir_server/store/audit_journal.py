@@ -58,8 +58,12 @@ class AuditJournal:
 
     def set_aside(self, line: bytes) -> None:
         """Keep a line that nobody can read, for a person to look at."""
-        with (self._directory / f"{os.getpid()}{_UNREADABLE}").open("ab", opener=_private) as file:
-            file.write(line + b"\n")
+        path = self._directory / f"{os.getpid()}{_UNREADABLE}"
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(descriptor, line + b"\n")
+        finally:
+            os.close(descriptor)
 
     def orphans(self) -> Iterator[Batch]:
         """Yield what processes left behind that are no more."""
@@ -87,10 +91,6 @@ class AuditJournal:
         _lock(descriptor)
         hidden.rename(path)
         return path, descriptor
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _lock(descriptor: int) -> bool:

@@ -153,13 +153,15 @@ async def test_the_journal_of_a_living_worker_is_left_alone(tmp_path: Path) -> N
 
 async def test_a_line_that_cannot_be_read_holds_up_no_other(smart: SmartServer, tmp_path: Path) -> None:
     """It is set aside as it is, and what stands after it is told."""
-    journal = AuditJournal(tmp_path)
+    directory = tmp_path / "of-two-versions"
+    journal = AuditJournal(directory)
     record = AccessRecord("after-the-unreadable", 1_700_000_000_000, Actor(), "GET", "Patient/a", "", 200)
     for line in (b'["of another version"]', encode_record(record)):
         journal.append(line)
     journal.close()
-    async with AuditTrail(smart.services, BASE, tmp_path):
-        while list(tmp_path.glob("*.journal"))[1:]:  # noqa: ASYNC110 - a file tells nobody that it is gone
-            await asyncio.sleep(0.05)
+    async with AuditTrail(smart.services, BASE, directory):
+        async with asyncio.timeout(10):
+            while list(directory.glob("*.journal"))[1:]:  # noqa: ASYNC110 - a file tells nobody that it is gone
+                await asyncio.sleep(0.05)
     assert await smart.services.resources.read("AuditEvent", record.id) is not None
-    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b'["of another version"]\n']
+    assert [path.read_bytes() for path in directory.iterdir()] == [b'["of another version"]\n']
