@@ -5,10 +5,12 @@ from __future__ import annotations
 import gc
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette_compress import CompressMiddleware, add_compress_type
 
 from fhir_server.auth.access import ScopedAccess
@@ -21,10 +23,11 @@ from fhir_server.http import log
 from fhir_server.http.bearer import bearer_authentication
 from fhir_server.http.cors import Cors
 from fhir_server.http.facade.app import create_facade
+from fhir_server.http.facade.remote import RemoteFhir
 from fhir_server.http.facade.server import FacadeServer
 from fhir_server.http.fhir import FhirApp
 from fhir_server.http.health import live, ready
-from fhir_server.http.oauth.routes import routes
+from fhir_server.http.oauth.routes import discovery, routes
 from fhir_server.http.oauth.server import AuthorizationServer
 from fhir_server.http.stopping import Stopping
 from fhir_server.http.welcome import welcome
@@ -32,6 +35,7 @@ from fhir_server.jobs.audit import AuditTrail
 from fhir_server.jobs.background import background
 from fhir_server.notifications.live import Live
 from fhir_server.payments.configured import configured_gateway
+from fhir_server.payments.gateway import Gateway
 from fhir_server.settings import Settings
 from fhir_server.store.history import HistoryStore
 from fhir_server.store.mongo import Database
@@ -110,49 +114,71 @@ def _calm_garbage_collector() -> None:
 
 
 def create_app(settings: Settings | None = None) -> Starlette:
-    """Return the ASGI application; its lifespan connects and disconnects the database."""
+    """Return the ASGI application of the services that the settings name; its lifespan opens what they share."""
     settings = settings or Settings()
     log.configure(settings)
-    fhir = FhirApp(handle, base_url(settings), PREFIX)
-    authorizing = [] if settings.open else routes(PREFIX)
-    facade = create_facade(settings.max_body_bytes)
-    gateway = configured_gateway(settings)
+    for name in ("application/fhir+json", "application/fhir+xml", "application/xml", "text/xml"):
+        add_compress_type(name)
+    parts = _Parts(settings, FhirApp(handle, base_url(settings), PREFIX), create_facade(settings))
+    return Starlette(
+        routes=parts.routes(),
+        middleware=[Middleware(CompressMiddleware, minimum_size=1000)],
+        lifespan=parts.lifespan,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The parts of one application: FHIR, the authorization server, the facade; those of them that are served."""
+
+    settings: Settings
+    fhir: FhirApp
+    facade: FastAPI
+
+    def routes(self) -> list[BaseRoute]:
+        served = self.settings.served
+        found: list[BaseRoute] = [Route("/health/live", live), Route("/health/ready", ready)]
+        if "auth" in served and not self.settings.open:
+            found += routes()
+        if "fhir" in served:
+            found += [] if self.settings.open else discovery(PREFIX)
+            # The base itself, where transactions go, has no final slash; a mount would redirect it.
+            found += [Route(PREFIX, Cors(self.fhir)), Mount(PREFIX, app=Cors(self.fhir)), Route("/", welcome)]
+        if served & {"hms", "ehr"}:
+            found.append(Mount("/", app=self.facade))
+        return found
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with (
-            services(settings, serving=True) as shared,
-            background(shared, fhir.base_url, gateway),
-            AsyncExitStack() as stack,
-        ):
-            fhir.services = app.state.services = shared
+    async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        settings = self.settings
+        gateway = configured_gateway(settings)
+        async with services(settings, serving="fhir" in settings.served) as shared, AsyncExitStack() as stack:
+            app.state.services = self.fhir.services = shared
+            if settings.fhir_base_url is None:
+                await stack.enter_async_context(background(shared, self.fhir.base_url, gateway))
             store = await authorization_store(shared)
-            facade.state.live, facade.state.stopping = Live(shared), Stopping()
-            stack.push_async_callback(facade.state.live.close)
-            facade.state.stopping.listen()
-            facade.state.facade = await FacadeServer.open(shared, fhir.base_url, store, gateway)
+            await self._open_facade(stack, shared, store, gateway)
             if not settings.open:
-                fhir.authenticate = bearer_authentication(store)
-                app.state.oauth = AuthorizationServer.of(fhir.base_url, shared, store)
-                trail = AuditTrail(shared, fhir.base_url, settings.data_dir / "audit")
-                app.state.audit = await stack.enter_async_context(trail)
-                fhir.record = trail.record
+                await self._authorize(app, stack, shared, store)
             _calm_garbage_collector()
             yield
 
-    for name in ("application/fhir+json", "application/fhir+xml", "application/xml", "text/xml"):
-        add_compress_type(name)
-    return Starlette(
-        routes=[
-            # The base itself, where transactions go, has no final slash; a mount would redirect it.
-            *authorizing,
-            Route(PREFIX, Cors(fhir)),
-            Mount(PREFIX, app=Cors(fhir)),
-            Route("/health/live", live),
-            Route("/health/ready", ready),
-            Route("/", welcome),
-            Mount("/", app=facade),
-        ],
-        middleware=[Middleware(CompressMiddleware, minimum_size=1000)],
-        lifespan=lifespan,
-    )
+    async def _open_facade(
+        self, stack: AsyncExitStack, shared: Services, store: OAuthStore[Access], gateway: Gateway
+    ) -> None:
+        state, settings, remote = self.facade.state, self.settings, None
+        if settings.fhir_base_url is not None:
+            remote = await stack.enter_async_context(RemoteFhir(settings.fhir_base_url, settings.max_body_bytes))
+        state.live, state.stopping = Live(shared), Stopping()
+        stack.push_async_callback(state.live.close)
+        state.stopping.listen()
+        state.facade = await FacadeServer.open(shared, self.fhir.base_url, store, gateway, remote)
+
+    async def _authorize(
+        self, app: Starlette, stack: AsyncExitStack, shared: Services, store: OAuthStore[Access]
+    ) -> None:
+        self.fhir.authenticate = bearer_authentication(store)
+        app.state.oauth = AuthorizationServer.of(self.fhir.base_url, shared, store)
+        trail = AuditTrail(shared, self.fhir.base_url, self.settings.data_dir / "audit")
+        app.state.audit = await stack.enter_async_context(trail)
+        self.fhir.record = trail.record

@@ -34,16 +34,29 @@ def serve(  # noqa: PLR0917 - each is an option
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
     workers: Annotated[int | None, typer.Option(help="Processes that serve requests.")] = None,
+    base_url: Annotated[str | None, typer.Option(help="The public URL of the FHIR base, for all links.")] = None,
+    services: Annotated[str | None, typer.Option(help="Which of fhir,hms,ehr,auth to serve; all if left out.")] = None,
+    fhir_base_url: Annotated[
+        str | None, typer.Option(help="Serve the health record's endpoints (ehr) from another FHIR R4 server.")
+    ] = None,
     open_: Annotated[bool | None, typer.Option("--open", help="No authorization at all; loopback only.")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="Load the demo clinic before serving.")] = False,
 ) -> None:
-    """Serve FHIR over HTTP."""
+    """Serve FHIR, the hospital's endpoints and authorization over HTTP, or some of these."""
     from fhir_server.serve import run
 
-    run(
-        settings_with(host=host, port=port, data_dir=data_dir, database_url=database_url, workers=workers, open=open_),
-        demo=demo,
+    settings = settings_with(
+        host=host,
+        port=port,
+        data_dir=data_dir,
+        database_url=database_url,
+        workers=workers,
+        base_url=base_url,
+        services=services,
+        fhir_base_url=fhir_base_url,
+        open=open_,
     )
+    run(settings, demo=demo)
 
 
 @app.command()

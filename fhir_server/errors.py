@@ -143,6 +143,12 @@ class NotSupported(FhirError):
     status, code = 501, "not-supported"
 
 
+class BadGateway(FhirError):
+    """Another server, which this one answers from, does not do what is asked of it; a retry changes nothing."""
+
+    status, code = 502, "not-supported"
+
+
 class Unavailable(FhirError):
     """The database, or another thing the server depends on, cannot be reached now; a retry may succeed."""
 

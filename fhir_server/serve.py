@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from fhir_server.settings import Settings
+from fhir_server.settings import SERVICES, Settings
 from fhir_server.store.data_directory import StartupError
 from fhir_server.store.mongo import Database
-from fhir_server.store.mongod import EmbeddedMongod
+from fhir_server.store.mongod import EmbeddedMongod, join
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -48,9 +48,11 @@ def run(settings: Settings, *, demo: bool = False) -> None:
 
 @contextmanager
 def _database(settings: Settings) -> Iterator[str]:
-    """Give the URL of the database; an embedded one runs meanwhile, and is nobody else's."""
-    if settings.database_url:
-        yield settings.database_url
+    """Give the URL of the database; an embedded one runs meanwhile, unless it does in another process."""
+    # A part of the services joins the other parts; a second whole server on the directory would be a mistake.
+    running = settings.database_url or (None if settings.served == SERVICES else join(settings.data_dir))
+    if running:
+        yield running
         return
     importing = threading.Thread(target=import_module, args=("fhir_server.app",))
     importing.start()
@@ -142,6 +144,14 @@ def _greet(settings: Settings, login: Login | None) -> None:
         typer.secho(
             "AUTHORIZATION IS OFF: everybody who reaches this address sees and changes everything.", fg="red", bold=True
         )
+    if settings.served != SERVICES:
+        typer.secho(
+            f"Serving {', '.join(sorted(settings.served))} on http://{settings.host}:{settings.port}", bold=True
+        )
+    if settings.fhir_base_url:
+        typer.echo(f"Answers come from {settings.fhir_base_url}; each request needs an access token of that server:")
+        typer.echo(f"  curl -H 'Authorization: Bearer ACCESS_TOKEN' {issuer_of(base)}/medicine/prescription?patient=ID")
+        return
     typer.secho(f"FHIR base: {base}", bold=True)
     if not settings.open:
         typer.echo("Each request needs an access token. To get one, on the same --data-dir or --database-url:")
@@ -149,10 +159,14 @@ def _greet(settings: Settings, login: Login | None) -> None:
         asked = "-d grant_type=client_credentials -d 'scope=system/*.rs'"
         typer.echo(f"  curl -u CLIENT_ID:CLIENT_SECRET {asked} {issuer_of(base)}/oauth/token")
     if login is not None:
-        typer.echo(
-            f"Sign in as {login.username} with the password {login.password}, for example at {issuer_of(base)}/docs"
-        )
-    if login is not None and settings.open:
+        _greet_demo(base, login, is_open=settings.open)
+
+
+def _greet_demo(base: str, login: Login, *, is_open: bool) -> None:
+    from fhir_server.auth.endpoints import issuer_of
+
+    typer.echo(f"Sign in as {login.username} with the password {login.password}, for example at {issuer_of(base)}/docs")
+    if is_open:
         typer.echo("Try:")
         typer.echo(f"  curl '{base}/Patient?_pretty=true'")
         typer.echo(f"  curl '{base}/Slot?status=free&_sort=start&_count=3&_pretty=true'")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SERVICES = frozenset({"fhir", "hms", "ehr", "auth"})
+"""FHIR; the hospital's endpoints 1 to 28; those of its health record, 29 to 36; the authorization server."""
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -28,6 +31,13 @@ class Settings(BaseSettings):
         default=None, description="Public base such as https://fhir.example.org/fhir; fixes all links."
     )
     workers: Positive = 1
+    services: str | None = Field(
+        default=None,
+        description="Which of fhir, hms, ehr and auth this process serves, separated by commas; all if left out.",
+    )
+    fhir_base_url: str | None = Field(
+        default=None, description="Another FHIR R4 server that the service ehr answers from, by its callers' tokens."
+    )
     open: bool = Field(default=False, description="Serve without authorization; loopback only.")
 
     data_dir: Path = Field(default=Path("data"), description="Where the embedded mongod keeps its files.")
@@ -40,6 +50,9 @@ class Settings(BaseSettings):
         description="Memory that the embedded mongod may use as its cache; at least 0.25.",
     )
 
+    publish_definitions: bool = Field(
+        default=True, description="Keep the hospital's profiles, extensions and code systems readable under /fhir."
+    )
     default_timezone: str = Field(default="UTC", description="IANA zone of search dates that carry no offset.")
     search_handling: Literal["lenient", "strict"] = "lenient"
     default_page_size: Positive = 50
@@ -99,7 +112,23 @@ class Settings(BaseSettings):
     log_level: Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(str.lower)] = "info"
     log_requests: bool = Field(default=False, description="A line for each request, by its shape; no ids, no queries.")
 
-    @field_validator("base_url")
+    @property
+    def served(self) -> frozenset[str]:
+        """The names of the services that this process serves."""
+        if self.services is None:
+            return frozenset({"ehr"}) if self.fhir_base_url else SERVICES
+        return frozenset(name.strip() for name in self.services.split(","))
+
+    @model_validator(mode="after")
+    def _serves_what_there_is(self) -> Self:
+        unknown = self.served - SERVICES
+        if unknown:
+            raise ValueError(f"services: Input should be some of {', '.join(sorted(SERVICES))}")
+        if self.fhir_base_url and self.served != {"ehr"}:
+            raise ValueError("fhir_base_url: on another FHIR server only the service ehr can work, so services is ehr")
+        return self
+
+    @field_validator("base_url", "fhir_base_url")
     @classmethod
     def _is_absolute(cls, url: str | None) -> str | None:
         if url is not None and not re.fullmatch(r"https?://[^/?#]+[^?#]*", url):
@@ -125,7 +154,7 @@ def settings_with(**given: Any) -> Settings:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         faults = (
-            f"{'.'.join(map(str, fault['loc']))}: {fault['msg'].removeprefix('Value error, ')}"
+            ": ".join(filter(None, (".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, "))))
             for fault in error.errors()
         )
         raise SettingsError(f"Settings that cannot be used: {'; '.join(faults)}.") from error

@@ -140,10 +140,12 @@ def from_fhir(response: Resource, request: Resource) -> Eligibility:
     asked = reading.first(request.get("insurance"))
     item = reading.first(insurance.get("item"))
     period = insurance.get("benefitPeriod", {})
-    excluded = item.get("excluded")
+    standing = _standing(response, insurance)
+    # What is not known of the policy is not known of its cover either, whatever an error says besides.
+    excluded = None if standing == "unknown" else item.get("excluded")
     return Eligibility(
         coverage_id=reading.reference_id(insurance.get("coverage") or asked.get("coverage"), "Coverage"),
-        standing=_standing(response, insurance),
+        standing=standing,
         covered=None if excluded is None else not excluded,
         copay=_copay(item),
         valid_from=reading.whole_date(period.get("start")),

@@ -110,6 +110,7 @@ async def hospital(database: Database, mongod_url: str, tmp_path: Path) -> Async
         database_url=mongod_url,
         database_name=database.name,
         data_dir=tmp_path,
+        publish_definitions=False,  # they are another test's
         log_level="critical",
     )
     app = create_app(settings)

@@ -247,6 +247,7 @@ async def smart_server(url: str, name: str, data_dir: Path, **settings_given: An
         database_name=name,
         data_dir=data_dir,
         **{"dynamic_registration": True, **settings_given},
+        publish_definitions=False,  # they are another test's
         log_level="critical",
     )
     app = create_app(settings)

@@ -1,4 +1,4 @@
-"""Fetching a URL that somebody else chose, without becoming their way into this network.
+"""Asking a URL of another organization, without becoming its way into this network.
 
 The name is resolved once, every address must be public, and the connection goes to the address that was checked, so
 that a name which resolves differently the second time gains nothing. No redirects, a small body, a short time.
@@ -10,17 +10,15 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import httpx
 
-_LARGEST = 256 * 1024
-_SECONDS = 5.0
-
 
 class Refused(Exception):
-    """The URL may not be fetched, or what it answers is of no use."""
+    """The URL may not be asked, or what it answers is of no use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +29,24 @@ class Fetched:
     max_age: int | None
 
 
-async def fetch(url: str, *, allow_internal: bool = False) -> Fetched:
-    """Return what a GET of the https URL answers; raises Refused.
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """What is asked of a URL, and how much answer, in bytes, and time, in seconds, that may take."""
 
-    `allow_internal` permits http and addresses of this network, for a server whose clients live there.
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Accept": "application/json"})
+    body: bytes | None = None
+    largest: int = 256 * 1024
+    seconds: float = 5.0
+
+
+_PLAIN = Outgoing()
+
+
+async def fetch(url: str, asked: Outgoing = _PLAIN, *, allow_internal: bool = False) -> Fetched:
+    """Return what the https URL answers; raises Refused.
+
+    `allow_internal` permits http and addresses of this network, for a server whose partners live there.
     """
     parts = urlsplit(url)
     if not parts.hostname or not (parts.scheme == "https" or (allow_internal and parts.scheme == "http")):
@@ -45,23 +57,25 @@ async def fetch(url: str, *, allow_internal: bool = False) -> Fetched:
     host = parts.netloc.rpartition("@")[2]
     try:
         # Ask no proxy and no netrc of the environment: the address that was checked is the one to ask.
-        async with httpx.AsyncClient(trust_env=False, timeout=_SECONDS) as client, asyncio.timeout(2 * _SECONDS):
-            headers = {"Host": host, "Accept": "application/json"}
+        async with httpx.AsyncClient(trust_env=False, timeout=asked.seconds) as client, asyncio.timeout(asked.seconds):
+            headers = {"Host": host, **asked.headers}
             extensions = {"sni_hostname": parts.hostname}
-            async with client.stream("GET", pinned, headers=headers, extensions=extensions) as response:
-                return await _read(response)
+            async with client.stream(
+                asked.method, pinned, headers=headers, content=asked.body, extensions=extensions
+            ) as response:
+                return await _read(response, asked.largest)
     except (httpx.HTTPError, TimeoutError, ValueError) as error:
         raise Refused(f"it cannot be fetched ({type(error).__name__})") from error
 
 
-async def _read(response: httpx.Response) -> Fetched:
-    if response.status_code != 200:
+async def _read(response: httpx.Response, largest: int) -> Fetched:
+    if response.status_code not in (200, 201):
         raise Refused(f"it answers {response.status_code}")
     body = b""
     async for part in response.aiter_bytes():
         body += part
-        if len(body) > _LARGEST:
-            raise Refused(f"it is larger than {_LARGEST} bytes")
+        if len(body) > largest:
+            raise Refused(f"it is larger than {largest} bytes")
     return Fetched(body, _max_age(response.headers.get("cache-control", "")))
 
 

@@ -60,6 +60,10 @@ class Response:
     """What `json` is, where it is no resource."""
 
 
+Ask = Callable[[Request], Awaitable[Response]]
+"""Has an interaction carried out for one caller, wherever the resources are; raises a FhirError."""
+
+
 @dataclass(slots=True)
 class Services:
     """What every request shares: the stores, the settings, the key that signs paging links, the search parameters."""
@@ -92,6 +96,8 @@ class Context:
     """Current versions that a transaction has read ahead for all its entries."""
     pending: list[Write] | None = None
     """The writes of a transaction, collected until they are flushed; None outside of one."""
+    retired: list[str] = field(default_factory=list)
+    """Who is not active any more by what a transaction writes; their access ends when it is stored."""
     dispatch: Callable[[Context, Request], Awaitable[Response]] | None = None
     """Runs a request as an entry of a bundle; set by the engine, so that bundles need not import it."""
 

@@ -5,19 +5,27 @@ from __future__ import annotations
 from fhir_server.engine import versions, writes
 from fhir_server.engine.conditional import criteria, find_all
 from fhir_server.engine.context import Context, Request, Response
+from fhir_server.engine.in_use import GUARDED, require_unused
 from fhir_server.engine.preconditions import etag, require_match
 from fhir_server.errors import NotFound, PreconditionFailed
 from fhir_server.store.resources import Version
 
 
 async def delete(context: Context, request: Request, resource_type: str, resource_id: str) -> Response:
-    """Delete the resource: 204, also when there is none (or none that the caller may see)."""
+    """Delete the resource: 204, also when there is none (or none that the caller may see).
+
+    Raises Conflict where others name it that cannot do without; a transaction looks for those when all is written.
+    """
 
     def plan(previous: Version | None) -> writes.Write:
         require_match(request, previous)
         return _tombstone(context, previous)
 
     try:
+        if resource_type in GUARDED and context.pending is None:
+            # Who may not delete it does not learn either who names it.
+            await writes.read_current(context, resource_type, resource_id, "delete")
+            await require_unused(context, resource_type, [resource_id])
         return await writes.replace(context, resource_type, resource_id, plan, "delete")
     except NotFound:
         return Response(204)
@@ -37,6 +45,7 @@ async def conditional_delete(
 ) -> Response:
     """Delete what meets the criteria; unless `many`, several matches raise PreconditionFailed and stay."""
     ids = await matches(context, resource_type, query, many=many)
+    await require_unused(context, resource_type, ids)
     response = Response(204)
     for resource_id in ids:
         response = await delete(context, request, resource_type, resource_id)

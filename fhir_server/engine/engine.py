@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from fhir_server.engine import bundles, capabilities, operations
-from fhir_server.engine.context import Context, Request, Response
+from fhir_server.engine.context import Ask, Context, Request, Response
 from fhir_server.engine.create import create
 from fhir_server.engine.delete import conditional_delete, delete
 from fhir_server.engine.history import history
@@ -31,6 +32,11 @@ async def handle(context: Context, request: Request) -> Response:
         return await HANDLERS[found.interaction](context, request, found)
     with following.working():
         return await HANDLERS[found.interaction](context, request, found)
+
+
+def asking(context: Context) -> Ask:
+    """Return what carries out interactions in process, as the caller of the context."""
+    return partial(handle, context)
 
 
 _WITHOUT_INDEX = frozenset({"capabilities", "read", "vread", "history-instance", "history-type", "history-system"})

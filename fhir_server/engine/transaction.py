@@ -18,9 +18,11 @@ from fhir_server.engine.context import Context, Response
 from fhir_server.engine.create import create_as
 from fhir_server.engine.delete import delete
 from fhir_server.engine.entries import response_entry
+from fhir_server.engine.in_use import require_unused
 from fhir_server.engine.patch import check as check_patch
 from fhir_server.engine.patch import patch
 from fhir_server.engine.places import Placing
+from fhir_server.engine.standing import end_access
 from fhir_server.engine.transaction_entry import (
     WITH_RESOURCE,
     Entry,
@@ -49,16 +51,19 @@ async def transaction(context: Context, entries: list[dict[str, Any]]) -> list[d
     _validate(context, parsed)
     types = {entry.route.type for entry in parsed if entry.route.type and entry.writes}
 
-    async def attempt(session: Any) -> list[dict[str, Any]]:
-        inside = replace(context, session=session, pending=[], known={})
-        return await _attempt(inside, [replace(entry) for entry in parsed])
+    async def attempt(session: Any) -> tuple[list[dict[str, Any]], list[str]]:
+        inside = replace(context, session=session, pending=[], known={}, retired=[])
+        return await _attempt(inside, [replace(entry) for entry in parsed]), inside.retired
 
     for _ in range(_ATTEMPTS):
         try:
-            return await context.services.database.transaction(attempt, types)
+            responses, retired = await context.services.database.transaction(attempt, types)
         except AlreadyExists:
             # Somebody made one of these since it was looked for; the next attempt finds it.
             await asyncio.sleep(random.uniform(0, 0.05))  # noqa: S311 - not a secret
+        else:
+            await end_access(context.services, retired)
+            return responses
     raise Conflict("Others keep making the same resources; try again.")
 
 
@@ -98,6 +103,10 @@ async def _attempt(context: Context, entries: list[Entry]) -> list[dict[str, Any
             with Placing(entry.place):
                 responses[entry.position] = await _write(context, entry)
     await writes.flush(context)
+    for entry in ordered:
+        if entry.request.method == "DELETE":
+            with Placing(entry.place):
+                await require_unused(context, entry.route.type or "", entry.written_ids)
     for entry in ordered:
         if not entry.writes:
             with Placing(entry.place):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 from fhir_server.engine.context import Context, Response
+from fhir_server.engine.standing import end_access, retired
 from fhir_server.errors import Conflict, NotFound
 from fhir_server.store.resources import AlreadyExists, Draft, Version
 
@@ -69,6 +70,8 @@ async def replace(
         for attempt in range(_ATTEMPTS):
             write = _planned(context, plan, await read_current(context, resource_type, resource_id, interaction))
             if await _commit(context, write):
+                if write.draft is not None:
+                    await end_access(context.services, retired([write.draft]))
                 return write.response
             await asyncio.sleep(random.uniform(0, 0.002 * min(attempt + 1, 20)))  # noqa: S311 - not a secret
     raise Conflict(f"{resource_type}/{resource_id} is being changed by many others; try again.")
@@ -99,6 +102,7 @@ async def flush(context: Context) -> None:
     for pairs in replacements.values():
         await context.services.resources.replace_many(pairs, session=context.session)
     if context.pending is not None:
+        context.retired += retired(write.draft for write in context.pending if write.draft is not None)
         context.pending.clear()
 
 

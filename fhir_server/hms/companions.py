@@ -10,11 +10,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from fhir_server.app import base_url
-from fhir_server.engine.access import OpenAccess
 from fhir_server.engine.context import Services
 from fhir_server.hms.resources import Key, Surroundings
 from fhir_server.hms.tables import Table
-from fhir_server.http.facade.fhir import Fhir
+from fhir_server.http.facade.fhir import in_process
 from fhir_server.r4 import values
 from fhir_server.store.first_versions import created_times
 from fhir_server.store.listing import Last, last_after, last_of
@@ -39,7 +38,7 @@ class Reading:
 
     def __init__(self, shared: Services, timezone: str | None = None) -> None:
         self._shared = shared
-        self._fhir = Fhir(shared, base_url(shared.settings), OpenAccess())
+        self._fhir = in_process(shared, base_url(shared.settings))
         self._clock: ZoneInfo = clinic_clock.zone(timezone or shared.settings.default_timezone)
         self._locations: dict[str, Resource] = {}
         self._attempts: dict[str, str] | None = None

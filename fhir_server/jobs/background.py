@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from fhir_server.engine.context import Services
 from fhir_server.jobs import notifications
 from fhir_server.jobs.blob_sweep import blob_sweep
+from fhir_server.jobs.definitions import definitions
 from fhir_server.jobs.erasures import erasures
 from fhir_server.jobs.mail import mail
 from fhir_server.jobs.payments import card_payments
@@ -18,17 +19,21 @@ from fhir_server.payments.gateway import Gateway
 from fhir_server.store.jobs import JobStore
 
 
-def jobs(services: Services, base_url: str, gateway: Gateway) -> tuple[Job, ...]:
+def jobs(services: Services, base_url: str, gateway: Gateway) -> list[Job]:
     """Return the jobs; `base_url` is that of the FHIR base, below which references count as relative."""
-    always = (
+    found: list[Job] = [
         search_parameters(services, base_url),
         blob_sweep(services.resources.blobs),
         erasures(services, base_url),
         notifications.notifications(services, base_url),
         reminders(services, base_url),
         card_payments(services, base_url, gateway),
-    )
-    return (*always, mail(services)) if services.settings.smtp_host else always
+    ]
+    if services.settings.smtp_host:
+        found.append(mail(services))
+    if services.settings.publish_definitions:
+        found.append(definitions(services, base_url))
+    return found
 
 
 @asynccontextmanager

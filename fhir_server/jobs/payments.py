@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from fhir_server.engine.context import Context, Request, Services, instant, now
-from fhir_server.engine.engine import handle
+from fhir_server.engine.engine import asking, handle
 from fhir_server.engine.every_match import every_match
 from fhir_server.errors import FhirError
 from fhir_server.jobs.runner import Job
@@ -66,9 +66,9 @@ class CardPayments:
         since = reading.moment(attempt["created"]) or datetime.now(UTC)
         charge = await self.gateway.find(key, since=since)
         if charge is None:
-            await attempts.fail(self.context, attempt)
+            await attempts.fail(asking(self.context), attempt)
         elif charge.status != "pending":
-            await attempts.settle(self.context, key, charge)
+            await attempts.settle(asking(self.context), key, charge)
         else:
             return False
         return True

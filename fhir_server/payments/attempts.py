@@ -8,14 +8,12 @@ asking again cannot charge again; only after a failure is there a next attempt, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import structlog
 
-from fhir_server.engine.context import Context, Request, instant, now
-from fhir_server.engine.engine import handle
+from fhir_server.engine.context import Ask, Request, instant, now
 from fhir_server.errors import Conflict, Gone, NotFound, PreconditionFailed
 from fhir_server.payments.gateway import Charge, Gateway, GatewayUnavailable
 from fhir_server.r4 import values
@@ -40,7 +38,7 @@ class NotPayable(Conflict):
 
 
 async def charge_card(
-    context: Context,
+    ask: Ask,
     gateway: Gateway,
     invoice_id: str,
     amount: Money,
@@ -54,37 +52,37 @@ async def charge_card(
     GatewayUnavailable: unless it is certain that nothing was charged, the attempt is then open until somebody tries
     again or a job learns what became of it.
     """
-    key = await begin(context, invoice_id, amount)
+    key = await begin(ask, invoice_id, amount)
     try:
         charge = await gateway.charge(amount, card_token=card_token, idempotency_key=key, description=description)
     except GatewayUnavailable as error:
         if error.nothing_done:
-            await settle(context, key, Charge("", "failed", "gateway_unavailable"))
+            await settle(ask, key, Charge("", "failed", "gateway_unavailable"))
         raise
-    await settle(context, key, charge)
+    await settle(ask, key, charge)
     return charge
 
 
-async def begin(context: Context, invoice_id: str, amount: Money) -> str:
+async def begin(ask: Ask, invoice_id: str, amount: Money) -> str:
     """Write down that a card is about to be charged, and return the key to charge it under."""
     for _ in range(_TRIES):
-        invoice = await _read(context, "Invoice", invoice_id)
+        invoice = await _read(ask, "Invoice", invoice_id)
         if invoice is None:
             raise NotFound(f"Invoice/{invoice_id} does not exist.")
-        previous = await _read(context, "PaymentReconciliation", invoice_id)
+        previous = await _read(ask, "PaymentReconciliation", invoice_id)
         _require_payable(invoice, previous)
         key = _next_key(invoice_id, previous)
         attempt = _again(previous) if previous and is_open(previous) else _attempt(invoice, key, amount, now())
-        if await _stored(context, _put(attempt, previous)):
+        if await _stored(ask, _put(attempt, previous)):
             return key
     raise Conflict("Others are paying this invoice; try again.")
 
 
-async def settle(context: Context, key: str, charge: Charge) -> None:
+async def settle(ask: Ask, key: str, charge: Charge) -> None:
     """Write down what became of the attempt; the second time, and against a payment already known, change nothing."""
     invoice_id = key.rpartition("/")[0]
     for _ in range(_TRIES):
-        attempt = await _read(context, "PaymentReconciliation", invoice_id)
+        attempt = await _read(ask, "PaymentReconciliation", invoice_id)
         if attempt is None or key_of(attempt) != key:
             if charge.status == "completed":
                 log.error("payment.unexpected", key=key, charge=charge.id)
@@ -92,15 +90,15 @@ async def settle(context: Context, key: str, charge: Charge) -> None:
         settled = _settled(attempt, charge)
         entries = [] if settled == attempt else [_put(settled, attempt)]
         if charge.status == "completed":
-            entries += _paid(await _read(context, "Invoice", invoice_id))
-        if not entries or await _stored(context, *entries):
+            entries += _paid(await _read(ask, "Invoice", invoice_id))
+        if not entries or await _stored(ask, *entries):
             return
     raise Conflict("Others are changing this payment; try again.")
 
 
-async def fail(context: Context, attempt: Resource) -> None:
+async def fail(ask: Ask, attempt: Resource) -> None:
     """Close an open attempt that came to nothing, unless somebody has taken it up since it was read."""
-    await _stored(context, _put(_settled(attempt, Charge("", "failed", "not_charged")), attempt))
+    await _stored(ask, _put(_settled(attempt, Charge("", "failed", "not_charged")), attempt))
 
 
 def key_of(reconciliation: Mapping[str, Any]) -> str | None:
@@ -124,8 +122,11 @@ def _require_payable(invoice: Resource, previous: Resource | None) -> None:
 def _next_key(invoice_id: str, previous: Resource | None) -> str:
     if previous is not None and is_open(previous):
         return key_of(previous) or ""
+    if previous is None:
+        return f"{invoice_id}/1"
     # The version that the attempt will be: no earlier attempt can have had that, by whatever method.
-    return f"{invoice_id}/{int(previous['meta']['versionId']) + 1 if previous else 1}"
+    version = previous["meta"]["versionId"]
+    return f"{invoice_id}/{int(version) + 1 if version.isdecimal() else f'after-{version}'}"
 
 
 def _attempt(invoice: Resource, key: str, amount: Money, at: datetime) -> Resource:
@@ -175,20 +176,20 @@ def _put(resource: Resource, previous: Resource | None) -> Resource:
     return {"resource": resource, "request": {"method": "PUT", "url": url, **condition}}
 
 
-async def _read(context: Context, resource_type: str, resource_id: str) -> Resource | None:
+async def _read(ask: Ask, resource_type: str, resource_id: str) -> Resource | None:
     try:
-        answer = await handle(context, Request("GET", f"{resource_type}/{resource_id}"))
+        answer = await ask(Request("GET", f"{resource_type}/{resource_id}"))
     except (NotFound, Gone):
         return None
     found: Resource = values.decode(answer.json or b"")
     return found
 
 
-async def _stored(context: Context, *entries: Resource) -> bool:
+async def _stored(ask: Ask, *entries: Resource) -> bool:
     """Store the entries together; return False where one of them was changed by another meanwhile."""
     bundle = {"resourceType": "Bundle", "type": "transaction", "entry": list(entries)}
     try:
-        await handle(replace(context, prefer_return="minimal"), Request("POST", "", resource=bundle))
+        await ask(Request("POST", "", resource=bundle))
     except (PreconditionFailed, Conflict):
         return False
     return True

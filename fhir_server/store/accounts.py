@@ -50,6 +50,14 @@ class UserStore:
             found = await self._users.find({"fhir_user": {"$in": list(references)}}).to_list()
         return {document["fhir_user"]: _user(document) for document in found}
 
+    async def ids_of(self, references: Sequence[str]) -> list[str]:
+        """Return the ids of the users who are any of those resources."""
+        if not references:
+            return []
+        with translated:
+            found = await self._users.find({"fhir_user": {"$in": list(references)}}, {"_id": 1}).to_list()
+        return [document["_id"] for document in found]
+
     async def taken(self, usernames: Sequence[str]) -> dict[str, str]:
         """Return the ids of the users who have these names, by folded name."""
         with translated:

@@ -270,13 +270,3 @@ async def test_insurance_that_was_not_verified(hospital: Hospital) -> None:
     mara, appointment = await booked(hospital)
     body = paying(appointment, payment_method="insurance", card_token=None)
     await mara.refused("insurance_not_verified", "POST", PAY, body)
-
-
-async def test_an_insurer_that_does_not_answer(hospital: Hospital) -> None:
-    """An insurer that cannot be reached is told as such; the question is kept."""
-    mara = await hospital.sign_up("mara")
-    await hospital.put(policy_of(mara.id))
-    hospital.services.settings.payer_url = "http://127.0.0.1:9/fhir"
-    response = await mara.send("POST", VERIFY, POLICY)
-    assert (response.status_code, response.json()["code"]) == (503, "payer_unavailable")
-    assert (await hospital.fhir("GET", "CoverageEligibilityRequest"))["total"] == 1

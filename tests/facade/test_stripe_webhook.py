@@ -15,6 +15,7 @@ import stripe
 
 from fhir_server.app import create_app
 from fhir_server.engine.context import Context
+from fhir_server.engine.engine import asking
 from fhir_server.payments.attempts import begin
 from fhir_server.settings import Settings
 from fhir_server.store.mongo import Database
@@ -49,7 +50,7 @@ async def open_attempt(hospital: Hospital) -> str:
     invoice = {"resourceType": "Invoice", "id": "inv", "status": "issued", "subject": subject, "totalGross": total}
     await hospital.put(invoice)
     context = Context(hospital.services, f"{ORIGIN}/fhir")
-    return await begin(context, "inv", Money(amount=Decimal(80), currency="EUR"))
+    return await begin(asking(context), "inv", Money(amount=Decimal(80), currency="EUR"))
 
 
 async def tell(hospital: Hospital, key: str, *, secret: str = SECRET) -> httpx.Response:

@@ -149,6 +149,31 @@ async def test_inactive_account(hospital: Hospital) -> None:
     await hospital.visitor().refused("invalid_credentials", "POST", "/user/login", body | {"password": "x"})
 
 
+@pytest.mark.parametrize("how", ["put", "patch", "transaction", "conditional", "delete"])
+async def test_live_tokens_die_with_the_standing(hospital: Hospital, how: str) -> None:
+    """Whichever way a Patient is made inactive over FHIR, the user's tokens are dead when the write is answered."""
+    mara, other = await hospital.sign_up("mara"), await hospital.sign_up("noor")
+    path = f"Patient/{mara.id}"
+    inactive = await hospital.fhir("GET", path) | {"active": False}
+    match how:
+        case "put":
+            await hospital.put(inactive)
+        case "patch":
+            operation = {"op": "replace", "path": "/active", "value": False}
+            await hospital.fhir("PATCH", path, [operation])
+        case "transaction":
+            entry = {"resource": inactive, "request": {"method": "PUT", "url": path}}
+            await hospital.fhir("POST", "", {"resourceType": "Bundle", "type": "transaction", "entry": [entry]})
+        case "conditional":
+            await hospital.fhir("PUT", f"Patient?_id={mara.id}", inactive)
+        case "delete":
+            await hospital.fhir("DELETE", path)
+    await mara.refused("invalid_token", "GET", "/user/profile")
+    old = {"refresh_token": mara.session["refresh_token"]}
+    await hospital.visitor().refused("invalid_token", "POST", "/user/token/refresh", old)
+    await other.ask("GET", "/user/profile")
+
+
 async def test_refreshing(hospital: Hospital) -> None:
     """A refresh token gives one new pair; its second use ends the session with all its tokens."""
     mara = await hospital.sign_up("mara")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fhir_server.engine.context import Context, Request, Services, now
-from fhir_server.engine.engine import handle
+from fhir_server.engine.engine import asking, handle
 from fhir_server.errors import NotFound
 from fhir_server.jobs.payments import CardPayments
 from fhir_server.payments.attempts import AlreadyPaid, NotPayable, begin, charge_card, is_open, key_of, settle
@@ -77,7 +77,7 @@ class Desk:
         return found
 
     async def pay(self, gateway: Gateway, card: str = "tok_visa") -> Charge:
-        return await charge_card(self.context, gateway, "inv", PRICE, card_token=card)
+        return await charge_card(asking(self.context), gateway, "inv", PRICE, card_token=card)
 
     async def stands(self) -> tuple[str, str]:
         """Return the invoice's status and the outcome of the payment."""
@@ -155,21 +155,21 @@ async def test_after_a_crash_the_job_finds_the_charge(desk: Desk) -> None:
 
 async def test_the_job_closes_what_came_to_nothing(desk: Desk) -> None:
     """An attempt that never reached the gateway fails, and the next has another key."""
-    key = await begin(desk.context, "inv", PRICE)
+    key = await begin(asking(desk.context), "inv", PRICE)
     job = CardPayments(desk.context, SandboxGateway())
     assert await job.close_abandoned(now() - LATER) == 0, "somebody may be at it"
     assert await job.close_abandoned(now() + LATER) == 1
     assert await desk.stands() == ("issued", "error")
-    assert await begin(desk.context, "inv", PRICE) != key
+    assert await begin(asking(desk.context), "inv", PRICE) != key
 
 
 async def test_an_attempt_that_is_taken_up_again_is_not_closed(desk: Desk) -> None:
     """The job, and who tries again, cannot both go on: whoever is first makes the other see."""
-    key = await begin(desk.context, "inv", PRICE)
+    key = await begin(asking(desk.context), "inv", PRICE)
 
     class Slow(SandboxGateway):
         async def find(self, idempotency_key: str, **_: Any) -> Charge | None:
-            assert await begin(desk.context, "inv", PRICE) == key
+            assert await begin(asking(desk.context), "inv", PRICE) == key
             return None
 
     await CardPayments(desk.context, Slow()).close_abandoned(now() + LATER)
@@ -181,18 +181,18 @@ async def test_what_is_settled_stays(desk: Desk) -> None:
     charge = await desk.pay(SandboxGateway())
     before = await desk.read("PaymentReconciliation/inv")
     key = key_of(before) or ""
-    await settle(desk.context, key, charge)
-    await settle(desk.context, key, Charge(charge.id, "failed", "late"))
+    await settle(asking(desk.context), key, charge)
+    await settle(asking(desk.context), key, Charge(charge.id, "failed", "late"))
     assert await desk.read("PaymentReconciliation/inv") == before
 
 
 async def test_an_invoice_cancelled_while_its_card_was_charged_is_refunded(desk: Desk) -> None:
     """What was taken for a cancelled invoice goes back, once."""
     gateway = Watched()
-    key = await begin(desk.context, "inv", PRICE)
+    key = await begin(asking(desk.context), "inv", PRICE)
     await desk.put({**INVOICE, "status": "cancelled"})
     charge = await gateway.charge(PRICE, card_token="tok_visa", idempotency_key=key)
-    await settle(desk.context, key, charge)
+    await settle(asking(desk.context), key, charge)
     job = CardPayments(desk.context, gateway)
     assert await job.refund_due(now()) == 1
     assert await job.refund_due(now()) == 0
@@ -214,7 +214,7 @@ async def test_what_is_not_owed_is_not_paid(desk: Desk, status: str) -> None:
 async def test_without_an_invoice_nothing_is_paid(desk: Desk) -> None:
     """An unknown invoice is NotFound."""
     with pytest.raises(NotFound):
-        await charge_card(desk.context, SandboxGateway(), "none", PRICE, card_token="tok_visa")
+        await charge_card(asking(desk.context), SandboxGateway(), "none", PRICE, card_token="tok_visa")
 
 
 async def test_a_lost_answer_of_stripe_charges_once(

@@ -27,11 +27,13 @@ def free_port() -> int:
 class RunningServer:
     """A server on its own data directory and port; a context manager that ends it, killed or not."""
 
-    def __init__(self, data_dir: Path, *options: str) -> None:
+    def __init__(self, data_dir: Path, *options: str, open_: bool = True) -> None:
+        self.open = open_
         self.data_dir = data_dir
         self.options = options
         self.port = free_port()
-        self.base_url = f"http://127.0.0.1:{self.port}/fhir/"
+        self.origin = f"http://127.0.0.1:{self.port}"
+        self.base_url = f"{self.origin}/fhir/"
         self.process: subprocess.Popen[str] | None = None
 
     @property
@@ -40,7 +42,8 @@ class RunningServer:
         return int((self.data_dir / "db" / "mongod.lock").read_text())
 
     def _start(self) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "fhir_server", "serve", "--open", "--port", str(self.port)]
+        command = [sys.executable, "-m", "fhir_server", "serve", "--port", str(self.port)]
+        command += ["--open"] if self.open else []
         return subprocess.Popen(
             [*command, "--data-dir", str(self.data_dir), *self.options],
             stdout=subprocess.DEVNULL,
@@ -62,7 +65,7 @@ class RunningServer:
             if self.process.poll() is not None:
                 raise AssertionError(f"the server ended: {self.process.communicate()[1]}")
             with contextlib.suppress(httpx.HTTPError):
-                httpx.get(f"{self.base_url}metadata", timeout=5).raise_for_status()
+                httpx.get(f"{self.origin}/health/ready", timeout=5).raise_for_status()
                 return self
             time.sleep(0.05)
         raise AssertionError("the server did not come up")

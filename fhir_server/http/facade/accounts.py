@@ -12,6 +12,7 @@ from fhir_server.auth import throttle
 from fhir_server.auth.passwords import hash_password, verify_password
 from fhir_server.auth.users import User as Account
 from fhir_server.auth.users import folded
+from fhir_server.engine.standing import is_active
 from fhir_server.errors import FhirError
 from fhir_server.http.facade import fields
 from fhir_server.http.facade.passwords import weakness
@@ -77,7 +78,7 @@ async def sign_in(server: FacadeServer, username: str, password: str, address: s
     if not right or account is None:
         raise Problem("invalid_credentials")
     await server.accounts.attempts.forgive(counts)
-    if account.disabled or not await _is_active(server, account):
+    if account.disabled or not await is_active(server.services, account.fhir_user):
         raise Problem("account_inactive")
     return account
 
@@ -102,13 +103,6 @@ def _login_name(username: str) -> str | None:
         return email_name(fields.email(username)) if "@" in username else f"phone:{fields.phone(username)}"
     except ValueError:
         return None
-
-
-async def _is_active(server: FacadeServer, account: Account) -> bool:
-    if account.patient is None:
-        return True
-    patient = await server.fhir().read("Patient", account.patient)
-    return patient is not None and users.from_fhir(patient).status == "active"
 
 
 async def close_sessions(server: FacadeServer, account_id: str, *, but: str | None = None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -33,10 +33,13 @@ from fhir_server.http.facade import (
     webhooks,
 )
 from fhir_server.http.facade.body_limit import BodyLimit
+from fhir_server.http.facade.caller import patient_parameter
+from fhir_server.http.facade.openapi import errors
 from fhir_server.http.facade.problem import Problem, answer, problem_of
+from fhir_server.settings import Settings
 from mappings.messages import Language, choose_language
 
-_ROUTERS = (
+_HMS = (
     user.router,
     password_reset.router,
     gdpr.router,
@@ -50,15 +53,13 @@ _ROUTERS = (
     notifications.router,
     stream.router,
     history.router,
-    documents.router,
-    treatment_plan.router,
-    lab_tests.router,
-    medicine.router,
 )
+_EHR = (treatment_plan.router, lab_tests.router, medicine.router, documents.router)
+"""The health record's endpoints, which need nothing but FHIR: here or, by its callers' tokens, on another server."""
 _STATUSES = {404: "not_found", 405: "method_not_allowed", 400: "malformed", 413: "too_large"}
 
 
-def create_facade(largest_upload: int) -> FastAPI:
+def create_facade(settings: Settings) -> FastAPI:
     """Return the application; `state.facade` is its FacadeServer, set when the database is connected."""
     app = FastAPI(
         title="Hospital",
@@ -68,15 +69,24 @@ def create_facade(largest_upload: int) -> FastAPI:
         redoc_url=None,
         openapi_url="/openapi.json",
     )
-    for router in _ROUTERS:
-        app.include_router(router)
+    if "hms" in settings.served:
+        for router in _HMS:
+            app.include_router(router)
+    if "ehr" in settings.served:
+        elsewhere = settings.fhir_base_url is not None
+        for router in _EHR:
+            app.include_router(
+                router,
+                dependencies=[Depends(patient_parameter)] if elsewhere else [],
+                responses=errors("fhir_refused", "unavailable") if elsewhere else {},
+            )
     app.add_exception_handler(FhirError, _fhir_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _fault)
     app.add_route("/docs", _docs, include_in_schema=False)
     app.add_route("/docs/{name}", _docs_file, include_in_schema=False)
-    app.add_middleware(BodyLimit, largest_upload=largest_upload)
+    app.add_middleware(BodyLimit, largest_upload=settings.max_body_bytes)
     return app
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from fastapi import Depends
+from fastapi import Depends, Query
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.requests import Request
 
 from fhir_server.auth.access import NoAccess, ScopedAccess
-from fhir_server.auth.bearer import BearerToken
+from fhir_server.auth.bearer import BearerToken, LaunchContext
+from fhir_server.auth.scopes import parse_scopes
+from fhir_server.engine.context import now
+from fhir_server.errors import Forbidden
 from fhir_server.http.facade.acting import ActingAccess
 from fhir_server.http.facade.fhir import Fhir
-from fhir_server.http.facade.problem import Problem
+from fhir_server.http.facade.problem import Problem, invalid
+from fhir_server.http.facade.remote import RemoteFhir
 from fhir_server.http.facade.server import FacadeServer, server_of
 from mappings import clinic_clock, users
 from mappings.messages import Language, choose_language
@@ -32,6 +37,8 @@ class Caller:
     """FHIR as the token sees it."""
     acting: Fhir
     """FHIR as the facade sees it for the caller; what is another's is not there for it either."""
+    public: Fhir
+    """FHIR as everybody may see it, for what is nobody's: organizations, places, plans."""
     accept_language: str | None
     _patient: dict[str, Any] | None = None
 
@@ -79,12 +86,59 @@ class Caller:
 async def caller(request: Request, _scheme: Annotated[HTTPAuthorizationCredentials | None, Depends(_SCHEME)]) -> Caller:
     """Return the caller; raises Unauthorized without a valid token."""
     server = server_of(request)
+    if server.remote is not None:
+        return await _caller_elsewhere(server, server.remote, request)
     access = await server.authenticate(request.headers)
     if isinstance(access, NoAccess) or not isinstance(access, ScopedAccess):
         raise Problem("invalid_token")
     acting = ActingAccess(access.token, timezone=server.settings.default_timezone, base_url=server.base_url)
     language = request.headers.get("accept-language")
-    return Caller(server, access.token, server.fhir(access), server.fhir(acting), language)
+    return Caller(server, access.token, server.fhir(access), server.fhir(acting), server.fhir(), language)
+
+
+async def _caller_elsewhere(server: FacadeServer, remote: RemoteFhir, request: Request) -> Caller:
+    """Return who calls with a token of another FHIR server, which alone knows what that one may do.
+
+    Whose record is meant is what `patient` says, else the one Patient that the token shows.
+    """
+    authorization = request.headers.get("authorization", "")
+    fhir = remote.of(authorization)
+    if fhir is None:
+        raise Problem("invalid_token")
+    patient = await _patient_meant(fhir, request.query_params.get("patient"))
+    token = BearerToken(
+        client_id=remote.base_url,
+        scopes=parse_scopes(""),
+        issued=now(),
+        expires=now(),
+        # Whatever is kept for a caller is kept for this token: another's is another caller, as far as we know.
+        user_id=hashlib.sha256(authorization.partition(" ")[2].strip().encode()).hexdigest(),
+        context=LaunchContext(patient=patient["id"]),
+    )
+    return Caller(server, token, fhir, fhir, fhir, request.headers.get("accept-language"), patient)
+
+
+async def _patient_meant(fhir: Fhir, patient_id: str | None) -> dict[str, Any]:
+    if patient_id is not None:
+        known = await fhir.read("Patient", patient_id)
+        if known is None:
+            raise Problem("not_found")
+        return known
+    try:
+        found = (await fhir.search("Patient", [("_count", "2")])).matches
+    except Forbidden:
+        found = []
+    if len(found) != 1:
+        raise invalid("patient", "which_patient")
+    return found[0]
+
+
+def patient_parameter(
+    patient: Annotated[
+        str | None, Query(max_length=64, description="Whose record is meant, where the token shows several Patients.")
+    ] = None,
+) -> None:
+    """Describe the parameter of a service whose callers have tokens of another server."""
 
 
 Server = Annotated[FacadeServer, Depends(server_of)]

@@ -164,7 +164,7 @@ async def _binary(caller: Caller, url: str) -> dict[str, Any] | None:
     relative = url.removeprefix(f"{caller.server.base_url}/")
     if not re.fullmatch(r"Binary/[A-Za-z0-9\-.]{1,64}", relative):
         return None
-    binary = await caller.server.fhir().read("Binary", relative.removeprefix("Binary/"))
+    binary = await caller.public.read("Binary", relative.removeprefix("Binary/"))
     context = (binary or {}).get("securityContext")
     # A Binary that is guarded for somebody else stays so, whoever refers to it.
     guarded = context is not None and reading.reference_id(context, "Patient") != caller.patient_id
@@ -218,7 +218,8 @@ async def add_document(
     )
     made = medical_documents.to_fhir(row, at=now(), data=data)
     assert made.binary is not None, "there are bytes"
-    await caller.acting.create(made.binary)
+    binary = await caller.acting.create(made.binary)
+    made.document["content"][0]["attachment"]["url"] = f"Binary/{binary['id']}"
     stored = await caller.acting.create(made.document)
     return (await _answers(caller, [stored]))[0]
 

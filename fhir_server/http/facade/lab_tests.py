@@ -25,7 +25,7 @@ from fhir_server.http.facade.payment import PAYING_ERRORS, Paying
 from fhir_server.http.facade.problem import invalid
 from fhir_server.http.facade.records import Record
 from fhir_server.http.facade.spans import Day, end_of, start_of
-from fhir_server.http.facade.verification import PolicyAsked, Service, VerificationAnswer, names_of, verify
+from fhir_server.http.facade.verification import PolicyAsked, Service, VerificationAnswer, verify
 from mappings import clinic_clock, lab_tests, reading
 from mappings.elements import Resource
 from mappings.lab_tests import Status
@@ -188,7 +188,7 @@ async def verify_insurance(body: LabTestAsked, caller: Called) -> VerificationAn
     """Find out whether the user's policy covers a lab test."""
     order = await _order(caller, body.lab_test_id)
     today = clinic_clock.wall_date(now(), await caller.clock())
-    return await verify(caller, body, Service(today, f"ServiceRequest/{body.lab_test_id}", None, names_of(order)))
+    return await verify(caller, body, Service(today, order))
 
 
 @router.post("/payment", status_code=201, response_model=LabPaymentAnswer, responses=PAYING_ERRORS)

@@ -16,7 +16,7 @@ from fhir_server.http.facade.lists import Cursor, Limit, Page, page_of
 from fhir_server.http.facade.openapi import errors
 from fhir_server.http.facade.problem import invalid
 from fhir_server.http.facade.records import Record
-from fhir_server.http.facade.verification import PolicyAsked, Service, VerificationAnswer, names_of, verify
+from fhir_server.http.facade.verification import PolicyAsked, Service, VerificationAnswer, verify
 from mappings import clinic_clock, prescriptions, reading
 from mappings.elements import Resource
 
@@ -103,5 +103,4 @@ async def verify_insurance(body: MedicineAsked, caller: Called) -> VerificationA
     if request is None or reading.reference_id(request.get("subject"), "Patient") != caller.patient_id:
         raise invalid("prescription_id", "unknown_id")
     today = clinic_clock.wall_date(now(), await caller.clock())
-    about = Service(today, f"MedicationRequest/{body.prescription_id}", None, names_of(request))
-    return await verify(caller, body, about)
+    return await verify(caller, body, Service(today, request))

@@ -5,16 +5,17 @@ https://hl7.org/fhir/R4/coverageeligibilityrequest-operation-submit.html
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-import httpx
-import msgspec
-
+from fhir_server.auth.outbound import Outgoing, Refused, fetch
 from fhir_server.errors import FhirError
 from fhir_server.r4 import values
+from fhir_server.settings import Settings
 from mappings.elements import Resource
 
 _SECONDS = 10.0
+_LARGEST = 1024 * 1024
 _MEDIA_TYPE = "application/fhir+json"
 
 
@@ -22,21 +23,29 @@ class PayerUnreachable(Exception):
     """The insurer did not answer, or not with a CoverageEligibilityResponse."""
 
 
-async def submit(base_url: str, request: Resource, token: str | None) -> dict[str, Any]:
-    """Return the insurer's CoverageEligibilityResponse to the request; raises PayerUnreachable."""
+async def submit(settings: Settings, base_url: str, request: Resource, beside: Sequence[Resource]) -> dict[str, Any]:
+    """Return the CoverageEligibilityResponse of the insurer that the settings name; raises PayerUnreachable.
+
+    The insurer cannot read what the request refers to at `base_url`, so the resources go with it.
+    """
+    assert settings.payer_url is not None, "whoever asks has seen that there is an insurer"
     headers = {"Content-Type": _MEDIA_TYPE, "Accept": _MEDIA_TYPE}
-    if token:
-        headers["Authorization"] = f"Bearer {token}"
-    url = f"{base_url.rstrip('/')}/CoverageEligibilityRequest/$submit"
+    if settings.payer_token:
+        headers["Authorization"] = f"Bearer {settings.payer_token}"
+    entries = [
+        {"fullUrl": f"{base_url}/{item['resourceType']}/{item['id']}", "resource": item} for item in (request, *beside)
+    ]
+    body = values.encode({"resourceType": "Bundle", "type": "collection", "entry": entries})
+    url = f"{settings.payer_url.rstrip('/')}/CoverageEligibilityRequest/$submit"
+    asked = Outgoing("POST", headers, body, _LARGEST, _SECONDS)
     try:
-        async with httpx.AsyncClient(timeout=_SECONDS, follow_redirects=False) as client:
-            answer = await client.post(url, content=msgspec.json.encode(dict(request)), headers=headers)
-        answer.raise_for_status()
-        found = values.decode(answer.content)
-    except (httpx.HTTPError, FhirError) as error:
+        answer = await fetch(url, asked, allow_internal=settings.allow_internal_urls)
+        found = values.decode(answer.body)
+    except (Refused, FhirError) as error:
         raise PayerUnreachable from error
     if isinstance(found, dict) and found.get("resourceType") == "Bundle":
-        found = next((entry.get("resource") for entry in found.get("entry", ())), None)
+        resources = (entry.get("resource") or {} for entry in found.get("entry", ()))
+        found = next((item for item in resources if item.get("resourceType") == "CoverageEligibilityResponse"), None)
     if not isinstance(found, dict) or found.get("resourceType") != "CoverageEligibilityResponse":
         raise PayerUnreachable
     return found

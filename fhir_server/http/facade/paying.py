@@ -80,7 +80,7 @@ async def _new_invoice(caller: Caller, document: dict[str, Any], order: Order) -
 async def _by_card(caller: Caller, invoice: Resource, order: Order) -> None:
     try:
         charge = await charge_card(
-            caller.server.context(),
+            caller.public.ask,
             caller.server.gateway,
             invoice["id"],
             order.money,

@@ -19,7 +19,7 @@ from fhir_server.http.facade.idempotency import IdempotencyKey, once
 from fhir_server.http.facade.openapi import errors
 from fhir_server.http.facade.paying import Order, pay
 from fhir_server.http.facade.problem import Problem, invalid
-from fhir_server.http.facade.verification import PolicyAsked, Service, VerificationAnswer, names_of, verify
+from fhir_server.http.facade.verification import PolicyAsked, Service, VerificationAnswer, verify
 from mappings import appointments, clinic_clock
 from mappings.money import Currency, Money
 from mappings.payments import Method, Payment, Status
@@ -95,8 +95,7 @@ async def verify_insurance(body: InsuranceAsked, caller: Called) -> Verification
         if given is not None and found is None:
             raise invalid(field, "unknown_id")
     today = clinic_clock.wall_date(now(), caller.server.clock_of(location))
-    reference = f"HealthcareService/{body.specialty_id}" if service else None
-    about = Service(body.service_date or today, reference, body.clinic_id if location else None, names_of(service))
+    about = Service(body.service_date or today, service, body.clinic_id if location else None)
     return await verify(caller, body, about)
 
 

@@ -60,6 +60,11 @@ PROBLEMS: dict[str, tuple[int, str, str]] = {
     ),
     "too_many_attempts": (429, "Too many attempts; wait a while.", "Demasiados intentos; espere un momento."),
     "internal_error": (500, "The server met a fault of its own.", "El servidor ha sufrido un fallo interno."),
+    "fhir_refused": (
+        502,
+        "The FHIR server behind this service does not do what this needs.",
+        "El servidor FHIR de este servicio no hace lo necesario.",
+    ),
     "unavailable": (503, "The server cannot answer now; try again.", "El servidor no puede responder; reinténtelo."),
     "gateway_unavailable": (
         503,
@@ -140,6 +145,7 @@ _BY_STATUS = {
     415: "unsupported_media_type",
     422: "validation_failed",
     429: "too_many_attempts",
+    502: "fhir_refused",
     503: "unavailable",
 }
 

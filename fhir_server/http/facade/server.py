@@ -10,11 +10,12 @@ from zoneinfo import ZoneInfo
 
 from starlette.requests import Request
 
-from fhir_server.engine.access import Access, OpenAccess
-from fhir_server.engine.context import Context, Services
+from fhir_server.engine.access import Access
+from fhir_server.engine.context import Services
 from fhir_server.http.bearer import Authenticate, bearer_authentication
 from fhir_server.http.facade import sessions
-from fhir_server.http.facade.fhir import Fhir
+from fhir_server.http.facade.fhir import Fhir, in_process
+from fhir_server.http.facade.remote import RemoteFhir
 from fhir_server.notifications.smtp import Mail, SmtpServer
 from fhir_server.payments.gateway import Gateway
 from fhir_server.settings import Settings
@@ -38,12 +39,19 @@ class FacadeServer:
     resets: PasswordResets
     gateway: Gateway
     authenticate: Authenticate
+    remote: RemoteFhir | None
+    """The other FHIR server that all is answered from, where it is not this one."""
     send_mail: Callable[[Mail], Awaitable[None]] | None = None
     """Sends a mail; None where no mail server is set."""
 
     @classmethod
     async def open(
-        cls, services: Services, base_url: str, accounts: OAuthStore[Access], gateway: Gateway
+        cls,
+        services: Services,
+        base_url: str,
+        accounts: OAuthStore[Access],
+        gateway: Gateway,
+        remote: RemoteFhir | None = None,
     ) -> FacadeServer:
         """Return the facade's server, with its collections made."""
         names, keys = LoginNames(services.database), IdempotencyKeys(services.database)
@@ -52,7 +60,9 @@ class FacadeServer:
         for store in (names, keys, resets):
             await store.prepare()
         send = SmtpServer(settings).send if settings.smtp_host else None
-        return cls(services, base_url, accounts, names, keys, resets, gateway, bearer_authentication(accounts), send)
+        authenticate = bearer_authentication(accounts)
+        base = remote.base_url if remote else base_url
+        return cls(services, base, accounts, names, keys, resets, gateway, authenticate, remote, send)
 
     @property
     def settings(self) -> Settings:
@@ -66,11 +76,7 @@ class FacadeServer:
 
     def fhir(self, access: Access | None = None) -> Fhir:
         """Return FHIR as a caller sees it; without one as the facade does, for what is public or its own duty."""
-        return Fhir(self.services, self.base_url, access or OpenAccess())
-
-    def context(self) -> Context:
-        """Return the context of what the facade does as its own duty."""
-        return Context(self.services, self.base_url)
+        return in_process(self.services, self.base_url, access)
 
     def clock_of(self, location: Resource | None) -> ZoneInfo:
         """Return the clock of a clinic: its own time zone, else that of the settings."""

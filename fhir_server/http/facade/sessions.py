@@ -13,6 +13,8 @@ from fhir_server.auth.scopes import parse_scopes
 from fhir_server.auth.tokens import ACCESS_LIFETIME, REFRESH_LIFETIME, new_secret
 from fhir_server.auth.users import User
 from fhir_server.engine.access import Access
+from fhir_server.engine.context import Services
+from fhir_server.engine.standing import is_active
 from fhir_server.errors import FhirError
 from fhir_server.http.facade.problem import Problem
 from fhir_server.store.grants import Code, Replayed, Withdrawn
@@ -70,11 +72,11 @@ async def begin(store: OAuthStore[Access], user: User) -> Tokens:
     return await _issue(store, redeemed.token)
 
 
-async def refresh(store: OAuthStore[Access], secret: str) -> Tokens:
+async def refresh(services: Services, store: OAuthStore[Access], secret: str) -> Tokens:
     """Return new tokens for a refresh token, which is spent by it; if it was before, the session ends."""
     try:
         granted = await store.grants.refresh(secret)
-        if granted is None or granted.client_id != APP:
+        if granted is None or granted.client_id != APP or not await is_active(services, granted.fhir_user):
             raise Problem("invalid_token")
         await store.grants.rotate(secret)
         return await _issue(store, granted)

@@ -44,6 +44,10 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "currency": ("The amount does not fit the currency.", "El importe no corresponde a la moneda."),
     "one_of_both": ("Give one of both.", "Indique uno de los dos."),
     "both_coordinates": ("Give latitude and longitude, or neither.", "Indique latitud y longitud, o ninguna."),
+    "which_patient": (
+        "The token does not show one Patient alone: say whose record is meant.",
+        "El token no muestra un único Patient: indique de quién es la historia.",
+    ),
     "policy": ("There is no insurance policy to verify.", "No hay ninguna póliza que verificar."),
     "file_type": ("Files of this type are not taken.", "No se aceptan archivos de este tipo."),
     "clinic_closed": ("The clinic is closed.", "La clínica está cerrada."),

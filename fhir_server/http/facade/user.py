@@ -103,7 +103,7 @@ async def login(body: Login, request: Request, server: Server) -> Tokens:
 @router.post("/token/refresh", responses=errors("invalid_token"))
 async def refresh(body: Renewal, server: Server) -> Tokens:
     """Exchange a refresh token for a new pair; one that was spent before ends the session."""
-    return await sessions.refresh(server.accounts, body.refresh_token)
+    return await sessions.refresh(server.services, server.accounts, body.refresh_token)
 
 
 @router.post("/logout", status_code=204, responses=errors("invalid_token"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Annotated, Any
@@ -47,12 +46,17 @@ class VerificationAnswer(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The service that is asked about: its reference, where and when it is given, and what it is called."""
+    """The service that is asked about: when, what and where it is given."""
 
     day: date
-    reference: str | None = None
+    resource: dict[str, Any] | None = None
+    """The HealthcareService, ServiceRequest or MedicationRequest."""
     facility_id: str | None = None
-    names: Collection[str] = ()
+
+    @property
+    def reference(self) -> str | None:
+        """The relative reference of the resource."""
+        return f"{self.resource['resourceType']}/{self.resource['id']}" if self.resource else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ async def verify(caller: Caller, asked: PolicyAsked, service: Service) -> Verifi
         service.facility_id,
     )
     request = eligibility.request_to_fhir(inquiry, str(uuid.uuid4()), moment)
-    await caller.acting.create(request)
+    request = await caller.acting.create(request)
     said = await _said(caller, known, request, service)
     response = eligibility.response_to_fhir(
         said, inquiry, response_id=str(uuid.uuid4()), request_id=request["id"], at=moment
@@ -104,7 +108,7 @@ def _answer(said: Eligibility) -> VerificationAnswer:
 async def _known(caller: Caller, asked: PolicyAsked) -> _Known | None:
     """Return the caller's policy that is meant: of several the one that is in force."""
     found = (await caller.acting.all("Coverage", [("beneficiary", f"Patient/{caller.patient_id}")])).matches
-    payors = await caller.server.fhir().many(
+    payors = await caller.public.many(
         "Organization", (reading.referenced(item.get("payor"), "Organization") for item in found)
     )
     known = [
@@ -135,11 +139,19 @@ async def _said(caller: Caller, known: _Known | None, request: dict[str, Any], s
     settings = caller.server.settings
     if settings.payer_url:
         try:
-            answer = await submit(settings.payer_url, request, settings.payer_token)
+            beside = [await _identity(caller), known.coverage, *([service.resource] if service.resource else [])]
+            answer = await submit(settings, caller.server.base_url, request, beside)
         except PayerUnreachable as error:
             raise Problem("payer_unavailable", headers={"Retry-After": "30"}) from error
         return replace(eligibility.from_fhir(answer, request), coverage_id=known.policy.id)
     return await _by_rules(caller, known, service, language)
+
+
+async def _identity(caller: Caller) -> dict[str, Any]:
+    """Return of the Patient what an insurer finds its member by, and no more."""
+    patient = await caller.patient()
+    told = ("resourceType", "id", "identifier", "name", "gender", "birthDate")
+    return {name: patient[name] for name in told if name in patient}
 
 
 async def _by_rules(caller: Caller, known: _Known, service: Service, language: Language) -> Eligibility:
@@ -147,9 +159,9 @@ async def _by_rules(caller: Caller, known: _Known, service: Service, language: L
     payor_id = reading.referenced(known.coverage.get("payor"), "Organization")
     plans: list[dict[str, Any]] = []
     if payor_id is not None:
-        plans = (await caller.server.fhir().all("InsurancePlan", [("owned-by", f"Organization/{payor_id}")])).matches
+        plans = (await caller.public.all("InsurancePlan", [("owned-by", f"Organization/{payor_id}")])).matches
     copay = insurance.copay(known.coverage)
-    covered = insurance.is_covered(plans, service.names)
+    covered = insurance.is_covered(plans, _names_of(service.resource))
     covered = covered if covered is not None else (True if copay else None)
     return Eligibility(
         coverage_id=known.policy.id,
@@ -174,7 +186,7 @@ def _reason(standing: Standing, language: Language) -> str:
     return _REASONS[standing][1 if language == "es" else 0]
 
 
-def names_of(service: Resource | None) -> set[str]:
+def _names_of(service: Resource | None) -> set[str]:
     """Return what a HealthcareService, ServiceRequest or MedicationRequest calls the service, by codes and words."""
     resource = service or {}
     concepts = [*resource.get("specialty", ()), *resource.get("type", ()), *resource.get("category", ())]

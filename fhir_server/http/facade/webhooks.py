@@ -35,5 +35,5 @@ async def stripe_webhook(
 
     told = event_of(await request.body(), stripe_signature, secret)
     if told is not None:
-        await settle(server.context(), *told)
+        await settle(server.fhir().ask, *told)
     return Received()

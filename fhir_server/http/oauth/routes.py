@@ -27,16 +27,24 @@ async def sheet(request: Request) -> Response:
     return Response(_SHEET, media_type="text/css", headers={"Cache-Control": "max-age=3600"})
 
 
-def routes(prefix: str) -> list[Route]:
-    """Return the routes; `prefix` is the path of the FHIR base, which must be mounted after them."""
-    read, ask = ["GET", "OPTIONS"], ["POST", "OPTIONS"]
+_READ, _ASK = ["GET", "OPTIONS"], ["POST", "OPTIONS"]
+
+
+def discovery(prefix: str) -> list[Route]:
+    """Return the routes at which a FHIR base, whose path is `prefix`, tells of its authorization server."""
     return [
-        Route(f"{prefix}/.well-known/smart-configuration", smart_configuration, methods=read),
-        Route(f"{prefix}/.well-known/openid-configuration", openid_configuration, methods=read),
-        Route("/.well-known/openid-configuration", openid_configuration, methods=read),
-        Route("/.well-known/oauth-authorization-server", openid_configuration, methods=read),
-        Route("/oauth/jwks", jwks, methods=read),
-        Route("/oauth/style.json", style, methods=read),
+        Route(f"{prefix}/.well-known/smart-configuration", smart_configuration, methods=_READ),
+        Route(f"{prefix}/.well-known/openid-configuration", openid_configuration, methods=_READ),
+    ]
+
+
+def routes() -> list[Route]:
+    """Return the routes of the authorization server itself."""
+    return [
+        Route("/.well-known/openid-configuration", openid_configuration, methods=_READ),
+        Route("/.well-known/oauth-authorization-server", openid_configuration, methods=_READ),
+        Route("/oauth/jwks", jwks, methods=_READ),
+        Route("/oauth/style.json", style, methods=_READ),
         Route("/oauth/style.css", sheet),
         Route("/oauth/authorize", authorize, methods=["GET", "POST"]),
         Route("/oauth/login", show_sign_in, methods=["GET"]),
@@ -48,10 +56,10 @@ def routes(prefix: str) -> list[Route]:
         Route("/oauth/consent", consent, methods=["POST"]),
         Route("/oauth/apps", show_apps, methods=["GET"]),
         Route("/oauth/apps", revoke_app, methods=["POST"]),
-        Route("/oauth/token", token, methods=ask),
-        Route("/oauth/introspect", introspect, methods=ask),
-        Route("/oauth/revoke", revoke, methods=ask),
-        Route("/oauth/register", register, methods=ask),
+        Route("/oauth/token", token, methods=_ASK),
+        Route("/oauth/introspect", introspect, methods=_ASK),
+        Route("/oauth/revoke", revoke, methods=_ASK),
+        Route("/oauth/register", register, methods=_ASK),
         Route("/oauth/userinfo", userinfo, methods=["GET", "POST", "OPTIONS"]),
-        Route("/oauth/launch", prepare, methods=ask),
+        Route("/oauth/launch", prepare, methods=_ASK),
     ]

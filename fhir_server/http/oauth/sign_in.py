@@ -11,6 +11,7 @@ from starlette.responses import Response
 from fhir_server.auth import throttle
 from fhir_server.auth.passwords import verify_password
 from fhir_server.auth.users import LONGEST_USERNAME, User
+from fhir_server.engine.standing import is_active
 from fhir_server.http.oauth.authorization import Authorization, Refusal, unsealed
 from fhir_server.http.oauth.browser import (
     Browser,
@@ -120,6 +121,8 @@ async def _user(request: Request, username: str, password: str) -> tuple[User | 
         return None, wait
     user = await store.users.find_by_name(username)
     if not await verify_password(password, user.password_hash if user else None) or user is None or user.disabled:
+        return None, 0
+    if not await is_active(server_of(request).services, user.fhir_user):
         return None, 0
     await store.attempts.forgive(counts)
     return user, 0

@@ -19,6 +19,7 @@ from fhir_server.auth.id_tokens import sign_id_token
 from fhir_server.auth.pkce import verifies
 from fhir_server.auth.scopes import EHR_LAUNCH, Scopes, parse_scopes
 from fhir_server.auth.tokens import ACCESS_LIFETIME, BACKEND_LIFETIME, REFRESH_LIFETIME, SESSION_LIFETIME, new_secret
+from fhir_server.engine.standing import is_active
 from fhir_server.http.oauth.answers import OAuthError, answer, endpoint
 from fhir_server.http.oauth.client_authentication import authenticate
 from fhir_server.http.oauth.forms import form
@@ -102,6 +103,8 @@ async def _refresh(server: AuthorizationServer, client: Client, given: Mapping[s
     found = await server.store.grants.refresh(secret)
     if found is None or found.client_id != client.id:
         raise OAuthError("invalid_grant", "The refresh token is unknown, expired, or another client's.")
+    if not await is_active(server.services, found.fhir_user):
+        raise OAuthError("invalid_grant", "The user's account is not active.")
     scopes = _narrowed(found.scopes, given.get("scope"))
     if client.is_public:
         await server.store.grants.rotate(secret)

@@ -312,7 +312,7 @@ async def test_signing_out_ends_what_lives_as_long_as_the_session(filled: SmartS
     assert "/oauth/login" in str((await browser.get("/oauth/apps")).url)
 
 
-@pytest.mark.parametrize("how", ["revoke", "disable", "remove", "password", "replay"])
+@pytest.mark.parametrize("how", ["revoke", "disable", "remove", "password", "replay", "inactive"])
 async def test_the_end_of_access_holds_at_once_on_every_worker(
     filled: SmartServer, mongod_url: str, database: Database, tmp_path: Path, how: str
 ) -> None:
@@ -338,6 +338,14 @@ async def test_the_end_of_access_holds_at_once_on_every_worker(
             rotated = (await app.refresh(found["refresh_token"])).json()
             assert rotated["access_token"]
             await app.refresh(found["refresh_token"])
+        elif how == "inactive":
+            service = second.fhir(await second.system_token("system/Patient.cruds"))
+            patient = (await service.get("Patient/a")).json()
+            (await service.put("Patient/a", json=patient | {"active": False})).raise_for_status()
+            assert (await app.refresh(found["refresh_token"])).json()["error"] == "invalid_grant"
+            browser = filled.browser()
+            page = await browser.get(app.authorize_url(scope))
+            assert (await browser.sign_in(page, "anna")).status_code == 401
         else:
             work: Any = {
                 "disable": accounts.disable_user("anna"),

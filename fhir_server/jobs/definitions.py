@@ -1,0 +1,63 @@
+"""The job that keeps the hospital's profiles, extensions and code systems readable under /fhir.
+
+They are written when a version of the server brings other ones than the version before; what an operator removes or
+changes in between stays so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import partial
+
+import structlog
+
+from fhir_server.engine.context import Context, Request, Services, now
+from fhir_server.engine.engine import handle
+from fhir_server.errors import FhirError, Gone, NotFound
+from fhir_server.jobs.runner import Job
+from fhir_server.r4 import values
+from fhir_server.store.jobs import Lease
+from mappings import profiles
+from mappings.elements import Resource
+
+EVERY_SECONDS = 86_400.0
+
+log = structlog.get_logger(__name__)
+
+
+def definitions(services: Services, base_url: str) -> Job:
+    """Return the job."""
+    return Job("definitions", partial(_run, Context(services, base_url, quiet=True)), EVERY_SECONDS)
+
+
+async def _run(context: Context, lease: Lease) -> None:
+    brought = profiles.resources()
+    digest = hashlib.sha256(values.encode(brought)).hexdigest()
+    if lease.state.get("digest") != digest:
+        written = await publish(context, brought)
+        await lease.save({"digest": digest, "at": now(), "written": written})
+
+
+async def publish(context: Context, brought: Sequence[Resource]) -> int:
+    """Store the definitions and return how many; one whose id is in use for something else is left out."""
+    written = 0
+    for resource in brought:
+        path = f"{resource['resourceType']}/{resource['id']}"
+        try:
+            if await _means_another(context, path, resource):
+                log.warning("definition.id_in_use", definition=path)
+                continue
+            await handle(context, Request("PUT", path, resource=dict(resource)))
+            written += 1
+        except FhirError as error:
+            log.warning("definition.not_written", definition=path, kind=type(error).__name__)
+    return written
+
+
+async def _means_another(context: Context, path: str, resource: Resource) -> bool:
+    try:
+        answer = await handle(context, Request("GET", path))
+    except (NotFound, Gone):
+        return False
+    return bool(values.decode(answer.json or b"{}").get("url") != resource["url"])

@@ -1,0 +1,62 @@
+"""The hospital's profiles and extensions under /fhir."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from fhir_server.engine.context import Context, Services
+from fhir_server.jobs.definitions import definitions, publish
+from fhir_server.jobs.runner import hold
+from fhir_server.store.jobs import JobStore
+from mappings import profiles
+
+BASE = "http://server.test/fhir"
+
+
+async def run(services: Services) -> dict[str, object]:
+    """Run the job once, due or not, and return what it has kept."""
+    lease = await JobStore(services.database).acquire("definitions", "worker", early=True)
+    assert lease is not None
+    await hold(definitions(services, BASE), lease)
+    return lease.state
+
+
+async def test_a_partner_reads_what_is_meant(client: httpx.AsyncClient, services: Services) -> None:
+    """Every extension and profile is found by its canonical URL, with its value sets and code systems."""
+    assert (await run(services))["written"] == len(profiles.resources())
+    for resource in profiles.resources():
+        found = (await client.get(resource["resourceType"], params={"url": resource["url"]})).json()
+        assert found["total"] == 1, resource["url"]
+        stored = found["entry"][0]["resource"]
+        assert {name: value for name, value in stored.items() if name != "meta"} == resource
+
+
+async def test_the_same_definitions_are_not_written_again(client: httpx.AsyncClient, services: Services) -> None:
+    """A second start makes no version, and does not bring back what an operator has removed."""
+    await run(services)
+    await client.delete("StructureDefinition/fee")
+    await run(services)
+    assert (await client.get("StructureDefinition/fee")).status_code == 410
+    assert (await client.get("StructureDefinition/hms-patient")).json()["meta"]["versionId"] == "1"
+
+
+async def test_what_has_the_id_already_stays(client: httpx.AsyncClient, services: Services) -> None:
+    """A definition of somebody else's under the same id is not overwritten."""
+    other = profiles.resources()[0] | {"url": "https://elsewhere.example/other"}
+    path = f"{other['resourceType']}/{other['id']}"
+    assert (await client.put(path, json=other)).status_code == 201
+    brought = profiles.resources()
+    assert await publish(Context(services, BASE), brought) == len(brought) - 1
+    assert (await client.get(path)).json()["url"] == other["url"]
+
+
+@pytest.mark.parametrize("publish_definitions", [True, False])
+async def test_an_operator_may_do_without(services: Services, publish_definitions: bool) -> None:
+    """The setting decides whether the job is attended to."""
+    from fhir_server.jobs.background import jobs
+    from fhir_server.payments.sandbox import SandboxGateway
+
+    services.settings.publish_definitions = publish_definitions
+    names = {job.name for job in jobs(services, BASE, SandboxGateway())}
+    assert ("definitions" in names) is publish_definitions
