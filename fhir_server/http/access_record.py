@@ -37,7 +37,7 @@ def access_record(
 ) -> AccessRecord:
     """Return the record of an access; `access` is None where the caller was not let in at all."""
     token: BearerToken | None = getattr(access, "token", None)
-    entries, kind = _entries(request, response)
+    entries, kind = bundle_entries(request, response)
     return AccessRecord(
         id=new_id(),
         milliseconds=int(time.time() * 1000),
@@ -61,7 +61,7 @@ def actor(scope: Scope, token: BearerToken | None) -> Actor:
     return Actor(address, token.client_id, token.user_id or "", token.username or "", token.fhir_user or "")
 
 
-def _entries(request: Request | None, response: Response | None) -> tuple[tuple[EntryRecord, ...], str]:
+def bundle_entries(request: Request | None, response: Response | None) -> tuple[tuple[EntryRecord, ...], str]:
     """Return the entries of a batch or transaction, each with its outcome, and which of the two it was."""
     if request is None or request.path or request.method != "POST" or not isinstance(request.resource, dict):
         return (), ""

@@ -29,6 +29,11 @@ _BETWEEN_SEARCHES = 30
 _log = structlog.get_logger(__name__)
 
 
+async def tell(services: Services, base_url: str, record: Record) -> None:
+    """Store what was done just now, for a command, which has no journal and waits."""
+    await services.resources.insert_new(AuditDrafts(Context(services, base_url)).drafts([record]))
+
+
 class AuditTrail:
     """The audit trail of one worker; runs while it is entered."""
 

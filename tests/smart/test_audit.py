@@ -16,8 +16,8 @@ from fhir_server.store.audit_journal import AuditJournal
 from tests.smart_server import BASE, SmartServer
 
 
-async def _events(smart: SmartServer, query: str = "") -> list[dict[str, Any]]:
-    """Return what an auditor finds, the oldest first."""
+async def _events(smart: SmartServer, query: str = "&type=rest") -> list[dict[str, Any]]:
+    """Return what an auditor finds of FHIR requests, the oldest first."""
     await smart.app.state.audit.flush()
     auditor = smart.fhir(await smart.system_token("system/AuditEvent.rs"))
     page = (await auditor.get(f"AuditEvent?_sort=date&_count=200{query}")).json()

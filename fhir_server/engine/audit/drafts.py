@@ -4,7 +4,8 @@ Events are alike: what happened, who acted, which type was asked for. What each 
 once, by the same function that indexes all resources, and put together for each event. That is the same index, since
 each search parameter of AuditEvent looks at elements of one of these parts, or of several without weighing them
 against each other; `tests/unit/engine/test_audit_drafts.py` compares the two. Search parameters that were added at run
-time may do otherwise: with one of those for AuditEvent, events go the way of other resources.
+time may do otherwise: with one of those for AuditEvent, events go the way of other resources; and so do those with
+details, which are few.
 
 Nothing is validated: the server made it, and the test holds that it is valid.
 """
@@ -20,13 +21,12 @@ from fhir_server.engine.audit.event import (
     OBJECT,
     PATIENT_ROLE,
     Element,
-    Kind,
     audit_event,
     entities,
-    kind,
     of_actor,
     of_kind,
 )
+from fhir_server.engine.audit.kinds import Kind, kind
 from fhir_server.engine.audit.records import Actor, Record
 from fhir_server.engine.context import Context, instant, instant_of, now
 from fhir_server.r4 import values
@@ -91,6 +91,9 @@ class AuditDrafts:
         meta = {"versionId": "1", "lastUpdated": instant(updated)}
         found = []
         for record in records:
+            if record.details:
+                found.append(versions.draft(self._context, audit_event(record), record.id, "POST", None))
+                continue
             resource, entry = self._made(record, meta)
             found.append(Draft("AuditEvent", record.id, 1, updated, "POST", values.encode(resource), resource, entry))
         return found

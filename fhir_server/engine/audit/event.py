@@ -9,45 +9,25 @@ from __future__ import annotations
 import base64
 import re
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
 
-from fhir_server.engine.audit.records import AccessRecord, Actor, EntryRecord
+from fhir_server.engine.audit.kinds import Code, Kind, kind
+from fhir_server.engine.audit.records import AccessRecord, Actor, Detail, EntryRecord
 from fhir_server.engine.context import instant_of
-from fhir_server.engine.routes import Route, route
-from fhir_server.errors import FhirError
 from fhir_server.r4.definitions import RESOURCE_TYPES
 
 Element = dict[str, Any]
 
-_TYPES = "http://terminology.hl7.org/CodeSystem/audit-event-type"
-_INTERACTIONS = "http://hl7.org/fhir/restful-interaction"
 _ENTITY_TYPES = "http://terminology.hl7.org/CodeSystem/audit-entity-type"
 _ROLES = "http://terminology.hl7.org/CodeSystem/object-role"
 OBJECT: Element = {"type": {"system": _ENTITY_TYPES, "code": "2"}}
 PATIENT_ROLE: Element = {"type": {"system": _ENTITY_TYPES, "code": "1"}, "role": {"system": _ROLES, "code": "1"}}
 """What every entity has that is an object of the system, and every one that is the patient in question."""
 _SOURCE = {"observer": {"display": "fhir-server"}}
-_ACTIONS = {"GET": "R", "HEAD": "R", "POST": "C", "PUT": "U", "PATCH": "U", "DELETE": "D"}
-_CODES = {
-    "conditional-update": "update",
-    "conditional-patch": "patch",
-    "conditional-delete": "delete",
-}
-_CREATED = 201
 _TOLD_BY_OUTCOME = frozenset({200, 201, 204})
 _MOST_ENTITIES = 1000
 _LONGEST = 4000
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
-
-
-class Kind(NamedTuple):
-    """What happened and how it ended: all of an event that many share, whoever acted."""
-
-    system: str
-    type: str
-    subtype: str
-    action: str
-    status: int
 
 
 def audit_event(record: AccessRecord) -> Element:
@@ -61,22 +41,22 @@ def audit_event(record: AccessRecord) -> Element:
     }
 
 
-def kind(record: AccessRecord) -> Kind:
-    """Return what kind of event an access is."""
-    found = _routed(record.method, record.path)
-    return Kind(_INTERACTIONS, "rest", _code(record, found), _action(record, found), record.status)
-
-
 def of_kind(kind: Kind) -> Element:
     """Return the elements that tell what happened and how it ended."""
     event: Element = {
-        "type": {"system": _TYPES, "code": kind.type},
-        "subtype": [{"system": kind.system, "code": kind.subtype}],
+        "type": _coding(kind.type),
+        "subtype": [_coding(code) for code in kind.subtypes],
         "action": kind.action,
         "outcome": "0" if kind.status < 400 else "4" if kind.status < 500 else "8",
         "source": _SOURCE,
     }
-    return event if kind.status in _TOLD_BY_OUTCOME else event | {"outcomeDesc": _phrase(kind.status)}
+    if kind.status in _TOLD_BY_OUTCOME and not kind.reason:
+        return event
+    return event | {"outcomeDesc": kind.reason or _phrase(kind.status)}
+
+
+def _coding(code: Code) -> Element:
+    return {"system": code[0], "code": code[1]}
 
 
 def of_actor(actor: Actor) -> Element:
@@ -107,32 +87,16 @@ def of_time(milliseconds: int) -> Element:
 def entities(record: AccessRecord) -> list[Element]:
     """Return what was asked for, and whose data it may have been."""
     asked = EntryRecord(record.method, _url(record), "", "" if record.entries else record.location)
-    found = [_entity(asked)] if record.path else []
+    found = [_entity(asked) | _details(record.details)] if record.path else []
     found += [_entity(entry) for entry in record.entries[:_MOST_ENTITIES]]
     if record.patient:
         found.append({"what": {"reference": f"Patient/{record.patient}"}, **PATIENT_ROLE})
     return found
 
 
-def _routed(method: str, path: str) -> Route | None:
-    try:
-        return route(method, path)
-    except FhirError:
-        return None
-
-
-def _code(record: AccessRecord, found: Route | None) -> str:
-    if found is None:
-        return "operation"
-    if found.interaction == "batch" and record.entries and record.status < 300:
-        return "transaction" if record.location == "transaction" else "batch"
-    return _CODES.get(found.interaction, found.interaction)
-
-
-def _action(record: AccessRecord, found: Route | None) -> str:
-    if found is not None and (found.interaction in ("batch", "operation") or found.interaction.startswith("search")):
-        return "E"
-    return "C" if record.status == _CREATED else _ACTIONS.get(record.method, "E")
+def _details(details: tuple[Detail, ...]) -> Element:
+    told = [{"type": name, "valueString": _printable(value)} for name, value in details]
+    return {"detail": told} if told else {}
 
 
 def _phrase(status: int) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+Detail = tuple[str, str]
+"""A fact by its name, such as ("scope", "openid")."""
+
 
 class Actor(msgspec.Struct, frozen=True, array_like=True):
     """Who acted: from where, with which client, and for which user; what is not known is empty."""
@@ -39,6 +42,11 @@ class AccessRecord(msgspec.Struct, frozen=True, array_like=True, tag="access"):
     location: str = ""
     """What was made; of a bundle, whether it is a batch or a transaction."""
     entries: tuple[EntryRecord, ...] = ()
+    event: str = ""
+    """What it is, where it is no FHIR request; one of those that `kinds` knows."""
+    reason: str = ""
+    """Why it was refused, where the status does not tell."""
+    details: tuple[Detail, ...] = ()
 
 
 Record = AccessRecord

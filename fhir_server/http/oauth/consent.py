@@ -32,6 +32,7 @@ from fhir_server.http.oauth.forms import form_pairs, once, query
 from fhir_server.http.oauth.pages import describe, language, page, redirect, render
 from fhir_server.http.oauth.patients import patient_name
 from fhir_server.http.oauth.server import AuthorizationServer, server_of
+from fhir_server.http.seen import seen
 from fhir_server.store.grants import Code
 
 _NOT_ASKED = frozenset({"launch", "launch/patient", "launch/encounter"})
@@ -152,12 +153,15 @@ async def consent(request: Request) -> Response:
         return redirect("/oauth/login?" + urlencode({"request": authorization.sealed(server)}))
     if not browser.sent(given.get("csrf")):
         raise Refusal("foreign_form")
+    seen().by_user(browser.user)
+    seen().client = authorization.client_id
     try:
         if "approve" not in given or "deny" in given:
             raise Rejection("access_denied", "The user did not allow it.")
         decision = await _decision(server, authorization, browser.user)
         code = await _grant(server, authorization, browser, decision, ticked)
     except Rejection as rejection:
+        seen().refused(rejection.description)
         return _rejected(server, authorization, rejection)
     return redirect(authorization.answer_url(server, code=code))
 
@@ -176,6 +180,8 @@ async def _grant(
     if authorization.launch is not None and not await server.store.launches.use(authorization.launch):
         raise Rejection("invalid_request", "The launch value was used before.")
     assert browser.session is not None
+    seen().patient = decision.context.patient or ""
+    seen().about(scope=scopes, encounter=decision.context.encounter)
     now = datetime.now(UTC).replace(microsecond=0)
     token = BearerToken(
         client_id=decision.client.id,

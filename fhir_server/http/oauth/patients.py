@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,6 +19,7 @@ from fhir_server.http.oauth.browser import browser_of, is_own_origin
 from fhir_server.http.oauth.forms import form
 from fhir_server.http.oauth.pages import page, redirect, render
 from fhir_server.http.oauth.server import AuthorizationServer, server_of
+from fhir_server.http.seen import noted, seen
 from fhir_server.r4 import values
 
 _MOST_SHOWN = 20
@@ -27,7 +29,7 @@ async def _ask(server: AuthorizationServer, path: str, query: list[tuple[str, st
     """Return what the FHIR server answers to a staff member who may only read patients, or None."""
     context = Context(server.services, server.base_url, access=ScopedAccess.of_staff("user/Patient.rs"))
     try:
-        response = await handle(context, FhirRequest("GET", path, query))
+        response = await noted(partial(handle, context))(FhirRequest("GET", path, query))
     except FhirError:
         return None
     found: dict[str, Any] = values.decode(response.json or b"null")
@@ -62,6 +64,8 @@ async def show_picker(request: Request) -> Response:
     authorization = unsealed(server, request.query_params.get("request", ""))
     if browser.user is None or browser.user.role == "patient":
         return redirect("/oauth/login?" + urlencode({"request": authorization.sealed(server)}))
+    seen().by_user(browser.user)
+    seen().client = authorization.client_id
     client = await server.store.clients.find(authorization.client_id)
     name = request.query_params.get("name", "").strip()[:100]
     query = [("_count", str(_MOST_SHOWN)), ("_sort", "family"), *([("name", name)] if name else [])]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from fhir_server.engine import versions
 from fhir_server.engine.audit.drafts import AuditDrafts
 from fhir_server.engine.audit.event import audit_event
+from fhir_server.engine.audit.kinds import NAMED
 from fhir_server.engine.audit.records import AccessRecord, Actor, EntryRecord, decode_record, encode_record
 from fhir_server.engine.context import Context, Services
 from fhir_server.r4 import values
@@ -52,6 +53,9 @@ RECORDS = st.builds(
     status=st.sampled_from([200, 201, 204, 304, 400, 404, 500, 599]),
     patient=st.sampled_from(["", "a"]),
     location=LOCATIONS,
+    event=st.sampled_from(["", "", "", *NAMED]),
+    reason=st.sampled_from(["", "", "Too many attempts."]),
+    details=st.sampled_from([(), (), (("scope", "openid patient/*.rs"), ("grant-type", "refresh_token"))]),
     entries=st.lists(
         st.builds(EntryRecord, METHODS, PATHS, st.sampled_from(["", "200 OK"]), LOCATIONS), max_size=4
     ).map(tuple),

@@ -1,0 +1,58 @@
+"""What the operator does by command, told in the audit trail: by whom, what, and how it ended."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from fhir_server.engine.audit.records import AccessRecord, Actor
+from fhir_server.engine.context import Services
+from fhir_server.engine.versions import new_id
+from fhir_server.errors import FhirError
+from fhir_server.jobs.audit import tell
+from fhir_server.store.data_directory import StartupError
+
+T = TypeVar("T")
+
+
+async def told(
+    services: Services, base_url: str, event: str, work: Callable[[], Awaitable[T]], **details: str | None
+) -> T:
+    """Return what the work returns; whether it succeeds or not is told as an event of that name with the details."""
+    try:
+        done = await work()
+    except (StartupError, FhirError) as error:
+        await tell(services, base_url, _record(event, 400, _why(error), details))
+        raise
+    await tell(services, base_url, _record(event, 200, "", details))
+    return done
+
+
+def _record(event: str, status: int, reason: str, details: dict[str, str | None]) -> AccessRecord:
+    name = _operator()
+    return AccessRecord(
+        id=new_id(),
+        milliseconds=int(time.time() * 1000),
+        actor=Actor(client="fhir-server", user=name, username=name),
+        method="",
+        path="command",
+        query="",
+        status=status,
+        event=event,
+        reason=reason,
+        details=tuple((key.replace("_", "-"), value) for key, value in details.items() if value),
+    )
+
+
+def _operator() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        return str(os.getuid())
+
+
+def _why(error: Exception) -> str:
+    return "; ".join(issue.diagnostics for issue in error.issues) if isinstance(error, FhirError) else str(error)
