@@ -29,6 +29,8 @@ _EVENTS = {
     ("POST", "/oauth/userinfo"): "userinfo",
     ("GET", "/oauth/patient"): "patient-picker",
     ("POST", "/oauth/patient"): "patient-picker",
+    ("GET", "/oauth/encounter"): "encounter-picker",
+    ("POST", "/oauth/encounter"): "encounter-picker",
     ("POST", "/user/login"): "login",
     ("POST", "/user/logout"): "logout",
     ("POST", "/user/token/refresh"): "token",

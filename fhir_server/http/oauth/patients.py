@@ -25,9 +25,11 @@ from fhir_server.r4 import values
 _MOST_SHOWN = 20
 
 
-async def _ask(server: AuthorizationServer, path: str, query: list[tuple[str, str]]) -> dict[str, Any] | None:
-    """Return what the FHIR server answers to a staff member who may only read patients, or None."""
-    context = Context(server.services, server.base_url, access=ScopedAccess.of_staff("user/Patient.rs"))
+async def ask(
+    server: AuthorizationServer, path: str, query: list[tuple[str, str]], scope: str = "user/Patient.rs"
+) -> dict[str, Any] | None:
+    """Return what the FHIR server answers to a staff member who has just that scope, or None."""
+    context = Context(server.services, server.base_url, access=ScopedAccess.of_staff(scope))
     try:
         response = await noted(partial(handle, context))(FhirRequest("GET", path, query))
     except FhirError:
@@ -38,12 +40,12 @@ async def _ask(server: AuthorizationServer, path: str, query: list[tuple[str, st
 
 async def patient_exists(server: AuthorizationServer, resource_id: str) -> bool:
     """Return whether there is such a patient."""
-    return await _ask(server, f"Patient/{resource_id}", []) is not None
+    return await ask(server, f"Patient/{resource_id}", []) is not None
 
 
 async def patient_name(server: AuthorizationServer, resource_id: str) -> str:
     """Return how to call the patient; the id where the patient has no name."""
-    patient = await _ask(server, f"Patient/{resource_id}", [])
+    patient = await ask(server, f"Patient/{resource_id}", [])
     return _name(patient) or resource_id if patient else resource_id
 
 
@@ -69,7 +71,7 @@ async def show_picker(request: Request) -> Response:
     client = await server.store.clients.find(authorization.client_id)
     name = request.query_params.get("name", "").strip()[:100]
     query = [("_count", str(_MOST_SHOWN)), ("_sort", "family"), *([("name", name)] if name else [])]
-    bundle = await _ask(server, "Patient", query) or {}
+    bundle = await ask(server, "Patient", query) or {}
     found = [entry["resource"] for entry in bundle.get("entry", []) if entry["resource"]["resourceType"] == "Patient"]
     return render(
         request,
