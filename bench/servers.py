@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,13 +35,15 @@ class Server:
 
 
 @contextmanager
-def own_server(data_dir: Path, workers: int, *, authorize: bool = False) -> Iterator[Server]:
+def own_server(
+    data_dir: Path, workers: int, *, authorize: bool = False, options: Sequence[str] = ()
+) -> Iterator[Server]:
     """Run this project's server until the block ends; raises RuntimeError when it does not come up."""
     port = _free_port()
     base_url = f"http://127.0.0.1:{port}/fhir"
     place = ["--data-dir", str(data_dir)]
-    options = ["--port", str(port), "--workers", str(workers), *place, *([] if authorize else ["--open"])]
-    with _process([*_COMMAND, "serve", *options]) as process:
+    given = ["--port", str(port), "--workers", str(workers), *place, *([] if authorize else ["--open"])]
+    with _process([*_COMMAND, "serve", *given, *options]) as process:
         seconds = _await_answer(process, f"{base_url}/metadata")
         token = _token(base_url, place) if authorize else None
         yield Server(base_url, process.pid, join(data_dir), seconds, token)

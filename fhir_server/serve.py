@@ -42,7 +42,7 @@ def run(settings: Settings, *, demo: bool = False) -> None:
     with _database(settings) as url:
         settings = settings.model_copy(update={"database_url": url})
         asyncio.run(_require_database(settings))
-        _greet(settings, asyncio.run(_load_demo(settings)) if demo else None)
+        _greet(settings, asyncio.run(_load_demo(settings)) if demo else [])
         _serve(settings)
 
 
@@ -129,13 +129,13 @@ async def _require_database(settings: Settings) -> None:
     await database.close()
 
 
-async def _load_demo(settings: Settings) -> Login:
+async def _load_demo(settings: Settings) -> list[Login]:
     from fhir_server.demo_clinic import load
 
     return await load(settings)
 
 
-def _greet(settings: Settings, login: Login | None) -> None:
+def _greet(settings: Settings, logins: list[Login]) -> None:
     from fhir_server.app import base_url
     from fhir_server.auth.endpoints import issuer_of
 
@@ -158,14 +158,16 @@ def _greet(settings: Settings, login: Login | None) -> None:
         typer.echo("  fhir-server client add --name 'My service' --scope 'system/*.rs' --secret")
         asked = "-d grant_type=client_credentials -d 'scope=system/*.rs'"
         typer.echo(f"  curl -u CLIENT_ID:CLIENT_SECRET {asked} {issuer_of(base)}/oauth/token")
-    if login is not None:
-        _greet_demo(base, login, is_open=settings.open)
+    if logins:
+        _greet_demo(base, logins, is_open=settings.open)
 
 
-def _greet_demo(base: str, login: Login, *, is_open: bool) -> None:
+def _greet_demo(base: str, logins: list[Login], *, is_open: bool) -> None:
     from fhir_server.auth.endpoints import issuer_of
 
-    typer.echo(f"Sign in as {login.username} with the password {login.password}, for example at {issuer_of(base)}/docs")
+    typer.echo(f"Sign in, for example at {issuer_of(base)}/docs:")
+    for login in logins:
+        typer.echo(f"  {login.username}  {login.password}  ({login.role})")
     if is_open:
         typer.echo("Try:")
         typer.echo(f"  curl '{base}/Patient?_pretty=true'")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from icalendar import Alarm, Calendar, Event, vGeo
+from icalendar import Alarm, Calendar, Event, Timezone, vGeo
 
 from mappings.clinics import Clinic
 
@@ -37,9 +38,16 @@ def calendar(entry: CalendarEntry, clinic: Clinic, clock: ZoneInfo, host: str) -
     file.add("prodid", f"-//{host}//Appointments//EN")
     file.add("version", "2.0")
     file.add("method", "CANCEL" if entry.canceled else "PUBLISH")
+    if clock.key != "UTC":
+        file.add_component(_zone(clock.key, entry.start.year))
     file.add_component(_event(entry, clinic, clock, host))
-    file.add_missing_timezones()
     return bytes(file.to_ical())
+
+
+@lru_cache(maxsize=200)
+def _zone(name: str, year: int) -> Timezone:
+    """Return what the file says of its time zone around a year; to find the changes of a clock takes milliseconds."""
+    return Timezone.from_tzid(name, first_date=date(year - 1, 1, 1), last_date=date(year + 2, 1, 1))
 
 
 def _event(entry: CalendarEntry, clinic: Clinic, clock: ZoneInfo, host: str) -> Event:

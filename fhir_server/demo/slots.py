@@ -19,7 +19,7 @@ DAYS_AHEAD = 14
 VISIT = timedelta(minutes=30)
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_IDENTIFIERS = "https://hms.example.org/fhir/identifier/"
+IDENTIFIERS = "https://hms.example.org/fhir/identifier/"
 _TIMEZONE = "http://hl7.org/fhir/StructureDefinition/timezone"
 # Each patient comes once in two weeks: schedule, day of the fortnight (1 is its first Monday), visit of the day,
 # patient, reason.
@@ -56,10 +56,11 @@ class Rota:
 def slot_entries(today: date) -> list[dict[str, Any]]:
     """Return conditional creates of the slots, and of the appointments that fill some, of the days after `today`."""
     days = [today + timedelta(days=ahead) for ahead in range(1, DAYS_AHEAD + 1)]
-    return [entry for rota in _rotas() for day in days for entry in _day_entries(rota, day)]
+    return [entry for rota in rotas() for day in days for entry in _day_entries(rota, day)]
 
 
-def _rotas() -> Iterator[Rota]:
+def rotas() -> Iterator[Rota]:
+    """Yield when the doctors of the demo see patients."""
     roles = {item["id"]: item for item in resources() if item["resourceType"] == "PractitionerRole"}
     for item in resources():
         if item["resourceType"] == "Schedule":
@@ -71,21 +72,22 @@ def _day_entries(rota: Rota, day: date) -> Iterator[dict[str, Any]]:
     visits = {index: (patient, reason) for name, fortnight_day, index, patient, reason in _VISITS
               if name == rota.schedule["id"] and day.toordinal() % 14 == fortnight_day}  # fmt: skip
     for index, start in enumerate(rota.starts(day)):
-        slot = _slot(rota.schedule, start)
+        slot = slot_at(rota.schedule, start)
         if index in visits:
             slot["status"] = "busy"
-            yield _conditional_create(slot)
-            yield _conditional_create(_appointment(rota.schedule, slot, *visits[index]))
+            yield conditional_create(slot)
+            yield conditional_create(appointment_in(rota.schedule, slot, *visits[index]))
             continue
         if index == 0 and day.weekday() == 0:
             slot |= {"status": "busy-unavailable", "comment": "Meeting of the team"}
-        yield _conditional_create(slot)
+        yield conditional_create(slot)
 
 
-def _slot(schedule: dict[str, Any], start: datetime) -> dict[str, Any]:
+def slot_at(schedule: dict[str, Any], start: datetime) -> dict[str, Any]:
+    """Return a free slot of the schedule."""
     return {
         "resourceType": "Slot",
-        "identifier": [{"system": _IDENTIFIERS + "slot", "value": f"{schedule['id']}-{start:%Y%m%d-%H%M}"}],
+        "identifier": [{"system": IDENTIFIERS + "slot", "value": f"{schedule['id']}-{start:%Y%m%d-%H%M}"}],
         "specialty": schedule["specialty"],
         "schedule": {"reference": f"Schedule/{schedule['id']}"},
         "status": "free",
@@ -94,11 +96,12 @@ def _slot(schedule: dict[str, Any], start: datetime) -> dict[str, Any]:
     }
 
 
-def _appointment(schedule: dict[str, Any], slot: dict[str, Any], patient: str, reason: str) -> dict[str, Any]:
+def appointment_in(schedule: dict[str, Any], slot: dict[str, Any], patient: str, reason: str) -> dict[str, Any]:
+    """Return the appointment of a patient that fills the slot."""
     actors = [{"reference": f"Patient/{patient}"}, *schedule["actor"]]
     return {
         "resourceType": "Appointment",
-        "identifier": [{"system": _IDENTIFIERS + "appointment", "value": slot["identifier"][0]["value"]}],
+        "identifier": [{"system": IDENTIFIERS + "appointment", "value": slot["identifier"][0]["value"]}],
         "status": "booked",
         "specialty": schedule["specialty"],
         "reasonCode": [{"text": reason}],
@@ -110,7 +113,8 @@ def _appointment(schedule: dict[str, Any], slot: dict[str, Any], patient: str, r
     }
 
 
-def _conditional_create(resource: dict[str, Any]) -> dict[str, Any]:
+def conditional_create(resource: dict[str, Any]) -> dict[str, Any]:
+    """Return the entry that makes the resource unless there is one with its identifier."""
     identifier = resource["identifier"][0]
     return {
         "fullUrl": _full_url(resource),

@@ -79,12 +79,16 @@ async def hold(job: Job, lease: Lease) -> None:
 
 
 async def _end(*work: asyncio.Future[None]) -> None:
-    """Cancel the work and wait for its end; more than once, as Python 3.11's `asyncio.wait_for` may swallow it."""
+    """Cancel the work and wait for its end; more than once, as Python 3.11's `asyncio.wait_for` may swallow it.
+
+    Not even being cancelled ends the waiting, or the work would go on without anybody; who cancels does so again.
+    """
     running = set(work)
     while running:
         for task in running:
             task.cancel()
-        _, running = await asyncio.wait(running, timeout=_CANCEL_SECONDS)
+        with suppress(asyncio.CancelledError):
+            _, running = await asyncio.wait(running, timeout=_CANCEL_SECONDS)
 
 
 async def _until_done_or_lost(work: asyncio.Future[None], lease: Lease) -> None:

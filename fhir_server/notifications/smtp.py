@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import smtplib
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import formatdate
+from typing import TYPE_CHECKING
 
 from fhir_server.settings import Settings
+
+if TYPE_CHECKING:
+    import smtplib
 
 _SECONDS = 20.0
 
@@ -47,6 +50,8 @@ class SmtpServer:
         await asyncio.to_thread(self._send, mail)
 
     def _send(self, mail: Mail) -> None:
+        import smtplib  # large, and of use only to a server that mails
+
         try:
             message = self._message(mail)
         except ValueError as error:  # an address that is none
@@ -69,6 +74,8 @@ class SmtpServer:
             raise MailDelayed from error
 
     def _connection(self) -> smtplib.SMTP:
+        import smtplib
+
         if self._security == "tls":
             connection: smtplib.SMTP = smtplib.SMTP_SSL(
                 self._host, self._port, timeout=_SECONDS, context=ssl.create_default_context()

@@ -20,7 +20,7 @@ from fhir_server.http.facade.openapi import errors
 from fhir_server.http.facade.practices import Practice
 from fhir_server.http.facade.problem import Problem, invalid
 from fhir_server.http.facade.scheduling import When, carry_out, practice_at, wanted
-from mappings import appointments, booking, calendar, clinics, messages, payments, reading, specialties
+from mappings import appointments, booking, clinics, messages, payments, reading, specialties
 from mappings.appointments import Appointment
 from mappings.elements import Resource
 from mappings.payments import Payment
@@ -204,6 +204,8 @@ async def cancel(
 )
 async def calendar_file(appointment_id: str, caller: Called) -> Response:
     """Return the appointment as a calendar file."""
+    from mappings import calendar  # its library is large, and a server should answer soon after its start
+
     appointment = await own_appointment(caller, appointment_id)
     start, end = (reading.moment(appointment.get(side)) for side in ("start", "end"))
     if start is None or end is None:
