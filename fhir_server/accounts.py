@@ -78,7 +78,7 @@ def add_user(
         await store.users.add(made)
         return described_user(made)
 
-    return _told("user-added", work, username=username, role=role, fhir_user=fhir_user)
+    return _told("user-added", work, role=role)
 
 
 async def _new_patient(shared: Services, username: str) -> str:
@@ -120,7 +120,7 @@ def disable_user(username: str) -> Work[Described]:
         await store.grants.revoke_user(user.id)
         return described_user(replace(user, disabled=True))
 
-    return _told("user-disabled", work, username=username)
+    return _told("user-disabled", work)
 
 
 def change_password(username: str, password: str) -> Work[Described]:
@@ -134,7 +134,7 @@ def change_password(username: str, password: str) -> Work[Described]:
             await store.grants.revoke_session(session)
         return described_user(user)
 
-    return _told("password-changed", work, username=username)
+    return _told("password-changed", work)
 
 
 async def _user(store: OAuthStore[Access], username: str) -> User:

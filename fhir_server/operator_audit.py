@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from fhir_server.engine.audit.records import AccessRecord, Actor
@@ -17,21 +17,27 @@ from fhir_server.store.data_directory import StartupError
 
 T = TypeVar("T")
 
+_TOLD_OF_RESULTS = ("id", "role", "fhirUser", "client_id")
+
 
 async def told(
     services: Services, base_url: str, event: str, work: Callable[[], Awaitable[T]], **details: str | None
 ) -> T:
-    """Return what the work returns; whether it succeeds or not is told as an event of that name with the details."""
+    """Return what the work returns; whether it succeeds or not is told as an event of that name with the details.
+
+    Of a user that it returns the id is told, and no name: it may be a patient's, and an erasure leaves the trail alone.
+    """
     try:
         done = await work()
-    except (StartupError, FhirError) as error:
-        await tell(services, base_url, _record(event, 400, _why(error), details))
+    except (StartupError, FhirError):
+        await tell(services, base_url, _record(event, 400, "The command was refused.", details))
         raise
-    await tell(services, base_url, _record(event, 200, "", details))
+    known = {name: done[name] for name in _TOLD_OF_RESULTS if done.get(name)} if isinstance(done, dict) else {}
+    await tell(services, base_url, _record(event, 200, "", details | known))
     return done
 
 
-def _record(event: str, status: int, reason: str, details: dict[str, str | None]) -> AccessRecord:
+def _record(event: str, status: int, reason: str, details: Mapping[str, str | None]) -> AccessRecord:
     name = _operator()
     return AccessRecord(
         id=new_id(),
@@ -52,7 +58,3 @@ def _operator() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # a container may run under a number that has no name
         return str(os.getuid())
-
-
-def _why(error: Exception) -> str:
-    return "; ".join(issue.diagnostics for issue in error.issues) if isinstance(error, FhirError) else str(error)

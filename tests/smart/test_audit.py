@@ -41,7 +41,7 @@ async def test_each_access_is_told_with_who_what_and_how_it_ended(smart: SmartSe
     ]})  # fmt: skip
     await smart.fhir().get("Patient/a")
     await smart.fhir("wrong").get("Patient/a")
-    await smart.add_user("anna", "patient", "Patient/a")
+    account = await smart.add_user("anna", "patient", "Patient/a")
     token = await smart.token_for("anna", "patient/Patient.rs")
     await smart.fhir(token).get("Patient/b")
     await smart.fhir(token).get("Observation")
@@ -64,7 +64,8 @@ async def test_each_access_is_told_with_who_what_and_how_it_ended(smart: SmartSe
     assert base64.b64decode(told["search-type", "E", "GET Patient"]["entity"][0]["query"]) == b"Patient?name=Miller"
     assert len(told["batch", "E", "GET Patient/a 200 OK"]["entity"]) == 2
     anna = told["read", "404", "Patient/b"]["agent"][0]
-    assert (anna["who"]["reference"], anna["name"], anna["requestor"]) == ("Patient/a", "anna", True)
+    assert (anna["who"]["reference"], anna["altId"], anna["requestor"]) == ("Patient/a", account["id"], True)
+    assert "name" not in anna
     assert anna["network"]["address"]
     by_patient = await _events(smart, "&patient=Patient/b")
     assert [_told(event)[1] for event in by_patient] == ["404"]

@@ -33,6 +33,11 @@ def _details(event: Event) -> dict[str, str]:
     return {each["type"]: each["valueString"] for each in event["entity"][0].get("detail", [])}
 
 
+def _who(event: Event) -> str | None:
+    reference: str | None = event["agent"][0].get("who", {}).get("reference")
+    return reference
+
+
 async def _of(smart: SmartServer, name: str) -> list[Event]:
     return [event for event in await _events(smart, f"&subtype={name}") if _name(event) == name]
 
@@ -54,7 +59,7 @@ async def test_a_launch_is_told_from_sign_in_to_logout(smart: SmartServer) -> No
     await smart.http.post("/oauth/introspect", data=basic)
     await smart.http.post("/oauth/revoke", data=basic)
     await browser.submit(await browser.get("/oauth/apps"), "/oauth/logout")
-    events = [event for event in await _events(smart) if event["agent"][0].get("name") == "anna"]
+    events = [event for event in await _events(smart) if _who(event) == "Patient/a"]
     assert [_name(event) for event in events] == ["login", "consent", "token", "token", "logout"]
     for event in events:
         assert event["agent"][0]["altId"] == anna["id"]
@@ -85,7 +90,7 @@ async def test_what_fails_is_told_with_the_reason(smart: SmartServer) -> None:
     await app.token(grant_type="client_credentials", scope="system/*.rs")
     logins = await _of(smart, "login")
     assert {event["outcome"] for event in logins} == {"4"}
-    assert logins[0]["agent"][0]["name"] == "anna"
+    assert _who(logins[0]) == "Patient/a"
     assert logins[0]["outcomeDesc"].startswith("The name or the password")
     assert logins[1]["agent"][0]["who"] == {"identifier": {"value": "unknown"}}
     assert logins[-1]["outcomeDesc"] == "Too many attempts."
@@ -104,12 +109,15 @@ async def test_a_user_s_refusal_is_told(smart: SmartServer) -> None:
     await browser.submit(page, "/oauth/consent", button="deny")
     (consent,) = await _of(smart, "consent")
     assert (consent["outcome"], consent["outcomeDesc"]) == ("4", "The user did not allow it.")
-    assert consent["agent"][0]["name"] == "anna"
+    assert _who(consent) == "Patient/a"
 
 
 async def test_what_the_operator_does_is_told(smart: SmartServer) -> None:
-    """Users, passwords, clients and keys, by the name of the operator's account; also what was refused."""
-    await smart.add_user("anna", "patient", "Patient/a")
+    """Users, passwords, clients and keys, by the name of the operator's account; also what was refused.
+
+    A user is told by id: the trail outlives a patient's erasure.
+    """
+    anna = await smart.add_user("anna", "patient", "Patient/a")
     with pytest.raises(StartupError):
         await smart.add_user("anna", "patient", "Patient/a")
     await accounts.change_password("anna", f"{PASSWORD} 2")(smart.services, smart.store)
@@ -124,8 +132,9 @@ async def test_what_the_operator_does_is_told(smart: SmartServer) -> None:
         ("client-registration", "0"), ("client-removed", "0"), ("key-rotated", "0"),
     ]  # fmt: skip
     assert all(event["agent"][0]["name"] for event in events)
-    assert _details(events[0]) == {"username": "anna", "role": "patient", "fhir-user": "Patient/a"}
+    assert _details(events[0]) == {"id": anna["id"], "role": "patient", "fhirUser": "Patient/a"}
     assert _details(events[4])["name"] == "Lab app"
+    assert "anna" not in str(events)
 
 
 async def test_no_secret_is_told(smart: SmartServer) -> None:

@@ -25,6 +25,7 @@ PATIENT_ROLE: Element = {"type": {"system": _ENTITY_TYPES, "code": "1"}, "role":
 """What every entity has that is an object of the system, and every one that is the patient in question."""
 _SOURCE = {"observer": {"display": "fhir-server"}}
 _TOLD_BY_OUTCOME = frozenset({200, 201, 204})
+_PATIENTS = ("Patient/", "RelatedPerson/", "Person/")
 _MOST_ENTITIES = 1000
 _LONGEST = 4000
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
@@ -65,7 +66,8 @@ def of_actor(actor: Actor) -> Element:
     agents: list[Element] = []
     if actor.user:
         who = {"who": _who(actor.fhir_user)} if actor.fhir_user else {}
-        name = {"name": actor.username} if actor.username else {}
+        # Patients are named by their ids alone: so an erasure leaves the trail as it is, and yet no name in it.
+        name = {} if not actor.username or actor.fhir_user.startswith(_PATIENTS) else {"name": actor.username}
         agents.append({**who, "altId": actor.user, **name, "requestor": True, **network})
     client = actor.client or "unknown"
     agents.append({"who": {"identifier": {"value": client}}, "requestor": not actor.user, **network})
