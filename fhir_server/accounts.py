@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ from fhir_server.engine.access import Access
 from fhir_server.engine.context import Context, Request, Services
 from fhir_server.engine.engine import handle
 from fhir_server.errors import FhirError
+from fhir_server.operator_audit import told
 from fhir_server.settings import Settings
 from fhir_server.store.data_directory import StartupError
 from fhir_server.store.mongod import database_url
@@ -47,6 +49,15 @@ def run(settings: Settings, work: Work[T]) -> T:
             raise StartupError("; ".join(issue.diagnostics for issue in error.issues)) from error
 
 
+def _told(event: str, work: Work[T], **details: str | None) -> Work[T]:
+    """Return the work, which is told in the audit trail."""
+
+    async def worked(shared: Services, store: OAuthStore[Access]) -> T:
+        return await told(shared, base_url(shared.settings), event, partial(work, shared, store), **details)
+
+    return worked
+
+
 # --- Users -------------------------------------------------------------------------------------------------------
 
 
@@ -67,7 +78,7 @@ def add_user(
         await store.users.add(made)
         return described_user(made)
 
-    return work
+    return _told("user-added", work, role=role)
 
 
 async def _new_patient(shared: Services, username: str) -> str:
@@ -109,7 +120,7 @@ def disable_user(username: str) -> Work[Described]:
         await store.grants.revoke_user(user.id)
         return described_user(replace(user, disabled=True))
 
-    return work
+    return _told("user-disabled", work)
 
 
 def change_password(username: str, password: str) -> Work[Described]:
@@ -123,7 +134,7 @@ def change_password(username: str, password: str) -> Work[Described]:
             await store.grants.revoke_session(session)
         return described_user(user)
 
-    return work
+    return _told("password-changed", work)
 
 
 async def _user(store: OAuthStore[Access], username: str) -> User:
@@ -165,7 +176,7 @@ def add_client(
         await store.clients.add(client)
         return described_client(client) | ({"client_secret": made_secret} if made_secret else {})
 
-    return work
+    return _told("client-registration", work, name=name, scope=scope)
 
 
 def _authentication(*, secret: bool, keys: bool) -> Authentication:
@@ -213,7 +224,7 @@ def remove_client(client_id: str) -> Work[None]:
             raise StartupError(f"There is no client {client_id!r}.")
         await store.grants.revoke_client(client_id)
 
-    return work
+    return _told("client-removed", work, client=client_id)
 
 
 # --- Keys --------------------------------------------------------------------------------------------------------
@@ -221,4 +232,4 @@ def remove_client(client_id: str) -> Work[None]:
 
 async def rotate_keys(shared: Services, store: OAuthStore[Access]) -> Described:
     """Make a new signing key; what the one before signed stays valid, and no access token is touched."""
-    return {"kid": (await store.keys.rotate()).id}
+    return {"kid": (await told(shared, base_url(shared.settings), "key-rotated", store.keys.rotate)).id}

@@ -29,6 +29,7 @@ from fhir_server.http.fhir import FhirApp
 from fhir_server.http.health import live, ready
 from fhir_server.http.oauth.routes import discovery, routes
 from fhir_server.http.oauth.server import AuthorizationServer
+from fhir_server.http.recorded import Recorded
 from fhir_server.http.stopping import Stopping
 from fhir_server.http.welcome import welcome
 from fhir_server.jobs.audit import AuditTrail
@@ -122,7 +123,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     parts = _Parts(settings, FhirApp(handle, base_url(settings), PREFIX), create_facade(settings))
     return Starlette(
         routes=parts.routes(),
-        middleware=[Middleware(CompressMiddleware, minimum_size=1000)],
+        middleware=[Middleware(CompressMiddleware, minimum_size=1000), Middleware(Recorded)],
         lifespan=parts.lifespan,
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from fhir_server.engine.access import Access, OpenAccess
@@ -110,3 +111,14 @@ def now() -> datetime:
 def instant(time: datetime) -> str:
     """Return a UTC time as a FHIR instant with milliseconds."""
     return f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03d}Z"
+
+
+def instant_of(milliseconds: int) -> str:
+    """Return a time in milliseconds since 1970 as a FHIR instant."""
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{_second(seconds)}.{rest:03d}Z"
+
+
+@lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 from starlette.types import Scope
 
+from fhir_server.auth.bearer import BearerToken
 from fhir_server.engine.access import Access
-from fhir_server.engine.audit import AccessRecord, EntryRecord
+from fhir_server.engine.audit.records import AccessRecord, Actor, EntryRecord
 from fhir_server.engine.context import Request, Response
 from fhir_server.engine.versions import new_id
 
@@ -35,27 +36,32 @@ def access_record(
     scope: Scope, path: str, status: int, *, access: Access | None, request: Request | None, response: Response | None
 ) -> AccessRecord:
     """Return the record of an access; `access` is None where the caller was not let in at all."""
-    client, token = scope.get("client"), getattr(access, "token", None)
-    entries, kind = _entries(request, response)
+    token: BearerToken | None = getattr(access, "token", None)
+    entries, kind = bundle_entries(request, response)
     return AccessRecord(
         id=new_id(),
         milliseconds=int(time.time() * 1000),
+        actor=actor(scope, token),
         method=scope["method"],
         path=path,
         query=scope["query_string"].decode("latin-1"),
         status=status,
-        address=client[0] if client else "",
-        client=token.client_id if token else "",
-        user=(token.user_id or "") if token else "",
-        username=(token.username or "") if token else "",
-        fhir_user=(token.fhir_user or "") if token else "",
         patient=(token.context.patient or "") if token else "",
         location=kind or (response.location or "" if response else ""),
         entries=entries,
     )
 
 
-def _entries(request: Request | None, response: Response | None) -> tuple[tuple[EntryRecord, ...], str]:
+def actor(scope: Scope, token: BearerToken | None) -> Actor:
+    """Return who acts, from the address of a request and the token that it brought."""
+    client = scope.get("client")
+    address = client[0] if client else ""
+    if token is None:
+        return Actor(address)
+    return Actor(address, token.client_id, token.user_id or "", token.username or "", token.fhir_user or "")
+
+
+def bundle_entries(request: Request | None, response: Response | None) -> tuple[tuple[EntryRecord, ...], str]:
     """Return the entries of a batch or transaction, each with its outcome, and which of the two it was."""
     if request is None or request.path or request.method != "POST" or not isinstance(request.resource, dict):
         return (), ""

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote
 from starlette.types import Receive, Scope, Send
 
 from fhir_server.engine.access import Access, OpenAccess
-from fhir_server.engine.audit import AccessRecord
+from fhir_server.engine.audit.records import AccessRecord
 from fhir_server.engine.context import Context, Request, Response, Services
 from fhir_server.engine.preconditions import etag
 from fhir_server.engine.routes import route

@@ -12,10 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import msgspec
 import structlog
 
-from fhir_server.engine import versions
-from fhir_server.engine.audit import AccessRecord, audit_event, decode_record, encode_record
+from fhir_server.engine.audit.drafts import AuditDrafts
+from fhir_server.engine.audit.records import Record, decode_record, encode_record
 from fhir_server.engine.context import Context, Services
 from fhir_server.errors import FhirError
 from fhir_server.store.audit_journal import AuditJournal, Batch
@@ -28,18 +29,24 @@ _BETWEEN_SEARCHES = 30
 _log = structlog.get_logger(__name__)
 
 
+async def tell(services: Services, base_url: str, record: Record) -> None:
+    """Store what was done just now, for a command, which has no journal and waits."""
+    await services.resources.insert_new(AuditDrafts(Context(services, base_url)).drafts([record]))
+
+
 class AuditTrail:
     """The audit trail of one worker; runs while it is entered."""
 
     def __init__(self, services: Services, base_url: str, directory: Path) -> None:
-        self._context = Context(services, base_url)
+        self._resources = services.resources
+        self._drafts = AuditDrafts(Context(services, base_url))
         self._journal = AuditJournal(directory)
         self._late: list[Batch] = []
         self._telling = asyncio.Lock()
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def record(self, access: AccessRecord) -> None:
+    def record(self, access: Record) -> None:
         """Write an access down; raises OSError where that cannot be done."""
         self._journal.append(encode_record(access))
 
@@ -77,7 +84,7 @@ class AuditTrail:
                 if rounds % _BETWEEN_SEARCHES == 0:
                     self._late += self._journal.orphans()
                 await self.flush()
-            except (FhirError, OSError) as error:
+            except Exception as error:  # whatever it is, it is tried again: the trail goes on while the worker lives
                 _log.warning("audit.delayed", kind=type(error).__name__)
             rounds += 1
             with suppress(TimeoutError):
@@ -86,17 +93,17 @@ class AuditTrail:
     async def _store(self, batch: Batch) -> None:
         lines = await asyncio.to_thread(batch.lines)
         for start in range(0, len(lines), _AT_ONCE):
-            records = [decode_record(line) for line in lines[start : start + _AT_ONCE]]
-            await self._insert(records)
+            records = self._decoded(lines[start : start + _AT_ONCE])
+            # Some were told before where only the file was not removed in time: the ids say so.
+            await self._resources.insert_new(self._drafts.drafts(records))
 
-    async def _insert(self, records: list[AccessRecord]) -> None:
-        resources = self._context.services.resources
-        # Told before, and only the file not removed in time: the ids say so.
-        known = await resources.read_many("AuditEvent", [record.id for record in records])
-        drafts = [
-            versions.draft(self._context, audit_event(record), record.id, "POST", None)
-            for record in records
-            if record.id not in known
-        ]
-        if drafts:
-            await resources.insert_many(drafts)
+    def _decoded(self, lines: list[bytes]) -> list[Record]:
+        records: list[Record] = []
+        for line in lines:
+            try:
+                records.append(decode_record(line))
+            except msgspec.DecodeError:
+                # Another version of this server wrote it. It must neither be lost nor keep the others from being told.
+                self._journal.set_aside(line)
+                _log.error("audit.unreadable", kept="among the journals, with the ending .unreadable")
+        return records

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 
 from bson.raw_bson import RawBSONDocument
 from pymongo import UpdateOne, WriteConcern
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 
 from fhir_server.errors import Conflict
@@ -24,6 +25,7 @@ from fhir_server.store.together import Together
 __all__ = ["PROJECTION", "AlreadyExists", "Claimed", "Draft", "ResourceStore", "Session", "Version"]
 
 R = TypeVar("R")
+T = TypeVar("T", bound=Mapping[str, Any])
 
 DUPLICATE_KEY = 11000
 
@@ -130,6 +132,18 @@ class ResourceStore:
         collection = self.database.current(drafts[0].type)
         await _stored(lambda stored: collection.insert_many(stored, session=session), documents)
 
+    async def insert_new(self, drafts: Sequence[Draft]) -> None:
+        """Store the first versions of resources of one type; those whose id is used already are left as they are."""
+        if not drafts:
+            return
+        await self._ready(drafts[0].type, None)
+        documents = [await self._document(draft) for draft in drafts]
+        with translated:
+            outcome = await self._insert_each(self.database.current(drafts[0].type), documents)
+        for document, error in zip(documents, outcome, strict=True):
+            if error is not None:
+                await self.blobs.discard(document)
+
     async def replace(self, draft: Draft, previous: Version, session: Session | None = None) -> bool:
         """Store the version that follows `previous`; return False when that is no longer the current one."""
         return await self._replace([(draft, previous)], session) == 1
@@ -182,16 +196,20 @@ class ResourceStore:
         if len(encoded) == 1:
             await _stored(collection.insert_one, encoded[0])
             return [None]
-        outcome: list[Exception | None] = [None] * len(encoded)
         with translated:
-            try:
-                await collection.insert_many(encoded, ordered=False)
-            except BulkWriteError as error:
-                faults = error.details.get("writeErrors", [])
-                if error.details.get("writeConcernErrors") or any(fault["code"] != DUPLICATE_KEY for fault in faults):
-                    raise
-                for fault in faults:
-                    outcome[fault["index"]] = _already_exists(fault)
+            return await self._insert_each(collection, encoded)
+
+    async def _insert_each(self, collection: AsyncCollection[T], documents: Sequence[T]) -> list[Exception | None]:
+        """Insert documents independently of each other; return for each why it was refused, if a key was taken."""
+        outcome: list[Exception | None] = [None] * len(documents)
+        try:
+            await collection.insert_many(documents, ordered=False)
+        except BulkWriteError as error:
+            faults = error.details.get("writeErrors", [])
+            if error.details.get("writeConcernErrors") or any(fault["code"] != DUPLICATE_KEY for fault in faults):
+                raise
+            for fault in faults:
+                outcome[fault["index"]] = _already_exists(fault)
         return outcome
 
     async def _replace(self, pairs: Sequence[tuple[Draft, Version]], session: Session | None) -> int:

@@ -18,6 +18,7 @@ from fhir_server.http.facade import fields
 from fhir_server.http.facade.passwords import weakness
 from fhir_server.http.facade.problem import Problem, invalid
 from fhir_server.http.facade.server import FacadeServer
+from fhir_server.http.seen import seen
 from mappings import users
 from mappings.users import User
 
@@ -74,6 +75,8 @@ async def sign_in(server: FacadeServer, username: str, password: str, address: s
     if wait:
         raise Problem("too_many_attempts", headers={"Retry-After": str(wait)})
     account = await find(server, username)
+    if account is not None:
+        seen().by_user(account)
     right = await verify_password(password, account.password_hash if account else None)
     if not right or account is None:
         raise Problem("invalid_credentials")

@@ -21,6 +21,7 @@ from fhir_server.http.facade.fhir import Fhir
 from fhir_server.http.facade.problem import Problem, invalid
 from fhir_server.http.facade.remote import RemoteFhir
 from fhir_server.http.facade.server import FacadeServer, server_of
+from fhir_server.http.seen import seen
 from mappings import clinic_clock, users
 from mappings.messages import Language, choose_language
 
@@ -91,6 +92,7 @@ async def caller(request: Request, _scheme: Annotated[HTTPAuthorizationCredentia
     access = await server.authenticate(request.headers)
     if isinstance(access, NoAccess) or not isinstance(access, ScopedAccess):
         raise Problem("invalid_token")
+    seen().by_token(access.token)
     acting = ActingAccess(access.token, timezone=server.settings.default_timezone, base_url=server.base_url)
     language = request.headers.get("accept-language")
     return Caller(server, access.token, server.fhir(access), server.fhir(acting), server.fhir(), language)
@@ -105,7 +107,9 @@ async def _caller_elsewhere(server: FacadeServer, remote: RemoteFhir, request: R
     fhir = remote.of(authorization)
     if fhir is None:
         raise Problem("invalid_token")
+    seen().client = remote.base_url
     patient = await _patient_meant(fhir, request.query_params.get("patient"))
+    seen().patient = patient["id"]
     token = BearerToken(
         client_id=remote.base_url,
         scopes=parse_scopes(""),

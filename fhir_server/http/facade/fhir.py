@@ -16,6 +16,7 @@ from fhir_server.engine.access import Access, OpenAccess
 from fhir_server.engine.context import Ask, Context, Request, Response, Services, instant, now
 from fhir_server.engine.engine import handle
 from fhir_server.errors import BadGateway, FhirError, Gone, NotFound
+from fhir_server.http.seen import noted
 from fhir_server.r4 import values
 from fhir_server.store.first_versions import created_times
 from mappings.elements import Resource
@@ -154,7 +155,7 @@ def in_process(services: Services, base_url: str, access: Access | None = None) 
     """Return the FHIR of this server as a caller sees it; without one as the facade does, for its own duty."""
     access = access or OpenAccess()
     context = Context(services, base_url, access, handling="strict")
-    return Fhir(base_url, partial(handle, context), partial(created_times, services.database), access)
+    return Fhir(base_url, noted(partial(handle, context)), partial(created_times, services.database), access)
 
 
 def version_of(resource: Resource) -> str:

@@ -22,6 +22,7 @@ from fhir_server.http.facade.fields import Body, Email, Password
 from fhir_server.http.facade.openapi import errors
 from fhir_server.http.facade.problem import Problem
 from fhir_server.http.facade.server import FacadeServer
+from fhir_server.http.seen import seen
 from fhir_server.notifications.smtp import Mail, MailDelayed, MailRefused
 from mappings import users
 from mappings.messages import Language, choose_language
@@ -92,6 +93,7 @@ async def reset(body: Reset, server: Server) -> Response:
     account_id = await server.resets.user_of(body.token)
     if account_id is None:
         raise Problem("invalid_token")
+    seen().user = account_id
     row = await _row(server, account_id)
     accounts.require_strong(body.new_password, row or User(id=account_id), "new_password")
     hashed = await hash_password(body.new_password)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
 from fhir_server.errors import FhirError
+from fhir_server.http.seen import seen
 from mappings.messages import Language
 
 MEDIA_TYPE = "application/problem+json"
@@ -164,6 +165,7 @@ def _challenge(error: FhirError) -> dict[str, str]:
 def answer(problem: Problem, language: Language) -> JSONResponse:
     """Return the response that tells a problem."""
     status, english, spanish = PROBLEMS[problem.problem]
+    seen().reason = problem.problem
     title = spanish if language == "es" else english
     details = ProblemDetails(
         type=TYPES + problem.problem,

@@ -30,6 +30,7 @@ from fhir_server.errors import (
     Unavailable,
 )
 from fhir_server.http.facade.fhir import Fhir
+from fhir_server.http.seen import noted
 from fhir_server.r4 import values
 from mappings import reading
 
@@ -64,7 +65,7 @@ class RemoteFhir:
         token = token.strip()
         if scheme.lower() != "bearer" or not _TOKEN.fullmatch(token):
             return None
-        return Fhir(self.base_url, partial(self._ask, token), partial(self._first_versions, token), OpenAccess())
+        return Fhir(self.base_url, noted(partial(self._ask, token)), partial(self._first_versions, token), OpenAccess())
 
     async def _ask(self, token: str, request: Request) -> Response:
         """Have an interaction carried out there; raises the FhirError of its status."""

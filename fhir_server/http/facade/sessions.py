@@ -17,6 +17,7 @@ from fhir_server.engine.context import Services
 from fhir_server.engine.standing import is_active
 from fhir_server.errors import FhirError
 from fhir_server.http.facade.problem import Problem
+from fhir_server.http.seen import seen
 from fhir_server.store.grants import Code, Replayed, Withdrawn
 from fhir_server.store.oauth import OAuthStore
 
@@ -85,6 +86,7 @@ async def refresh(services: Services, store: OAuthStore[Access], secret: str) ->
 
 
 async def _issue(store: OAuthStore[Access], granted: BearerToken) -> Tokens:
+    seen().by_token(granted)
     now = datetime.now(UTC).replace(microsecond=0)
     access, renewal = new_secret(), new_secret()
     await store.grants.issue(

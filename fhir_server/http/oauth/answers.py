@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from fhir_server.errors import FhirError
 from fhir_server.http import log
+from fhir_server.http.seen import seen
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -56,6 +57,7 @@ def endpoint(handler: Endpoint) -> Endpoint:
         try:
             return await handler(request)
         except OAuthError as error:
+            seen().reason = f"{error.error}: {error.description}"
             content = {"error": error.error, "error_description": error.description}
             return answer(content, error.status, error.headers)
         except FhirError as error:

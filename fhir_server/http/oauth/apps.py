@@ -10,6 +10,7 @@ from fhir_server.http.oauth.browser import Browser, browser_of, is_own_origin
 from fhir_server.http.oauth.forms import form
 from fhir_server.http.oauth.pages import describe, language, page, redirect, render
 from fhir_server.http.oauth.server import server_of
+from fhir_server.http.seen import seen
 
 
 @page
@@ -45,5 +46,7 @@ async def revoke_app(request: Request) -> Response:
     server, given, browser = server_of(request), await form(request), await browser_of(request)
     if browser.user is None or not is_own_origin(request) or not browser.sent(given.get("csrf")):
         raise Refusal("foreign_form")
+    seen().by_user(browser.user)
+    seen().about(grant=given.get("grant"))
     await server.store.grants.revoke_grant(given.get("grant", ""), browser.user.id)
     return await _list(request, browser, "revoked")

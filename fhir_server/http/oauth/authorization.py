@@ -15,6 +15,7 @@ from fhir_server.auth.pkce import is_challenge
 from fhir_server.auth.redirects import is_registered, with_parameters
 from fhir_server.auth.scopes import EHR_LAUNCH, PLAIN_SCOPES, Scopes, parse_scopes
 from fhir_server.auth.tokens import REQUEST_LIFETIME
+from fhir_server.auth.users import User
 from fhir_server.engine.page_token import seal, unseal
 from fhir_server.errors import BadRequest
 from fhir_server.http.oauth.server import AuthorizationServer
@@ -52,6 +53,8 @@ class Authorization:
     launch: str | None = None
     patient: str | None = None
     """The patient that a practitioner picked."""
+    encounter: str | None = None
+    """The encounter that the user picked; empty where the user chose to go on without one."""
     language: str | None = None
     prompt: str = ""
     expires: float = 0
@@ -67,6 +70,14 @@ class Authorization:
     def with_patient(self, patient: str) -> Authorization:
         """Return the request with the patient picked."""
         return replace(self, patient=patient)
+
+    def with_encounter(self, encounter: str) -> Authorization:
+        """Return the request with the encounter picked, or with the choice of none."""
+        return replace(self, encounter=encounter)
+
+    def patient_for(self, user: User) -> str | None:
+        """Return the patient that a launch without an EHR is about: patients work on themselves alone."""
+        return user.patient if user.role == "patient" else self.patient
 
 
 def unsealed(server: AuthorizationServer, text: str) -> Authorization:

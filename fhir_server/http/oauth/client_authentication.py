@@ -18,6 +18,7 @@ from fhir_server.auth.clients import Client
 from fhir_server.auth.tokens import matches
 from fhir_server.http.oauth.answers import OAuthError
 from fhir_server.http.oauth.server import AuthorizationServer
+from fhir_server.http.seen import seen
 
 _BASIC_CHALLENGE = {"WWW-Authenticate": 'Basic realm="oauth", charset="UTF-8"'}
 
@@ -42,9 +43,16 @@ async def authenticate(server: AuthorizationServer, request: Request, form: Mapp
     if ways[1]:
         return await _by_secret(server, client_id, form["client_secret"], form, {})
     client = await server.store.clients.find(client_id)
+    _see(client)
     if client is None or not client.is_public:
         _refuse("The client is unknown, or must prove who it is.")
     return client
+
+
+def _see(client: Client | None) -> None:
+    # Also one that fails to prove itself: that is what an auditor looks for.
+    if client is not None:
+        seen().client = client.id
 
 
 def _refuse(why: str, headers: Mapping[str, str] | None = None) -> NoReturn:
@@ -67,6 +75,7 @@ async def _by_secret(
     server: AuthorizationServer, client_id: str, secret: str, form: Mapping[str, str], headers: Mapping[str, str]
 ) -> Client:
     client = await server.store.clients.find(client_id)
+    _see(client)
     stored = client.secret_fingerprint if client is not None else None
     if not matches(secret, stored or "") or client is None or form.get("client_id", client_id) != client_id:
         _refuse("The client is unknown, or its secret is wrong.", headers)
@@ -79,6 +88,7 @@ async def _by_assertion(server: AuthorizationServer, form: Mapping[str, str], ur
     try:
         assertion = client_assertions.read(form["client_assertion"])
         client = await server.store.clients.find(assertion.client_id)
+        _see(client)
         if client is None or form.get("client_id", assertion.client_id) != assertion.client_id:
             _refuse("The client is unknown.")
         proof = await client_assertions.verify(assertion, client, server.client_keys, (url,))

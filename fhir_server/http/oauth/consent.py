@@ -28,10 +28,12 @@ from fhir_server.http.oauth.authorization import (
     unsealed,
 )
 from fhir_server.http.oauth.browser import Browser, browser_of, is_own_origin
+from fhir_server.http.oauth.encounters import described, encounter_of, has_encounters
 from fhir_server.http.oauth.forms import form_pairs, once, query
 from fhir_server.http.oauth.pages import describe, language, page, redirect, render
 from fhir_server.http.oauth.patients import patient_name
 from fhir_server.http.oauth.server import AuthorizationServer, server_of
+from fhir_server.http.seen import seen
 from fhir_server.store.grants import Code
 
 _NOT_ASKED = frozenset({"launch", "launch/patient", "launch/encounter"})
@@ -78,8 +80,10 @@ async def show_consent(request: Request) -> Response:
         decision = await _decision(server, authorization, browser.user)
     except Rejection as rejection:
         return _rejected(server, authorization, rejection)
-    if _needs_patient(decision):
+    if _needs_patient(authorization, decision):
         return redirect("/oauth/patient?" + urlencode({"request": authorization.sealed(server)}))
+    if await _needs_encounter(server, authorization, decision):
+        return redirect("/oauth/encounter?" + urlencode({"request": authorization.sealed(server)}))
     patient = await patient_name(server, decision.context.patient) if decision.context.patient else None
     return render(
         request,
@@ -90,10 +94,18 @@ async def show_consent(request: Request) -> Response:
         self_registered=decision.client.self_registered,
         host=urlsplit(authorization.redirect_uri).netloc or authorization.redirect_uri,
         patient=patient,
+        encounter=await _encounter_name(server, decision.context),
         choices=[
             (str(scope), describe(language(request, authorization), scope)) for scope in _choices(decision.scopes)
         ],
     )
+
+
+async def _encounter_name(server: AuthorizationServer, context: LaunchContext) -> str | None:
+    if context.patient is None or context.encounter is None:
+        return None
+    found = await encounter_of(server, context.patient, context.encounter)
+    return described(found) if found else None
 
 
 def _choices(scopes: Scopes) -> Iterable[Scope | str]:
@@ -115,15 +127,30 @@ async def _decision(server: AuthorizationServer, authorization: Authorization, u
         raise Refusal("other_user")
     context = launch.context if launch else LaunchContext()
     patient = context.patient or _default_patient(authorization, scopes, user)
+    encounter = context.encounter if launch else await _picked_encounter(server, authorization, patient)
     if user.role == "patient" and patient not in (None, user.patient):
         raise Rejection("access_denied", "The user has no access to the patient of the launch.")
-    return _Decision(client, user, scopes, _told(server, LaunchContext(patient, context.encounter, context.extra)))
+    return _Decision(client, user, scopes, _told(server, LaunchContext(patient, encounter, context.extra)))
 
 
 def _default_patient(authorization: Authorization, scopes: Scopes, user: User) -> str | None:
-    if not ("launch/patient" in scopes or scopes.has_level("patient")):
+    return authorization.patient_for(user) if _is_about_patient(authorization, scopes) else None
+
+
+def _is_about_patient(authorization: Authorization, scopes: Scopes) -> bool:
+    # Without an EHR the encounter is picked among those of one patient.
+    asks_encounter = authorization.launch is None and "launch/encounter" in scopes
+    return asks_encounter or "launch/patient" in scopes or scopes.has_level("patient")
+
+
+async def _picked_encounter(
+    server: AuthorizationServer, authorization: Authorization, patient: str | None
+) -> str | None:
+    # Looked up once more: the request may have come to another user's browser since.
+    if patient is None or not authorization.encounter:
         return None
-    return user.patient if user.role == "patient" else authorization.patient
+    found = await encounter_of(server, patient, authorization.encounter)
+    return authorization.encounter if found else None
 
 
 def _told(server: AuthorizationServer, context: LaunchContext) -> LaunchContext:
@@ -133,9 +160,16 @@ def _told(server: AuthorizationServer, context: LaunchContext) -> LaunchContext:
     return LaunchContext(context.patient, context.encounter, extra)
 
 
-def _needs_patient(decision: _Decision) -> bool:
-    needed = "launch/patient" in decision.scopes or decision.scopes.has_level("patient")
-    return needed and decision.context.patient is None
+def _needs_patient(authorization: Authorization, decision: _Decision) -> bool:
+    return decision.context.patient is None and _is_about_patient(authorization, decision.scopes)
+
+
+async def _needs_encounter(server: AuthorizationServer, authorization: Authorization, decision: _Decision) -> bool:
+    """Return whether there is an encounter to pick: asked for, not decided on yet, and the patient has one."""
+    context = decision.context
+    if "launch/encounter" not in decision.scopes or authorization.launch is not None or context.patient is None:
+        return False
+    return authorization.encounter is None and await has_encounters(server, context.patient)
 
 
 @page
@@ -152,12 +186,15 @@ async def consent(request: Request) -> Response:
         return redirect("/oauth/login?" + urlencode({"request": authorization.sealed(server)}))
     if not browser.sent(given.get("csrf")):
         raise Refusal("foreign_form")
+    seen().by_user(browser.user)
+    seen().client = authorization.client_id
     try:
         if "approve" not in given or "deny" in given:
             raise Rejection("access_denied", "The user did not allow it.")
         decision = await _decision(server, authorization, browser.user)
         code = await _grant(server, authorization, browser, decision, ticked)
     except Rejection as rejection:
+        seen().refused(rejection.description)
         return _rejected(server, authorization, rejection)
     return redirect(authorization.answer_url(server, code=code))
 
@@ -171,11 +208,13 @@ async def _grant(
 ) -> str:
     """Store what the user allowed, and return its code."""
     scopes = _granted(decision, ticked)
-    if _needs_patient(decision):
+    if _needs_patient(authorization, decision):
         raise Rejection("access_denied", "No patient was chosen.")
     if authorization.launch is not None and not await server.store.launches.use(authorization.launch):
         raise Rejection("invalid_request", "The launch value was used before.")
     assert browser.session is not None
+    seen().patient = decision.context.patient or ""
+    seen().about(scope=scopes, encounter=decision.context.encounter)
     now = datetime.now(UTC).replace(microsecond=0)
     token = BearerToken(
         client_id=decision.client.id,

@@ -13,6 +13,7 @@ from fhir_server.http.oauth.answers import CORS, NO_STORE, OAuthError, answer, e
 from fhir_server.http.oauth.client_authentication import authenticate
 from fhir_server.http.oauth.forms import form
 from fhir_server.http.oauth.server import AuthorizationServer, server_of
+from fhir_server.http.seen import seen
 
 
 @endpoint
@@ -26,9 +27,16 @@ async def introspect(request: Request) -> Response:
     if "token" not in given:
         raise OAuthError("invalid_request", "The request needs a token.")
     found = await server.store.grants.live_token(given["token"])
+    _see(found)
     if found is None or not (sees_all or found[1].client_id == client_id):
         return answer({"active": False})
     return answer(_described(server, *found))
+
+
+def _see(found: tuple[str, BearerToken] | None) -> None:
+    if found is not None:
+        kind, token = found
+        seen().about(token=kind, of_client=token.client_id, of_user=token.user_id, patient=token.context.patient)
 
 
 async def _caller(server: AuthorizationServer, request: Request, given: Mapping[str, str]) -> tuple[str, bool]:
@@ -38,6 +46,7 @@ async def _caller(server: AuthorizationServer, request: Request, given: Mapping[
         if found is None or found[0] != "access":
             challenge = {"WWW-Authenticate": 'Bearer realm="oauth", error="invalid_token"'}
             raise OAuthError("invalid_token", "The access token is unknown or has expired.", 401, challenge)
+        seen().by_token(found[1])
         return found[1].client_id, found[1].user_id is None
     client = await authenticate(server, request, given, server.url("/oauth/introspect"))
     if client.is_public:
@@ -73,6 +82,7 @@ async def revoke(request: Request) -> Response:
     if "token" not in given:
         raise OAuthError("invalid_request", "The request needs a token.")
     found = await server.store.grants.live_token(given["token"])
+    _see(found)
     if found is not None and found[1].client_id == client.id:
         kind, token = found
         if kind == "refresh" and token.grant is not None:

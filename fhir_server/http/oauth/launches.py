@@ -20,6 +20,7 @@ from fhir_server.http.oauth.answers import OAuthError, answer, endpoint
 from fhir_server.http.oauth.forms import body_of
 from fhir_server.http.oauth.patients import patient_exists
 from fhir_server.http.oauth.server import AuthorizationServer, server_of
+from fhir_server.http.seen import seen
 from fhir_server.store.sign_in import Launch
 
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
@@ -43,6 +44,8 @@ async def prepare(request: Request) -> Response:
         raise OAuthError("invalid_request", "client_id is not that of an app for users.")
     user = await _user(server, asked.get("user"))
     context = await _context(server, asked)
+    seen().patient = context.patient or ""
+    seen().about(for_client=client.id, for_user=user.id, encounter=context.encounter)
     value = await server.store.launches.add(Launch(client.id, user.id, context))
     prepared = {"launch": value, "iss": server.base_url}
     if client.launch_url is not None:
@@ -61,6 +64,7 @@ async def _require_ehr(server: AuthorizationServer, request: Request) -> BearerT
     if EHR_LAUNCH not in found[1].scopes:
         challenge = {"WWW-Authenticate": f'Bearer realm="oauth", error="insufficient_scope", scope="{EHR_LAUNCH}"'}
         raise OAuthError("insufficient_scope", f"The token lacks the scope {EHR_LAUNCH}.", 403, challenge)
+    seen().by_token(found[1])
     return found[1]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,16 +19,19 @@ from fhir_server.http.oauth.browser import browser_of, is_own_origin
 from fhir_server.http.oauth.forms import form
 from fhir_server.http.oauth.pages import page, redirect, render
 from fhir_server.http.oauth.server import AuthorizationServer, server_of
+from fhir_server.http.seen import noted, seen
 from fhir_server.r4 import values
 
 _MOST_SHOWN = 20
 
 
-async def _ask(server: AuthorizationServer, path: str, query: list[tuple[str, str]]) -> dict[str, Any] | None:
-    """Return what the FHIR server answers to a staff member who may only read patients, or None."""
-    context = Context(server.services, server.base_url, access=ScopedAccess.of_staff("user/Patient.rs"))
+async def ask(
+    server: AuthorizationServer, path: str, query: list[tuple[str, str]], scope: str = "user/Patient.rs"
+) -> dict[str, Any] | None:
+    """Return what the FHIR server answers to a staff member who has just that scope, or None."""
+    context = Context(server.services, server.base_url, access=ScopedAccess.of_staff(scope))
     try:
-        response = await handle(context, FhirRequest("GET", path, query))
+        response = await noted(partial(handle, context))(FhirRequest("GET", path, query))
     except FhirError:
         return None
     found: dict[str, Any] = values.decode(response.json or b"null")
@@ -36,12 +40,12 @@ async def _ask(server: AuthorizationServer, path: str, query: list[tuple[str, st
 
 async def patient_exists(server: AuthorizationServer, resource_id: str) -> bool:
     """Return whether there is such a patient."""
-    return await _ask(server, f"Patient/{resource_id}", []) is not None
+    return await ask(server, f"Patient/{resource_id}", []) is not None
 
 
 async def patient_name(server: AuthorizationServer, resource_id: str) -> str:
     """Return how to call the patient; the id where the patient has no name."""
-    patient = await _ask(server, f"Patient/{resource_id}", [])
+    patient = await ask(server, f"Patient/{resource_id}", [])
     return _name(patient) or resource_id if patient else resource_id
 
 
@@ -62,10 +66,12 @@ async def show_picker(request: Request) -> Response:
     authorization = unsealed(server, request.query_params.get("request", ""))
     if browser.user is None or browser.user.role == "patient":
         return redirect("/oauth/login?" + urlencode({"request": authorization.sealed(server)}))
+    seen().by_user(browser.user)
+    seen().client = authorization.client_id
     client = await server.store.clients.find(authorization.client_id)
     name = request.query_params.get("name", "").strip()[:100]
     query = [("_count", str(_MOST_SHOWN)), ("_sort", "family"), *([("name", name)] if name else [])]
-    bundle = await _ask(server, "Patient", query) or {}
+    bundle = await ask(server, "Patient", query) or {}
     found = [entry["resource"] for entry in bundle.get("entry", []) if entry["resource"]["resourceType"] == "Patient"]
     return render(
         request,

@@ -16,6 +16,7 @@ from fhir_server.errors import FhirError
 from fhir_server.http.oauth.answers import OAuthError, answer, endpoint
 from fhir_server.http.oauth.forms import body_of
 from fhir_server.http.oauth.server import server_of
+from fhir_server.http.seen import seen
 
 DEFAULT_SCOPES = "openid fhirUser launch launch/patient launch/encounter offline_access online_access patient/*.rs"
 _LARGEST_SCOPES = parse_scopes(f"{DEFAULT_SCOPES} patient/*.cruds user/*.cruds profile")
@@ -39,6 +40,7 @@ async def register(request: Request) -> Response:
         name = code if code in allowed else "invalid_client_metadata"
         raise OAuthError(name, error.issues[0].diagnostics) from error
     await server.store.clients.add(client)
+    seen().about(client=client.id, scope=client.scopes)
     return answer(_registered(client, secret), 201)
 
 

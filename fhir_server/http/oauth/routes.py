@@ -11,6 +11,7 @@ from starlette.routing import Route
 from fhir_server.http.oauth.apps import revoke_app, show_apps
 from fhir_server.http.oauth.consent import authorize, consent, show_consent
 from fhir_server.http.oauth.discovery import jwks, openid_configuration, smart_configuration, style
+from fhir_server.http.oauth.encounters import pick_encounter, show_encounters
 from fhir_server.http.oauth.introspection import introspect, revoke
 from fhir_server.http.oauth.launches import prepare
 from fhir_server.http.oauth.patients import pick, show_picker
@@ -52,6 +53,8 @@ def routes() -> list[Route]:
         Route("/oauth/logout", sign_out, methods=["POST"]),
         Route("/oauth/patient", show_picker, methods=["GET"]),
         Route("/oauth/patient", pick, methods=["POST"]),
+        Route("/oauth/encounter", show_encounters, methods=["GET"]),
+        Route("/oauth/encounter", pick_encounter, methods=["POST"]),
         Route("/oauth/consent", show_consent, methods=["GET"]),
         Route("/oauth/consent", consent, methods=["POST"]),
         Route("/oauth/apps", show_apps, methods=["GET"]),

@@ -25,6 +25,7 @@ from fhir_server.http.oauth.browser import (
 from fhir_server.http.oauth.forms import form
 from fhir_server.http.oauth.pages import page, redirect, render
 from fhir_server.http.oauth.server import AuthorizationServer, server_of
+from fhir_server.http.seen import seen
 
 APPS = "/oauth/apps"
 
@@ -118,12 +119,18 @@ async def _user(request: Request, username: str, password: str) -> tuple[User | 
     counts = throttle.counts(username.casefold(), address, device_of(request, username))
     wait = await store.attempts.begin(counts)
     if wait:
+        seen().reason = "Too many attempts."
         return None, wait
     user = await store.users.find_by_name(username)
+    if user is not None:
+        # Only what is an account's name is told: people type passwords in the wrong field.
+        seen().by_user(user)
+    seen().reason = "The name or the password is wrong, or the account is not active."
     if not await verify_password(password, user.password_hash if user else None) or user is None or user.disabled:
         return None, 0
     if not await is_active(server_of(request).services, user.fhir_user):
         return None, 0
+    seen().reason = ""
     await store.attempts.forgive(counts)
     return user, 0
 
@@ -134,6 +141,8 @@ async def sign_out(request: Request) -> Response:
     server, given, browser = server_of(request), await form(request), await browser_of(request)
     if not is_own_origin(request) or not browser.sent(given.get("csrf")):
         raise Refusal("foreign_form")
+    if browser.user is not None:
+        seen().by_user(browser.user)
     if browser.session is not None:
         await server.store.sessions.end(browser.session.id)
         await server.store.grants.revoke_session(browser.session.id)

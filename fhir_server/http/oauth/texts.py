@@ -44,6 +44,15 @@ _TEXTS: Mapping[str, tuple[str, str]] = {
     "choose": ("Continue with this patient", "Continuar con este paciente"),
     "born": ("born {date}", "nacido el {date}"),
     "nobody": ("No patient was found.", "No se encontró ningún paciente."),
+    "pick_encounter": ("Choose an encounter", "Elija un encuentro"),
+    "pick_encounter_text": (
+        "{app} works on one encounter of {patient}. Which one?",
+        "{app} trabaja con un encuentro de {patient}. ¿Cuál?",
+    ),
+    "choose_encounter": ("Continue with this encounter", "Continuar con este encuentro"),
+    "no_encounter": ("Continue without an encounter", "Continuar sin encuentro"),
+    "earlier": ("Show earlier ones", "Mostrar los anteriores"),
+    "about_encounter": ("It concerns the encounter {encounter}.", "Se refiere al encuentro {encounter}."),
     "apps": ("Apps with access", "Aplicaciones con acceso"),
     "apps_text": (
         "You have given these apps access to health records. You can end it at any time.",

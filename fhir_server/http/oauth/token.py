@@ -24,6 +24,7 @@ from fhir_server.http.oauth.answers import OAuthError, answer, endpoint
 from fhir_server.http.oauth.client_authentication import authenticate
 from fhir_server.http.oauth.forms import form
 from fhir_server.http.oauth.server import AuthorizationServer, server_of
+from fhir_server.http.seen import seen
 from fhir_server.store.grants import Code, Replayed, Withdrawn
 
 GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")
@@ -40,6 +41,7 @@ async def token(request: Request) -> Response:
         raise OAuthError("invalid_request", "The request needs a grant_type.")
     if grant_type not in GRANT_TYPES:
         raise OAuthError("unsupported_grant_type", f"The grant_type is one of {', '.join(GRANT_TYPES)}.")
+    seen().about(grant_type=grant_type)
     client = await _client(server, request, given)
     if grant_type not in client.grant_types:
         raise OAuthError("unauthorized_client", f"The client may not use {grant_type}.")
@@ -148,6 +150,8 @@ def _refresh_lifetime(scopes: Scopes) -> Any:
 
 
 def _response(secret: str, access: BearerToken, seconds: int) -> dict[str, Any]:
+    seen().by_token(access)
+    seen().about(scope=access.scopes)
     return {
         "access_token": secret,
         "token_type": "Bearer",

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from fhir_server.http.oauth.answers import OAuthError, answer, endpoint
 from fhir_server.http.oauth.server import server_of
+from fhir_server.http.seen import seen
 
 
 @endpoint
@@ -23,6 +24,7 @@ async def userinfo(request: Request) -> Response:
         challenge = {"WWW-Authenticate": f'Bearer realm="oauth"{error}'}
         raise OAuthError("invalid_token", "The access token is missing, unknown or expired.", 401, challenge)
     token = found[1]
+    seen().by_token(token)
     if token.user_id is None or "openid" not in token.scopes:
         challenge = {"WWW-Authenticate": 'Bearer realm="oauth", error="insufficient_scope", scope="openid"'}
         raise OAuthError("insufficient_scope", "The token lacks the scope openid.", 403, challenge)

@@ -157,6 +157,27 @@ def index(name: str, items: list[Item], entry: Entry) -> None:
         _write(name, found, entry)
 
 
+def index_instant(name: str, milliseconds: int, entry: Entry) -> None:
+    """Write what `index` writes of an instant in UTC with milliseconds, given as those since 1970; at a fifth of the
+    cost, for what is indexed with every request.
+    """
+    low, high = _sortable_milliseconds(milliseconds), _sortable_milliseconds(milliseconds + 1)
+    entry.keys += (f"{name}<{low}", f"{name}>{inverted(high)}")
+    entry.ranges[name] = [{"l": low, "h": high}]
+
+
+def _sortable_milliseconds(milliseconds: int) -> str:
+    seconds, rest = divmod(milliseconds, 1000)
+    at_second, whole = _sortable_second(seconds)
+    return f"{at_second}.{rest:03d}".rstrip("0") if rest else whole
+
+
+@lru_cache(maxsize=64)
+def _sortable_second(seconds: int) -> tuple[str, str]:
+    time = datetime.fromtimestamp(seconds, UTC)
+    return time.replace(tzinfo=None).isoformat(), sortable(time)
+
+
 def _write(name: str, found: list[tuple[str, str, bool]], entry: Entry) -> None:
     ranges: list[dict[str, Any]] = []
     keys = entry.keys

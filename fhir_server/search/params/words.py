@@ -24,14 +24,15 @@ from fhir_server.search.params.strings import fold
 TEXT, CONTENT = "_text", "_content"
 NAMES = frozenset({TEXT, CONTENT})
 _LONGEST_WORD = 60
-_MOST_WORDS = 5000
+MOST_WORDS = 5000
 _TAG = re.compile(r"<[^<>]*>")
 _TEXTS = frozenset({"string", "markdown"})
 _NAMES = frozenset({"Reference.reference", "Identifier.value", "ContactPoint.value", "Quantity.unit", "Money.currency"})
 
 
 @lru_cache(maxsize=16384)
-def _words(text: str) -> tuple[str, ...]:
+def words(text: str) -> tuple[str, ...]:
+    """Return the different words of a text, as they stand in keys."""
     return tuple(dict.fromkeys(word[:_LONGEST_WORD] for word in fold(text).split()))
 
 
@@ -69,12 +70,12 @@ def index(resource: dict[str, Any], entry: Entry) -> None:
     narrative: set[str] = set()
     text = resource.get("text")
     if isinstance(text, dict) and isinstance(text.get("div"), str):
-        narrative.update(_words(html.unescape(_TAG.sub(" ", text["div"]))))
+        narrative.update(words(html.unescape(_TAG.sub(" ", text["div"]))))
     content: set[str] = set()
     _collect(resource, resource["resourceType"], content)
     content -= narrative
-    entry.keys.extend(f"{TEXT}={word}" for word in sorted(narrative)[:_MOST_WORDS])
-    entry.keys.extend(f"{CONTENT}={word}" for word in sorted(content)[:_MOST_WORDS])
+    entry.keys.extend(f"{TEXT}={word}" for word in sorted(narrative)[:MOST_WORDS])
+    entry.keys.extend(f"{CONTENT}={word}" for word in sorted(content)[:MOST_WORDS])
 
 
 def _collect(node: dict[str, Any], type_name: str, found: set[str]) -> None:
@@ -84,7 +85,7 @@ def _collect(node: dict[str, Any], type_name: str, found: set[str]) -> None:
         if value is not None:
             for each in value if value.__class__ is list else (value,):
                 if each.__class__ is str:
-                    found.update(_words(each))
+                    found.update(words(each))
     for name, inner in below:
         value = node.get(name)
         if value is not None:
