@@ -18,6 +18,7 @@ from typing import Any
 
 import structlog
 
+from fhir_server.engine.ending import end
 from fhir_server.errors import FhirError
 from fhir_server.search import registry
 from fhir_server.search.lifecycle import ACTIVE, State, doubted
@@ -57,8 +58,7 @@ class Following:
         """Follow no longer."""
         if self._task is None:
             return
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
         self._task = None
         try:
             await self.store.leave(self.worker)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import time
 
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fhir_server.engine.audit.records import AccessRecord, Actor
 from fhir_server.engine.versions import new_id
 from fhir_server.http import log
+from fhir_server.http.facade.problem import Problem, answer
 from fhir_server.http.seen import Seen, current
 
 _EVENTS = {
@@ -66,7 +67,7 @@ class Recorded:
                     trail.record(_record(scope, event, known, message["status"]))
                 except OSError as error:
                     refused = True
-                    await _unavailable(log.fault(error))(scope, receive, send)
+                    await _unavailable(scope, log.fault(error))(scope, receive, send)
             if not refused:
                 await send(message)
 
@@ -107,6 +108,8 @@ def _record(scope: Scope, event: str, known: Seen, status: int) -> AccessRecord:
     )
 
 
-def _unavailable(reference: str) -> PlainTextResponse:
+def _unavailable(scope: Scope, reference: str) -> Response:
+    if not scope["path"].startswith("/oauth/"):
+        return answer(Problem("unavailable"), "en")
     text = f"The access cannot be recorded now; this is logged under {reference}."
     return PlainTextResponse(text, 503, {"Cache-Control": "no-store"})

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from fhir_server.engine.ending import end
 from fhir_server.errors import FhirError
 from fhir_server.store.jobs import JobStore, Lease, LeaseLost
 
@@ -21,7 +22,6 @@ LOOK_SECONDS = 5.0
 """How often a worker looks whether a job needs somebody."""
 RETRY_SECONDS = 60.0
 """How long a job that failed rests."""
-_CANCEL_SECONDS = 0.2
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +51,7 @@ class Runner:
 
     async def stop(self) -> None:
         """Break off what is running, and let others go on with it at once."""
-        await _end(*self._tasks)
+        await end(*self._tasks)
         self._tasks = []
 
     async def _attend(self, job: Job) -> None:
@@ -71,24 +71,11 @@ async def hold(job: Job, lease: Lease) -> None:
     try:
         await _until_done_or_lost(work, lease)
     finally:
-        await _end(work)
+        await end(work)
         await _release(job, lease, work)
     if work.cancelled():
         raise LeaseLost(f"Another worker has the job {job.name}.")
     work.result()
-
-
-async def _end(*work: asyncio.Future[None]) -> None:
-    """Cancel the work and wait for its end; more than once, as Python 3.11's `asyncio.wait_for` may swallow it.
-
-    Not even being cancelled ends the waiting, or the work would go on without anybody; who cancels does so again.
-    """
-    running = set(work)
-    while running:
-        for task in running:
-            task.cancel()
-        with suppress(asyncio.CancelledError):
-            _, running = await asyncio.wait(running, timeout=_CANCEL_SECONDS)
 
 
 async def _until_done_or_lost(work: asyncio.Future[None], lease: Lease) -> None:

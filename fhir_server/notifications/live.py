@@ -15,6 +15,7 @@ from contextlib import aclosing, asynccontextmanager
 import structlog
 
 from fhir_server.engine.context import Services
+from fhir_server.engine.ending import end
 from fhir_server.errors import FhirError, Unavailable
 from fhir_server.r4 import values
 from fhir_server.store.changes import Change, PositionLost, follow
@@ -111,9 +112,8 @@ class Live:
 
     async def close(self) -> None:
         """Stop following; listeners are cut off."""
-        while (task := self._task) is not None:
-            task.cancel()
-            await asyncio.wait({task}, timeout=0.2)
+        while (task := self._task) is not None and not task.done():  # who came meanwhile has opened another
+            await end(task)
 
     async def _run(self, opened: asyncio.Future[None]) -> None:
         try:

@@ -35,6 +35,8 @@ CONNECTION: dict[str, Any] = {
 }
 """What a connection keeps to, unless the database URL says otherwise."""
 
+CLOSE_SECONDS = 2.0
+
 CURRENT_INDEXES: list[Document] = [
     # One multikey index serves every search parameter; DESIGN.md says why.
     {"name": "keys", "key": {"keys": 1, "_id": 1}},
@@ -97,8 +99,14 @@ class Database:
         return cls(client, name)
 
     async def close(self) -> None:
-        """Close all connections."""
-        await self.client.close()
+        """Close all connections.
+
+        The driver closes them at once and then waits for its tasks that watched the server; should one of those miss
+        that it was cancelled, it is not waited for.
+        """
+        closing = asyncio.create_task(self.client.close())
+        await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
+        closing.cancel()
 
     async def ping(self) -> None:
         """Raise Unavailable unless the database answers."""

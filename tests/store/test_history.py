@@ -189,6 +189,6 @@ async def test_the_total_is_what_all_pages_tell(
 async def test_a_copy_left_by_a_crash_is_counted_once(history: HistoryStore, store: ResourceStore) -> None:
     """A version that stands in both collections is one of the total."""
     for name in ("1", "2", "3"):
-        await store._keep("Patient", [await put(store, "Patient", name, minute(0))])
+        await store._copy_together("Patient", [[await put(store, "Patient", name, minute(0))]])
     await assert_total(history, type="Patient")
     await assert_total(history, at=(minute(0), minute(1)))
