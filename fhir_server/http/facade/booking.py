@@ -14,7 +14,7 @@ from fhir_server.engine.context import now
 from fhir_server.http.facade import refunds
 from fhir_server.http.facade.appointment_answers import AppointmentAnswer, appointment_answer, clock_of, dues_of
 from fhir_server.http.facade.caller import Called, Caller
-from fhir_server.http.facade.fields import Reason
+from fhir_server.http.facade.fields import Plain, Reason
 from fhir_server.http.facade.idempotency import IdempotencyKey, once
 from fhir_server.http.facade.openapi import errors
 from fhir_server.http.facade.practices import Practice
@@ -48,9 +48,9 @@ class Booking(When):
 async def book(body: Booking, caller: Called, idempotency_key: IdempotencyKey = None) -> Response:
     """Book an appointment; of several who ask for one slot, one gets it."""
     caller.require("create", "Appointment")
-    await _require_own(caller, body)
 
     async def run(new_id: str) -> AppointmentAnswer:
+        await _require_own(caller, body)
         row = Appointment(
             id=new_id,
             user_id=caller.patient_id,
@@ -171,7 +171,7 @@ async def _practice_of(caller: Caller, appointment: Resource) -> Practice:
 
 @router.delete("/{appointment_id}", responses=errors("invalid_token", "not_found", "not_reschedulable"))
 async def cancel(
-    appointment_id: str, caller: Called, reason: Annotated[str | None, Query(max_length=2000)] = None
+    appointment_id: str, caller: Called, reason: Annotated[Plain | None, Query(max_length=2000)] = None
 ) -> AppointmentAnswer:
     """Cancel an appointment; its slot is free again, and what was paid for it is given back."""
     caller.require("update", "Appointment")

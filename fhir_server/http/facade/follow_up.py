@@ -43,9 +43,9 @@ class FollowUp(When):
 async def follow_up(body: FollowUp, caller: Called, idempotency_key: IdempotencyKey = None) -> Response:
     """Book an appointment that follows on a completed one."""
     caller.require("create", "Appointment")
-    first = await _completed(caller, body.appointment_id)
 
     async def run(new_id: str) -> AppointmentAnswer:
+        first = await _completed(caller, body.appointment_id)
         return await book_row(caller, _row(first, body, new_id), body)
 
     return await once(caller, "follow-up/appointment", idempotency_key, body, run)

@@ -18,7 +18,6 @@ from starlette.responses import JSONResponse, Response
 from fhir_server.errors import FhirError
 from fhir_server.http.facade.caller import Caller
 from fhir_server.http.facade.problem import MEDIA_TYPE, Problem, answer, problem_of
-from mappings.messages import choose_language
 
 IdempotencyKey = Annotated[
     str | None,
@@ -47,7 +46,7 @@ async def once(caller: Caller, name: str, key: str | None, body: BaseModel, run:
         response = _made(await run(str(uuid.UUID(place[:32]))), status)
     except FhirError as error:
         problem = problem_of(error)
-        response = answer(problem, choose_language(caller.accept_language))
+        response = answer(problem, await caller.language())
         if response.status_code >= 500 or problem.problem in ("request_in_progress", "conflict"):
             await caller.server.keys.drop(place)  # it had no effect: sent again, it may have one
             raise

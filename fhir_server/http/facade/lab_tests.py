@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from fhir_server.engine.context import now
 from fhir_server.http.facade.answers import Answer
+from fhir_server.http.facade.booking import own_appointment
 from fhir_server.http.facade.caller import Called, Caller
 from fhir_server.http.facade.dues import due_for, eligibilities, invoices_for
 from fhir_server.http.facade.fields import Amount
@@ -140,7 +141,7 @@ async def lab_test_answers(caller: Caller, record: Record, results: Sequence[Res
     return answers
 
 
-@router.get("/results", responses=errors("invalid_token", "bad_cursor", "validation_failed"))
+@router.get("/results", responses=errors("not_found"))
 async def list_results(
     caller: Called,
     *,
@@ -155,6 +156,7 @@ async def list_results(
     record, clock = await Record.of(caller), await caller.clock()
     found = await results_of(caller)
     if appointment_id is not None:
+        await own_appointment(caller, appointment_id)
         found = [item for item in found if record.appointment_of(item.order) == appointment_id]
     if status is not None:
         found = [item for item in found if lab_tests.from_fhir(item.order, item.report).status == status]
@@ -195,11 +197,11 @@ async def verify_insurance(body: LabTestAsked, caller: Called) -> VerificationAn
 async def pay_lab_test(body: LabTestPaying, caller: Called, idempotency_key: IdempotencyKey = None) -> Response:
     """Pay for a lab test; nothing is ever charged twice."""
     caller.require("read", "Invoice")
-    order = await _order(caller, body.lab_test_id)
     paying = body.order()
     reference = f"ServiceRequest/{body.lab_test_id}"
 
     async def run(_: str) -> LabPaymentAnswer:
+        order = await _order(caller, body.lab_test_id)
         invoice = (await invoices_for(caller.acting, [reference])).get(reference)
         known = await eligibilities(caller.acting, caller.patient_id)
         due = due_for(invoice, known, _policy(order, known, reference), reference)

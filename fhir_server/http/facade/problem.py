@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
 from fhir_server.errors import FhirError
+from fhir_server.http.facade import texts
 from mappings.messages import Language
 
 MEDIA_TYPE = "application/problem+json"
@@ -161,6 +162,10 @@ def _challenge(error: FhirError) -> dict[str, str]:
     return {name: value for name, value in error.headers.items() if name in ("WWW-Authenticate", "Retry-After")}
 
 
+def _said(fault: FieldError, language: Language) -> FieldError:
+    return FieldError(field=fault.field, message=texts.said(fault.message, language))
+
+
 def answer(problem: Problem, language: Language) -> JSONResponse:
     """Return the response that tells a problem."""
     status, english, spanish = PROBLEMS[problem.problem]
@@ -171,7 +176,7 @@ def answer(problem: Problem, language: Language) -> JSONResponse:
         status=status,
         detail=problem.detail or title,
         code=problem.problem,
-        errors=problem.errors or None,
+        errors=[_said(fault, language) for fault in problem.errors] or None,
     )
     headers = dict(problem.headers)
     if status == 401:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import date, time
+from datetime import date
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from fhir_server.engine.context import now
 from fhir_server.errors import Conflict, PreconditionFailed
-from fhir_server.http.facade.fields import Body
+from fhir_server.http.facade.fields import Body, ClockTime, VisitDate
 from fhir_server.http.facade.practices import Agenda, Practice, practices
 from fhir_server.http.facade.problem import Problem, invalid
 from fhir_server.http.facade.server import FacadeServer
@@ -25,19 +25,11 @@ from mappings.availability import Opening
 _ATTEMPTS = 6
 
 
-def _clock_time(text: Any) -> Any:
-    return time.fromisoformat(text) if isinstance(text, str) else text
-
-
-ClockTime = Annotated[time, BeforeValidator(_clock_time)]
-"""A time on the clinic's clock, such as 14:30."""
-
-
 class When(Body):
     """When: a slot, or a date and a time on the clinic's clock."""
 
     slot_id: Annotated[str, Field(max_length=64)] | None = None
-    appointment_date: date | None = None
+    appointment_date: VisitDate | None = None
     appointment_time: ClockTime | None = None
 
     @model_validator(mode="after")

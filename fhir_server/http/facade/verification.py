@@ -21,14 +21,15 @@ from mappings.elements import Resource
 from mappings.eligibility import Eligibility, Inquiry
 from mappings.insurance import Policy, Standing
 from mappings.messages import Language
+from mappings.rows import Text
 
 
 class PolicyAsked(Body):
     """The policy, as its holder reads it off the card; where it may be left out, the one on file."""
 
-    provider: Annotated[str, Field(max_length=200)] | None = None
-    policy_number: Annotated[str, Field(max_length=100)] | None = None
-    member_id: Annotated[str, Field(max_length=100)] | None = None
+    provider: Annotated[Text, Field(max_length=200)] | None = None
+    policy_number: Annotated[Text, Field(max_length=100)] | None = None
+    member_id: Annotated[Text, Field(max_length=100)] | None = None
 
 
 class VerificationAnswer(BaseModel):
