@@ -155,7 +155,7 @@ ENDPOINTS = (
         "25",
         "POST /follow-up/appointment",
         f"{_SLOTS} {_KEYS} not_completed",
-        body={**_VISIT, **_DOCTOR, **_FREE},
+        body={"appointment_id": "{completed_id}", **_DOCTOR, **_FREE},
         own=("appointment_id",),
         public=("doctor_id", "clinic_id", "specialty_id"),
     ),

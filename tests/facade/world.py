@@ -72,7 +72,11 @@ async def make_world(hospital: Hospital) -> World:
     assert told.created_at is not None
     notification = to_fhir(told, at=told.created_at, language="en", translations={})
     await hospital.put(policy_of(mara.id), *record_of(mara.id, booked["id"]), notification)
+    over = await mara.ask("POST", "/booking/appointments", booking_of("10:30"), status=201)
+    appointment = await hospital.fhir("GET", f"Appointment/{over['id']}")
+    await hospital.put(appointment | {"status": "fulfilled"})
     ids = {
+        "completed_id": over["id"],
         "member_id": child["id"],
         "appointment_id": booked["id"],
         "insurance_coverage_id": f"policy-{mara.id}",

@@ -69,7 +69,8 @@ async def open_account(server: FacadeServer, row: User, password: str) -> tuple[
 
 async def sign_in(server: FacadeServer, username: str, password: str, address: str) -> Account:
     """Return the account of that name and password; raises Problem, after the same time whether there is one or not."""
-    counts = throttle.counts(folded(username), address, None)
+    # However it is written: an address in capitals or a number with other blanks would else be another name to guess at.
+    counts = throttle.counts((_login_name(username) or "").partition(":")[2] or folded(username), address, None)
     wait = await server.accounts.attempts.begin(counts)
     if wait:
         raise Problem("too_many_attempts", headers={"Retry-After": str(wait)})

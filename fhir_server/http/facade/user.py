@@ -82,6 +82,12 @@ class SignedIn(Tokens):
     user: UserAnswer
 
 
+class LoggedIn(Tokens):
+    """A user, or a member of the staff, who is nobody's row of the users, with a new pair of tokens."""
+
+    user: UserAnswer | None
+
+
 @router.post("/signup", status_code=201, responses=errors("email_taken", "phone_taken", "validation_failed"))
 async def sign_up(body: SignUp, server: Server) -> SignedIn:
     """Open an account and sign in."""
@@ -93,11 +99,14 @@ async def sign_up(body: SignUp, server: Server) -> SignedIn:
 
 
 @router.post("/login", responses=errors("invalid_credentials", "account_inactive", "too_many_attempts"))
-async def login(body: Login, request: Request, server: Server) -> Tokens:
+async def login(body: Login, request: Request, server: Server) -> LoggedIn:
     """Sign in."""
     address = request.client.host if request.client else ""
     account = await accounts.sign_in(server, body.username, body.password, address)
-    return await sessions.begin(server.accounts, account)
+    tokens = await sessions.begin(server.accounts, account)
+    fhir = server.fhir()
+    patient = await fhir.read("Patient", account.patient) if account.patient else None
+    return LoggedIn(user=await user_answer(fhir, patient) if patient else None, **tokens.model_dump())
 
 
 @router.post("/token/refresh", responses=errors("invalid_token"))
