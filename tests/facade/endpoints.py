@@ -100,7 +100,7 @@ ENDPOINTS = (
     _row(
         "7",
         "PUT /user/password",
-        "invalid_credentials",
+        "invalid_credentials too_many_attempts",
         body={"current_password": "wrong", "new_password": "another long phrase 7"},
     ),
     _listed("8", "GET /user/family"),
@@ -197,7 +197,7 @@ ENDPOINTS = (
         open=True,
     ),
     _row("export", "GET /user/export"),
-    _row("erase", "DELETE /user/profile", "invalid_credentials", body={"password": "wrong"}),
+    _row("erase", "DELETE /user/profile", "invalid_credentials too_many_attempts", body={"password": "wrong"}),
     _row("stream", "GET /notifications/stream"),
     _row(
         "upload",

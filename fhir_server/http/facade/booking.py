@@ -7,14 +7,13 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import Field
 from starlette.responses import Response
 
 from fhir_server.engine.context import now
 from fhir_server.http.facade import refunds
 from fhir_server.http.facade.appointment_answers import AppointmentAnswer, appointment_answer, clock_of, dues_of
 from fhir_server.http.facade.caller import Called, Caller
-from fhir_server.http.facade.fields import Plain, Reason
+from fhir_server.http.facade.fields import Plain, Reason, ResourceId
 from fhir_server.http.facade.idempotency import IdempotencyKey, once
 from fhir_server.http.facade.openapi import errors
 from fhir_server.http.facade.practices import Practice
@@ -36,12 +35,12 @@ _BOOKING_ERRORS = errors(
 class Booking(When):
     """What is to be booked."""
 
-    doctor_id: Annotated[str, Field(max_length=64)]
-    clinic_id: Annotated[str, Field(max_length=64)]
-    specialty_id: Annotated[str, Field(max_length=64)]
-    family_member_id: Annotated[str, Field(max_length=64)] | None = None
+    doctor_id: ResourceId
+    clinic_id: ResourceId
+    specialty_id: ResourceId
+    family_member_id: ResourceId | None = None
     reason: Reason | None = None
-    insurance_coverage_id: Annotated[str, Field(max_length=64)] | None = None
+    insurance_coverage_id: ResourceId | None = None
 
 
 @router.post("", status_code=201, response_model=AppointmentAnswer, responses=_BOOKING_ERRORS)

@@ -36,6 +36,7 @@ __all__ = [
     "Phone",
     "Plain",
     "Reason",
+    "ResourceId",
     "VisitDate",
     "Zone",
 ]
@@ -83,6 +84,13 @@ def phone(text: str) -> str:
 def _plain(text: str) -> str:
     if CONTROLS.search(text):
         raise ValueError("characters")
+    return text
+
+
+def _resource_id(text: str) -> str:
+    # What no resource can have as its id is told as what none has.
+    if re.fullmatch(r"[A-Za-z0-9\-.]{1,64}", text) is None:
+        raise ValueError("unknown_id")
     return text
 
 
@@ -149,6 +157,8 @@ BirthDate = Annotated[Date, AfterValidator(_birth_date)]
 Name = Annotated[Text, BeforeValidator(_text), StringConstraints(max_length=200)]
 Plain = Annotated[str, AfterValidator(_plain)]
 """A text that may be empty."""
+ResourceId = Annotated[str, AfterValidator(_resource_id)]
+"""The id of a resource, in a body."""
 Reason = Annotated[Text, BeforeValidator(_text), StringConstraints(max_length=2000)]
 Password = Annotated[str, StringConstraints(strip_whitespace=False)]
 Amount = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")]

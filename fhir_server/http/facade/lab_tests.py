@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from fhir_server.engine.context import now
@@ -16,7 +16,7 @@ from fhir_server.http.facade.answers import Answer
 from fhir_server.http.facade.booking import own_appointment
 from fhir_server.http.facade.caller import Called, Caller
 from fhir_server.http.facade.dues import due_for, eligibilities, invoices_for
-from fhir_server.http.facade.fields import Amount
+from fhir_server.http.facade.fields import Amount, ResourceId
 from fhir_server.http.facade.idempotency import IdempotencyKey, once
 from fhir_server.http.facade.lists import Cursor, Limit, Page, page_of
 from fhir_server.http.facade.medicine import newest_first
@@ -63,13 +63,13 @@ class LabTestAnswer(Answer):
 class LabTestAsked(PolicyAsked):
     """A lab test, and the policy that shall pay for it; without one that on file."""
 
-    lab_test_id: Annotated[str, Field(max_length=64)]
+    lab_test_id: ResourceId
 
 
 class LabTestPaying(Paying):
     """A payment for a lab test."""
 
-    lab_test_id: Annotated[str, Field(max_length=64)]
+    lab_test_id: ResourceId
 
 
 class LabPaymentAnswer(Answer):

@@ -7,12 +7,12 @@ from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import Field
 
 from fhir_server.engine.context import now
 from fhir_server.http.facade.answers import Answer
 from fhir_server.http.facade.booking import own_appointment
 from fhir_server.http.facade.caller import Called, Caller
+from fhir_server.http.facade.fields import ResourceId
 from fhir_server.http.facade.lists import Cursor, Limit, Page, page_of
 from fhir_server.http.facade.openapi import errors
 from fhir_server.http.facade.problem import invalid
@@ -40,7 +40,7 @@ class PrescriptionAnswer(Answer):
 class MedicineAsked(PolicyAsked):
     """A prescription, and the policy that shall pay for it; without one that on file."""
 
-    prescription_id: Annotated[str, Field(max_length=64)]
+    prescription_id: ResourceId
 
 
 async def prescription_answers(

@@ -11,7 +11,7 @@ from fhir_server.errors import PreconditionFailed
 from fhir_server.http.facade import refunds
 from fhir_server.http.facade.caller import Caller
 from fhir_server.http.facade.dues import Due, invoices_for
-from fhir_server.http.facade.problem import Problem
+from fhir_server.http.facade.problem import Problem, invalid
 from fhir_server.payments.attempts import AlreadyPaid, NotPayable, charge_card, is_open
 from fhir_server.payments.gateway import Charge, GatewayUnavailable
 from mappings import payments
@@ -57,6 +57,8 @@ async def _invoice(caller: Caller, row: Payment, due: Due, order: Order) -> dict
         if order.money != due.amount:
             raise Problem("amount_mismatch")
         return due.invoice
+    if not order.money.amount:
+        raise invalid("amount", "positive")
     made = row.model_copy(update={"id": str(uuid.uuid5(_NAMESPACE, row.paid_for or ""))})
     document = payments.to_fhir(made, user_id=caller.patient_id, at=now()).invoice
     if due.invoice is None:

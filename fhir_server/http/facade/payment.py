@@ -13,7 +13,7 @@ from fhir_server.engine.context import now
 from fhir_server.http.facade.answers import Answer
 from fhir_server.http.facade.appointment_answers import dues_of
 from fhir_server.http.facade.caller import Called, Caller
-from fhir_server.http.facade.fields import Amount, Body, Date
+from fhir_server.http.facade.fields import Amount, Body, Date, ResourceId
 from fhir_server.http.facade.idempotency import IdempotencyKey, once
 from fhir_server.http.facade.openapi import errors
 from fhir_server.http.facade.paying import Order, pay
@@ -42,7 +42,7 @@ PAYING_ERRORS = errors(
 class Paying(Body):
     """How much is paid, and how; `card_token` stands for a card at the gateway."""
 
-    amount: Annotated[Number, Field(gt=Decimal(0), le=Decimal(10) ** 9)]
+    amount: Annotated[Number, Field(ge=Decimal(0), le=Decimal(10) ** 9)]
     currency: Currency
     payment_method: Method
     card_token: Annotated[str, Field(min_length=1, max_length=200)] | None = None
@@ -50,7 +50,10 @@ class Paying(Body):
     def order(self) -> Order:
         """Return what is to be paid; raises Problem for what cannot be paid like this."""
         money = Money(amount=self.amount, currency=self.currency)
-        if not money.payable:
+        # Where insurance pays all there is nothing left, and that is to be written down as paid.
+        if money.amount == 0 and self.payment_method != "insurance":
+            raise invalid("amount", "positive")
+        if money.amount and not money.payable:
             raise invalid("amount", "currency")
         if self.payment_method == "card" and self.card_token is None:
             raise invalid("card_token", "card_token")
@@ -60,7 +63,7 @@ class Paying(Body):
 class AppointmentPaying(Paying):
     """A payment for an appointment."""
 
-    appointment_id: Annotated[str, Field(max_length=64)]
+    appointment_id: ResourceId
 
 
 class PaymentAnswer(Answer):
@@ -79,8 +82,8 @@ class InsuranceAsked(PolicyAsked):
 
     provider: Annotated[Text, Field(max_length=200)]
     policy_number: Annotated[Text, Field(max_length=100)]
-    clinic_id: Annotated[str, Field(max_length=64)] | None = None
-    specialty_id: Annotated[str, Field(max_length=64)] | None = None
+    clinic_id: ResourceId | None = None
+    specialty_id: ResourceId | None = None
     service_date: Date | None = None
 
 

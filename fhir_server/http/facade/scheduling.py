@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from fhir_server.engine.context import now
 from fhir_server.errors import Conflict, PreconditionFailed
-from fhir_server.http.facade.fields import Body, ClockTime, VisitDate
+from fhir_server.http.facade.fields import Body, ClockTime, ResourceId, VisitDate
 from fhir_server.http.facade.practices import Agenda, Practice, practices
 from fhir_server.http.facade.problem import Problem, invalid
 from fhir_server.http.facade.server import FacadeServer
@@ -28,7 +28,7 @@ _ATTEMPTS = 6
 class When(Body):
     """When: a slot, or a date and a time on the clinic's clock."""
 
-    slot_id: Annotated[str, Field(max_length=64)] | None = None
+    slot_id: ResourceId | None = None
     appointment_date: VisitDate | None = None
     appointment_time: ClockTime | None = None
 
@@ -73,9 +73,11 @@ async def wanted(server: FacadeServer, practice: Practice, when: When) -> Wanted
     agenda = await Agenda.of(server, [practice], day, day)
     if when.slot_id is not None and availability.computed_start(when.slot_id) is None:
         await _require_own(server, practice, when.slot_id)
-    opening = next((item for item in agenda.openings(practice, day) if matches(item)), None)
-    if opening is None:
+    fitting = [item for item in agenda.openings(practice, day) if matches(item)]
+    if not fitting:
         raise Problem("outside_hours")
+    # When the clock is set back a time comes twice, and either will do.
+    opening = next((item for item in fitting if item.status == "free" and item.start > now()), fitting[0])
     if opening.start <= now():
         raise Problem("in_the_past")
     if opening.status != "free":
