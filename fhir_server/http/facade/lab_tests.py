@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
@@ -25,7 +26,7 @@ from fhir_server.http.facade.paying import pay
 from fhir_server.http.facade.payment import PAYING_ERRORS, Paying
 from fhir_server.http.facade.problem import invalid
 from fhir_server.http.facade.records import Record
-from fhir_server.http.facade.spans import Day, end_of, start_of
+from fhir_server.http.facade.spans import Day, end_of, moment_of, start_of
 from fhir_server.http.facade.verification import PolicyAsked, Service, VerificationAnswer, verify
 from mappings import clinic_clock, lab_tests, reading
 from mappings.elements import Resource
@@ -161,18 +162,17 @@ async def list_results(
     if status is not None:
         found = [item for item in found if lab_tests.from_fhir(item.order, item.report).status == status]
     if start is not None:
-        found = [item for item in found if _dated(item) >= start_of(start, clock)]
+        found = [item for item in found if _dated(item, clock) >= start_of(start, clock)]
     if end is not None:
-        found = [item for item in found if _dated(item) < end_of(end, clock)]
+        found = [item for item in found if _dated(item, clock) < end_of(end, clock)]
     page = page_of(caller.server, "lab-tests", found, limit, cursor)
     return Page(items=await lab_test_answers(caller, record, page.items), total=page.total, next=page.next)
 
 
-def _dated(result: Result) -> datetime:
-    written = reading.moment(result.order.get("authoredOn") or result.order["meta"]["lastUpdated"])
-    found = result.issued or written
-    assert found is not None, "a stored resource has a time"
-    return found
+def _dated(result: Result, clock: ZoneInfo) -> datetime:
+    report = result.report or {}
+    said = report.get("issued") or report.get("effectiveDateTime") or result.order.get("authoredOn")
+    return moment_of(said or result.order["meta"]["lastUpdated"], clock)
 
 
 # --- Paying for a test -------------------------------------------------------------------------------------------

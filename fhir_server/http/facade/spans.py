@@ -11,7 +11,7 @@ from pydantic import PlainValidator, WithJsonSchema
 
 from fhir_server.http.facade.fields import iso_date
 from fhir_server.http.facade.problem import invalid
-from mappings import clinic_clock
+from mappings import clinic_clock, reading
 
 _LONGEST_DAYS = 31
 _DAY = timedelta(days=1)
@@ -64,6 +64,15 @@ def end_of(value: date | datetime, clock: ZoneInfo) -> datetime:
     if isinstance(value, datetime):
         return value.astimezone(UTC)
     return clinic_clock.not_before(value + _DAY, time.min, clock)
+
+
+def moment_of(text: str, clock: ZoneInfo) -> datetime:
+    """Return the moment that a FHIR date or time says; a day without a time begins as the clock's calendar says."""
+    day = reading.whole_date(text) if "T" not in text else None
+    day = day and min(max(day, _FIRST), _LAST)
+    found = clinic_clock.not_before(day, time.min, clock) if day else reading.moment(text)
+    assert found is not None, "a stored date says a time"
+    return found
 
 
 def days_between(start: date | datetime, end: date | datetime, clock: ZoneInfo) -> Span:
