@@ -58,6 +58,19 @@ def brings(code: str, *numbers: str) -> Callable[[Bring], Bring]:
     return registered
 
 
+FIELDS = {
+    "amount_mismatch": ["amount"],
+    "idempotency_key_reused": ["idempotency-key"],
+    "in_the_past": ["appointment_time"],
+    "insurance_not_verified": ["payment_method"],
+    "outside_hours": ["appointment_time"],
+    "too_early": ["appointment_id"],
+    "too_far": ["latitude"],
+    "validation_failed": ["appointment_id"],
+}
+"""The fields that a 422 is told of."""
+
+
 # --- Accounts ----------------------------------------------------------------------------------------------------
 
 
@@ -257,6 +270,7 @@ async def test_errors(hospital: Hospital, number: str, code: str, monkeypatch: p
     assert response.headers["content-type"] == "application/problem+json", response.text
     problem, (status, english, _) = response.json(), PROBLEMS[code]
     assert (response.status_code, problem["code"], problem["title"]) == (status, code, english), problem
+    assert [error["field"] for error in problem.get("errors", ())] == FIELDS.get(code, [])
     if status == 401:
         assert response.headers["www-authenticate"].startswith("Bearer")
     if status in (429, 503):

@@ -14,7 +14,7 @@ from fhir_server.http.facade.caller import Called, Caller
 from fhir_server.http.facade.catalogue import kilometres
 from fhir_server.http.facade.fields import Body, ResourceId
 from fhir_server.http.facade.openapi import errors
-from fhir_server.http.facade.problem import Problem, invalid
+from fhir_server.http.facade.problem import Problem, invalid, refused
 from fhir_server.http.facade.queues import queue_of, queues, slot_minutes, visits_today
 from fhir_server.http.facade.scheduling import carry_out
 from fhir_server.http.facade.staff import handled_appointment
@@ -106,7 +106,7 @@ async def _require_arrivable(caller: Caller, appointment: Resource, body: Arriva
     settings = caller.server.settings
     start = datetime.fromisoformat(appointment["start"]) if "start" in appointment else now()
     if now() < start - timedelta(hours=settings.arrival_hours_before):
-        raise Problem("too_early")
+        raise refused("appointment_id", "too_early")
     clinic = await _clinic(caller, appointment)
     if body.latitude is None or body.longitude is None or clinic is None:
         return
@@ -114,7 +114,7 @@ async def _require_arrivable(caller: Caller, appointment: Resource, body: Arriva
     if row.latitude is not None and row.longitude is not None:
         here, there = (body.latitude, body.longitude), (float(row.latitude), float(row.longitude))
         if kilometres(here, there) > settings.arrival_distance_km:
-            raise Problem("too_far")
+            raise refused("latitude", "too_far")
 
 
 async def _clinic(caller: Caller, appointment: Resource) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 
 from fhir_server.errors import FhirError
 from fhir_server.http.facade.caller import Caller
-from fhir_server.http.facade.problem import MEDIA_TYPE, Problem, answer, problem_of
+from fhir_server.http.facade.problem import MEDIA_TYPE, Problem, answer, problem_of, refused
 
 IdempotencyKey = Annotated[
     str | None,
@@ -65,7 +65,7 @@ async def _first(caller: Caller, place: str, fingerprint: str) -> Response | Non
         if kept is None:
             return None
         if kept.body != fingerprint:
-            raise Problem("idempotency_key_reused")
+            raise refused("idempotency-key", "idempotency_key_reused")
         if kept.status is not None:
             return _again(kept.status, kept.answer)
         await asyncio.sleep(_STEP_SECONDS)

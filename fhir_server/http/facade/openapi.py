@@ -41,6 +41,8 @@ def _add(response: dict[str, Any], code: str) -> None:
     example = {"type": TYPES + code, "title": title, "status": status, "detail": title, "code": code}
     if code == "validation_failed":
         example["errors"] = [{"field": "email", "message": "This is not an email address."}]
+    elif status == 422:
+        example["errors"] = [{"field": "body", "message": title}]
     examples[code] = {"value": example}
 
 

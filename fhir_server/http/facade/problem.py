@@ -133,6 +133,11 @@ def invalid(field: str, message: str, code: str = "validation_failed") -> Proble
     return Problem(code, errors=[(field, message)])
 
 
+def refused(field: str, code: str) -> Problem:
+    """Return a problem that a field is the reason of, and whose title says all there is to say of it."""
+    return invalid(field, code, code)
+
+
 _BY_STATUS = {
     400: "malformed",
     401: "invalid_token",
@@ -162,8 +167,16 @@ def _challenge(error: FhirError) -> dict[str, str]:
     return {name: value for name, value in error.headers.items() if name in ("WWW-Authenticate", "Retry-After")}
 
 
-def _said(fault: FieldError, language: Language) -> FieldError:
-    return FieldError(field=fault.field, message=texts.said(fault.message, language))
+def _faults(problem: Problem, title: str, language: Language) -> list[FieldError] | None:
+    """Return the faulty fields; a 422 has one always, if only the body as a whole."""
+    if PROBLEMS[problem.problem][0] != 422:
+        return None
+    found = problem.errors or [FieldError(field="body", message=problem.problem)]
+    return [_said(fault, title if fault.message == problem.problem else None, language) for fault in found]
+
+
+def _said(fault: FieldError, title: str | None, language: Language) -> FieldError:
+    return FieldError(field=fault.field, message=title or texts.said(fault.message, language))
 
 
 def answer(problem: Problem, language: Language) -> JSONResponse:
@@ -176,7 +189,7 @@ def answer(problem: Problem, language: Language) -> JSONResponse:
         status=status,
         detail=problem.detail or title,
         code=problem.problem,
-        errors=[_said(fault, language) for fault in problem.errors] or None,
+        errors=_faults(problem, title, language),
     )
     headers = dict(problem.headers)
     if status == 401:

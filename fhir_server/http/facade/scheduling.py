@@ -17,7 +17,7 @@ from fhir_server.engine.context import now
 from fhir_server.errors import Conflict, PreconditionFailed
 from fhir_server.http.facade.fields import Body, ClockTime, ResourceId, VisitDate
 from fhir_server.http.facade.practices import Agenda, Practice, practices
-from fhir_server.http.facade.problem import Problem, invalid
+from fhir_server.http.facade.problem import Problem, invalid, refused
 from fhir_server.http.facade.server import FacadeServer
 from mappings import availability, clinic_clock, reading
 from mappings.availability import Opening
@@ -69,17 +69,18 @@ async def practice_at(
 
 async def wanted(server: FacadeServer, practice: Practice, when: When) -> Wanted:
     """Return the opening that was asked for; raises Problem where there is none, or not any more."""
+    field = "appointment_time" if when.slot_id is None else "slot_id"
     day, matches = await _asked(server, practice, when)
     agenda = await Agenda.of(server, [practice], day, day)
     if when.slot_id is not None and availability.computed_start(when.slot_id) is None:
         await _require_own(server, practice, when.slot_id)
     fitting = [item for item in agenda.openings(practice, day) if matches(item)]
     if not fitting:
-        raise Problem("outside_hours")
+        raise refused(field, "outside_hours")
     # When the clock is set back a time comes twice, and either will do.
     opening = next((item for item in fitting if item.status == "free" and item.start > now()), fitting[0])
     if opening.start <= now():
-        raise Problem("in_the_past")
+        raise refused(field, "in_the_past")
     if opening.status != "free":
         raise Problem("slot_taken")
     return Wanted(practice, opening)
