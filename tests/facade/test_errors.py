@@ -16,6 +16,7 @@ from mappings.elements import IDENTIFIER
 from tests.facade.clinic import MONDAY, booking_of
 from tests.facade.endpoints import BY_NUMBER, ENDPOINTS, Endpoint
 from tests.facade.test_clinic import due_now
+from tests.facade.test_throttle import just_now
 from tests.facade.world import World, make_world
 from tests.facade_server import PASSWORD, Hospital
 
@@ -101,6 +102,7 @@ async def _(case: Case) -> httpx.Response:
 async def _(case: Case) -> httpx.Response:
     for _ in range(5):
         await case.ask()
+    await just_now(case.hospital)
     return await case.ask()
 
 
