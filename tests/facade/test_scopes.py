@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.facade.clinic import booking_of, open_clinics, policy_of
-from tests.facade.test_clinic import body, due_now
+from tests.facade.test_clinic import body, due_now, staff_of
 from tests.facade.test_payment import POLICY, VERIFY
 from tests.facade_server import PASSWORD, AppUser, Hospital
 
@@ -66,3 +66,12 @@ async def test_the_user_s_own_language(hospital: Hospital, header: str | None, s
     booked = await mara.ask("POST", "/booking/appointments", booking_of(), status=201)
     file = await mara.send("GET", f"/booking/appointments/{booked['id']}/calendar", headers=headers)
     assert ("SUMMARY:Cita" in file.text) is spanish
+
+
+async def test_staff_signs_in(hospital: Hospital) -> None:
+    """A member of the staff signs in by the name that the operator gave, and is nobody's row of the users."""
+    await open_clinics(hospital)
+    await staff_of(hospital, "okpara")
+    found = await hospital.visitor().ask("POST", "/user/login", {"username": "okpara", "password": "x" * 12})
+    assert (found["user"], found["patient"]) == (None, None)
+    assert "user/*.cruds" in found["scope"]
