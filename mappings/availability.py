@@ -176,6 +176,8 @@ def computed_start(slot_id: str) -> datetime | None:
     """Return the start that the id of a computed opening stands for, or None for any other id."""
     match = _COMPUTED_ID.match(slot_id)
     try:
-        return match and datetime.strptime(match[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+        start = match and datetime.strptime(match[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
     except ValueError:
         return None
+    # At the calendar's edge not every zone has a day for it, so nobody has such an opening.
+    return start if start and 1 < start.year < 9999 else None

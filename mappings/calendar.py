@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from icalendar import Alarm, Calendar, Event, Timezone, vGeo
 
+from mappings import clinic_clock
 from mappings.clinics import Clinic
 
 _REMINDER = timedelta(hours=1)
@@ -72,7 +73,7 @@ def _event(entry: CalendarEntry, clinic: Clinic, clock: ZoneInfo, host: str) -> 
 
 
 def _local(moment: datetime, clock: ZoneInfo) -> datetime:
-    return moment.astimezone(UTC if clock.key == "UTC" else clock)
+    return moment.astimezone(UTC) if clock.key == "UTC" else clinic_clock.shown(moment, clock)
 
 
 def _alarm(summary: str) -> Alarm:

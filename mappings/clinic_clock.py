@@ -42,14 +42,22 @@ def not_before(day: date, when: time, clock: ZoneInfo) -> datetime:
     return datetime.combine(day, when.replace(tzinfo=None, fold=0), clock).astimezone(UTC)
 
 
+def shown(moment: datetime, clock: ZoneInfo) -> datetime:
+    """Return the moment as the clock shows it; as it is said, at the calendar's edge where not every clock has it."""
+    try:
+        return moment.astimezone(clock)
+    except OverflowError:
+        return moment
+
+
 def wall_date(moment: datetime, clock: ZoneInfo) -> date:
     """Return the day that the clock's calendar shows at the moment."""
-    return moment.astimezone(clock).date()
+    return shown(moment, clock).date()
 
 
 def wall_time(moment: datetime, clock: ZoneInfo) -> time:
     """Return the time that the clock shows at the moment."""
-    return moment.astimezone(clock).time().replace(fold=0)
+    return shown(moment, clock).time().replace(fold=0)
 
 
 def day_bounds(day: date, clock: ZoneInfo) -> tuple[datetime, datetime]:

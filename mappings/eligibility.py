@@ -50,14 +50,9 @@ class Eligibility:
         """Whether the policy is in force."""
         return self.standing == "active"
 
-    def applies_to(self, coverage_id: str | None, item: str | None) -> bool:
-        """Return whether this was said, in the affirmative, of that policy and service."""
-        return (
-            coverage_id is not None
-            and self.coverage_id == coverage_id
-            and self.verified
-            and (not self.items or item in self.items)
-        )
+    def is_about(self, coverage_id: str | None, item: str | None) -> bool:
+        """Return whether this was said of that policy and service."""
+        return coverage_id is not None and self.coverage_id == coverage_id and (not self.items or item in self.items)
 
 
 def request_to_fhir(asked: Inquiry, request_id: str, at: datetime) -> dict[str, Any]:

@@ -126,13 +126,18 @@ def choose_language(accept_language: str | None, own: str | None = None) -> Lang
 
     https://www.rfc-editor.org/rfc/rfc9110#field.accept-language
     """
+    return named_language(accept_language) or _spoken(own or "") or DEFAULT
+
+
+def named_language(accept_language: str | None) -> Language | None:
+    """Return the best of the languages that Accept-Language names and the server speaks, or None."""
     wanted = [_range(item) for item in (accept_language or "").split(",") if item.strip()]
     ranked = sorted((item for item in wanted if item[1] > 0), key=lambda item: -item[1])
-    for tag in [*(tag for tag, _ in ranked), own or ""]:
-        for language in LANGUAGES:
-            if tag.lower().partition("-")[0] == language:
-                return language
-    return DEFAULT
+    return next(filter(None, (_spoken(tag) for tag, _ in ranked)), None)
+
+
+def _spoken(tag: str) -> Language | None:
+    return next((language for language in LANGUAGES if tag.lower().partition("-")[0] == language), None)
 
 
 def _range(item: str) -> tuple[str, float]:

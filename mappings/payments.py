@@ -139,8 +139,9 @@ def from_fhir(
 ) -> Payment:
     """Return the row that an Invoice and its latest PaymentReconciliation are."""
     attempt = reconciliation or {}
-    total = invoice.get("totalGross") or invoice.get("totalNet") or attempt.get("paymentAmount") or {}
-    subject = reading.extension(invoice, "payment-for")
+    # What was paid may be less than the whole: the copay, where insurance pays the rest.
+    total = attempt.get("paymentAmount") or invoice.get("totalGross") or invoice.get("totalNet") or {}
+    subject = reading.extension(invoice, "payment-for") or _business_key(invoice)
     return Payment(
         id=invoice["id"],
         appointment_id=reading.reference_id(subject, "Appointment"),
@@ -153,6 +154,12 @@ def from_fhir(
         refund_status=reading.extension(invoice, "refund-status"),
         **reading.row_times(invoice, created, deleted),
     )
+
+
+def _business_key(invoice: Resource) -> Resource:
+    ours = f"{elements.IDENTIFIER}invoice-for"
+    key = reading.first(invoice.get("identifier"), lambda item: item.get("system") == ours).get("value")
+    return {"reference": key} if key else {}
 
 
 def with_refund_status(invoice: Resource, status: RefundStatus) -> dict[str, Any]:

@@ -12,14 +12,15 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
+CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
+"""What no FHIR string may hold. https://hl7.org/fhir/R4/datatypes.html#string"""
 _WIDEST_OFFSET = timedelta(hours=14)
 
 
 def _text(value: str) -> str:
     if not value.strip():
         raise ValueError("must not be blank")
-    if _CONTROLS.search(value):
+    if CONTROLS.search(value):
         raise ValueError("must not hold control characters")
     return value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,11 +106,18 @@ class Hospital:
 @pytest.fixture
 async def hospital(database: Database, mongod_url: str, tmp_path: Path) -> AsyncIterator[Hospital]:
     """Yield the server on a database of its own."""
+    async with opened(mongod_url, database.name, tmp_path) as made:
+        yield made
+
+
+@asynccontextmanager
+async def opened(mongod_url: str, database_name: str, data_dir: Path) -> AsyncIterator[Hospital]:
+    """Give the server on a database."""
     settings = Settings(
         base_url=f"{ORIGIN}/fhir",
         database_url=mongod_url,
-        database_name=database.name,
-        data_dir=tmp_path,
+        database_name=database_name,
+        data_dir=data_dir,
         publish_definitions=False,  # they are another test's
         log_level="critical",
     )

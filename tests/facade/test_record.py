@@ -169,7 +169,6 @@ async def test_results(hospital: Hospital) -> None:
         ("status=pending", ["glucose"]),
         ("from=2026-01-02", ["lipids"]),
         ("to=2026-01-01", ["glucose"]),
-        ("appointment_id=none", []),
     ],
 )
 async def test_finding_results(hospital: Hospital, query: str, found: list[str]) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from starlette.requests import Request
+
 from fhir_server.auth import throttle
 from fhir_server.auth.passwords import hash_password, verify_password
 from fhir_server.auth.users import User as Account
@@ -21,6 +23,11 @@ from fhir_server.http.facade.server import FacadeServer
 from fhir_server.http.seen import seen
 from mappings import users
 from mappings.users import User
+
+
+def address_of(request: Request) -> str:
+    """Return the network address that a request came from."""
+    return request.client.host if request.client else ""
 
 
 def email_name(email: str) -> str:
@@ -70,7 +77,8 @@ async def open_account(server: FacadeServer, row: User, password: str) -> tuple[
 
 async def sign_in(server: FacadeServer, username: str, password: str, address: str) -> Account:
     """Return the account of that name and password; raises Problem, after the same time whether there is one or not."""
-    counts = throttle.counts(folded(username), address, None)
+    # However it is written: a number with other blanks would else be another name, with guesses of its own.
+    counts = throttle.counts((_login_name(username) or "").partition(":")[2] or folded(username), address, None)
     wait = await server.accounts.attempts.begin(counts)
     if wait:
         raise Problem("too_many_attempts", headers={"Retry-After": str(wait)})
@@ -83,6 +91,22 @@ async def sign_in(server: FacadeServer, username: str, password: str, address: s
     await server.accounts.attempts.forgive(counts)
     if account.disabled or not await is_active(server.services, account.fhir_user):
         raise Problem("account_inactive")
+    return account
+
+
+async def confirm(server: FacadeServer, account_id: str | None, password: str, address: str) -> Account:
+    """Return the account of who is signed in and knows the password; raises Problem, after five failures for a while.
+
+    Else a stolen token would be a place to guess at without end.
+    """
+    counts = throttle.counts(f"confirm {account_id}", address, None)
+    wait = await server.accounts.attempts.begin(counts)
+    if wait:
+        raise Problem("too_many_attempts", headers={"Retry-After": str(wait)})
+    account = await server.accounts.users.find(account_id or "")
+    if not await verify_password(password, account.password_hash if account else None) or account is None:
+        raise Problem("invalid_credentials")
+    await server.accounts.attempts.forgive(counts)
     return account
 
 

@@ -33,11 +33,12 @@ from fhir_server.http.facade import (
     webhooks,
 )
 from fhir_server.http.facade.body_limit import BodyLimit
-from fhir_server.http.facade.caller import patient_parameter
-from fhir_server.http.facade.openapi import errors
+from fhir_server.http.facade.caller import Caller, patient_parameter
+from fhir_server.http.facade.openapi import DescribedApi, errors
+from fhir_server.http.facade.parameters import only_known
 from fhir_server.http.facade.problem import Problem, answer, problem_of
 from fhir_server.settings import Settings
-from mappings.messages import Language, choose_language
+from mappings.messages import DEFAULT, Language, choose_language, named_language
 
 _HMS = (
     user.router,
@@ -56,12 +57,13 @@ _HMS = (
 )
 _EHR = (treatment_plan.router, lab_tests.router, medicine.router, documents.router)
 """The health record's endpoints, which need nothing but FHIR: here or, by its callers' tokens, on another server."""
+_ALWAYS = [Depends(only_known)]
 _STATUSES = {404: "not_found", 405: "method_not_allowed", 400: "malformed", 413: "too_large"}
 
 
 def create_facade(settings: Settings) -> FastAPI:
     """Return the application; `state.facade` is its FacadeServer, set when the database is connected."""
-    app = FastAPI(
+    app = DescribedApi(
         title="Hospital",
         version="1",
         description="The patient app's endpoints. Every answer comes from the FHIR resources under /fhir.",
@@ -71,13 +73,13 @@ def create_facade(settings: Settings) -> FastAPI:
     )
     if "hms" in settings.served:
         for router in _HMS:
-            app.include_router(router)
+            app.include_router(router, dependencies=_ALWAYS)
     if "ehr" in settings.served:
         elsewhere = settings.fhir_base_url is not None
         for router in _EHR:
             app.include_router(
                 router,
-                dependencies=[Depends(patient_parameter)] if elsewhere else [],
+                dependencies=[*_ALWAYS, Depends(patient_parameter)] if elsewhere else _ALWAYS,
                 responses=errors("fhir_refused", "unavailable") if elsewhere else {},
             )
     app.add_exception_handler(FhirError, _fhir_error)
@@ -90,41 +92,47 @@ def create_facade(settings: Settings) -> FastAPI:
     return app
 
 
-def _language(request: Request) -> Language:
-    return choose_language(request.headers.get("accept-language"))
+async def _language(request: Request) -> Language:
+    """Return the language of the request, else that of the user who is known to have sent it."""
+    named = named_language(request.headers.get("accept-language"))
+    known: Caller | None = getattr(request.state, "caller", None)
+    if named is not None or known is None:
+        return named or DEFAULT
+    try:
+        return await known.language()
+    except FhirError:
+        return DEFAULT  # an error is being told; that the user cannot be read does not change which
 
 
 async def _fhir_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, FhirError)
-    problem, language = problem_of(error), _language(request)
-    for fault in problem.errors:
-        fault.message = texts.said(fault.message, language)
-    return answer(problem, language)
+    return answer(problem_of(error), await _language(request))
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    language = _language(request)
+    language = await _language(request)
     found = error.errors()
     if any(fault["type"] == "json_invalid" for fault in found):
         return answer(Problem("malformed"), language)
-    faults = [(_field(fault["loc"]), texts.said(texts.of_validation(fault), language)) for fault in found]
+    faults = [(_field(fault["loc"]), texts.of_validation(fault)) for fault in found]
     return answer(Problem("validation_failed", errors=faults), language)
 
 
 def _field(place: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in place[1:]) or "body"
+    name = ".".join(str(part) for part in place[1:]) or "body"
+    return name.encode("utf-8", "replace").decode()[:200]  # an unknown field may be called anything
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     headers = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
-    return answer(Problem(_STATUSES.get(error.status_code, "malformed"), headers=headers), _language(request))
+    return answer(Problem(_STATUSES.get(error.status_code, "malformed"), headers=headers), await _language(request))
 
 
 async def _fault(request: Request, error: Exception) -> Response:
     log.fault(error)
-    return answer(Problem("internal_error"), _language(request))
+    return answer(Problem("internal_error"), choose_language(request.headers.get("accept-language")))
 
 
 # --- The browsable description, from files of this installation: a hospital's network may know no other -------------

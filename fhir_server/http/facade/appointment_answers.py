@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from fhir_server.http.facade.answers import Answer, MoneyAnswer
 from fhir_server.http.facade.caller import Caller
 from fhir_server.http.facade.dues import Due, due_for, eligibilities, invoices_for
-from mappings import appointments, payments, reading
+from mappings import appointments, clinic_clock, payments, reading
 from mappings.appointments import Appointment
 from mappings.elements import Resource
 from mappings.payments import RefundStatus
@@ -94,8 +94,8 @@ def _answer(row: Appointment, appointment: Resource, clock: ZoneInfo, due: Due) 
     return AppointmentAnswer.of(
         row,
         appointment_time=f"{row.appointment_time:%H:%M}" if row.appointment_time else None,
-        start=start and start.astimezone(clock),
-        end=end and end.astimezone(clock),
+        start=start and clinic_clock.shown(start, clock),
+        end=end and clinic_clock.shown(end, clock),
         timezone=clock.key,
         slot_id=next(iter(row.slot_ids), None),
         follow_up_to=row.follows,

@@ -32,25 +32,46 @@ class BodyLimit:
         if _said(headers.get(b"content-length")) > limit:
             await refusal(scope, receive, send)
             return
+        counted = _Counted(receive, limit)
         try:
-            await self.app(scope, _counting(receive, limit), send)
-        except _TooLarge:
+            await self.app(scope, counted.receive, counted.unless_too_large(send))
+        except Exception:
+            if not counted.too_large:
+                raise
+        if counted.too_large:
             await refusal(scope, receive, send)
 
 
 def _said(length: str | None) -> int:
-    return int(length) if length and length.isdigit() else 0
+    # The first digits are enough to be beyond any limit.
+    return int(length[:18]) if length and length.isascii() and length.isdigit() else 0
 
 
-def _counting(receive: Receive, limit: int) -> Receive:
-    received = 0
+class _Counted:
+    """A request whose body is counted as it comes.
 
-    async def counted() -> Message:
-        nonlocal received
-        message = await receive()
-        received += len(message.get("body", b""))
-        if received > limit:
+    Who reads it may take the break for a body that is malformed, so an answer to what is too large is not let out.
+    """
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive = receive
+        self._left = limit
+        self.too_large = False
+
+    async def receive(self) -> Message:
+        """Return what comes next; raises _TooLarge beyond the limit."""
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            self.too_large = True
             raise _TooLarge
         return message
 
-    return counted
+    def unless_too_large(self, send: Send) -> Send:
+        """Return what sends an answer on, as long as the request is not too large."""
+
+        async def sending(message: Message) -> None:
+            if not self.too_large:
+                await send(message)
+
+        return sending

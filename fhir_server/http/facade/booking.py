@@ -7,14 +7,13 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import Field
 from starlette.responses import Response
 
 from fhir_server.engine.context import now
 from fhir_server.http.facade import refunds
 from fhir_server.http.facade.appointment_answers import AppointmentAnswer, appointment_answer, clock_of, dues_of
 from fhir_server.http.facade.caller import Called, Caller
-from fhir_server.http.facade.fields import Reason
+from fhir_server.http.facade.fields import Plain, Reason, ResourceId
 from fhir_server.http.facade.idempotency import IdempotencyKey, once
 from fhir_server.http.facade.openapi import errors
 from fhir_server.http.facade.practices import Practice
@@ -36,21 +35,21 @@ _BOOKING_ERRORS = errors(
 class Booking(When):
     """What is to be booked."""
 
-    doctor_id: Annotated[str, Field(max_length=64)]
-    clinic_id: Annotated[str, Field(max_length=64)]
-    specialty_id: Annotated[str, Field(max_length=64)]
-    family_member_id: Annotated[str, Field(max_length=64)] | None = None
+    doctor_id: ResourceId
+    clinic_id: ResourceId
+    specialty_id: ResourceId
+    family_member_id: ResourceId | None = None
     reason: Reason | None = None
-    insurance_coverage_id: Annotated[str, Field(max_length=64)] | None = None
+    insurance_coverage_id: ResourceId | None = None
 
 
 @router.post("", status_code=201, response_model=AppointmentAnswer, responses=_BOOKING_ERRORS)
 async def book(body: Booking, caller: Called, idempotency_key: IdempotencyKey = None) -> Response:
     """Book an appointment; of several who ask for one slot, one gets it."""
     caller.require("create", "Appointment")
-    await _require_own(caller, body)
 
     async def run(new_id: str) -> AppointmentAnswer:
+        await _require_own(caller, body)
         row = Appointment(
             id=new_id,
             user_id=caller.patient_id,
@@ -171,7 +170,7 @@ async def _practice_of(caller: Caller, appointment: Resource) -> Practice:
 
 @router.delete("/{appointment_id}", responses=errors("invalid_token", "not_found", "not_reschedulable"))
 async def cancel(
-    appointment_id: str, caller: Called, reason: Annotated[str | None, Query(max_length=2000)] = None
+    appointment_id: str, caller: Called, reason: Annotated[Plain | None, Query(max_length=2000)] = None
 ) -> AppointmentAnswer:
     """Cancel an appointment; its slot is free again, and what was paid for it is given back."""
     caller.require("update", "Appointment")

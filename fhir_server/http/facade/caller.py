@@ -23,7 +23,7 @@ from fhir_server.http.facade.remote import RemoteFhir
 from fhir_server.http.facade.server import FacadeServer, server_of
 from fhir_server.http.seen import seen
 from mappings import clinic_clock, users
-from mappings.messages import Language, choose_language
+from mappings.messages import DEFAULT, Language, choose_language, named_language
 
 _SCHEME = HTTPBearer(auto_error=False, description="An access token of this server, from sign-up, login or SMART.")
 
@@ -75,8 +75,10 @@ class Caller:
 
     async def language(self) -> Language:
         """Return the language to speak: that of the request, else the user's own."""
-        own = None if self.accept_language or not self.token.context.patient else (await self.user()).language
-        return choose_language(self.accept_language, own)
+        named = named_language(self.accept_language)
+        if named is not None or not self.token.context.patient:
+            return named or DEFAULT
+        return choose_language(None, (await self.user()).language)
 
     async def clock(self) -> ZoneInfo:
         """Return the user's clock, else that of the settings."""
@@ -87,8 +89,13 @@ class Caller:
 async def caller(request: Request, _scheme: Annotated[HTTPAuthorizationCredentials | None, Depends(_SCHEME)]) -> Caller:
     """Return the caller; raises Unauthorized without a valid token."""
     server = server_of(request)
-    if server.remote is not None:
-        return await _caller_elsewhere(server, server.remote, request)
+    remote = server.remote
+    found = await (_caller_here(server, request) if remote is None else _caller_elsewhere(server, remote, request))
+    request.state.caller = found  # so that an error speaks the user's language, too
+    return found
+
+
+async def _caller_here(server: FacadeServer, request: Request) -> Caller:
     access = await server.authenticate(request.headers)
     if isinstance(access, NoAccess) or not isinstance(access, ScopedAccess):
         raise Problem("invalid_token")

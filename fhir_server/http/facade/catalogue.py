@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from fhir_server.engine.context import now
 from fhir_server.http.facade.answers import Answer, MoneyAnswer
 from fhir_server.http.facade.caller import Server
-from fhir_server.http.facade.fields import Amount
+from fhir_server.http.facade.fields import Amount, VisitDate
 from fhir_server.http.facade.lists import Cursor, Limit, Page, page_of
 from fhir_server.http.facade.openapi import errors
 from fhir_server.http.facade.practices import Agenda, Practice, practices
@@ -228,7 +228,7 @@ async def list_doctors(
     clinic_id: OptionalId = None,
     specialty_id: OptionalId = None,
     q: Words = None,
-    date: Annotated[date | None, Query(description="Only doctors with a free slot that day.")] = None,
+    date: Annotated[VisitDate | None, Query(description="Only doctors with a free slot that day.")] = None,
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> Page[DoctorAnswer]:

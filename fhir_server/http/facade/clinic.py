@@ -12,10 +12,10 @@ from fhir_server.engine.context import now
 from fhir_server.http.facade.answers import Answer
 from fhir_server.http.facade.caller import Called, Caller
 from fhir_server.http.facade.catalogue import kilometres
-from fhir_server.http.facade.fields import Body
+from fhir_server.http.facade.fields import Body, ResourceId
 from fhir_server.http.facade.openapi import errors
-from fhir_server.http.facade.problem import Problem, invalid
-from fhir_server.http.facade.queues import queue_of, queues, visits_today
+from fhir_server.http.facade.problem import Problem, invalid, refused
+from fhir_server.http.facade.queues import queue_of, queues, slot_minutes, visits_today
 from fhir_server.http.facade.scheduling import carry_out
 from fhir_server.http.facade.staff import handled_appointment
 from mappings import appointments, booking, clinics, visit_tracking
@@ -30,9 +30,9 @@ _GONE = frozenset({"cancelled", "noshow", "entered-in-error"})
 class Arrival(Body):
     """Who arrives, and where they are."""
 
-    appointment_id: Annotated[str, Field(max_length=64)]
-    latitude: Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)] | None = None
-    longitude: Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)] | None = None
+    appointment_id: ResourceId
+    latitude: Annotated[float, Field(strict=True, ge=-90, le=90, allow_inf_nan=False)] | None = None
+    longitude: Annotated[float, Field(strict=True, ge=-180, le=180, allow_inf_nan=False)] | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -44,7 +44,7 @@ class Arrival(Body):
 class Completion(Body):
     """Which visit is over."""
 
-    appointment_id: Annotated[str, Field(max_length=64)]
+    appointment_id: ResourceId
 
 
 class VisitAnswer(Answer):
@@ -80,7 +80,7 @@ class WaitAnswer(BaseModel):
 )
 async def arrive(body: Arrival, caller: Called) -> VisitAnswer:
     """Register the arrival for an appointment; the visit joins the doctor's queue."""
-    caller.require("read", "Appointment")
+    caller.require("update", "Appointment")
 
     async def attempt() -> dict[str, Any]:
         appointment = await _appointment(caller, body.appointment_id)
@@ -106,7 +106,7 @@ async def _require_arrivable(caller: Caller, appointment: Resource, body: Arriva
     settings = caller.server.settings
     start = datetime.fromisoformat(appointment["start"]) if "start" in appointment else now()
     if now() < start - timedelta(hours=settings.arrival_hours_before):
-        raise Problem("too_early")
+        raise refused("appointment_id", "too_early")
     clinic = await _clinic(caller, appointment)
     if body.latitude is None or body.longitude is None or clinic is None:
         return
@@ -114,7 +114,7 @@ async def _require_arrivable(caller: Caller, appointment: Resource, body: Arriva
     if row.latitude is not None and row.longitude is not None:
         here, there = (body.latitude, body.longitude), (float(row.latitude), float(row.longitude))
         if kilometres(here, there) > settings.arrival_distance_km:
-            raise Problem("too_far")
+            raise refused("latitude", "too_far")
 
 
 async def _clinic(caller: Caller, appointment: Resource) -> dict[str, Any] | None:
@@ -145,7 +145,7 @@ async def _people_waiting(caller: Caller, appointment: Resource) -> int:
         return 0
     doctor_id = appointments.actor_id(appointment, "Practitioner")
     visits = await visits_today(caller.server, clinic["id"], caller.server.clock_of(clinic), doctor_id)
-    return sum(len(queue.waiting) for queue in queues(visits).values())
+    return sum(len(queue.waiting) for queue in (await queues(caller.server, visits)).values())
 
 
 async def _answer(caller: Caller, encounter: Resource) -> VisitAnswer:
@@ -161,13 +161,9 @@ async def _place(caller: Caller, encounter: Resource) -> tuple[int | None, int]:
     clinic_id = appointments.actor_id(appointment, "Location") if appointment else None
     if appointment is None or clinic_id is None:
         return None, 0
-    queue = await queue_of(caller.server, encounter, clinic_id, _minutes(appointment))
+    queue = await queue_of(caller.server, encounter, clinic_id, slot_minutes(appointment))
     position = queue.position(encounter["id"])
     return position, queue.wait_minutes(position) if position else 0
-
-
-def _minutes(appointment: Resource) -> int:
-    return int(appointment.get("minutesDuration", 30))
 
 
 # --- Waiting -----------------------------------------------------------------------------------------------------
@@ -196,7 +192,7 @@ async def _wait_of(caller: Caller, appointment_id: str) -> WaitAnswer:
     clinic = await _clinic(caller, appointment)
     if encounter is None or clinic is None:
         raise Problem("not_arrived")
-    queue = await queue_of(caller.server, encounter, clinic["id"], _minutes(appointment))
+    queue = await queue_of(caller.server, encounter, clinic["id"], slot_minutes(appointment))
     position = queue.position(encounter["id"])
     wait = queue.wait_minutes(position) if position else 0
     start = now().astimezone(caller.server.clock_of(clinic)) + timedelta(minutes=wait)
@@ -216,7 +212,7 @@ async def _wait_at(caller: Caller, clinic_id: str, doctor_id: str | None) -> Wai
     if location is None or (doctor_id and await caller.server.fhir().read("Practitioner", doctor_id) is None):
         raise Problem("not_found")
     clock = caller.server.clock_of(location)
-    found = queues(await visits_today(caller.server, clinic_id, clock, doctor_id)).values()
+    found = (await queues(caller.server, await visits_today(caller.server, clinic_id, clock, doctor_id))).values()
     wait = max((queue.wait_minutes() for queue in found), default=0)
     return WaitAnswer(
         clinic_id=clinic_id,
@@ -234,7 +230,7 @@ async def _wait_at(caller: Caller, clinic_id: str, doctor_id: str | None) -> Wai
 @router.post("/visit/complete", responses=errors("invalid_token", "not_arrived", "validation_failed"))
 async def complete(body: Completion, caller: Called) -> VisitAnswer:
     """End a visit; the appointment is completed."""
-    caller.require("read", "Appointment")
+    caller.require("update", "Appointment")
 
     async def attempt() -> dict[str, Any]:
         appointment = await _appointment(caller, body.appointment_id)

@@ -18,6 +18,7 @@ from fhir_server.engine.context import now
 from fhir_server.http.facade import file_range
 from fhir_server.http.facade.answers import Answer
 from fhir_server.http.facade.caller import Called, Caller
+from fhir_server.http.facade.fields import Plain
 from fhir_server.http.facade.lists import Cursor, Limit, Page, page_of
 from fhir_server.http.facade.openapi import errors
 from fhir_server.http.facade.problem import Problem, invalid
@@ -195,7 +196,7 @@ async def add_document(
     caller: Called,
     file: Annotated[UploadFile, File()],
     document_type: Annotated[DocumentType, Form()],
-    title: Annotated[str | None, Form(max_length=200)] = None,
+    title: Annotated[Plain | None, Form(max_length=200)] = None,
     appointment_id: Annotated[str | None, Form(max_length=64)] = None,
 ) -> DocumentAnswer:
     """Add a document to the user's record."""

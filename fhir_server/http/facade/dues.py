@@ -59,7 +59,9 @@ def due_for(
     invoice: dict[str, Any] | None, known: Sequence[Eligibility], coverage_id: str | None, item: str | None
 ) -> Due:
     """Return what is owed by an invoice, given the policy to be used and the reference of the service."""
-    applies = next((each for each in known if each.applies_to(coverage_id, item)), None)
+    # The latest word counts: a policy that was in force, and is not any more, pays nothing.
+    said = next((each for each in known if each.is_about(coverage_id, item)), None)
+    applies = said if said and said.verified else None
     return Due(invoice, applies, _amount(invoice, applies))
 
 

@@ -5,6 +5,7 @@ Whatever the caller's access does not show is not there: reading it gives None, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,6 +26,7 @@ Criteria = Sequence[tuple[str, str]]
 FirstVersions = Callable[[str, Sequence[str]], Awaitable[dict[str, datetime]]]
 """Returns when the resources of a type, by their ids, had their first version, as far as that is known."""
 _MOST_AT_ONCE = 1000
+_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class Fhir:
 
     async def read(self, resource_type: str, resource_id: str) -> dict[str, Any] | None:
         """Return the resource, or None where there is none or none that the caller sees."""
+        if _ID.fullmatch(resource_id) is None:
+            return None  # it is the app's word: `_history` or `1/_history/2` would lead to something else
         try:
             answer = await self.ask(Request("GET", f"{resource_type}/{resource_id}"))
         except (NotFound, Gone):

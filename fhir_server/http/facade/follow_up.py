@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import APIRouter
-from pydantic import Field
 from starlette.responses import Response
 
 from fhir_server.http.facade.appointment_answers import AppointmentAnswer, clock_of
 from fhir_server.http.facade.booking import book_row
 from fhir_server.http.facade.caller import Called, Caller
-from fhir_server.http.facade.fields import Reason
+from fhir_server.http.facade.fields import Reason, ResourceId
 from fhir_server.http.facade.idempotency import IdempotencyKey, once
 from fhir_server.http.facade.openapi import errors
 from fhir_server.http.facade.problem import Problem, invalid
@@ -25,10 +24,10 @@ router = APIRouter(prefix="/follow-up", tags=["follow-up"])
 class FollowUp(When):
     """The completed appointment, and when the next one is; with the same doctor and clinic unless others are given."""
 
-    appointment_id: Annotated[str, Field(max_length=64)]
-    doctor_id: Annotated[str, Field(max_length=64)] | None = None
-    clinic_id: Annotated[str, Field(max_length=64)] | None = None
-    specialty_id: Annotated[str, Field(max_length=64)] | None = None
+    appointment_id: ResourceId
+    doctor_id: ResourceId | None = None
+    clinic_id: ResourceId | None = None
+    specialty_id: ResourceId | None = None
     reason: Reason | None = None
 
 
@@ -43,9 +42,9 @@ class FollowUp(When):
 async def follow_up(body: FollowUp, caller: Called, idempotency_key: IdempotencyKey = None) -> Response:
     """Book an appointment that follows on a completed one."""
     caller.require("create", "Appointment")
-    first = await _completed(caller, body.appointment_id)
 
     async def run(new_id: str) -> AppointmentAnswer:
+        first = await _completed(caller, body.appointment_id)
         return await book_row(caller, _row(first, body, new_id), body)
 
     return await once(caller, "follow-up/appointment", idempotency_key, body, run)

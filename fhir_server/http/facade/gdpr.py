@@ -9,11 +9,12 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from fhir_server.auth.passwords import verify_password
+from fhir_server.auth.scopes import Scope
 from fhir_server.engine.context import Context
 from fhir_server.engine.gdpr.erasure import erase_patient
 from fhir_server.engine.gdpr.record import record, record_bundle
-from fhir_server.http.facade.caller import Called
+from fhir_server.http.facade import accounts
+from fhir_server.http.facade.caller import Called, Caller
 from fhir_server.http.facade.fields import Body, Password
 from fhir_server.http.facade.openapi import errors
 from fhir_server.http.facade.problem import Problem
@@ -44,6 +45,8 @@ class Farewell(Body):
 @router.get("/export", responses={**_COPIES, **errors("invalid_token", "forbidden")}, response_class=Response)
 async def export(request: Request, caller: Called) -> Response:
     """Return all that is held of the user, files included."""
+    if not any(scope.type == "*" and "r" in scope.permissions and not scope.query for scope in _scopes(caller)):
+        raise Problem("forbidden")  # another app, that the user has opened a part of the record to
     patient = await caller.patient()
     context = Context(caller.server.services, caller.server.base_url)
     if "text/html" in request.headers.get("accept", ""):
@@ -55,17 +58,21 @@ async def export(request: Request, caller: Called) -> Response:
     return StreamingResponse(record_bundle(context, patient["id"]), media_type=_JSON, headers=headers)
 
 
+def _scopes(caller: Caller) -> tuple[Scope, ...]:
+    return caller.token.scopes.resources
+
+
 @router.delete(
-    "/profile", status_code=204, responses=errors("invalid_token", "invalid_credentials", "forbidden", "conflict")
+    "/profile",
+    status_code=204,
+    responses=errors("invalid_token", "invalid_credentials", "too_many_attempts", "conflict"),
 )
-async def erase(body: Farewell, caller: Called) -> Response:
+async def erase(body: Farewell, caller: Called, request: Request) -> Response:
     """Erase the user: the account, and every version of everything that is the user's.
 
     What the law keeps stays without the person: invoices and payments. The audit trail stays.
     """
     server = caller.server
-    account = await server.accounts.users.find(caller.token.user_id or "")
-    if account is None or not await verify_password(body.password, account.password_hash):
-        raise Problem("invalid_credentials")
+    await accounts.confirm(server, caller.token.user_id, body.password, accounts.address_of(request))
     await erase_patient(server.services, server.base_url, caller.patient_id)
     return Response(status_code=204)

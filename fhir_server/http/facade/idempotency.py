@@ -17,8 +17,7 @@ from starlette.responses import JSONResponse, Response
 
 from fhir_server.errors import FhirError
 from fhir_server.http.facade.caller import Caller
-from fhir_server.http.facade.problem import MEDIA_TYPE, Problem, answer, problem_of
-from mappings.messages import choose_language
+from fhir_server.http.facade.problem import MEDIA_TYPE, Problem, answer, problem_of, refused
 
 IdempotencyKey = Annotated[
     str | None,
@@ -47,7 +46,7 @@ async def once(caller: Caller, name: str, key: str | None, body: BaseModel, run:
         response = _made(await run(str(uuid.UUID(place[:32]))), status)
     except FhirError as error:
         problem = problem_of(error)
-        response = answer(problem, choose_language(caller.accept_language))
+        response = answer(problem, await caller.language())
         if response.status_code >= 500 or problem.problem in ("request_in_progress", "conflict"):
             await caller.server.keys.drop(place)  # it had no effect: sent again, it may have one
             raise
@@ -66,7 +65,7 @@ async def _first(caller: Caller, place: str, fingerprint: str) -> Response | Non
         if kept is None:
             return None
         if kept.body != fingerprint:
-            raise Problem("idempotency_key_reused")
+            raise refused("idempotency-key", "idempotency_key_reused")
         if kept.status is not None:
             return _again(kept.status, kept.answer)
         await asyncio.sleep(_STEP_SECONDS)

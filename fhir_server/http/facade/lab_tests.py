@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from fhir_server.engine.context import now
 from fhir_server.http.facade.answers import Answer
+from fhir_server.http.facade.booking import own_appointment
 from fhir_server.http.facade.caller import Called, Caller
 from fhir_server.http.facade.dues import due_for, eligibilities, invoices_for
-from fhir_server.http.facade.fields import Amount
+from fhir_server.http.facade.fields import Amount, ResourceId
 from fhir_server.http.facade.idempotency import IdempotencyKey, once
 from fhir_server.http.facade.lists import Cursor, Limit, Page, page_of
 from fhir_server.http.facade.medicine import newest_first
@@ -24,7 +26,7 @@ from fhir_server.http.facade.paying import pay
 from fhir_server.http.facade.payment import PAYING_ERRORS, Paying
 from fhir_server.http.facade.problem import invalid
 from fhir_server.http.facade.records import Record
-from fhir_server.http.facade.spans import Day, end_of, start_of
+from fhir_server.http.facade.spans import Day, end_of, moment_of, start_of
 from fhir_server.http.facade.verification import PolicyAsked, Service, VerificationAnswer, verify
 from mappings import clinic_clock, lab_tests, reading
 from mappings.elements import Resource
@@ -62,13 +64,13 @@ class LabTestAnswer(Answer):
 class LabTestAsked(PolicyAsked):
     """A lab test, and the policy that shall pay for it; without one that on file."""
 
-    lab_test_id: Annotated[str, Field(max_length=64)]
+    lab_test_id: ResourceId
 
 
 class LabTestPaying(Paying):
     """A payment for a lab test."""
 
-    lab_test_id: Annotated[str, Field(max_length=64)]
+    lab_test_id: ResourceId
 
 
 class LabPaymentAnswer(Answer):
@@ -140,7 +142,7 @@ async def lab_test_answers(caller: Caller, record: Record, results: Sequence[Res
     return answers
 
 
-@router.get("/results", responses=errors("invalid_token", "bad_cursor", "validation_failed"))
+@router.get("/results", responses=errors("not_found"))
 async def list_results(
     caller: Called,
     *,
@@ -155,22 +157,22 @@ async def list_results(
     record, clock = await Record.of(caller), await caller.clock()
     found = await results_of(caller)
     if appointment_id is not None:
+        await own_appointment(caller, appointment_id)
         found = [item for item in found if record.appointment_of(item.order) == appointment_id]
     if status is not None:
         found = [item for item in found if lab_tests.from_fhir(item.order, item.report).status == status]
     if start is not None:
-        found = [item for item in found if _dated(item) >= start_of(start, clock)]
+        found = [item for item in found if _dated(item, clock) >= start_of(start, clock)]
     if end is not None:
-        found = [item for item in found if _dated(item) < end_of(end, clock)]
+        found = [item for item in found if _dated(item, clock) < end_of(end, clock)]
     page = page_of(caller.server, "lab-tests", found, limit, cursor)
     return Page(items=await lab_test_answers(caller, record, page.items), total=page.total, next=page.next)
 
 
-def _dated(result: Result) -> datetime:
-    written = reading.moment(result.order.get("authoredOn") or result.order["meta"]["lastUpdated"])
-    found = result.issued or written
-    assert found is not None, "a stored resource has a time"
-    return found
+def _dated(result: Result, clock: ZoneInfo) -> datetime:
+    report = result.report or {}
+    said = report.get("issued") or report.get("effectiveDateTime") or result.order.get("authoredOn")
+    return moment_of(said or result.order["meta"]["lastUpdated"], clock)
 
 
 # --- Paying for a test -------------------------------------------------------------------------------------------
@@ -195,11 +197,11 @@ async def verify_insurance(body: LabTestAsked, caller: Called) -> VerificationAn
 async def pay_lab_test(body: LabTestPaying, caller: Called, idempotency_key: IdempotencyKey = None) -> Response:
     """Pay for a lab test; nothing is ever charged twice."""
     caller.require("read", "Invoice")
-    order = await _order(caller, body.lab_test_id)
     paying = body.order()
     reference = f"ServiceRequest/{body.lab_test_id}"
 
     async def run(_: str) -> LabPaymentAnswer:
+        order = await _order(caller, body.lab_test_id)
         invoice = (await invoices_for(caller.acting, [reference])).get(reference)
         known = await eligibilities(caller.acting, caller.patient_id)
         due = due_for(invoice, known, _policy(order, known, reference), reference)

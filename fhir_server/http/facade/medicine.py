@@ -7,11 +7,12 @@ from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import Field
 
 from fhir_server.engine.context import now
 from fhir_server.http.facade.answers import Answer
+from fhir_server.http.facade.booking import own_appointment
 from fhir_server.http.facade.caller import Called, Caller
+from fhir_server.http.facade.fields import ResourceId
 from fhir_server.http.facade.lists import Cursor, Limit, Page, page_of
 from fhir_server.http.facade.openapi import errors
 from fhir_server.http.facade.problem import invalid
@@ -39,7 +40,7 @@ class PrescriptionAnswer(Answer):
 class MedicineAsked(PolicyAsked):
     """A prescription, and the policy that shall pay for it; without one that on file."""
 
-    prescription_id: Annotated[str, Field(max_length=64)]
+    prescription_id: ResourceId
 
 
 async def prescription_answers(
@@ -72,7 +73,7 @@ def newest_first(resources: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(resources, key=written, reverse=True)
 
 
-@router.get("/prescription", responses=errors("invalid_token", "bad_cursor"))
+@router.get("/prescription", responses=errors("not_found"))
 async def list_prescriptions(
     caller: Called,
     appointment_id: Annotated[str | None, Query(max_length=64)] = None,
@@ -83,6 +84,7 @@ async def list_prescriptions(
     """Return the user's prescriptions, the newest first; active are those that are still to be taken."""
     record, found = await Record.of(caller), await requests_of(caller)
     if appointment_id is not None:
+        await own_appointment(caller, appointment_id)
         found = [item for item in found if record.appointment_of(item) == appointment_id]
     if active_only:
         today = clinic_clock.wall_date(now(), await caller.clock())

@@ -53,7 +53,7 @@ async def list_notifications(
     """Return the user's notifications, the newest first."""
     mine = [("recipient", f"Patient/{caller.patient_id}")]
     unread = [*mine, ("received:missing", "true")]
-    token = opened(caller.server, "notifications", cursor) if cursor else None
+    token = opened(caller.server, "notifications", cursor) if cursor is not None else None
     criteria = [*(unread if unread_only else mine), ("_sort", "-sent"), ("_count", str(limit)), ("_total", "accurate")]
     found = await caller.fhir.search("Communication", criteria, token=token)
     left = await caller.fhir.search("Communication", [*unread, ("_summary", "count")])

@@ -58,8 +58,7 @@ class Reset(Body):
 )
 async def forgot(body: Forgotten, request: Request, server: Server, later: BackgroundTasks) -> Response:
     """Have a secret for a new password mailed to the address, if there is an account with it."""
-    address = request.client.host if request.client else ""
-    counts = throttle.counts(f"forgot {body.email}", address, None)
+    counts = throttle.counts(f"forgot {body.email}", accounts.address_of(request), None)
     wait = await server.accounts.attempts.begin(counts)
     if wait:
         raise Problem("too_many_attempts", headers={"Retry-After": str(wait)})

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 
 SHORTEST = 10
 LONGEST = 256
+_SHORTEST_NAME = 3
+"""Two letters are in almost every phrase."""
 
 # What guessers try first; digits, signs and look-alikes around and in them do not help.
 _WORDS = (
@@ -41,7 +43,7 @@ def _folded(text: str) -> str:
 
 def _parts(personal: Iterable[str | None]) -> list[str]:
     words = [word for text in personal if text for word in re.split(r"[\s@]+", _folded(text))]
-    return [word for word in words if len(word) >= 4]
+    return [word for word in words if len(word) >= _SHORTEST_NAME]
 
 
 def _is_common(folded: str) -> bool:

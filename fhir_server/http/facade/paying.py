@@ -11,7 +11,7 @@ from fhir_server.errors import PreconditionFailed
 from fhir_server.http.facade import refunds
 from fhir_server.http.facade.caller import Caller
 from fhir_server.http.facade.dues import Due, invoices_for
-from fhir_server.http.facade.problem import Problem
+from fhir_server.http.facade.problem import Problem, invalid, refused
 from fhir_server.payments.attempts import AlreadyPaid, NotPayable, charge_card, is_open
 from fhir_server.payments.gateway import Charge, GatewayUnavailable
 from mappings import payments
@@ -43,7 +43,7 @@ async def pay(caller: Caller, row: Payment, due: Due, order: Order) -> Payment:
     if order.method == "card":
         await _by_card(caller, invoice, order)
     elif order.method == "insurance" and not (due.eligibility and due.eligibility.covered):
-        raise Problem("insurance_not_verified")
+        raise refused("payment_method", "insurance_not_verified")
     else:
         await _otherwise(caller, invoice, order)
     return await _outcome(caller, invoice)
@@ -55,8 +55,10 @@ async def _invoice(caller: Caller, row: Payment, due: Due, order: Order) -> dict
         raise Problem("appointment_canceled")
     if due.invoice is not None and due.invoice.get("lineItem"):
         if order.money != due.amount:
-            raise Problem("amount_mismatch")
+            raise refused("amount", "amount_mismatch")
         return due.invoice
+    if not order.money.amount:
+        raise invalid("amount", "positive")
     made = row.model_copy(update={"id": str(uuid.uuid5(_NAMESPACE, row.paid_for or ""))})
     document = payments.to_fhir(made, user_id=caller.patient_id, at=now()).invoice
     if due.invoice is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -14,7 +13,7 @@ from fhir_server.engine.context import now
 from fhir_server.http.facade.answers import Answer
 from fhir_server.http.facade.appointment_answers import dues_of
 from fhir_server.http.facade.caller import Called, Caller
-from fhir_server.http.facade.fields import Amount, Body
+from fhir_server.http.facade.fields import Amount, Body, Date, ResourceId
 from fhir_server.http.facade.idempotency import IdempotencyKey, once
 from fhir_server.http.facade.openapi import errors
 from fhir_server.http.facade.paying import Order, pay
@@ -23,7 +22,7 @@ from fhir_server.http.facade.verification import PolicyAsked, Service, Verificat
 from mappings import appointments, clinic_clock
 from mappings.money import Currency, Money
 from mappings.payments import Method, Payment, Status
-from mappings.rows import Number
+from mappings.rows import Number, Text
 
 router = APIRouter(prefix="/booking", tags=["booking"])
 
@@ -43,7 +42,7 @@ PAYING_ERRORS = errors(
 class Paying(Body):
     """How much is paid, and how; `card_token` stands for a card at the gateway."""
 
-    amount: Annotated[Number, Field(gt=Decimal(0), le=Decimal(10) ** 9)]
+    amount: Annotated[Number, Field(ge=Decimal(0), le=Decimal(10) ** 9)]
     currency: Currency
     payment_method: Method
     card_token: Annotated[str, Field(min_length=1, max_length=200)] | None = None
@@ -51,7 +50,10 @@ class Paying(Body):
     def order(self) -> Order:
         """Return what is to be paid; raises Problem for what cannot be paid like this."""
         money = Money(amount=self.amount, currency=self.currency)
-        if not money.payable:
+        # Where insurance pays all there is nothing left, and that is to be written down as paid.
+        if money.amount == 0 and self.payment_method != "insurance":
+            raise invalid("amount", "positive")
+        if money.amount and not money.payable:
             raise invalid("amount", "currency")
         if self.payment_method == "card" and self.card_token is None:
             raise invalid("card_token", "card_token")
@@ -61,7 +63,7 @@ class Paying(Body):
 class AppointmentPaying(Paying):
     """A payment for an appointment."""
 
-    appointment_id: Annotated[str, Field(max_length=64)]
+    appointment_id: ResourceId
 
 
 class PaymentAnswer(Answer):
@@ -78,11 +80,11 @@ class PaymentAnswer(Answer):
 class InsuranceAsked(PolicyAsked):
     """A policy, and the service that it shall pay for."""
 
-    provider: Annotated[str, Field(min_length=1, max_length=200)]
-    policy_number: Annotated[str, Field(min_length=1, max_length=100)]
-    clinic_id: Annotated[str, Field(max_length=64)] | None = None
-    specialty_id: Annotated[str, Field(max_length=64)] | None = None
-    service_date: date | None = None
+    provider: Annotated[Text, Field(max_length=200)]
+    policy_number: Annotated[Text, Field(max_length=100)]
+    clinic_id: ResourceId | None = None
+    specialty_id: ResourceId | None = None
+    service_date: Date | None = None
 
 
 @router.post("/insurance/verify", responses=errors("invalid_token", "validation_failed", "payer_unavailable"))
@@ -103,10 +105,10 @@ async def verify_insurance(body: InsuranceAsked, caller: Called) -> Verification
 async def pay_appointment(body: AppointmentPaying, caller: Called, idempotency_key: IdempotencyKey = None) -> Response:
     """Pay for an appointment; nothing is ever charged twice."""
     caller.require("read", "Invoice")
-    appointment = await _appointment(caller, body.appointment_id)
     order = body.order()
 
     async def run(_: str) -> BaseModel:
+        appointment = await _appointment(caller, body.appointment_id)
         due = (await dues_of(caller, [appointment]))[body.appointment_id]
         if appointment["status"] in ("cancelled", "noshow", "entered-in-error"):
             raise Problem("appointment_canceled")

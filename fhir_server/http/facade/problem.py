@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
 from fhir_server.errors import FhirError
+from fhir_server.http.facade import texts
 from fhir_server.http.seen import seen
 from mappings.messages import Language
 
@@ -133,6 +134,11 @@ def invalid(field: str, message: str, code: str = "validation_failed") -> Proble
     return Problem(code, errors=[(field, message)])
 
 
+def refused(field: str, code: str) -> Problem:
+    """Return a problem that a field is the reason of, and whose title says all there is to say of it."""
+    return invalid(field, code, code)
+
+
 _BY_STATUS = {
     400: "malformed",
     401: "invalid_token",
@@ -162,6 +168,18 @@ def _challenge(error: FhirError) -> dict[str, str]:
     return {name: value for name, value in error.headers.items() if name in ("WWW-Authenticate", "Retry-After")}
 
 
+def _faults(problem: Problem, title: str, language: Language) -> list[FieldError] | None:
+    """Return the faulty fields; a 422 has one always, if only the body as a whole."""
+    if PROBLEMS[problem.problem][0] != 422:
+        return None
+    found = problem.errors or [FieldError(field="body", message=problem.problem)]
+    return [_said(fault, title if fault.message == problem.problem else None, language) for fault in found]
+
+
+def _said(fault: FieldError, title: str | None, language: Language) -> FieldError:
+    return FieldError(field=fault.field, message=title or texts.said(fault.message, language))
+
+
 def answer(problem: Problem, language: Language) -> JSONResponse:
     """Return the response that tells a problem."""
     status, english, spanish = PROBLEMS[problem.problem]
@@ -173,7 +191,7 @@ def answer(problem: Problem, language: Language) -> JSONResponse:
         status=status,
         detail=problem.detail or title,
         code=problem.problem,
-        errors=problem.errors or None,
+        errors=_faults(problem, title, language),
     )
     headers = dict(problem.headers)
     if status == 401:

@@ -38,12 +38,21 @@ async def queue_of(server: FacadeServer, encounter: Resource, clinic_id: str, sl
     return waiting.queue(visits, slot_minutes)
 
 
-def queues(visits: Sequence[dict[str, Any]]) -> dict[str | None, Queue]:
-    """Return the queues of a clinic by doctor."""
-    doctors = {visit_tracking.doctor_id(item) for item in visits}
-    return {
-        doctor_id: waiting.queue(
-            [item for item in visits if visit_tracking.doctor_id(item) == doctor_id], availability.SLOT_MINUTES
-        )
-        for doctor_id in doctors
-    }
+async def queues(server: FacadeServer, visits: Sequence[dict[str, Any]]) -> dict[str | None, Queue]:
+    """Return the queues of a clinic by doctor; a slot's length is that of the first one's appointment."""
+    by_doctor: dict[str | None, list[dict[str, Any]]] = {}
+    for visit in visits:
+        by_doctor.setdefault(visit_tracking.doctor_id(visit), []).append(visit)
+    found = {doctor_id: waiting.queue(items, availability.SLOT_MINUTES) for doctor_id, items in by_doctor.items()}
+    booked = {item["id"]: reading.referenced(item.get("appointment"), "Appointment") for item in visits}
+    first = {doctor_id: booked[queue.waiting[0]] for doctor_id, queue in found.items() if queue.waiting}
+    known = await server.fhir().many("Appointment", first.values())
+    for doctor_id, appointment_id in first.items():
+        if appointment := known.get(appointment_id or ""):
+            found[doctor_id] = waiting.queue(by_doctor[doctor_id], slot_minutes(appointment))
+    return found
+
+
+def slot_minutes(appointment: Resource) -> int:
+    """Return how long the appointment's slot is."""
+    return int(appointment.get("minutesDuration", availability.SLOT_MINUTES))

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import date, time
-from typing import Annotated, Any, Self
+from datetime import date
+from typing import Any, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import model_validator
 
 from fhir_server.engine.context import now
 from fhir_server.errors import Conflict, PreconditionFailed
-from fhir_server.http.facade.fields import Body
+from fhir_server.http.facade.fields import Body, ClockTime, ResourceId, VisitDate
 from fhir_server.http.facade.practices import Agenda, Practice, practices
-from fhir_server.http.facade.problem import Problem, invalid
+from fhir_server.http.facade.problem import Problem, invalid, refused
 from fhir_server.http.facade.server import FacadeServer
 from mappings import availability, clinic_clock, reading
 from mappings.availability import Opening
@@ -25,19 +25,11 @@ from mappings.availability import Opening
 _ATTEMPTS = 6
 
 
-def _clock_time(text: Any) -> Any:
-    return time.fromisoformat(text) if isinstance(text, str) else text
-
-
-ClockTime = Annotated[time, BeforeValidator(_clock_time)]
-"""A time on the clinic's clock, such as 14:30."""
-
-
 class When(Body):
     """When: a slot, or a date and a time on the clinic's clock."""
 
-    slot_id: Annotated[str, Field(max_length=64)] | None = None
-    appointment_date: date | None = None
+    slot_id: ResourceId | None = None
+    appointment_date: VisitDate | None = None
     appointment_time: ClockTime | None = None
 
     @model_validator(mode="after")
@@ -77,15 +69,18 @@ async def practice_at(
 
 async def wanted(server: FacadeServer, practice: Practice, when: When) -> Wanted:
     """Return the opening that was asked for; raises Problem where there is none, or not any more."""
+    field = "appointment_time" if when.slot_id is None else "slot_id"
     day, matches = await _asked(server, practice, when)
     agenda = await Agenda.of(server, [practice], day, day)
     if when.slot_id is not None and availability.computed_start(when.slot_id) is None:
         await _require_own(server, practice, when.slot_id)
-    opening = next((item for item in agenda.openings(practice, day) if matches(item)), None)
-    if opening is None:
-        raise Problem("outside_hours")
+    fitting = [item for item in agenda.openings(practice, day) if matches(item)]
+    if not fitting:
+        raise refused(field, "outside_hours")
+    # When the clock is set back a time comes twice, and either will do.
+    opening = next((item for item in fitting if item.status == "free" and item.start > now()), fitting[0])
     if opening.start <= now():
-        raise Problem("in_the_past")
+        raise refused(field, "in_the_past")
     if opening.status != "free":
         raise Problem("slot_taken")
     return Wanted(practice, opening)

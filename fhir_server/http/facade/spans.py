@@ -9,21 +9,24 @@ from zoneinfo import ZoneInfo
 
 from pydantic import PlainValidator, WithJsonSchema
 
+from fhir_server.http.facade.fields import iso_date
 from fhir_server.http.facade.problem import invalid
-from mappings import clinic_clock
+from mappings import clinic_clock, reading
 
 _LONGEST_DAYS = 31
 _DAY = timedelta(days=1)
+_FIRST, _LAST = date(2, 1, 1), date(9998, 12, 31)
+"""The days that a clock of any zone can show; a span that begins or ends beyond them leaves nothing more out."""
 
 
 def _day_or_moment(text: Any) -> date | datetime:
     if "T" not in str(text):
-        return date.fromisoformat(str(text))
+        return min(max(iso_date(text), _FIRST), _LAST)
     # A plus sign that was not encoded arrives as a blank.
     moment = datetime.fromisoformat(str(text).replace(" ", "+"))
     if moment.tzinfo is None:
         raise ValueError("offset")
-    return moment
+    return moment if _FIRST <= moment.date() <= _LAST else min(max(moment.date(), _FIRST), _LAST)
 
 
 Day = Annotated[
@@ -61,6 +64,15 @@ def end_of(value: date | datetime, clock: ZoneInfo) -> datetime:
     if isinstance(value, datetime):
         return value.astimezone(UTC)
     return clinic_clock.not_before(value + _DAY, time.min, clock)
+
+
+def moment_of(text: str, clock: ZoneInfo) -> datetime:
+    """Return the moment that a FHIR date or time says; a day without a time begins as the clock's calendar says."""
+    day = reading.whole_date(text) if "T" not in text else None
+    day = day and min(max(day, _FIRST), _LAST)
+    found = clinic_clock.not_before(day, time.min, clock) if day else reading.moment(text)
+    assert found is not None, "a stored date says a time"
+    return found
 
 
 def days_between(start: date | datetime, end: date | datetime, clock: ZoneInfo) -> Span:

@@ -28,6 +28,9 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "A password must not contain your name or address.",
         "La contraseña no debe contener su nombre ni su dirección.",
     ),
+    "characters": ("This holds what is no character.", "Contiene algo que no es un carácter."),
+    "date": ("This must be a date such as 2026-03-09.", "Debe ser una fecha como 2026-03-09."),
+    "time": ("This must be a time such as 14:30.", "Debe ser una hora como 14:30."),
     "unknown_id": ("There is none with this id.", "No existe ninguno con este id."),
     "not_here": ("This doctor does not work there.", "Este médico no trabaja allí."),
     "not_offered": ("This clinic does not offer it.", "Esta clínica no lo ofrece."),
@@ -54,6 +57,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "skipped_time": ("The clock skips this time on that day.", "El reloj salta esta hora ese día."),
 }
 _FAMILIES: tuple[tuple[str, str], ...] = (
+    ("string_pattern", "This is not valid."),
     ("int", "This must be a whole number."),
     ("decimal", "This must be a number."),
     ("float", "This must be a number."),
@@ -78,6 +82,9 @@ _SPANISH = {
     "This is not valid.": "No es válido.",
 }
 
+_MAPPINGS = {"must not be blank": "blank", "must not hold control characters": "characters"}
+"""How the mappings say what the table has a key for."""
+
 
 def said(message: str, language: Language) -> str:
     """Return the text that a key stands for; a text that is no key stays as it is."""
@@ -93,5 +100,6 @@ def of_validation(error: dict[str, Any]) -> str:
         return kind
     if kind == "value_error":
         reason = str(error.get("ctx", {}).get("error", ""))
+        reason = _MAPPINGS.get(reason, reason)
         return reason if reason in _TEXTS else "This is not valid."
     return next((text for start, text in _FAMILIES if kind.startswith(start)), "This is not valid.")

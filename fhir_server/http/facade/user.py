@@ -10,7 +10,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fhir_server.auth.passwords import hash_password, verify_password
+from fhir_server.auth.passwords import hash_password
 from fhir_server.errors import PreconditionFailed
 from fhir_server.http.facade import accounts, sessions
 from fhir_server.http.facade.answers import UserAnswer, user_answer
@@ -82,6 +82,12 @@ class SignedIn(Tokens):
     user: UserAnswer
 
 
+class LoggedIn(Tokens):
+    """A user, or a member of the staff, who is nobody's row of the users, with a new pair of tokens."""
+
+    user: UserAnswer | None
+
+
 @router.post("/signup", status_code=201, responses=errors("email_taken", "phone_taken", "validation_failed"))
 async def sign_up(body: SignUp, server: Server) -> SignedIn:
     """Open an account and sign in."""
@@ -93,11 +99,13 @@ async def sign_up(body: SignUp, server: Server) -> SignedIn:
 
 
 @router.post("/login", responses=errors("invalid_credentials", "account_inactive", "too_many_attempts"))
-async def login(body: Login, request: Request, server: Server) -> Tokens:
+async def login(body: Login, request: Request, server: Server) -> LoggedIn:
     """Sign in."""
-    address = request.client.host if request.client else ""
-    account = await accounts.sign_in(server, body.username, body.password, address)
-    return await sessions.begin(server.accounts, account)
+    account = await accounts.sign_in(server, body.username, body.password, accounts.address_of(request))
+    tokens = await sessions.begin(server.accounts, account)
+    fhir = server.fhir()
+    patient = await fhir.read("Patient", account.patient) if account.patient else None
+    return LoggedIn(user=await user_answer(fhir, patient) if patient else None, **tokens.model_dump())
 
 
 @router.post("/token/refresh", responses=errors("invalid_token"))
@@ -152,13 +160,11 @@ async def _with_changes(caller: Caller, given: dict[str, Any]) -> dict[str, Any]
     raise Problem("conflict")
 
 
-@router.put("/password", status_code=204, responses=errors("invalid_token", "invalid_credentials", "validation_failed"))
-async def change_password(body: NewPassword, caller: Called) -> Response:
+@router.put("/password", status_code=204, responses=errors("invalid_credentials", "too_many_attempts"))
+async def change_password(body: NewPassword, caller: Called, request: Request) -> Response:
     """Change the password and end the user's other sessions."""
     server = caller.server
-    account = await server.accounts.users.find(caller.token.user_id or "")
-    if account is None or not await verify_password(body.current_password, account.password_hash):
-        raise Problem("invalid_credentials")
+    account = await accounts.confirm(server, caller.token.user_id, body.current_password, accounts.address_of(request))
     if account.patient is not None:
         accounts.require_strong(body.new_password, await caller.user(), "new_password")
     await server.accounts.users.change(account.id, password_hash=await hash_password(body.new_password))

@@ -21,14 +21,15 @@ from mappings.elements import Resource
 from mappings.eligibility import Eligibility, Inquiry
 from mappings.insurance import Policy, Standing
 from mappings.messages import Language
+from mappings.rows import Text
 
 
 class PolicyAsked(Body):
     """The policy, as its holder reads it off the card; where it may be left out, the one on file."""
 
-    provider: Annotated[str, Field(max_length=200)] | None = None
-    policy_number: Annotated[str, Field(max_length=100)] | None = None
-    member_id: Annotated[str, Field(max_length=100)] | None = None
+    provider: Annotated[Text, Field(max_length=200)] | None = None
+    policy_number: Annotated[Text, Field(max_length=100)] | None = None
+    member_id: Annotated[Text, Field(max_length=100)] | None = None
 
 
 class VerificationAnswer(BaseModel):
@@ -67,6 +68,7 @@ class _Known:
 
 async def verify(caller: Caller, asked: PolicyAsked, service: Service) -> VerificationAnswer:
     """Return what the insurer says of the caller's policy; raises Problem where the insurer cannot be reached."""
+    caller.require("read", "Coverage")
     known = await _known(caller, asked)
     if known is None and (asked.provider is None or asked.policy_number is None):
         raise invalid("policy_number", "policy")

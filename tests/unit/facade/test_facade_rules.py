@@ -12,6 +12,7 @@ from fhir_server.errors import Conflict, FhirError, Forbidden, Gone, NotFound, U
 from fhir_server.http.facade import fields, file_range, spans, texts
 from fhir_server.http.facade.passwords import weakness
 from fhir_server.http.facade.problem import PROBLEMS, Problem, answer, problem_of
+from mappings import availability
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,12 @@ def test_passwords(password: str, weak: str | None) -> None:
     assert weakness(password, ["Mara", "Lindqvist", "mara.lind@example.org", "mara.lind"]) == weak
 
 
+@pytest.mark.parametrize(("name", "weak"), [("Ana", "password_personal"), ("Li", None), ("Ñúñez", "password_personal")])
+def test_names_in_passwords(name: str, weak: str | None) -> None:
+    """A name of three letters or more is found in any spelling; two letters are in almost every phrase."""
+    assert weakness(f"quite {name.upper()} lilac 77", [name]) == weak
+
+
 @pytest.mark.parametrize(
     ("written", "number"),
     [("+1 (207) 555-0161", "+12075550161"), ("+34 612 345 678", "+34612345678"), ("+12075550161", "+12075550161")],
@@ -46,6 +53,12 @@ def test_passwords(password: str, weak: str | None) -> None:
 def test_phone_numbers(written: str, number: str) -> None:
     """A number is the same however it is written."""
     assert fields.phone(written) == number
+
+
+@pytest.mark.parametrize("start", ["00010101T000000", "99991231T235959", "20261399T000000"])
+def test_ids_of_slots_beyond_the_calendar(start: str) -> None:
+    """An id that stands for no day of every zone's calendar is that of no opening."""
+    assert availability.computed_start(f"at-{start}Z-0123456789abcdef") is None
 
 
 @pytest.mark.parametrize("written", ["", "555", "2075550161", "+0", "call me"])

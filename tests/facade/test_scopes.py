@@ -1,0 +1,77 @@
+"""Tokens of other apps, which may do less, and the language of those who say none."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.facade.clinic import booking_of, open_clinics, policy_of
+from tests.facade.test_clinic import body, due_now, staff_of
+from tests.facade.test_payment import POLICY, VERIFY
+from tests.facade_server import PASSWORD, AppUser, Hospital
+
+
+async def limited(hospital: Hospital, user: AppUser, scopes: str) -> AppUser:
+    """Return another app of the user's with a token of these scopes."""
+    other = hospital.visitor()
+    other.session = await other.ask(
+        "POST", "/user/login", {"username": user.session["user"]["email"], "password": PASSWORD}
+    )
+    # As if the authorization server had issued it so; the user's first one, which has been used, is left to its cache.
+    await hospital.services.database.collection("oauth_tokens").update_many({}, {"$set": {"scopes": scopes}})
+    return other
+
+
+async def test_a_token_that_reads_only(hospital: Hospital) -> None:
+    """With a token that may only read nobody arrives, ends a visit, or books."""
+    await open_clinics(hospital)
+    mara = await hospital.sign_up("mara")
+    appointment = await due_now(hospital, mara)
+    other = await limited(hospital, mara, "patient/*.rs")
+    for method, path, given in (
+        ("POST", "/clinic/arrival", body(appointment)),
+        ("POST", "/clinic/visit/complete", body(appointment)),
+        ("POST", "/booking/appointments", booking_of("10:00")),
+        ("PUT", "/user/profile", {"first_name": "X"}),
+        ("POST", "/user/family", {"name": "Ada", "relation": "child", "dob": "2019-05-01"}),
+    ):
+        await other.refused("forbidden", method, path, given)
+    assert (await hospital.fhir("GET", "Encounter"))["total"] == 0
+    assert (await other.send("GET", "/user/export")).status_code == 200
+
+
+async def test_a_token_for_a_part_of_the_record(hospital: Hospital) -> None:
+    """An app to which the user has opened the name and the tests gets neither policies nor the whole record."""
+    mara = await hospital.sign_up("mara")
+    await hospital.put(policy_of(mara.id))
+    other = await limited(hospital, mara, "patient/Patient.rs patient/Observation.rs")
+    assert (await other.ask("GET", "/user/profile"))["id"] == mara.id
+    await other.refused("forbidden", "POST", VERIFY, POLICY)
+    await other.refused("forbidden", "GET", "/user/export")
+
+
+@pytest.mark.parametrize(
+    ("header", "spanish"), [(None, True), ("*", True), ("fr-FR,fr;q=0.9", True), ("en", False), ("fr, en;q=0.1", False)]
+)
+async def test_the_user_s_own_language(hospital: Hospital, header: str | None, spanish: bool) -> None:
+    """Who asks for no language that is spoken here hears the own one, in answers, errors and calendar files."""
+    await open_clinics(hospital)
+    mara = await hospital.sign_up("mara", language="es-MX")
+    headers = {"Accept-Language": header} if header else {}
+    verified = await mara.ask("POST", VERIFY, POLICY, headers=headers)
+    assert verified["reason"].startswith("No consta") is spanish
+    problem = await mara.refused("not_found", "PUT", "/notifications/x/read", headers=headers)
+    assert problem["title"].startswith("No existe") is spanish
+    faulty = await mara.refused("validation_failed", "PUT", "/user/profile", {"phone": "x"}, headers=headers)
+    assert faulty["errors"][0]["message"].startswith("No es un número") is spanish
+    booked = await mara.ask("POST", "/booking/appointments", booking_of(), status=201)
+    file = await mara.send("GET", f"/booking/appointments/{booked['id']}/calendar", headers=headers)
+    assert ("SUMMARY:Cita" in file.text) is spanish
+
+
+async def test_staff_signs_in(hospital: Hospital) -> None:
+    """A member of the staff signs in by the name that the operator gave, and is nobody's row of the users."""
+    await open_clinics(hospital)
+    await staff_of(hospital, "okpara")
+    found = await hospital.visitor().ask("POST", "/user/login", {"username": "okpara", "password": "x" * 12})
+    assert (found["user"], found["patient"]) == (None, None)
+    assert "user/*.cruds" in found["scope"]
