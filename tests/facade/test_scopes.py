@@ -6,7 +6,7 @@ import pytest
 
 from tests.facade.clinic import booking_of, open_clinics, policy_of
 from tests.facade.test_clinic import body, due_now, staff_of
-from tests.facade.test_payment import POLICY, VERIFY
+from tests.facade.test_payment import POLICY, VERIFY, paying
 from tests.facade_server import PASSWORD, AppUser, Hospital
 
 
@@ -22,7 +22,7 @@ async def limited(hospital: Hospital, user: AppUser, scopes: str) -> AppUser:
 
 
 async def test_a_token_that_reads_only(hospital: Hospital) -> None:
-    """With a token that may only read nobody arrives, ends a visit, or books."""
+    """With a token that may only read nobody arrives, ends a visit, books, pays, or adds a document."""
     await open_clinics(hospital)
     mara = await hospital.sign_up("mara")
     appointment = await due_now(hospital, mara)
@@ -31,10 +31,13 @@ async def test_a_token_that_reads_only(hospital: Hospital) -> None:
         ("POST", "/clinic/arrival", body(appointment)),
         ("POST", "/clinic/visit/complete", body(appointment)),
         ("POST", "/booking/appointments", booking_of("10:00")),
+        ("POST", "/booking/payment", paying(appointment)),
         ("PUT", "/user/profile", {"first_name": "X"}),
         ("POST", "/user/family", {"name": "Ada", "relation": "child", "dob": "2019-05-01"}),
     ):
         await other.refused("forbidden", method, path, given)
+    form, files = {"document_type": "scan"}, {"file": ("scan.png", b"\x89PNG", "image/png")}
+    await other.refused("forbidden", "POST", "/history/documents", data=form, files=files)
     assert (await hospital.fhir("GET", "Encounter"))["total"] == 0
     assert (await other.send("GET", "/user/export")).status_code == 200
 

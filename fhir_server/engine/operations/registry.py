@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fhir_server.engine.context import Context, Request, Response
-from fhir_server.engine.graphql.operation import graphql
 from fhir_server.engine.operations.everything import everything
 from fhir_server.engine.operations.inputs import Inputs
 from fhir_server.engine.operations.meta import meta, meta_add, meta_delete
@@ -59,6 +58,12 @@ def _operation(name: str, run: Run, *levels: Level, **properties: bool) -> Opera
     return Operation(published, run, frozenset(levels), **properties)
 
 
+async def _graphql(context: Context, request: Request, route: Route, inputs: Inputs) -> Response:
+    from fhir_server.engine.graphql.operation import graphql  # its library is large, and few use it
+
+    return await graphql(context, request, route, inputs)
+
+
 OPERATIONS: tuple[Operation, ...] = (
     _operation("Resource-meta", meta, "system", "type", "instance", "version"),
     _operation("Resource-meta-add", meta_add, "instance", affects_state=True),
@@ -66,7 +71,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _operation("Resource-validate", validate, "type", "instance"),
     _operation("Patient-everything", everything, "type", "instance", paged=True),
     _operation("Encounter-everything", everything, "instance", paged=True),
-    _operation("Resource-graphql", graphql, "system", "instance", reads_request=True),
+    _operation("Resource-graphql", _graphql, "system", "instance", reads_request=True),
 )
 
 

@@ -105,6 +105,7 @@ async def verify_insurance(body: InsuranceAsked, caller: Called) -> Verification
 async def pay_appointment(body: AppointmentPaying, caller: Called, idempotency_key: IdempotencyKey = None) -> Response:
     """Pay for an appointment; nothing is ever charged twice."""
     caller.require("read", "Invoice")
+    caller.require("update", "Appointment")  # no patient writes an Invoice; who may settle visits may pay
     order = body.order()
 
     async def run(_: str) -> BaseModel:
