@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -48,7 +48,8 @@ def calendar(entry: CalendarEntry, clinic: Clinic, clock: ZoneInfo, host: str) -
 @lru_cache(maxsize=200)
 def _zone(name: str, year: int) -> Timezone:
     """Return what the file says of its time zone around a year; to find the changes of a clock takes milliseconds."""
-    return Timezone.from_tzid(name, first_date=date(year - 1, 1, 1), last_date=date(year + 2, 1, 1))
+    first, last = date(max(year - 1, MINYEAR), 1, 1), date(min(year + 2, MAXYEAR), 1, 1)
+    return Timezone.from_tzid(name, first_date=first, last_date=last)
 
 
 def _event(entry: CalendarEntry, clinic: Clinic, clock: ZoneInfo, host: str) -> Event:

@@ -7,6 +7,8 @@ asking again cannot charge again; only after a failure is there a next attempt, 
 
 from __future__ import annotations
 
+import asyncio
+import random
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -22,7 +24,7 @@ from mappings.money import Money
 
 Resource = dict[str, Any]
 
-_TRIES = 10
+_TRIES = 20
 _SYSTEM = f"{elements.IDENTIFIER}payment-attempt"
 _PAYABLE = frozenset({"draft", "issued"})
 
@@ -65,7 +67,7 @@ async def charge_card(
 
 async def begin(ask: Ask, invoice_id: str, amount: Money) -> str:
     """Write down that a card is about to be charged, and return the key to charge it under."""
-    for _ in range(_TRIES):
+    for number in range(_TRIES):
         invoice = await _read(ask, "Invoice", invoice_id)
         if invoice is None:
             raise NotFound(f"Invoice/{invoice_id} does not exist.")
@@ -75,13 +77,14 @@ async def begin(ask: Ask, invoice_id: str, amount: Money) -> str:
         attempt = _again(previous) if previous and is_open(previous) else _attempt(invoice, key, amount, now())
         if await _stored(ask, _put(attempt, previous)):
             return key
+        await _let_others_pass(number)
     raise Conflict("Others are paying this invoice; try again.")
 
 
 async def settle(ask: Ask, key: str, charge: Charge) -> None:
     """Write down what became of the attempt; the second time, and against a payment already known, change nothing."""
     invoice_id = key.rpartition("/")[0]
-    for _ in range(_TRIES):
+    for number in range(_TRIES):
         attempt = await _read(ask, "PaymentReconciliation", invoice_id)
         if attempt is None or key_of(attempt) != key:
             if charge.status == "completed":
@@ -93,6 +96,7 @@ async def settle(ask: Ask, key: str, charge: Charge) -> None:
             entries += _paid(await _read(ask, "Invoice", invoice_id))
         if not entries or await _stored(ask, *entries):
             return
+        await _let_others_pass(number)
     raise Conflict("Others are changing this payment; try again.")
 
 
@@ -174,6 +178,11 @@ def _put(resource: Resource, previous: Resource | None) -> Resource:
     condition = {"ifNoneMatch": "*"} if previous is None else {"ifMatch": f'W/"{previous["meta"]["versionId"]}"'}
     url = f"{resource['resourceType']}/{resource['id']}"
     return {"resource": resource, "request": {"method": "PUT", "url": url, **condition}}
+
+
+async def _let_others_pass(number: int) -> None:
+    """Wait a little after losing a race, longer each time, so that not all run into one another again."""
+    await asyncio.sleep(random.uniform(0, 0.005 * (number + 1)))  # noqa: S311 - not a secret
 
 
 async def _read(ask: Ask, resource_type: str, resource_id: str) -> Resource | None:

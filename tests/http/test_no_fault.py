@@ -14,7 +14,7 @@ import pytest
 from fhir_server.r4 import values
 from fhir_server.r4.definitions import RESOURCE_TYPES, search_parameters
 
-REQUESTS = 2500
+REQUESTS = 1500
 NAMES = [
     *sorted({parameter.code for parameter in search_parameters()}),
     *("_id", "_lastUpdated", "_tag", "_profile", "_security", "_source", "_text", "_content", "_list", "_has", "_type"),

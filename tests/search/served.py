@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from fhir_server.settings import Settings
 from fhir_server.store.mongo import Database
 from fhir_server.store.search import SearchStore
 from fhir_server.store.search_explain import Execution
+from tests.databases import Databases
 
 BASE = "http://server.test/fhir"
 
@@ -108,9 +108,10 @@ def _ids(answer: dict[str, Any]) -> set[str] | str:
 
 
 @contextmanager
-def served(runner: asyncio.Runner, mongod_url: str, settings: Settings) -> Iterator[Served]:
-    """Run a server on an empty database, dropped afterwards."""
-    database = runner.run(Database.connect(mongod_url, f"test_{uuid.uuid4().hex[:12]}"))
+def served(runner: asyncio.Runner, mongod_url: str, databases: Databases, settings: Settings) -> Iterator[Served]:
+    """Run a server on an empty database."""
+    name = databases.take()
+    database = runner.run(Database.connect(mongod_url, name))
     app = FhirApp(handle, BASE, "/fhir")
     app.services = runner.run(services_on(database, settings))
     headers = {"Content-Type": "application/fhir+json"}
@@ -119,5 +120,5 @@ def served(runner: asyncio.Runner, mongod_url: str, settings: Settings) -> Itera
         yield Served(runner, database, client)
     finally:
         runner.run(client.aclose())
-        runner.run(database.drop())
         runner.run(database.close())
+        databases.give_back(name)

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis import strategies as st
 
 from fhir_server.settings import Settings
+from tests.databases import Databases
 from tests.search import generated_queries as queries
 from tests.search.generated_resources import Resource, worlds
 from tests.search.oracle.evaluator import Place, World
@@ -45,16 +46,18 @@ def runner() -> Iterator[asyncio.Runner]:
 
 
 @pytest.fixture(scope="module")
-def server(runner: asyncio.Runner, mongod_url: str) -> Iterator[Served]:
+def server(runner: asyncio.Runner, mongod_url: str, databases: Databases) -> Iterator[Served]:
     """A server whose times without an offset are in UTC."""
-    with served(runner, mongod_url, Settings(default_page_size=1000)) as running:
+    with served(runner, mongod_url, databases, Settings(default_page_size=1000)) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def server_in_new_york(runner: asyncio.Runner, mongod_url: str) -> Iterator[Served]:
+def server_in_new_york(runner: asyncio.Runner, mongod_url: str, databases: Databases) -> Iterator[Served]:
     """A server whose times without an offset are in another zone."""
-    with served(runner, mongod_url, Settings(default_timezone="America/New_York", default_page_size=1000)) as running:
+    with served(
+        runner, mongod_url, databases, Settings(default_timezone="America/New_York", default_page_size=1000)
+    ) as running:
         yield running
 
 

@@ -11,6 +11,7 @@ import pytest
 from fhir_server.r4.definitions import RESOURCE_TYPES, search_parameters
 from fhir_server.settings import Settings
 from fhir_server.store.search_explain import Execution
+from tests.databases import Databases
 from tests.search.sample_resources import Case, cases, of_type
 from tests.search.sample_values import filled
 from tests.search.samples_by_hand import CASES
@@ -32,10 +33,10 @@ def excessive(execution: Execution, shapes: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def server(mongod_url: str) -> Iterator[Served]:
+def server(mongod_url: str, databases: Databases) -> Iterator[Served]:
     """A server of this module's own."""
     settings = Settings(default_page_size=1000, max_bundle_entries=10_000)
-    with asyncio.Runner() as runner, served(runner, mongod_url, settings) as running:
+    with asyncio.Runner() as runner, served(runner, mongod_url, databases, settings) as running:
         yield running
 
 
