@@ -10,7 +10,7 @@ run: .venv/installed
 	$(BIN)/fhir-server serve --open --demo
 
 test: .venv/installed-dev
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist worksteal
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from fhir_server.demo_clinic import Login
+
+_ORPHANED_SECONDS = 5.0
+"""How long a worker whose parent was killed may take to finish what it is at."""
 
 
 def run(settings: Settings, *, demo: bool = False) -> None:
@@ -97,6 +101,8 @@ def _end_with_parent() -> None:
     assert parent is not None
     parent.join()
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_ORPHANED_SECONDS)
+    os._exit(1)  # what still waits for the database that the parent ran waits in vain
 
 
 def _require_loopback(settings: Settings) -> None:

@@ -86,6 +86,8 @@ async def _total(context: Context, route: Route, asked: _Asked, found: Page) -> 
     """Return the number of versions on all pages, counted for the first: what is written meanwhile is on none."""
     if asked.total is not None:
         return asked.total
+    if asked.cursor is None and asked.count and found.next is None:
+        return len(found.versions)  # all of it stands on this page
     if not found.versions:
         return 0
     return await context.services.history.total(
