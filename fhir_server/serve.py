@@ -38,6 +38,8 @@ _ORPHANED_SECONDS = 5.0
 
 def run(settings: Settings, *, demo: bool = False) -> None:
     """Serve until interrupted; raises StartupError with what to do next."""
+    if demo and settings.fhir_base_url:
+        raise StartupError("--demo fills this server's own database; --fhir-base-url answers from another server's.")
     _require_loopback(settings)
     _require_free_port(settings)
     gc.disable()  # start-up makes no garbage; the application collects again when it is up

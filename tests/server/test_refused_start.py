@@ -32,6 +32,9 @@ def told(*arguments: str, **environment: str) -> str:
         (["--workers", "0"], "workers: "),
         (["--host", "host.invalid"], "loopback"),
         (["--data-dir", "/dev/null"], "/dev/null"),
+        (["--services", "fhir,lab"], "services: "),
+        (["--services", "hms", "--fhir-base-url", "http://127.0.0.1:1/fhir"], "services is ehr"),
+        (["--demo", "--fhir-base-url", "http://127.0.0.1:1/fhir"], "--demo"),
     ],
 )
 def test_a_server_that_cannot_start_names_the_reason(options: list[str], named: str, tmp_path: Path) -> None:
