@@ -40,7 +40,7 @@ async def require_unused(context: Context, resource_type: str, ids: Iterable[str
 
 async def _naming(context: Context, reference: str, kind: str, query: str) -> list[Issue]:
     everything = replace(context, access=OpenAccess())
-    found = await find_all(everything, criteria(everything, kind, query), _MOST_NAMED)
+    found = await find_all(everything, criteria(everything, kind, query), _MOST_NAMED + 1)
     if not found:
         return []
     try:
@@ -48,6 +48,6 @@ async def _naming(context: Context, reference: str, kind: str, query: str) -> li
     except Forbidden:
         seen = []
     texts = [f"{reference} is still named by {kind}/{resource_id}." for resource_id in seen]
-    if len(seen) < len(found) or len(found) == _MOST_NAMED:
+    if len(seen) < len(found):
         texts.append(f"{reference} is still named by other {kind} resources.")
     return [Issue("conflict", text) for text in texts]

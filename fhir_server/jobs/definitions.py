@@ -14,7 +14,7 @@ import structlog
 
 from fhir_server.engine.context import Context, Request, Services, now
 from fhir_server.engine.engine import handle
-from fhir_server.errors import FhirError, Gone, NotFound
+from fhir_server.errors import Gone, NotFound
 from fhir_server.jobs.runner import Job
 from fhir_server.r4 import values
 from fhir_server.store.jobs import Lease
@@ -40,18 +40,18 @@ async def _run(context: Context, lease: Lease) -> None:
 
 
 async def publish(context: Context, brought: Sequence[Resource]) -> int:
-    """Store the definitions and return how many; one whose id is in use for something else is left out."""
+    """Store the definitions and return how many; one whose id is in use for something else is left out.
+
+    Raises FhirError where one cannot be stored: then the job is not done, and is tried again.
+    """
     written = 0
     for resource in brought:
         path = f"{resource['resourceType']}/{resource['id']}"
-        try:
-            if await _means_another(context, path, resource):
-                log.warning("definition.id_in_use", definition=path)
-                continue
-            await handle(context, Request("PUT", path, resource=dict(resource)))
-            written += 1
-        except FhirError as error:
-            log.warning("definition.not_written", definition=path, kind=type(error).__name__)
+        if await _means_another(context, path, resource):
+            log.warning("definition.id_in_use", definition=path)
+            continue
+        await handle(context, Request("PUT", path, resource=dict(resource)))
+        written += 1
     return written
 
 

@@ -106,6 +106,8 @@ class Database:
         """
         closing = asyncio.create_task(self.client.close())
         await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
+        if closing.done():
+            closing.result()
         closing.cancel()
 
     async def ping(self) -> None:

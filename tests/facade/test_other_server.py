@@ -99,7 +99,7 @@ async def vendor(databases: Databases, database_name: str, mongod_url: str, tmp_
 
 
 async def test_the_record_is_the_same_as_at_its_own_server(vendor: Vendor) -> None:
-    """With a patient's token each endpoint answers as the hospital's own does, byte for byte."""
+    """With a patient's token each endpoint answers as the hospital's own does, and gives the same file."""
     token = vendor.mara.session["access_token"]
     for path in READS:
         own, elsewhere = await vendor.mara.send("GET", path), await vendor.ask(token, "GET", path)
@@ -308,6 +308,8 @@ async def test_a_link_that_leads_elsewhere_is_not_followed(foreign: Both) -> Non
         (Response("[1]", 200), 502, "fhir_refused"),
         (Response("{}", 301, headers={"Location": "http://127.0.0.1/"}), 502, "fhir_refused"),
         (Response("{}", 400), 502, "fhir_refused"),
+        (Response("{}", 501), 502, "fhir_refused"),
+        (Response("", 200, headers={"Location": "/r4/Patient/p"}), 502, "fhir_refused"),
         (Response("secret trace", 500), 503, "unavailable"),
         (Response("{}", 429, headers={"Retry-After": "7"}), 429, "too_many_attempts"),
     ],

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from fhir_server.engine.context import Context, Services
+from fhir_server.errors import Unavailable
 from fhir_server.jobs.definitions import definitions, publish
 from fhir_server.jobs.runner import hold
 from fhir_server.store.jobs import JobStore
@@ -49,6 +50,22 @@ async def test_what_has_the_id_already_stays(client: httpx.AsyncClient, services
     brought = profiles.resources()
     assert await publish(Context(services, BASE), brought) == len(brought) - 1
     assert (await client.get(path)).json()["url"] == other["url"]
+
+
+async def test_what_could_not_be_written_is_tried_again(
+    client: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that the database breaks off is not taken for done: the next one writes the rest."""
+    whole = services.resources.insert
+
+    async def failing(*_: object, **__: object) -> None:
+        raise Unavailable("The database is away.")
+
+    monkeypatch.setattr(services.resources, "insert", failing)
+    with pytest.raises(Unavailable):
+        await run(services)
+    monkeypatch.setattr(services.resources, "insert", whole)
+    assert (await run(services))["written"] == len(profiles.resources())
 
 
 @pytest.mark.parametrize("publish_definitions", [True, False])

@@ -74,9 +74,9 @@ class RemoteFhir:
         status, headers, content = await self._sent(token, request)
         if not 200 <= status < 300:
             raise _error(request, status, headers)
-        if not content and "location" in headers:  # it does not send back what it has stored
+        if not content and request.method != "GET" and "location" in headers:  # it does not send back what it stored
             return await self._ask(token, Request("GET", self._below_base(headers["location"])))
-        if content:
+        if content or request.method == "GET":
             _require_resource(content)
         return Response(status, content or None)
 
@@ -102,6 +102,8 @@ class RemoteFhir:
                     if len(content) > self._largest:
                         raise BadGateway(f"The FHIR server's answer is larger than {self._largest} bytes.")
                 return answer.status_code, answer.headers, bytes(content)
+        except httpx.InvalidURL as error:  # too long
+            raise BadGateway("The FHIR server cannot be asked this.") from error
         except httpx.HTTPError as error:
             raise Unavailable(f"The FHIR server cannot be reached ({type(error).__name__}).") from error
 
@@ -128,7 +130,7 @@ class RemoteFhir:
 
 
 def _error(request: Request, status: int, headers: httpx.Headers) -> FhirError:
-    if status >= 500:
+    if status >= 500 and status != 501:
         return Unavailable(f"The FHIR server answers {status}.")
     creates = request.if_none_match == "*"  # and a server need not let clients choose the ids of new resources
     kind = _ERRORS.get(status)
