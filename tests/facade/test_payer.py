@@ -146,6 +146,11 @@ async def test_what_an_insurer_may_say(
         Response("<html>"),
         JSONResponse({"resourceType": "OperationOutcome"}),
         JSONResponse([1]),
+        JSONResponse({"resourceType": "Bundle", "entry": ["x"]}),
+        JSONResponse(eligibility() | {"insurance": "none"}),
+        JSONResponse(
+            eligibility({"item": [{"benefit": [{"type": COPAY["type"], "allowedMoney": {"value": "much"}}]}]})
+        ),
         Response("", 302, headers={"Location": "http://127.0.0.1/"}),
     ],
 )

@@ -12,7 +12,9 @@ from fhir_server.auth.outbound import Outgoing, Refused, fetch
 from fhir_server.errors import FhirError
 from fhir_server.r4 import values
 from fhir_server.settings import Settings
+from mappings import eligibility
 from mappings.elements import Resource
+from mappings.eligibility import Eligibility
 
 _SECONDS = 10.0
 _LARGEST = 1024 * 1024
@@ -23,8 +25,8 @@ class PayerUnreachable(Exception):
     """The insurer did not answer, or not with a CoverageEligibilityResponse."""
 
 
-async def submit(settings: Settings, base_url: str, request: Resource, beside: Sequence[Resource]) -> dict[str, Any]:
-    """Return the CoverageEligibilityResponse of the insurer that the settings name; raises PayerUnreachable.
+async def submit(settings: Settings, base_url: str, request: Resource, beside: Sequence[Resource]) -> Eligibility:
+    """Return what the insurer that the settings name says to the request; raises PayerUnreachable.
 
     The insurer cannot read what the request refers to at `base_url`, so the resources go with it.
     """
@@ -40,9 +42,15 @@ async def submit(settings: Settings, base_url: str, request: Resource, beside: S
     asked = Outgoing("POST", headers, body, _LARGEST, _SECONDS)
     try:
         answer = await fetch(url, asked, allow_internal=settings.allow_internal_urls)
-        found = values.decode(answer.body)
+        return eligibility.from_fhir(_response(values.decode(answer.body)), request)
     except (Refused, FhirError) as error:
         raise PayerUnreachable from error
+    except (AttributeError, LookupError, TypeError, ValueError) as error:  # of another shape than FHIR's
+        raise PayerUnreachable from error
+
+
+def _response(found: Any) -> dict[str, Any]:
+    """Return the CoverageEligibilityResponse that was answered, alone or in a Bundle; raises PayerUnreachable."""
     if isinstance(found, dict) and found.get("resourceType") == "Bundle":
         resources = (entry.get("resource") or {} for entry in found.get("entry", ()))
         found = next((item for item in resources if item.get("resourceType") == "CoverageEligibilityResponse"), None)

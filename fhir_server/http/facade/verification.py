@@ -142,10 +142,10 @@ async def _said(caller: Caller, known: _Known | None, request: dict[str, Any], s
     if settings.payer_url:
         try:
             beside = [await _identity(caller), known.coverage, *([service.resource] if service.resource else [])]
-            answer = await submit(settings, caller.server.base_url, request, beside)
+            said = await submit(settings, caller.server.base_url, request, beside)
         except PayerUnreachable as error:
             raise Problem("payer_unavailable", headers={"Retry-After": "30"}) from error
-        return replace(eligibility.from_fhir(answer, request), coverage_id=known.policy.id)
+        return replace(said, coverage_id=known.policy.id)
     return await _by_rules(caller, known, service, language)
 
 
