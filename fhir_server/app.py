@@ -21,6 +21,7 @@ from fhir_server.engine.engine import handle
 from fhir_server.engine.following import Following
 from fhir_server.http import log
 from fhir_server.http.bearer import bearer_authentication
+from fhir_server.http.client_address import ClientAddresses
 from fhir_server.http.cors import Cors
 from fhir_server.http.facade.app import create_facade
 from fhir_server.http.facade.remote import RemoteFhir
@@ -123,7 +124,11 @@ def create_app(settings: Settings | None = None) -> Starlette:
     parts = _Parts(settings, FhirApp(handle, base_url(settings), PREFIX), create_facade(settings))
     return Starlette(
         routes=parts.routes(),
-        middleware=[Middleware(CompressMiddleware, minimum_size=1000), Middleware(Recorded)],
+        middleware=[
+            Middleware(ClientAddresses, settings.trusted_networks),
+            Middleware(CompressMiddleware, minimum_size=1000),
+            Middleware(Recorded),
+        ],
         lifespan=parts.lifespan,
     )
 

@@ -82,6 +82,7 @@ def _serve(settings: Settings) -> None:
         port=settings.port,
         workers=settings.workers,
         access_log=False,
+        proxy_headers=False,  # http.client_address decides whose forwarding header counts
         log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=20,

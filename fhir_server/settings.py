@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
@@ -29,6 +30,11 @@ class Settings(BaseSettings):
     port: int = Field(default=8080, ge=1, le=65535)
     base_url: str | None = Field(
         default=None, description="Public base such as https://fhir.example.org/fhir; fixes all links."
+    )
+    trusted_proxies: str | None = Field(
+        default=None,
+        description="Addresses and networks of the proxies in front, separated by commas: their X-Forwarded-For is "
+        "believed, nobody else's.",
     )
     workers: Positive = 1
     services: str | None = Field(
@@ -119,6 +125,11 @@ class Settings(BaseSettings):
             return frozenset({"ehr"}) if self.fhir_base_url else SERVICES
         return frozenset(name.strip() for name in self.services.split(","))
 
+    @property
+    def trusted_networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """The networks of the trusted proxies."""
+        return tuple(ip_network(part.strip()) for part in (self.trusted_proxies or "").split(",") if part.strip())
+
     @model_validator(mode="after")
     def _serves_what_there_is(self) -> Self:
         unknown = self.served - SERVICES
@@ -134,6 +145,16 @@ class Settings(BaseSettings):
         if url is not None and not re.fullmatch(r"https?://[^/?#]+[^?#]*", url):
             raise ValueError("Input should be an absolute URL such as https://fhir.example.org/fhir")
         return url
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, text: str | None) -> str | None:
+        for part in filter(None, (part.strip() for part in (text or "").split(","))):
+            try:
+                ip_network(part)
+            except ValueError as error:
+                raise ValueError("Input should be addresses or networks such as 10.0.0.7,192.168.0.0/24") from error
+        return text
 
     @field_validator("default_timezone")
     @classmethod

@@ -13,6 +13,7 @@ from fhir_server.engine.access import Access
 from fhir_server.engine.audit.records import AccessRecord, Actor, EntryRecord
 from fhir_server.engine.context import Request, Response
 from fhir_server.engine.versions import new_id
+from fhir_server.http.client_address import client_address
 
 
 class _Outcome(msgspec.Struct):
@@ -54,8 +55,7 @@ def access_record(
 
 def actor(scope: Scope, token: BearerToken | None) -> Actor:
     """Return who acts, from the address of a request and the token that it brought."""
-    client = scope.get("client")
-    address = client[0] if client else ""
+    address = client_address(scope).text
     if token is None:
         return Actor(address)
     return Actor(address, token.client_id, token.user_id or "", token.username or "", token.fhir_user or "")

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from fhir_server.engine.audit.records import AccessRecord, Actor
 from fhir_server.engine.versions import new_id
 from fhir_server.http import log
+from fhir_server.http.client_address import client_address
 from fhir_server.http.facade.problem import Problem, answer
 from fhir_server.http.seen import Seen, current
 
@@ -90,11 +91,10 @@ def _event(scope: Scope) -> str | None:
 
 
 def _record(scope: Scope, event: str, known: Seen, status: int) -> AccessRecord:
-    client = scope.get("client")
     return AccessRecord(
         id=new_id(),
         milliseconds=int(time.time() * 1000),
-        actor=Actor(client[0] if client else "", known.client, known.user, known.username, known.fhir_user),
+        actor=Actor(client_address(scope).text, known.client, known.user, known.username, known.fhir_user),
         method=scope["method"],
         path=scope["path"].strip("/"),
         # The query of an authorization page may hold what only the two sides are to know.

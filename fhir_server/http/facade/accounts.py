@@ -16,6 +16,7 @@ from fhir_server.auth.users import User as Account
 from fhir_server.auth.users import folded
 from fhir_server.engine.standing import is_active
 from fhir_server.errors import FhirError
+from fhir_server.http.client_address import client_address
 from fhir_server.http.facade import fields
 from fhir_server.http.facade.passwords import weakness
 from fhir_server.http.facade.problem import Problem, invalid
@@ -27,7 +28,7 @@ from mappings.users import User
 
 def address_of(request: Request) -> str:
     """Return the network address that a request came from."""
-    return request.client.host if request.client else ""
+    return client_address(request.scope).text
 
 
 def email_name(email: str) -> str:

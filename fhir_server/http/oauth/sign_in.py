@@ -12,6 +12,7 @@ from fhir_server.auth import throttle
 from fhir_server.auth.passwords import verify_password
 from fhir_server.auth.users import LONGEST_USERNAME, User
 from fhir_server.engine.standing import is_active
+from fhir_server.http.client_address import client_address
 from fhir_server.http.oauth.authorization import Authorization, Refusal, unsealed
 from fhir_server.http.oauth.browser import (
     Browser,
@@ -115,7 +116,7 @@ def _without_prompt(authorization: Authorization) -> Authorization:
 async def _user(request: Request, username: str, password: str) -> tuple[User | None, int]:
     """Return the user whose name and password these are, or None and the seconds to wait after too many tries."""
     store = server_of(request).store
-    address = request.client.host if request.client else ""
+    address = client_address(request.scope).text
     counts = throttle.counts(username.casefold(), address, device_of(request, username))
     wait = await store.attempts.begin(counts)
     if wait:
