@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from fhir_server.engine import searchset
+from fhir_server.engine import searchset, subsets
 from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.includes import included
 from fhir_server.engine.routes import Route
@@ -171,8 +171,14 @@ class _Search:
         timezone, base_url = self.context.services.settings.default_timezone, self.context.base_url
         held = contained_matches(self.query, values.decode(row.json), timezone, base_url)
         url = f"{base_url}/{row.type}/{row.id}"
-        found = [
-            {"fullUrl": f"{url}#{each.get('id', '')}", "resource": each, "search": {"mode": "match"}} for each in held
-        ]
-        own = not held and row.type == self.query.types[0]
-        return [{"fullUrl": url, "resource": msgspec.Raw(row.json), "search": {"mode": "match"}}] if own else found
+        if not held and row.type == self.query.types[0]:
+            return [searchset.entry(base_url, self.query, row, "match")]
+        return [self._part_of(url, each) for each in held]
+
+    def _part_of(self, container: str, resource: dict[str, Any]) -> dict[str, Any]:
+        """Return the entry of a contained resource, in the parts that the search asks for."""
+        data = values.encode(resource)
+        if subsets.wanted(self.query, resource["resourceType"]):
+            data = subsets.subset(data, self.query)
+        url = f"{container}#{resource.get('id', '')}"
+        return {"fullUrl": url, "resource": msgspec.Raw(data), "search": {"mode": "match"}}

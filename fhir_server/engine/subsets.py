@@ -10,7 +10,7 @@ from typing import Any
 
 from fhir_server.errors import BadRequest, Issue
 from fhir_server.r4 import values
-from fhir_server.r4.definitions import Element, table
+from fhir_server.r4.definitions import RESOURCE_TYPES, Element, table
 from fhir_server.search.ast import Query
 from fhir_server.search.controls import Controls, read_control
 
@@ -35,7 +35,7 @@ def asked(pairs: Iterable[tuple[str, str]], resource_type: str) -> Query | None:
     query = Query(controls.types, **controls.fields)
     if query.summary == "count":
         raise BadRequest("_summary=count is for searches and histories.", code="not-supported")
-    return query if wanted(query) else None
+    return query if wanted(query, resource_type) else None
 
 
 def shown(data: bytes, pairs: Sequence[tuple[str, str]], resource_type: str) -> bytes:
@@ -44,22 +44,37 @@ def shown(data: bytes, pairs: Sequence[tuple[str, str]], resource_type: str) -> 
     return data if query is None else subset(data, query)
 
 
-def wanted(query: Query) -> bool:
-    """Return whether the search asks for parts of its resources only."""
-    return bool(query.elements) or query.summary in ("true", "text", "data")
+def wanted(query: Query, resource_type: str, *, included: bool = False) -> bool:
+    """Return whether the search asks for a part only of a resource of the type: a match, or one `included` with it."""
+    return bool(_names(query, resource_type, included=included)) or query.summary in ("true", "text", "data")
 
 
-def subset(data: bytes, query: Query) -> bytes:
+def _names(query: Query, resource_type: str, *, included: bool) -> frozenset[str]:
+    """Return the root elements that `_elements` asks of a type; none where it asks nothing of it.
+
+    The names apply to the matches alone, unless a type stands before them: `Patient.name` applies to every Patient.
+    """
+    found = set()
+    for text in query.elements:
+        first, _, rest = text.partition(".")
+        if first in RESOURCE_TYPES:
+            found.update([rest.partition(".")[0]] if first == resource_type else [])
+        elif not included:
+            found.add(first)
+    return frozenset(found)
+
+
+def subset(data: bytes, query: Query, *, included: bool = False) -> bytes:
     """Return a resource's JSON with only what the search asks for, marked as SUBSETTED."""
     resource = values.decode(data)
-    return values.encode(marked(_part(resource, query)))
+    return values.encode(marked(_part(resource, query, included=included)))
 
 
-def _part(resource: Mapping[str, Any], query: Query) -> dict[str, Any]:
+def _part(resource: Mapping[str, Any], query: Query, *, included: bool) -> dict[str, Any]:
     resource_type = resource["resourceType"]
-    if query.elements:
-        names = {text.removeprefix(f"{resource_type}.") for text in query.elements}
-        return _named(resource, {name.partition(".")[0] for name in names})
+    names = _names(query, resource_type, included=included)
+    if names:
+        return _named(resource, names)
     if query.summary == "true":
         return _summary(resource, resource_type)
     if query.summary == "text":

@@ -228,6 +228,38 @@ async def test_mandatory_elements_are_in_every_subset(client: httpx.AsyncClient)
     assert "note" not in entry["resource"]
 
 
+async def test_elements_are_those_of_the_matches(client: httpx.AsyncClient) -> None:
+    """`_elements` leaves included resources whole, unless it names their type; on every page, and by both includes."""
+    await store(client, patient("p", gender="male", birthDate="2001"))
+    for number in range(2):
+        await store(client, observation(f"o{number}", subject={"reference": "Patient/p"}, note=[{"text": "y"}]))
+    shown = await bundle(client, "Observation?_elements=code&_include=Observation:subject&_count=1")
+    for _ in range(2):
+        match, included = (entry["resource"] for entry in shown["entry"])
+        assert "note" not in match
+        assert included["gender"] == "male"
+        assert "tag" not in included["meta"]
+        following = link(shown, "next")
+        shown = await bundle(client, following) if following else shown
+    [_, *beside] = (await bundle(client, "Patient?_elements=gender&_revinclude=Observation:subject"))["entry"]
+    assert all(entry["resource"]["note"] for entry in beside)
+    named = "Observation?_elements=code,Patient.gender&_include=Observation:subject&_count=1"
+    match, included = (entry["resource"] for entry in (await bundle(client, named))["entry"])
+    assert "note" not in match
+    assert (included.get("gender"), included.get("birthDate")) == ("male", None)
+    only = await bundle(client, "Observation?_elements=Patient.gender&_include=Observation:subject&_count=1")
+    assert only["entry"][0]["resource"]["note"]
+
+
+async def test_elements_of_contained_matches(client: httpx.AsyncClient) -> None:
+    """A contained match that is shown alone has only the elements asked for, too."""
+    inner = {"resourceType": "Organization", "id": "x", "name": "Acme", "alias": ["A"]}
+    await store(client, patient("p", contained=[inner], managingOrganization={"reference": "#x"}))
+    search = "Organization?name=acme&_contained=true&_containedType=contained&_elements=name"
+    [entry] = (await bundle(client, search))["entry"]
+    assert (entry["resource"]["name"], "alias" in entry["resource"]) == ("Acme", False)
+
+
 # --- Links -------------------------------------------------------------------------------------------------------
 
 
