@@ -246,3 +246,17 @@ async def test_a_plus_that_arrives_as_a_space_is_never_misread(client: httpx.Asy
     assert await found(client, "Observation?date=2024-01-15T10:00:00%2B02:00") == {"o"}
     answer = await client.get("Observation?date=2024-01-15T10:00:00+02:00")
     assert answer.status_code == 400 or len(answer.json()["entry"]) == 1
+
+
+@pytest.mark.parametrize("prefix", ["", "ne", "gt", "lt", "ge", "le", "sa", "eb", "ap"])
+async def test_the_ends_of_time_can_be_asked_for(client: httpx.AsyncClient, prefix: str) -> None:
+    """The first and last dates are answered by every parameter of time: searches, `_since`, `_at`, `$everything`."""
+    await store(client, patient("p", birthDate="1970-01-01", deceasedDateTime="9999-12-31"))
+    for text in ("0001-01-01", "9999-12-31", "9999", "9999-12-31T23:59:59.999-12:00"):
+        for name in ("_lastUpdated", "birthdate", "death-date", "_has:Observation:subject:date"):
+            await found(client, f"Patient?{name}={prefix}{text}")
+        for path in (f"_history?_since={text}", f"Patient/p/_history?_at={text}"):
+            assert (await client.get(path)).status_code == 200
+        if len(text) <= 10:
+            assert (await client.get(f"Patient/p/$everything?start={text}&end={text}")).status_code == 200
+    assert await found(client, "Patient?death-date=9999-12-31") == {"p"}

@@ -1,7 +1,8 @@
 """Date parameters: a value is the span of time that its precision leaves open. https://hl7.org/fhir/R4/search.html#date
 
 Bounds are kept as UTC text, cut to the date at midnight, so that texts sort as times: the low bound is within the
-span, the high one is the first instant after it. An open end is "" or "~".
+span, the high one is the first instant after it. An open end is "" or "~", and so is the end of the year 9999, which
+many systems write for "for ever". A leap second is the last moment of its minute, so that it is on its own day.
 
 Keys: `date<LOW` for each value, `date>` with the inverted greatest high bound, and `date~LOW` where a value is wider
 than a day or there are several, so that a search between two times can tell the usual short values by their low bound
@@ -28,6 +29,7 @@ _TEXT = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+-]\d\d:\d\d)?)?)?)?", re.ASCII
 )
 _DAY = timedelta(days=1)
+_MOMENT = timedelta(microseconds=1)
 _INVERTED = str.maketrans("0123456789", "9876543210")
 
 Span = tuple[str, str]
@@ -37,10 +39,18 @@ Span = tuple[str, str]
 
 
 def date_range(text: str, timezone: str) -> tuple[datetime, datetime]:
-    """Return the first instant of a FHIR date or time and the first after it.
+    """Return the first instant of a FHIR date or time and the first after it, which is always later.
 
     A value without an offset is in `timezone`, an IANA name. Raises ValueError for what is no date.
     """
+    low, high = _bounds_of(text, timezone)
+    if low < high:
+        return low, high
+    # A day that the zone left out when it changed sides of the date line, or what lies beyond the end of time.
+    return (low, low + _MOMENT) if low < _LATEST else (_LATEST - _MOMENT, _LATEST)
+
+
+def _bounds_of(text: str, timezone: str) -> tuple[datetime, datetime]:
     match = _TEXT.fullmatch(text)
     if match is None:
         raise ValueError(f"not a date or time: {text[:60]}")
@@ -57,6 +67,9 @@ def date_range(text: str, timezone: str) -> tuple[datetime, datetime]:
     if int(hour) > 23 or int(minute) > 59 or int(second or 0) > 60:
         raise ValueError(f"not a time of day: {text[:60]}")
     low = _in_zone(start, zone, timedelta(hours=int(hour), minutes=int(minute)))
+    if second == "60":
+        after = _later(low, timedelta(minutes=1))
+        return after - _MOMENT, after
     low = _later(low, timedelta(seconds=int(second or 0), microseconds=int((fraction or "0")[:6].ljust(6, "0"))))
     return low, _later(low, _width(second, fraction))
 
@@ -83,6 +96,8 @@ def _zone(offset: str | None, timezone: str) -> tzinfo:
 
 
 def _in_zone(day: datetime, zone: tzinfo, time: timedelta = timedelta(0)) -> datetime:
+    if day == datetime.max:
+        return _LATEST
     try:
         return (day + time).replace(tzinfo=zone).astimezone(UTC)
     except OverflowError:
@@ -93,7 +108,6 @@ _EARLIEST, _LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzin
 
 
 def _later(time: datetime, by: timedelta) -> datetime:
-    # 9999-12-31 stands for "for ever" in many systems.
     return datetime.max.replace(tzinfo=time.tzinfo) if datetime.max - time.replace(tzinfo=None) < by else time + by
 
 
@@ -118,7 +132,7 @@ def sortable(time: datetime) -> str:
     """Return an instant as text that sorts as time: ISO 8601 in UTC, without what is zero at its end."""
     if time <= _EARLIEST:
         return BEGINNING
-    if time.year == 9999 and time.month == 12 and time.day == 31:
+    if time >= _LATEST:
         return END
     text = time.replace(tzinfo=None).isoformat()
     if text.endswith("T00:00:00"):
@@ -250,10 +264,7 @@ def condition(name: str, text: str, timezone: str, now: datetime) -> Condition:
 def approximately(low: datetime, high: datetime, now: datetime) -> tuple[datetime, datetime]:
     """Return the span of time widened by a tenth of its distance from now."""
     distance = max(low - now, now - high, timedelta(0)) / 10
-    try:
-        return low - distance, high + distance
-    except OverflowError:
-        return _EARLIEST, _LATEST
+    return (low - distance if low - _EARLIEST > distance else _EARLIEST), _later(high, distance)
 
 
 def overlapping(name: str, text: str, timezone: str) -> Condition:
@@ -264,7 +275,7 @@ def overlapping(name: str, text: str, timezone: str) -> Condition:
 
 def _equal(name: str, low: str, high: str) -> Condition:
     test = InRange(name, (("l", ">=", low), ("h", "<=", high)))
-    return Narrowed(test, KeySpan(f"{name}<{low}", f"{name}<{high}"), Window(name, low, high))
+    return Narrowed(test, KeySpan(f"{name}<{low}", _below(name, high)), Window(name, low, high))
 
 
 def _not_equal(name: str, low: str, high: str) -> Condition:
@@ -307,6 +318,11 @@ def _any(name: str, tests: list[InRange], after: str | None, before: str | None)
     return Narrowed(either(list(tests)), window_spans(window), window)
 
 
+def _below(name: str, high: str) -> str:
+    """Return the end of the keys of low bounds before `high`."""
+    return f"{name}=" if high == END else f"{name}<{high}"
+
+
 CONDITIONS = {
     "eq": _equal,
     "ne": _not_equal,
@@ -324,11 +340,11 @@ def window_spans(window: Window) -> Condition:
     """Return key spans in which every resource has a key that has values on both sides that the window asks for."""
     name, after, before = window.name, window.after, window.before
     if after is None:
-        return KeySpan(f"{name}<", f"{name}<{before}" if before is not None else f"{name}=")
+        return KeySpan(f"{name}<", f"{name}=" if before is None else _below(name, before))
     if before is None:
         return KeySpan(f"{name}>", f"{name}>{inverted(after)}")
     low = slack(after)
-    return AnyOf((KeySpan(f"{name}<{low}", f"{name}<{before}"), KeySpan(f"{name}~", f"{name}~{min(low, before)}")))
+    return AnyOf((KeySpan(f"{name}<{low}", _below(name, before)), KeySpan(f"{name}~", f"{name}~{min(low, before)}")))
 
 
 def merged(windows: Iterable[Window]) -> Window | None:

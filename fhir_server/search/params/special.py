@@ -6,7 +6,7 @@ https://hl7.org/fhir/R4/search.html#all
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from fhir_server.errors import BadRequest
 from fhir_server.search.conditions import EVERYTHING, NOTHING, Condition, HasId, Not, ReferredBy, Updated, either, every
@@ -56,7 +56,7 @@ def _updated(text: str, scope: Scope) -> Condition:
     if prefix == "ap":
         low, high = approximately(low, high, scope.now)
     # Times are stored to the millisecond, so a bound within one means the next.
-    low, high = low + _up_to_millisecond(low.microsecond), high + _up_to_millisecond(high.microsecond)
+    low, high = _whole_millisecond(low), _whole_millisecond(high)
     match prefix:
         case "gt" | "sa":
             return Updated(">=", high)
@@ -71,5 +71,7 @@ def _updated(text: str, scope: Scope) -> Condition:
     return every([Updated(">=", low), Updated("<", high)])
 
 
-def _up_to_millisecond(microsecond: int) -> timedelta:
-    return timedelta(microseconds=-microsecond % 1000)
+def _whole_millisecond(time: datetime) -> datetime:
+    """Return the first whole millisecond not before a time; at the end of time, the last there is."""
+    rest = timedelta(microseconds=-time.microsecond % 1000)
+    return time if time.replace(tzinfo=None) > datetime.max - rest else time + rest
