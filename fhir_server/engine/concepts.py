@@ -23,27 +23,41 @@ Json = Mapping[str, Any]
 
 @dataclass(slots=True)
 class Codes:
-    """What a value set holds: codes with their systems, and systems of which it holds all."""
+    """What a value set holds: codes with their systems, and whole systems but for some of their codes."""
 
     pairs: set[tuple[str, str]] = field(default_factory=set)
-    systems: set[str] = field(default_factory=set)
+    systems: dict[str, frozenset[str]] = field(default_factory=dict)
+    """The codes that are left out of each system of which all others are held."""
+
+    def __contains__(self, pair: tuple[str, str]) -> bool:
+        return pair in self.pairs or (pair[0] in self.systems and pair[1] not in self.systems[pair[0]])
 
     def without(self, other: Codes) -> Codes:
         """Return what is here and not in the other."""
-        pairs = {pair for pair in self.pairs if pair not in other.pairs and pair[0] not in other.systems}
-        return Codes(pairs, self.systems - other.systems)
+        pairs = {pair for pair in self.pairs if pair not in other}
+        systems: dict[str, frozenset[str]] = {}
+        for system, left_out in self.systems.items():
+            if system in other.systems:
+                # Of a system that the other holds too, what the other leaves out remains.
+                pairs |= {(system, code) for code in other.systems[system] - left_out if (system, code) not in other}
+            else:
+                systems[system] = left_out | {code for name, code in other.pairs if name == system}
+        return Codes(pairs, systems)
 
     def within(self, other: Codes) -> Codes:
         """Return what is in both."""
-        pairs = {pair for pair in self.pairs if pair in other.pairs or pair[0] in other.systems}
-        pairs |= {pair for pair in other.pairs if pair[0] in self.systems}
-        return Codes(pairs, self.systems & other.systems)
+        pairs = {pair for pair in self.pairs if pair in other} | {pair for pair in other.pairs if pair in self}
+        systems = {name: self.systems[name] | other.systems[name] for name in self.systems.keys() & other.systems}
+        return Codes(pairs, systems)
 
     def add(self, other: Codes) -> None:
         """Take in what the other holds; raises BadRequest where that becomes too much to search by."""
+        for system, left_out in other.systems.items():
+            self.systems[system] = self.systems.get(system, left_out) & left_out
         self.pairs |= other.pairs
-        self.systems |= other.systems
-        if len(self.pairs) > _MOST_CODES:
+        for system, left_out in self.systems.items():
+            self.systems[system] = frozenset(code for code in left_out if (system, code) not in self.pairs)
+        if len(self.pairs) + sum(map(len, self.systems.values())) > _MOST_CODES:
             raise BadRequest(f"The value set has more than {_MOST_CODES} codes.", code="too-costly")
 
 
@@ -59,7 +73,7 @@ async def settle_concepts(context: Context, asked: Concepts) -> Condition:
         found = tree.below(code) if asked.relation == "below" else tree.above(code)
         codes = Codes({(system, each) for each in found})
     conditions: list[Condition] = [tokens.in_codes(asked.name, sorted(codes.pairs))] if codes.pairs else []
-    conditions += [tokens.condition(asked.name, system, "") for system in sorted(codes.systems)]
+    conditions += [tokens.in_system(asked.name, system, codes.systems[system]) for system in sorted(codes.systems)]
     return either(conditions)
 
 
@@ -104,7 +118,7 @@ async def _of_system(context: Context, part: Json) -> Codes:
     if "concept" in part:
         return Codes({(system, each["code"]) for each in part["concept"]})
     if "filter" not in part:
-        return Codes(systems={system})
+        return Codes(systems={system: frozenset()})
     tree = _Tree(await _code_system(context, system))
     kept = set(tree.concepts)
     for condition in part["filter"]:

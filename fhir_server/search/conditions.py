@@ -23,13 +23,14 @@ class HasKey:
 
 @dataclass(frozen=True, slots=True)
 class KeySpan:
-    """The resource has a key with low <= key < high; `containing` must then stand in that key, between `low` and the
-    separator.
+    """The resource has a key with low <= key < high that is none of `but`; `containing` must then stand in that key,
+    between `low` and the separator.
     """
 
     low: str
     high: str
     containing: str = ""
+    but: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

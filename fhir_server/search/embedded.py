@@ -67,8 +67,9 @@ def asked(code: str, target: str, condition: Condition) -> Condition:
             return Narrowed(asked(code, target, test), asked(code, target, by), moved)
         case HasKey(keys):
             return HasKey(tuple(_named(code, key) for key in keys))
-        case KeySpan(low, high):
-            return replace(condition, low=_named(code, low), high=_named(code, high))
+        case KeySpan(low, high, _, but):
+            keys = tuple(_named(code, key) for key in but)
+            return replace(condition, low=_named(code, low), high=_named(code, high), but=keys)
         case HasId(ids):
             return HasKey(tuple(f"{code}={target}/{resource_id}" for resource_id in ids))
         case ReferredBy() | Updated():

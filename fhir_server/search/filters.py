@@ -90,7 +90,8 @@ def shape_test(name: str, *, present: bool) -> Filter:
 
 def _span(span: KeySpan) -> Filter:
     if not span.containing:
-        return {"keys": {"$elemMatch": {"$gte": span.low, "$lt": span.high}}}
+        others = {"$nin": list(span.but)} if span.but else {}
+        return {"keys": {"$elemMatch": {"$gte": span.low, "$lt": span.high, **others}}}
     return {"keys": {"$regex": f"^{re.escape(span.low)}[^{SEPARATOR}]*{re.escape(span.containing)}"}}
 
 

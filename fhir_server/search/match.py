@@ -76,7 +76,7 @@ def _near(position: Mapping[str, float], centre: tuple[float, float, float]) -> 
 
 
 def _in_span(span: KeySpan, key: str) -> bool:
-    if not span.low <= key < span.high:
+    if not span.low <= key < span.high or key in span.but:
         return False
     if not span.containing:
         return True

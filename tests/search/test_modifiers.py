@@ -205,3 +205,35 @@ async def test_codes_are_found_by_value_set_and_hierarchy(client: httpx.AsyncCli
     assert await found(client, "Observation?code:below=urn:s|middle") == {"middle", "leaf"}
     assert await found(client, "Observation?code:above=urn:s|middle") == {"top", "middle"}
     await refused(client, "Observation?code:in=urn:unheard-of", "urn:unheard-of")
+
+
+async def test_what_a_value_set_excludes_is_not_in_it(client: httpx.AsyncClient) -> None:
+    """`:in` and `:not-in` leave out what a value set excludes of a whole system, directly or through another set."""
+
+    def value_set(name: str, include: list[Any], exclude: list[Any]) -> dict[str, Any]:
+        compose = {"include": include, "exclude": exclude}
+        return {"resourceType": "ValueSet", "id": name, "url": f"urn:{name}", "status": "active", "compose": compose}
+
+    whole, some = {"system": "urn:s"}, {"system": "urn:s", "concept": [{"code": "b"}]}
+    await store(
+        client,
+        value_set("direct", [whole], [some]),
+        value_set("bs", [some], [{"system": "urn:t"}]),
+        value_set("through", [{"valueSet": ["urn:all"]}], [{"valueSet": ["urn:bs"]}]),
+        value_set("all", [whole, {"system": "urn:t"}], [{"system": "urn:t"}]),
+        value_set("again", [{"valueSet": ["urn:direct"]}, some], [{"system": "urn:s", "concept": [{"code": "c"}]}]),
+        value_set("inverse", [whole], [{"valueSet": ["urn:direct"]}]),
+        observation("none"),
+        *(observation(code, code=coded(("urn:s", code))) for code in "abc"),
+        observation("both", code=coded(("urn:s", "b"), ("urn:s", "c"))),
+        observation("other", code=coded(("urn:t", "b"))),
+    )
+    for name, inside in (
+        ("direct", {"a", "c", "both"}),
+        ("through", {"a", "c", "both"}),
+        ("again", {"a", "b", "both"}),
+        ("inverse", {"b", "both"}),
+    ):
+        assert await found(client, f"Observation?code:in=urn:{name}") == inside, name
+        outside = {"none", "a", "b", "c", "both", "other"} - inside
+        assert await found(client, f"Observation?code:not-in=urn:{name}") == outside, name

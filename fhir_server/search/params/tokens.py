@@ -8,7 +8,8 @@ code, `identifier:of-type=` for an identifier with its type.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from fhir_server.r4.fhirpath import Item
@@ -164,6 +165,16 @@ def text_condition(name: str, text: str) -> Condition:
 def in_codes(name: str, codes: Iterable[tuple[str, str]]) -> Condition:
     """Return the condition that a code is one of these (system, code) pairs."""
     return either([HasKey(tuple(system_key(name, system, code) for system, code in codes))])
+
+
+def in_system(name: str, system: str, left_out: Collection[str]) -> Condition:
+    """Return the condition that a code is one of the system, but none of those left out.
+
+    What decides is each code, not the resource: one with a code left out and another that is not meets it.
+    """
+    whole = condition(name, system, "")
+    assert isinstance(whole, KeySpan)
+    return replace(whole, but=tuple(sorted({system_key(name, system, code) for code in left_out})))
 
 
 def of_type_condition(name: str, system: str, code: str, value: str) -> Condition:
