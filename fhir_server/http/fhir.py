@@ -23,6 +23,7 @@ from fhir_server.http import log
 from fhir_server.http.access_record import access_record
 from fhir_server.http.bearer import Authenticate
 from fhir_server.http.bodies import parse_body, read_body
+from fhir_server.http.headers import request_headers, require_single
 from fhir_server.http.prefer import preferences
 from fhir_server.http.raw_binary import is_raw_read, raw_content
 from fhir_server.http.representation import JSON_REPRESENTATION, Representation, choose, http_date
@@ -70,7 +71,7 @@ class FhirApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         started = time.perf_counter()
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = request_headers(scope["headers"])
         seen = _Seen()
         answer = self._recorded(scope, await self._answer(scope, receive, headers, seen), seen)
         body = b"" if scope["method"] == "HEAD" else answer.body
@@ -84,6 +85,7 @@ class FhirApp:
         try:
             query = _query(scope)
             representation = _representation(_path(scope, self.prefix), query, headers)
+            require_single(scope["headers"])
             seen.access = access = await self.authenticate(headers) if self.authenticate else _OPEN
             seen.request = request = await self._request(scope, receive, headers, query, access)
             context = self._context(headers, access)
