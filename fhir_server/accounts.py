@@ -187,7 +187,7 @@ def _authentication(*, secret: bool, keys: bool) -> Authentication:
 
 def _key_set(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise StartupError(f"{path} is not a JWKS: {error}") from error
     if not isinstance(found, dict):

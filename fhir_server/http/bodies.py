@@ -67,7 +67,7 @@ def form_pairs(body: bytes) -> list[tuple[str, str]]:
 
 def _text(body: bytes) -> str:
     try:
-        return body.decode("utf-8")
+        return body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadRequest("The body is not valid UTF-8.") from error
 

@@ -53,7 +53,7 @@ def units(part: Part) -> Iterator[Unit | Unreadable]:
 def _of_lines(data: bytes, first_line: int) -> Iterator[Unit | Unreadable]:
     entries: list[tuple[str, Entry]] = []
     for number, line in enumerate(data.splitlines(), first_line):
-        if not line.strip():
+        if not line.removeprefix(values.BYTE_ORDER_MARK).strip():
             continue
         try:
             entries.append((f"line {number}", _write(values.decode(line))))

@@ -14,6 +14,9 @@ import msgspec
 
 from fhir_server.errors import BadRequest
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""What some programs write at the beginning of UTF-8 text."""
+
 
 class TextDecimal(Decimal):
     """A decimal whose text is not the one Python would print; keeps the text."""
@@ -48,10 +51,11 @@ def pretty(data: bytes) -> bytes:
 
 
 def decode(data: bytes) -> Any:
-    """Return the JSON value in `data`, which must be UTF-8 and without repeated keys.
+    """Return the JSON value in `data`, which must be UTF-8 and without repeated keys; a byte order mark is passed over.
 
-    Raises BadRequest, naming the fault, for anything that is not JSON.
+    Raises BadRequest, naming the fault, for anything that is not JSON. https://www.rfc-editor.org/rfc/rfc8259#section-8.1
     """
+    data = data.removeprefix(BYTE_ORDER_MARK)
     try:
         value = _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

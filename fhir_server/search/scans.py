@@ -127,7 +127,11 @@ def _drive(condition: Condition) -> Drive | None:
             # Two windows that exclude each other: nothing to read, and no bounds that the database would take.
             return Drive(0, (), exact=True)
         case KeySpan():
-            return Drive(_span_rank(condition), (Walk(condition.low, condition.high),), exact=not (condition.containing or condition.but))
+            return Drive(
+                _span_rank(condition),
+                (Walk(condition.low, condition.high),),
+                exact=not (condition.containing or condition.but),
+            )
         case HasId(ids):
             return Drive(0, (Ids(ids),))
         case Updated(operator, time):

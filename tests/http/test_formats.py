@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 from typing import Any
 
 import httpx
 import pytest
 import zstandard
+
+from fhir_server.r4 import values
 
 PATIENT: dict[str, Any] = {"resourceType": "Patient", "id": "a", "active": True, "name": [{"family": "Rossi"}]}
 XML = (
@@ -71,3 +74,22 @@ async def test_a_forged_host_changes_no_link(client: httpx.AsyncClient) -> None:
     made = await client.post("Patient", json=PATIENT, headers=headers)
     found = await client.get("Patient", headers=headers)
     assert "evil" not in made.headers["Location"] + found.text
+
+
+async def test_a_byte_order_mark_is_passed_over(client: httpx.AsyncClient) -> None:
+    """JSON, XML, JSON Patch and a JSON Patch inside a Binary may begin with the mark of UTF-8."""
+    mark = b"\xef\xbb\xbf"
+    assert (await client.put("Patient/a", content=mark + values.encode(PATIENT))).status_code == 201
+    as_xml = await client.put("Patient/a", content=mark + XML, headers={"Content-Type": "application/fhir+xml"})
+    assert as_xml.headers["ETag"] == 'W/"1"'
+    patch = mark + b'[{"op": "replace", "path": "/active", "value": false}]'
+    headers = {"Content-Type": "application/json-patch+json"}
+    assert (await client.patch("Patient/a", content=patch, headers=headers)).json()["active"] is False
+    binary = {"resourceType": "Binary", "contentType": "application/json-patch+json"}
+    entry = {
+        "request": {"method": "PATCH", "url": "Patient/a"},
+        "resource": binary | {"data": base64.b64encode(patch.replace(b"false", b"true")).decode()},
+    }
+    body = values.encode({"resourceType": "Bundle", "type": "transaction", "entry": [entry]})
+    assert (await client.post("", content=mark + body)).status_code == 200
+    assert (await client.get("Patient/a")).json()["active"] is True

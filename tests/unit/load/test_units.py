@@ -106,3 +106,12 @@ def test_entries_that_are_no_list_are_refused() -> None:
     """Bundle.entry of another shape gives a reason."""
     (unit,) = units(part({"resourceType": "Bundle", "type": "transaction", "entry": {}}))
     assert isinstance(unit, Unreadable)
+
+
+def test_a_byte_order_mark_is_passed_over() -> None:
+    """A document, and any line of NDJSON (files are often joined), may begin with the mark of UTF-8."""
+    mark, line = b"\xef\xbb\xbf", json.dumps(PATIENT).encode()
+    (unit,) = units(part(mark + line))
+    assert requests(unit) == ["POST Patient"]
+    (unit,) = units(part(b"\r\n".join([mark + line, mark + line, mark]), 1))
+    assert requests(unit) == ["POST Patient"] * 2
