@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -19,12 +19,14 @@ from fhir_server.engine.versions import new_id
 from fhir_server.errors import BadRequest, NotFound
 from fhir_server.r4 import values
 from fhir_server.r4.definitions import RESOURCE_TYPES
-from fhir_server.search.params.dates import date_range
+from fhir_server.search.params.dates import EARLIEST, LATEST, date_range
+from fhir_server.search.params.prefixes import split_prefix
 from fhir_server.store.history import Cursor, Page
 from fhir_server.store.resources import Version
 
 _PARAMETERS = frozenset({"_since", "_at", "_count", "_page", "_format", "_pretty", "_sort", "_summary", "_elements"})
 _SHOWING = frozenset({"_summary", "_elements"})
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +122,17 @@ def _entry(context: Context, version: Version, showing: list[tuple[str, str]]) -
 
 def _read(context: Context, request: Request, route: Route) -> _Asked:
     given = _given(context, request)
-    since, at = given.get("_since"), given.get("_at")
-    place = _place(context, request, route, given)
+    since, at = given.get("_since"), [value for name, value in request.query if name == "_at"]
+    place = _place(context, request, route, given, at)
     cursor, total = _followed(context, place, given["_page"]) if "_page" in given else (None, None)
     return _Asked(
-        since=_instant(context, "_since", since)[0] if since is not None else None,
-        at=_instant(context, "_at", at) if at is not None else None,
+        since=_range(context, "_since", since)[0] if since is not None else None,
+        at=_all_of(context, at) if at else None,
         count=0 if given.get("_summary") == "count" else _count(context, given.get("_count")),
         cursor=cursor,
         total=total,
         place=place,
-        kept=[(name, value) for name, value in given.items() if name not in ("_page", "_format", "_pretty")],
+        kept=[pair for pair in request.query if pair[0] in _PARAMETERS - {"_page", "_format", "_pretty"}],
     )
 
 
@@ -146,13 +148,13 @@ def _followed(context: Context, place: list[str], token: str) -> tuple[Cursor | 
     raise BadRequest("The paging link is not one that leads into a history.")
 
 
-def _place(context: Context, request: Request, route: Route, given: Mapping[str, str]) -> list[str]:
+def _place(context: Context, request: Request, route: Route, given: Mapping[str, str], at: list[str]) -> list[str]:
     types = sorted(RESOURCE_TYPES) if route.type is None else [route.type]
     return [
         viewer(context.access, types, route.interaction),
         request.path,
         given.get("_since", ""),
-        given.get("_at", ""),
+        ",".join(at),
     ]
 
 
@@ -163,7 +165,7 @@ def _given(context: Context, request: Request) -> dict[str, str]:
             if context.handling == "strict":
                 raise BadRequest(f"History has no parameter {name[:80]!r}.", code="not-supported")
             continue
-        if name in given:
+        if name in given and name != "_at":
             raise BadRequest(f"{name} stands twice.")
         given[name] = value
     if given.get("_sort", "-_lastUpdated") != "-_lastUpdated":
@@ -171,12 +173,41 @@ def _given(context: Context, request: Request) -> dict[str, str]:
     return given
 
 
-def _instant(context: Context, name: str, text: str) -> tuple[datetime, datetime]:
+def _range(context: Context, name: str, text: str) -> tuple[datetime, datetime]:
+    """Return the first and the last millisecond of a date or time."""
     try:
-        low, high = date_range(text, context.services.settings.default_timezone)
+        # In a URL a plus sign that was not escaped arrives as a space.
+        low, high = date_range(text.replace(" ", "+"), context.services.settings.default_timezone)
     except ValueError as error:
         raise BadRequest(f"{name} is not a date or time: {text[:60]!r}.", code="value") from error
-    return low.astimezone(UTC), high.astimezone(UTC) - timedelta(milliseconds=1)
+    return low, max(low, high - _MILLISECOND)
+
+
+def _all_of(context: Context, texts: list[str]) -> tuple[datetime, datetime]:
+    """Return the span of time, both ends included, that all values of `_at` have in common; raises BadRequest."""
+    spans = [_span(context, text) for text in texts]
+    low, high = max(span[0] for span in spans), min(span[1] for span in spans)
+    if low > high:
+        raise BadRequest("The values of _at have no time in common.", code="value")
+    return low, high
+
+
+def _span(context: Context, text: str) -> tuple[datetime, datetime]:
+    """Return the span that a value of `_at` means, with its prefix. https://hl7.org/fhir/R4/search.html#date"""
+    prefix, value = split_prefix(text)
+    low, high = _range(context, "_at", value)
+    match prefix:
+        case "eq":
+            return low, high
+        case "ge":
+            return low, LATEST
+        case "le":
+            return EARLIEST, high
+        case "gt" | "sa":
+            return (high + _MILLISECOND if high < LATEST - _MILLISECOND else LATEST), LATEST
+        case "lt" | "eb":
+            return EARLIEST, (low - _MILLISECOND if low > EARLIEST else low)
+    raise BadRequest(f"_at takes the prefixes eq, gt, lt, ge, le, sa and eb, not {prefix}.", code="not-supported")
 
 
 def _count(context: Context, text: str | None) -> int:

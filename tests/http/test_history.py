@@ -108,3 +108,45 @@ async def test_a_paging_link_is_for_one_history(client: httpx.AsyncClient) -> No
     links = (await client.get("Patient?_count=1")).json()["link"]
     token = next(link["url"] for link in links if link["relation"] == "next").partition("_page=")[2]
     assert (await client.get(f"Patient/_history?_page={token}")).status_code == 400
+
+
+async def test_at_takes_ranges(client: httpx.AsyncClient) -> None:
+    """_at takes the prefixes of a date search, and several values that must hold together, on every page."""
+    for active in (True, False, True):
+        await client.put("Patient/a", json={"resourceType": "Patient", "id": "a", "active": active})
+    entries = (await client.get("Patient/a/_history")).json()["entry"]
+    third, second, first = (entry["resource"]["meta"]["lastUpdated"] for entry in entries)
+
+    async def versions(query: str) -> list[str]:
+        found: list[str] = []
+        url = f"Patient/a/_history?{query}&_count=1"
+        while url:
+            answer = await client.get(url)
+            assert answer.status_code == 200, answer.text
+            bundle = answer.json()
+            found += [entry["resource"]["meta"]["versionId"] for entry in bundle.get("entry", ())]
+            assert bundle["total"] in (len(found), bundle["total"])
+            url = next((link["url"] for link in bundle["link"] if link["relation"] == "next"), "")
+        assert not found or bundle["total"] == len(found)
+        return found
+
+    assert await versions(f"_at=ge{third}") == ["3"]
+    assert await versions(f"_at=lt{second}") == ["1"]
+    assert await versions(f"_at=le{second}") == ["2", "1"]
+    assert await versions(f"_at=ge{second}") == ["3", "2"]
+    assert await versions(f"_at=ge{first}&_at=lt{third}") == ["2", "1"]
+    for prefix in ("", "gt", "sa", "ge"):
+        assert await versions(f"_at={prefix}0001-01-01") == ([] if prefix == "" else ["3", "2", "1"])
+        assert await versions(f"_at={prefix}9999-12-31") == ["3"]
+    for wrong in ("_at=ne2020", "_at=ap2020", f"_at=gt{third}&_at=lt{first}", "_at=x"):
+        assert (await client.get(f"Patient/a/_history?{wrong}")).status_code == 400
+
+
+async def test_times_take_a_plus_sign_that_was_not_escaped(client: httpx.AsyncClient) -> None:
+    """An offset with a raw plus is read as one in _since, _at and the parameters of operations."""
+    await client.put("Patient/a", json={"resourceType": "Patient", "id": "a"})
+    for path in ("_history?_since=", "Patient/a/_history?_at=ge", "Patient/a/$everything?_since="):
+        answer = await client.get(f"{path}2020-01-01T00:00:00+02:00")
+        assert answer.status_code == 200, answer.text
+        assert len(answer.json()["entry"]) == 1
+        assert (await client.get(f"{path}2020-01-01T00:00:00+99:00")).status_code == 400

@@ -260,3 +260,14 @@ async def test_the_ends_of_time_can_be_asked_for(client: httpx.AsyncClient, pref
         if len(text) <= 10:
             assert (await client.get(f"Patient/p/$everything?start={text}&end={text}")).status_code == 200
     assert await found(client, "Patient?death-date=9999-12-31") == {"p"}
+
+
+async def test_bars_without_a_unit_ask_for_any_unit(client: httpx.AsyncClient) -> None:
+    """`50||` is `50`, with every prefix and in composites, as clients write it for a quantity without a unit."""
+    code = coded(("urn:s", "c"))
+    quantity = {"value": 50, "unit": "kg", "system": "http://unitsofmeasure.org", "code": "kg"}
+    await store(client, observation("a", code=code, valueQuantity=quantity))
+    for value, expected in (("50||", {"a"}), ("gt49||", {"a"}), ("gt50||", set()), ("le50|", {"a"}), ("ne50||", set())):
+        assert await found(client, f"Observation?value-quantity={value}") == expected, value
+        assert await found(client, f"Observation?code-value-quantity=urn:s|c${value}") == expected, value
+    await refused(client, "Observation?value-quantity=50|http://unitsofmeasure.org|", "value-quantity")

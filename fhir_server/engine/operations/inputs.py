@@ -79,7 +79,13 @@ _STRINGS = frozenset({
 })  # fmt: skip
 
 
+_TIMES = frozenset({"date", "dateTime", "instant"})
+
+
 def _from_text(kind: str, text: str) -> Any:
+    if kind in _TIMES:
+        # In a URL a plus sign that was not escaped arrives as a space.
+        return text.replace(" ", "+")
     # What is no number or boolean stays text, which the validator then refuses in its own words.
     if kind in _WHOLE and text.removeprefix("-").isdecimal() and text.isascii():
         return int(text)

@@ -47,7 +47,7 @@ def date_range(text: str, timezone: str) -> tuple[datetime, datetime]:
     if low < high:
         return low, high
     # A day that the zone left out when it changed sides of the date line, or what lies beyond the end of time.
-    return (low, low + _MOMENT) if low < _LATEST else (_LATEST - _MOMENT, _LATEST)
+    return (low, low + _MOMENT) if low < LATEST else (LATEST - _MOMENT, LATEST)
 
 
 def _bounds_of(text: str, timezone: str) -> tuple[datetime, datetime]:
@@ -97,14 +97,14 @@ def _zone(offset: str | None, timezone: str) -> tzinfo:
 
 def _in_zone(day: datetime, zone: tzinfo, time: timedelta = timedelta(0)) -> datetime:
     if day == datetime.max:
-        return _LATEST
+        return LATEST
     try:
         return (day + time).replace(tzinfo=zone).astimezone(UTC)
     except OverflowError:
-        return _EARLIEST if day.year < 5000 else _LATEST
+        return EARLIEST if day.year < 5000 else LATEST
 
 
-_EARLIEST, _LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+EARLIEST, LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 def _later(time: datetime, by: timedelta) -> datetime:
@@ -130,9 +130,9 @@ def span(text: str, timezone: str) -> tuple[str, str, bool]:
 
 def sortable(time: datetime) -> str:
     """Return an instant as text that sorts as time: ISO 8601 in UTC, without what is zero at its end."""
-    if time <= _EARLIEST:
+    if time <= EARLIEST:
         return BEGINNING
-    if time >= _LATEST:
+    if time >= LATEST:
         return END
     text = time.replace(tzinfo=None).isoformat()
     if text.endswith("T00:00:00"):
@@ -264,7 +264,7 @@ def condition(name: str, text: str, timezone: str, now: datetime) -> Condition:
 def approximately(low: datetime, high: datetime, now: datetime) -> tuple[datetime, datetime]:
     """Return the span of time widened by a tenth of its distance from now."""
     distance = max(low - now, now - high, timedelta(0)) / 10
-    return (low - distance if low - _EARLIEST > distance else _EARLIEST), _later(high, distance)
+    return (low - distance if low - EARLIEST > distance else EARLIEST), _later(high, distance)
 
 
 def overlapping(name: str, text: str, timezone: str) -> Condition:

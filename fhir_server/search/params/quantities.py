@@ -112,10 +112,10 @@ _WRITERS = {"Money": _money, "Range": _range_element, "SampledData": _sampled}
 def condition(name: str, text: str, system: str | None = None, code: str = "") -> Condition:
     """Return what a number with its prefix asks of quantities in a unit; raises ValueError where it cannot be read.
 
-    `system` is None where the value has no bars (any unit), "" for a unit given by its code or name only.
+    `system` is None or, like `code`, empty for any unit; empty beside a code for a unit given by its code or name only.
     """
     prefix, value = split_prefix(text)
-    if system is None:
+    if system is None or (system, code) == ("", ""):
         return numbers.comparison(name, f"{name}<", prefix, value)
     if not code:
         raise ValueError(f"the unit's code is missing: {text[:60]}")
