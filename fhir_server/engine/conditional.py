@@ -6,27 +6,33 @@ https://hl7.org/fhir/R4/http.html#cond-update
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 from urllib.parse import parse_qsl
 
 from fhir_server.engine.context import Context
 from fhir_server.engine.settle import settle
-from fhir_server.errors import BadRequest, PreconditionFailed
+from fhir_server.errors import BadRequest, Issue, PreconditionFailed
 from fhir_server.search.ast import Query
+from fhir_server.search.match import unmet
 from fhir_server.search.parse import parse
 from fhir_server.search.query import compile_query
 from fhir_server.search.url import to_url
 from fhir_server.store.resources import Version
 
 
-def criteria(context: Context, resource_type: str, query: str) -> Query:
-    """Return the query tree of a conditional interaction's criteria.
+def criteria(context: Context, resource_type: str, query: str, resource: Any = None) -> Query:
+    """Return the query tree of a conditional interaction's criteria: `name=value&...`, with `Type?` or this server's
+    `base/Type?` before it or not.
 
-    Raises BadRequest where they are empty or name an unknown parameter: a condition that is ignored matches everything.
+    A plus sign that was not escaped is read as a space, unless `resource`, the body that the criteria are about, meets
+    them with the plus alone. Raises BadRequest where they are empty or name an unknown parameter: a condition that is
+    ignored matches everything.
     """
     context.access.require("search-type", resource_type)
-    pairs = parse_qsl(query.lstrip("?"), keep_blank_values=True)
-    timezone = context.services.settings.default_timezone
-    parsed = parse((resource_type,), pairs, strict=True, timezone=timezone, base_url=context.base_url)
+    pairs = parse_qsl(_without_path(context, resource_type, query), keep_blank_values=True)
+    if isinstance(resource, dict):
+        pairs = [_as_meant(context, resource_type, pair, resource) for pair in pairs]
+    parsed = _parsed(context, resource_type, pairs)
     if parsed.unconditional:
         raise BadRequest(f"A conditional {resource_type} interaction needs search criteria.", code="required")
     if parsed.results or parsed.includes:
@@ -35,6 +41,47 @@ def criteria(context: Context, resource_type: str, query: str) -> Query:
             "The criteria of a conditional interaction only select; _count and its like have no place there."
         )
     return parsed
+
+
+def _parsed(context: Context, resource_type: str, pairs: list[tuple[str, str]]) -> Query:
+    timezone = context.services.settings.default_timezone
+    return parse((resource_type,), pairs, strict=True, timezone=timezone, base_url=context.base_url)
+
+
+def _without_path(context: Context, resource_type: str, query: str) -> str:
+    """Return the criteria alone; raises BadRequest where they are those of another type or server."""
+    path, mark, rest = query.partition("?")
+    if not mark or "=" in path:
+        return query
+    if path.removeprefix(f"{context.base_url}/").strip("/") not in ("", resource_type):
+        raise BadRequest(f"The criteria {path[:100]}? are not about {resource_type} of this server.", code="value")
+    return rest
+
+
+def _as_meant(context: Context, resource_type: str, pair: tuple[str, str], resource: Any) -> tuple[str, str]:
+    name, value = pair
+    if " " not in value:
+        return pair
+    with_plus = (name, value.replace(" ", "+"))
+    better = unmet_criteria(context, _parsed(context, resource_type, [pair]), resource) and not unmet_criteria(
+        context, _parsed(context, resource_type, [with_plus]), resource
+    )
+    return with_plus if better else pair
+
+
+def unmet_criteria(context: Context, query: Query, resource: dict[str, Any]) -> list[str]:
+    """Return the names of the criteria that a resource does not meet, as far as it alone decides."""
+    timezone = context.services.settings.default_timezone
+    return unmet(query, resource, timezone=timezone, base_url=context.base_url)
+
+
+def warnings(context: Context, query: Query, resource: dict[str, Any]) -> tuple[Issue, ...]:
+    """Return what to tell a caller whose resource does not meet the criteria that it was stored under."""
+    names = ", ".join(dict.fromkeys(name[:80] for name in unmet_criteria(context, query, resource)))
+    if not names:
+        return ()
+    text = f"The stored resource does not meet its own criteria ({names}): the same request will not find it again."
+    return (Issue("business-rule", text, (), "warning"),)
 
 
 def condition_key(context: Context, resource_type: str, query: Query) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from fhir_server.engine.conditional import criteria, find_all
 from fhir_server.engine.context import Context
-from fhir_server.errors import PreconditionFailed
+from fhir_server.errors import BadRequest, PreconditionFailed
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.search.ast import Query
 from fhir_server.search.match import matches
@@ -44,10 +44,21 @@ async def resolve(context: Context, reference: str, written: Written) -> str | N
 
 def _written_matches(context: Context, query: Query, written: Written) -> set[str]:
     timezone = context.services.settings.default_timezone
+    try:
+        return _matching(query, written, timezone, context.base_url)
+    except ValueError as error:
+        raise BadRequest(
+            f"A conditional reference to {query.types[0]} can have no chain or value set where the transaction"
+            " writes such resources itself.",
+            code="not-supported",
+        ) from error
+
+
+def _matching(query: Query, written: Written, timezone: str, base_url: str) -> set[str]:
     return {
         resource_id
         for (resource_type, resource_id), resource in written.items()
         if resource_type == query.types[0]
         and resource is not None
-        and matches(query, resource | {"id": resource_id}, timezone=timezone, base_url=context.base_url)
+        and matches(query, resource | {"id": resource_id}, timezone=timezone, base_url=base_url)
     }

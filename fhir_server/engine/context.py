@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from fhir_server.engine.access import Access, OpenAccess
+from fhir_server.errors import Issue
 
 if TYPE_CHECKING:
     from fhir_server.engine.following import Following
@@ -58,6 +59,8 @@ class Response:
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str | None = None
     """What `json` is, where it is no resource."""
+    warnings: tuple[Issue, ...] = ()
+    """What the caller is told beside the success."""
 
 
 Ask = Callable[[Request], Awaitable[Response]]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from fhir_server.engine import versions, writes
-from fhir_server.engine.conditional import condition_key, criteria, find_one
+from fhir_server.engine.conditional import condition_key, criteria, find_one, warnings
 from fhir_server.engine.context import Context, Request, Response
 from fhir_server.errors import Conflict
 from fhir_server.store.resources import AlreadyExists
@@ -38,14 +39,15 @@ async def create_unless_found(
     The criteria's key is unique in the database, so of two that both found nothing one insert is refused, and that one
     looks again.
     """
-    found = criteria(context, resource_type, query)
+    found = criteria(context, resource_type, query, resource)
     key = condition_key(context, resource_type, found)
     for _ in range(_ATTEMPTS):
         existing = await find_one(context, found)
         if existing is not None:
             return versions.answer(200, existing)
         try:
-            return await create_as(context, resource, versions.new_id(), method, key)
+            made = await create_as(context, resource, versions.new_id(), method, key)
+            return replace(made, warnings=warnings(context, found, resource))
         except AlreadyExists:
             if await find_one(context, found) is None:
                 # The key's holder was changed since and no longer meets the criteria.

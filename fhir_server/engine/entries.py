@@ -118,6 +118,9 @@ def response_entry(context: Context, request: Request, route: Route, response: R
     entry["response"] = reported
     if context.prefer_return == "OperationOutcome" and request.method not in ("GET", "HEAD"):
         reported["outcome"] = operation_outcome(()) | {"issue": [_done(response)]}
+    if response.warnings:
+        told = reported.get("outcome", {"issue": []})["issue"]
+        reported["outcome"] = operation_outcome(()) | {"issue": [*told, *operation_outcome(response.warnings)["issue"]]}
     return entry
 
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from fhir_server.engine import linking, versions, writes
+from fhir_server.engine.conditional import warnings
 from fhir_server.engine.context import Context, Response
 from fhir_server.engine.create import create_as
 from fhir_server.engine.delete import delete
@@ -101,7 +102,7 @@ async def _attempt(context: Context, entries: list[Entry]) -> list[dict[str, Any
     for entry in ordered:
         if entry.writes:
             with Placing(entry.place):
-                responses[entry.position] = await _write(context, entry)
+                responses[entry.position] = _told(context, entry, await _write(context, entry))
     await writes.flush(context)
     for entry in ordered:
         if entry.request.method == "DELETE":
@@ -125,6 +126,13 @@ async def _read_ahead(context: Context, entries: Iterable[Entry]) -> None:
             continue
         found = await context.services.resources.read_many(resource_type, list(ids), session=context.session)
         context.known.update({(resource_type, resource_id): found.get(resource_id) for resource_id in ids})
+
+
+def _told(context: Context, entry: Entry, response: Response) -> Response:
+    """Return the response with what its caller should know: that a resource does not meet its own criteria."""
+    if entry.criteria is None or entry.existing is not None:
+        return response
+    return replace(response, warnings=warnings(context, entry.criteria, entry.request.resource))
 
 
 async def _write(context: Context, entry: Entry) -> Response:

@@ -16,6 +16,7 @@ from fhir_server.engine.requests import deletes_many, query_text
 from fhir_server.engine.routes import Route, route
 from fhir_server.engine.update import require_same_id
 from fhir_server.errors import BadRequest, PreconditionFailed
+from fhir_server.search.ast import Query
 from fhir_server.store.resources import Version
 
 WRITES = frozenset(
@@ -40,6 +41,8 @@ class Entry:
     """What If-None-Exist found."""
     condition: str | None = None
     """The key under which alone the resource may be created."""
+    criteria: Query | None = None
+    """What a conditional create or update asks for."""
     new: bool = False
     """Whether a conditional update found nothing, so that its id must be one that no resource has."""
 
@@ -75,12 +78,14 @@ async def identify(context: Context, entry: Entry) -> None:
     resource_type, query = entry.route.type or "", query_text(entry.request)
     match entry.route.interaction:
         case "create" if entry.request.if_none_exist is not None:
-            found = criteria(context, resource_type, entry.request.if_none_exist)
+            found = criteria(context, resource_type, entry.request.if_none_exist, entry.request.resource)
             entry.existing = await find_one(context, found)
             entry.condition = None if entry.existing else await _free_condition(context, resource_type, found)
             entry.id = entry.existing.id if entry.existing else entry.id
+            entry.criteria = found
         case "conditional-update":
-            await _identify_updated(context, entry, criteria(context, resource_type, query))
+            entry.criteria = criteria(context, resource_type, query, entry.request.resource)
+            await _identify_updated(context, entry, entry.criteria)
         case "conditional-patch":
             ids = await find_all(context, criteria(context, resource_type, query), 2)
             if len(ids) != 1:
@@ -92,7 +97,7 @@ async def identify(context: Context, entry: Entry) -> None:
             entry.ids = tuple(await matches(context, resource_type, query, many=deletes_many(entry.request)))
 
 
-async def _identify_updated(context: Context, entry: Entry, found: Any) -> None:
+async def _identify_updated(context: Context, entry: Entry, found: Query) -> None:
     resource = entry.request.resource
     existing = await find_one(context, found)
     if existing is not None:
@@ -107,7 +112,7 @@ async def _identify_updated(context: Context, entry: Entry, found: Any) -> None:
         entry.condition = await _free_condition(context, entry.route.type or "", found)
 
 
-async def _free_condition(context: Context, resource_type: str, found: Any) -> str:
+async def _free_condition(context: Context, resource_type: str, found: Query) -> str:
     """Return the criteria's key, taken from a holder that no longer meets them."""
     key = condition_key(context, resource_type, found)
     await context.services.resources.release_condition(resource_type, key, session=context.session)

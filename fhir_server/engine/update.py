@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from fhir_server.engine import versions, writes
-from fhir_server.engine.conditional import criteria, find_one
+from fhir_server.engine.conditional import criteria, find_one, warnings
 from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.create import create_unless_found
 from fhir_server.engine.preconditions import require_match
 from fhir_server.errors import BadRequest, Conflict
+from fhir_server.search.ast import Query
 from fhir_server.store.resources import Version
 
 
@@ -24,7 +26,16 @@ async def update(context: Context, request: Request, resource_type: str, resourc
 async def conditional_update(context: Context, request: Request, resource_type: str, query: str) -> Response:
     """Update the one resource that meets the criteria, or create it; raises PreconditionFailed for several."""
     resource = versions.check(context, request, resource_type)
-    existing = await find_one(context, criteria(context, resource_type, query))
+    asked = criteria(context, resource_type, query, resource)
+    answer = await _update_match(context, request, resource, asked, query)
+    return replace(answer, warnings=warnings(context, asked, resource))
+
+
+async def _update_match(
+    context: Context, request: Request, resource: dict[str, Any], asked: Query, query: str
+) -> Response:
+    existing = await find_one(context, asked)
+    resource_type = resource["resourceType"]
     if existing is not None:
         if "id" in resource:
             require_same_id(resource, existing.id, request.path)

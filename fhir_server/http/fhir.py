@@ -186,7 +186,7 @@ def _written(
         return Answer(response.status, [*sent, (b"content-length", b"0")], b"")
     if context.prefer_return == "OperationOutcome":
         done = Issue("informational", f"Stored as {response.location}.", (), "information")
-        return _resource(response.status, operation_outcome([done]), representation, sent)
+        return _resource(response.status, operation_outcome([done, *response.warnings]), representation, sent)
     return _body(response.status, response.json or b"", representation, sent)
 
 
@@ -236,6 +236,7 @@ def _representation(path: str, query: list[tuple[str, str]], headers: Mapping[st
 
 def _headers(response: Response, base_url: str) -> list[tuple[bytes, bytes]]:
     headers = [(name.lower().encode(), value.encode()) for name, value in response.headers.items()]
+    headers += [(b"warning", _warning(issue)) for issue in response.warnings]
     if response.version is not None:
         headers.append((b"etag", etag(response.version).encode()))
     if response.updated is not None:
@@ -245,6 +246,15 @@ def _headers(response: Response, base_url: str) -> list[tuple[bytes, bytes]]:
         headers.append((b"location", url))
         headers.append((b"content-location", url))
     return headers
+
+
+def _warning(issue: Issue) -> bytes:
+    """Return a Warning header that says what an issue says. https://www.rfc-editor.org/rfc/rfc7234#section-5.5"""
+    text = issue.diagnostics.encode("ascii", "replace").decode()
+    return f'199 - "{"".join(c if c.isprintable() and c not in _QUOTED else " " for c in text)}"'.encode()
+
+
+_QUOTED = frozenset('"\\')
 
 
 def _failure(error: FhirError, representation: Representation) -> Answer:

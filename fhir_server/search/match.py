@@ -35,10 +35,29 @@ def matches(query: Query, resource: dict[str, Any], *, timezone: str = "UTC", ba
     """Return whether a resource meets the criteria; raises ValueError for those that need other resources (chains)."""
     if resource["resourceType"] not in query.types:
         return False
+    entry = _entry(resource, timezone, base_url)
+    return holds(query.condition(resource["resourceType"]), entry)
+
+
+def unmet(query: Query, resource: dict[str, Any], *, timezone: str = "UTC", base_url: str = "") -> list[str]:
+    """Return the names of the criteria that a resource does not meet; those that need other resources are left out."""
+    entry = _entry(resource, timezone, base_url)
+    found = []
+    for criterion in query.criteria:
+        try:
+            met = holds(criterion.conditions[resource["resourceType"]], entry)
+        except ValueError:
+            continue
+        if not met:
+            found.append(criterion.name)
+    return found
+
+
+def _entry(resource: dict[str, Any], timezone: str, base_url: str) -> dict[str, Any]:
     entry = index(resource, timezone=timezone, base_url=base_url)
     entry["_id"] = resource.get("id")
     entry["updated"] = (resource.get("meta") or {}).get("lastUpdated")
-    return holds(query.condition(resource["resourceType"]), entry)
+    return entry
 
 
 def holds(condition: Condition, entry: Mapping[str, Any]) -> bool:  # noqa: C901
@@ -59,7 +78,7 @@ def holds(condition: Condition, entry: Mapping[str, Any]) -> bool:  # noqa: C901
         case HasId(ids):
             return entry["_id"] in ids
         case Updated(sign, time):
-            return bool(_COMPARE[sign](_time(entry["updated"]), time))
+            return entry["updated"] is not None and bool(_COMPARE[sign](_time(entry["updated"]), time))
         case Narrowed(test, _):
             return holds(test, entry)
         case All(conditions):

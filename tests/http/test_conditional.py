@@ -6,6 +6,9 @@ import asyncio
 from typing import Any
 
 import httpx
+import pytest
+
+from tests.client import BASE
 
 CRITERIA = "identifier=urn:mrn|1"
 PATIENT: dict[str, Any] = {"resourceType": "Patient", "identifier": [{"system": "urn:mrn", "value": "1"}]}
@@ -161,3 +164,85 @@ async def test_criteria_take_no_result_parameters(client: httpx.AsyncClient) -> 
         await client.post("Patient", json=PATIENT, headers={"If-None-Exist": f"{CRITERIA}&_sort=name"})
     ).status_code == 400
     assert await total(client) == 1
+
+
+@pytest.mark.parametrize("prefix", ["", "?", "Patient?", f"{BASE}/Patient?"])
+async def test_criteria_may_come_with_their_path(client: httpx.AsyncClient, prefix: str) -> None:
+    """If-None-Exist and ifNoneExist take criteria alone, with the type, or as an absolute URL."""
+    await client.post("Patient", json=PATIENT)
+    criteria = f"{prefix}{CRITERIA}"
+    assert (await client.post("Patient", json=PATIENT, headers={"If-None-Exist": criteria})).status_code == 200
+    request = {"method": "POST", "url": "Patient", "ifNoneExist": criteria}
+    body = {"resourceType": "Bundle", "type": "transaction", "entry": [{"resource": PATIENT, "request": request}]}
+    answer = (await client.post("", json=body)).json()
+    assert answer["entry"][0]["response"]["status"].startswith("200")
+    assert await total(client) == 1
+
+
+@pytest.mark.parametrize("prefix", ["Group?", "https://elsewhere.test/fhir/Patient?", "Patient/1?"])
+async def test_criteria_of_something_else_are_refused(client: httpx.AsyncClient, prefix: str) -> None:
+    """Criteria that name another type or server are a 400, and nothing is made."""
+    answer = await client.post("Patient", json=PATIENT, headers={"If-None-Exist": f"{prefix}{CRITERIA}"})
+    assert answer.status_code == 400
+    assert await total(client) == 0
+
+
+async def test_a_plus_sign_that_was_not_escaped_is_a_plus_sign(client: httpx.AsyncClient) -> None:
+    """Criteria with a raw plus find what the same body made: by header, in a bundle, by PUT."""
+    body = {"resourceType": "Patient", "identifier": [{"system": "urn:mrn", "value": "a+b c"}]}
+    criteria = "identifier=urn:mrn|a+b%20c"
+    first = await client.post("Patient", json=body, headers={"If-None-Exist": criteria})
+    assert first.status_code == 201
+    plain = {"resourceType": "Patient", "identifier": [{"system": "urn:mrn", "value": "a+b"}]}
+    criteria = "identifier=urn:mrn|a+b"
+    made = await client.post("Patient", json=plain, headers={"If-None-Exist": criteria})
+    assert (made.status_code, made.headers.get("Warning")) == (201, None)
+    assert (await client.post("Patient", json=plain, headers={"If-None-Exist": criteria})).status_code == 200
+    assert (await client.put(f"Patient?{criteria}", json=plain)).status_code == 200
+    request = {"method": "POST", "url": "Patient", "ifNoneExist": criteria}
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [{"resource": plain, "request": request}]}
+    assert (await client.post("", json=bundle)).json()["entry"][0]["response"]["status"].startswith("200")
+    spaced = {"resourceType": "Patient", "identifier": [{"system": "urn:mrn", "value": "a b"}]}
+    assert (await client.post("Patient", json=spaced, headers={"If-None-Exist": criteria})).status_code == 201
+    assert (await client.post("Patient", json=spaced, headers={"If-None-Exist": criteria})).status_code == 200
+
+
+async def test_a_body_that_does_not_meet_its_own_criteria_is_told(client: httpx.AsyncClient) -> None:
+    """Stored, as the specification says, but with a warning that the next request makes another one."""
+    other = {"resourceType": "Patient", "active": True}
+    made = await client.post("Patient", json=other, headers={"If-None-Exist": CRITERIA})
+    assert made.status_code == 201
+    assert "identifier" in made.headers["Warning"]
+    assert "urn:mrn" not in made.headers["Warning"]
+    meeting = await client.post("Patient", json=PATIENT, headers={"If-None-Exist": CRITERIA})
+    assert (meeting.status_code, meeting.headers.get("Warning")) == (201, None)
+    assert "Warning" in (await client.put(f"Patient?{CRITERIA}", json=other)).headers
+    for kind in ("batch", "transaction"):
+        asked = [
+            {"method": "POST", "url": "Patient", "ifNoneExist": f"family={kind}"},
+            {"method": "PUT", "url": f"Patient?given={kind}"},
+        ]
+        entries = [{"resource": other, "request": request} for request in asked]
+        answer = await client.post("", json={"resourceType": "Bundle", "type": kind, "entry": entries})
+        for entry, name in zip(answer.json()["entry"], ("family", "given"), strict=True):
+            assert entry["response"]["status"].startswith("201")
+            [issue] = entry["response"]["outcome"]["issue"]
+            assert issue["severity"] == "warning"
+            assert name in issue["diagnostics"]
+    chained = await client.post("Patient", json=other, headers={"If-None-Exist": "organization.name=x"})
+    assert (chained.status_code, chained.headers.get("Warning")) == (201, None)
+
+
+async def test_a_conditional_reference_that_cannot_be_decided_is_refused(client: httpx.AsyncClient) -> None:
+    """A chain to what the transaction itself may be changing is a 400 with its reason."""
+    reference = {"reference": "Patient?organization.name=x"}
+    entries = [
+        {"resource": {"resourceType": "Patient"}, "request": {"method": "POST", "url": "Patient"}},
+        {
+            "resource": {"resourceType": "Basic", "code": {"text": "x"}, "subject": reference},
+            "request": {"method": "POST", "url": "Basic"},
+        },
+    ]
+    answer = await client.post("", json={"resourceType": "Bundle", "type": "transaction", "entry": entries})
+    assert answer.status_code == 400
+    assert await total(client, "_id:not=x") == 0
