@@ -14,6 +14,7 @@ from typing import Any
 
 from fhir_server.engine import subsets
 from fhir_server.engine.context import Context, Request, Response, instant, now
+from fhir_server.engine.links import named_links
 from fhir_server.engine.places import placed
 from fhir_server.engine.references import place_of
 from fhir_server.errors import BadRequest, Issue, Unprocessable
@@ -126,6 +127,7 @@ def draft(
         index=index(stamped, timezone=context.services.settings.default_timezone, base_url=context.base_url),
         condition=condition,
         claims=custom.claims(stamped) if stamped["resourceType"] == "SearchParameter" else (),
+        links=named_links(stamped, json, context.base_url),
         quiet=context.quiet,
     )
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 from fhir_server.engine.context import Context, Response
+from fhir_server.engine.links import decided
 from fhir_server.engine.standing import end_access, retired
 from fhir_server.errors import Conflict, NotFound
 from fhir_server.store.resources import AlreadyExists, Draft, Version
@@ -69,6 +70,7 @@ async def replace(
     async with lock:
         for attempt in range(_ATTEMPTS):
             write = _planned(context, plan, await read_current(context, resource_type, resource_id, interaction))
+            (write,) = await decided(context, [write])
             if await _commit(context, write):
                 if write.draft is not None:
                     await end_access(context.services, retired([write.draft]))
@@ -83,14 +85,16 @@ async def insert(context: Context, draft: Draft) -> None:
     if context.pending is not None:
         context.pending.append(Write(draft, None, Response(201)))
         return
-    await context.services.resources.insert(draft)
+    (write,) = await decided(context, [Write(draft, None, Response(201))])
+    assert write.draft is not None, "a decision leaves the draft"
+    await context.services.resources.insert(write.draft)
 
 
 async def flush(context: Context) -> None:
     """Store all collected writes, one bulk a type and kind; raises AlreadyExists or Conflict, which end it all."""
     inserts: dict[str, list[Draft]] = defaultdict(list)
     replacements: dict[str, list[tuple[Draft, Version]]] = defaultdict(list)
-    for write in context.pending or ():
+    for write in await decided(context, context.pending or ()):
         if write.draft is None:
             continue
         if write.previous is None:

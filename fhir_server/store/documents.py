@@ -9,13 +9,13 @@ from typing import Any
 
 from fhir_server.store.encoding import Document
 
-PROJECTION = {"version": 1, "updated": 1, "method": 1, "json": 1, "blob": 1}
+PROJECTION = {"version": 1, "updated": 1, "method": 1, "json": 1, "blob": 1, "links": 1}
 """The fields that make a Version."""
 
 INDEX = ("keys", "ranges", "sort", "shape")
 """The fields that the search index writes."""
 
-CONTENT = ("json", "resource", "blob", "claims", *INDEX)
+CONTENT = ("json", "resource", "blob", "claims", "links", *INDEX)
 """Every field that a version may lack: what the one before it had there must go."""
 
 
@@ -30,6 +30,8 @@ class Version:
     method: str
     deleted: bool
     json: bytes
+    links: frozenset[str] = frozenset()
+    """What the server may follow from it by its own rights: see `engine.links`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class Draft:
     condition: str | None = None
     claims: tuple[str, ...] = ()
     """What no other current resource of the type may have: a unique index sees to it."""
+    links: tuple[str, ...] = ()
+    """What the server may follow from it by its own rights; as long as nobody has decided, what it names at all."""
     quiet: bool = False
     """Whether nobody is to be told of this version: it is old news that was loaded."""
 
@@ -69,6 +73,8 @@ def to_document(draft: Draft, blob: str | None) -> Document:
         document["conditions"] = [draft.condition]
     if draft.claims:
         document["claims"] = list(draft.claims)
+    if draft.links:
+        document["links"] = list(draft.links)
     return document
 
 
@@ -89,6 +95,7 @@ def to_index_change(index: Mapping[str, Any]) -> Document:
 def to_version(resource_type: str, resource_id: str, document: Mapping[str, Any], json: bytes) -> Version:
     """Return the version that a document fetched with PROJECTION tells of."""
     method = document["method"]
+    links = frozenset(document.get("links", ()))
     return Version(
-        resource_type, resource_id, document["version"], document["updated"], method, method == "DELETE", json
+        resource_type, resource_id, document["version"], document["updated"], method, method == "DELETE", json, links
     )

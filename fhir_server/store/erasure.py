@@ -6,7 +6,8 @@ a version into history either finds none to copy, or has made the copy before hi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fhir_server.store.encoding import Document
@@ -34,6 +35,18 @@ class Eraser:
         with translated:
             found = await self._database.history(resource_type).find(of_earlier(dict(where))).to_list()
         return [await self._resources.version(resource_type, each["id"], each) for each in found]
+
+    async def linking(self, resource_type: str, links: Iterable[str]) -> dict[str, set[str]]:
+        """Return which resources of the type have, in any version, one of the stamped links; no index helps with it."""
+        condition: Document = {"links": {"$in": sorted(links)}}
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        for collection in (self._database.current(resource_type), self._database.history(resource_type)):
+            with translated:
+                documents = await collection.find(condition, {"id": 1, "links": 1}).to_list()
+            for document in documents:
+                for link in document["links"]:
+                    found[link].add(f"{resource_type}/{document.get('id') or document['_id']}")
+        return found
 
     async def erase(self, resource_type: str, ids: Sequence[str]) -> None:
         """Remove every version of resources."""

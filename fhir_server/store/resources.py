@@ -82,6 +82,19 @@ class ResourceStore:
             found = await self.database.current(resource_type).find(condition, PROJECTION, session=session).to_list()
         return {document["_id"]: await self.version(resource_type, document["_id"], document) for document in found}
 
+    async def among(
+        self,
+        resource_type: str,
+        resource_ids: Sequence[str],
+        where: Mapping[str, Any],
+        session: Session | None = None,
+    ) -> set[str]:
+        """Return those of the ids whose current version meets a condition."""
+        condition = {"$and": [{"_id": {"$in": list(resource_ids)}}, where]}
+        with translated:
+            found = await self.database.current(resource_type).find(condition, {"_id": 1}, session=session).to_list()
+        return {document["_id"] for document in found}
+
     async def read_version(
         self,
         resource_type: str,

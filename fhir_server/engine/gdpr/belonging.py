@@ -6,7 +6,6 @@ own, and so is what the law keeps.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,8 +26,6 @@ RETAINED = frozenset({"Invoice", "PaymentReconciliation", "PaymentNotice"})
 AUDIT = "AuditEvent"
 """Who saw what and when stays as it is: the hospital has to account for it. It names the person by id only."""
 
-_BINARY = re.compile(r"(?:.*/)?Binary/([A-Za-z0-9\-.]{1,64})(?:/_history/.+)?")
-
 
 @dataclass(frozen=True, slots=True)
 class Belonging:
@@ -41,15 +38,16 @@ class Belonging:
         return bool(self.own or self.others)
 
 
-async def belonging(services: Services, patient: str, types: Iterable[str], *, history: bool = True) -> Belonging:
-    """Return what is the patient's among the stored types, with what was deleted, unless not in the `history` too."""
-    search = _Search(Eraser(services.resources), patient)
+async def belonging(services: Services, base_url: str, patient: str, types: Iterable[str]) -> Belonging:
+    """Return what is the patient's among the stored types, with what was deleted."""
+    search = _Search(Eraser(services.resources), base_url, patient)
+    types = list(types)
     for resource_type in types:
         if resource_type != AUDIT:
             await search.look(resource_type)
-            if history:
-                await search.look_back(resource_type)
-    await search.files()
+            await search.look_back(resource_type)
+    await search.files(types)
+    await search.payments()
     return Belonging(frozenset(search.own), frozenset(search.others - search.own))
 
 
@@ -79,12 +77,14 @@ def naming(resource_type: str, patient: str) -> Condition:
 class _Search:
     """A search in progress."""
 
-    def __init__(self, eraser: Eraser, patient: str) -> None:
+    def __init__(self, eraser: Eraser, base_url: str, patient: str) -> None:
         self.own: set[str] = set()
         self.others: set[str] = set()
         self._eraser = eraser
+        self._base_url = base_url
         self._patient = patient
-        self._files: set[str] = set()
+        self._links: set[str] = set()
+        self._invoices: set[str] = set()
 
     async def look(self, resource_type: str) -> None:
         """Find what is current."""
@@ -98,41 +98,110 @@ class _Search:
                 self._add(version, owned=f"{version.type}/{version.id}" in self.own)
 
     async def look_back(self, resource_type: str) -> None:
-        """Find what was the patient's: what is deleted since is the patient's still."""
+        """Find what was the patient's when it was deleted: that is the patient's still."""
         condition = own_condition(resource_type, self._patient)
         earlier = [] if condition is None else await self._eraser.earlier(resource_type, condition)
         ids = sorted({version.id for version in earlier})
+        if not ids:
+            return
         current = {version.id: version for version in await self._eraser.current(resource_type, {"_id": {"$in": ids}})}
-        for version in earlier:
-            now = current.get(version.id)
-            if now is None or now.deleted:
+        gone = [each for each in ids if each not in current or current[each].deleted]
+        last: dict[str, Version] = {}
+        for version in await self._eraser.earlier(resource_type, {"_id": {"$in": gone}}):
+            if not version.deleted and (version.id not in last or version.version > last[version.id].version):
+                last[version.id] = version
+        matching = {(version.id, version.version) for version in earlier}
+        for version in last.values():
+            # What was corrected to be another's before it was deleted is the other's.
+            if (version.id, version.version) in matching:
                 self._add(version, owned=True, deleted=True)
 
-    async def files(self) -> None:
-        """Find the files that the patient's documents lead to."""
-        for version in await self._eraser.current("Binary", {"_id": {"$in": sorted(self._files)}}):
-            context = values.decode(version.json).get("securityContext", {}) if version.json else {}
-            if context.get("reference", f"Patient/{self._patient}").endswith(f"Patient/{self._patient}"):
-                self.own.add(f"Binary/{version.id}")
+    async def files(self, types: Iterable[str]) -> None:
+        """Find the files that the patient's documents lead to, and nobody else's do.
+
+        Only by links that whoever wrote them had the right to: what a patient claims to be a file of theirs is none.
+        """
+        wanted = {"_id": {"$in": sorted(link.partition("/")[2] for link in self._links if link.startswith("Binary/"))}}
+        if not wanted["_id"]["$in"]:
+            return
+        found = [*await self._eraser.current("Binary", wanted), *await self._eraser.earlier("Binary", wanted)]
+        candidates = {f"Binary/{version.id}" for version in found}
+        candidates -= {f"Binary/{version.id}" for version in found if not self._is_open(version)}
+        for resource_type in types if candidates else ():
+            for link, places in (await self._eraser.linking(resource_type, candidates)).items():
+                if not places <= self.own:
+                    candidates.discard(link)
+        self.own |= candidates
+
+    def _is_open(self, version: Version) -> bool:
+        """Return whether a Binary is guarded for nobody but the patient."""
+        context = values.decode(version.json).get("securityContext") if version.json else None
+        own = {f"Patient/{self._patient}", *self.own}
+        return context is None or relative(context.get("reference"), self._base_url) in own
+
+    async def payments(self) -> None:
+        """Find the payments of the patient's invoices: nothing in them names the patient, but they have their ids."""
+        for version in await self._eraser.current("PaymentReconciliation", {"_id": {"$in": sorted(self._invoices)}}):
+            if f"Invoice/{version.id}" in version.links:
+                self.others.add(f"PaymentReconciliation/{version.id}")
 
     def _add(self, version: Version, *, owned: bool, deleted: bool = False) -> None:
         resource = values.decode(version.json)
         reference = f"{version.type}/{version.id}"
         retained = version.type in RETAINED and not deleted
-        if owned and not retained and not _names_another(resource, self._patient):
+        if owned and not retained and is_positively_of(resource, self._patient, self._base_url):
             self.own.add(reference)
-            self._files |= files(resource)
+            self._links |= version.links
         elif reference not in self.own:
             self.others.add(reference)
         if version.type == "Invoice":
-            # Nothing in it names the patient, but it has the invoice's id.
-            self.others.add(f"PaymentReconciliation/{version.id}")
+            self._invoices.add(version.id)
 
 
-def _names_another(resource: Any, patient: str) -> bool:
-    named = {text.rpartition("Patient/")[2].partition("/")[0] for text in references(resource) if "Patient/" in text}
-    # Whoever the patient is linked to: the Patient itself is nobody else's.
-    return resource["resourceType"] != "Patient" and bool(named - {patient})
+_WHOSE = ("subject", "patient", "beneficiary", "for")
+"""The elements that say whose a resource is, where it has them; others say who took part."""
+
+
+def is_positively_of(resource: Any, patient: str, base_url: str) -> bool:
+    """Return whether a resource is the patient's for certain, and nobody else's.
+
+    One whose subject is told by an identifier, in a contained resource or on another server may be anybody's, whoever
+    else is named in it.
+    """
+    if resource["resourceType"] == "Patient":
+        return True  # whoever it is linked to: the Patient itself is nobody else's
+    own = f"Patient/{patient}"
+    texts = {relative(text, base_url) for text in references(resource) if "Patient/" in text}
+    if texts - {own}:
+        return False
+    said = [each for name in _WHOSE for each in _listed(resource.get(name))]
+    if said:
+        return all(isinstance(each, dict) and relative(each.get("reference"), base_url) == own for each in said)
+    return not any(_is_somebody(each) for each in _dicts(resource))
+
+
+def relative(text: Any, base_url: str) -> str:
+    """Return a reference without the base of this server and without a version."""
+    return str(text).removeprefix(f"{base_url}/").partition("/_history/")[0]
+
+
+def _is_somebody(node: dict[str, Any]) -> bool:
+    """Return whether a node is a reference to a patient that only an identifier or a name tells."""
+    return node.get("type") == "Patient" and "reference" not in node and bool({"identifier", "display"} & node.keys())
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
+
+
+def _dicts(node: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(node, list):
+        for item in node:
+            yield from _dicts(item)
+    elif isinstance(node, dict):
+        yield node
+        for value in node.values():
+            yield from _dicts(value)
 
 
 def references(node: Any) -> Iterator[str]:
@@ -140,12 +209,6 @@ def references(node: Any) -> Iterator[str]:
     for name, value in _strings(node):
         if name == "reference":
             yield value
-
-
-def files(resource: Any) -> set[str]:
-    """Return the ids of the Binary resources that a resource leads to."""
-    urls = (value for name, value in _strings(resource) if name in ("url", "reference"))
-    return {match[1] for url in urls if (match := _BINARY.fullmatch(url))}
 
 
 def _strings(node: Any) -> Iterator[tuple[str, str]]:

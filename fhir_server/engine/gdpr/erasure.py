@@ -7,7 +7,7 @@ can be done twice. What stays, and why: accounting records without the person, a
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,8 @@ from fhir_server.engine.gdpr.belonging import RETAINED, Belonging, belonging, ow
 from fhir_server.engine.preconditions import etag
 from fhir_server.errors import Conflict, PreconditionFailed
 from fhir_server.r4 import values
+from fhir_server.search.conditions import HasKey
+from fhir_server.search.filters import to_filter
 from fhir_server.store.accounts import UserStore
 from fhir_server.store.erasure import Eraser
 from fhir_server.store.erasures import Erasure, ErasureStore
@@ -69,7 +71,7 @@ class _Erasing:
 
     async def _found(self) -> Belonging:
         types = await self._services.search.types()
-        found = await belonging(self._services, self._patient, types)
+        found = await belonging(self._services, self._context.base_url, self._patient, types)
         anonymous = {reference for reference in found.others if await self._anonymous(reference, found.own) is None}
         return Belonging(found.own, found.others - anonymous)
 
@@ -154,19 +156,24 @@ class _Erasing:
         if appointment["status"] not in _EXPECTED:
             return
         entries = [{"request": {"method": "DELETE", "url": reference, "ifMatch": etag(version.version)}}]
-        entries += [entry for slot in appointment.get("slot", ()) if (entry := await self._freed(slot)) is not None]
+        slots = sorted(link for link in version.links if link.startswith("Slot/"))
+        entries += [entry for slot in slots if (entry := await self._freed(slot, version.id)) is not None]
         bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
         await handle(self._context, Request("POST", "", resource=bundle))
 
-    async def _freed(self, reference: Mapping[str, Any]) -> dict[str, Any] | None:
-        kind, _, slot_id = reference.get("reference", "").partition("/")
-        version = await self._services.resources.read("Slot", slot_id) if kind == "Slot" else None
+    async def _freed(self, reference: str, appointment_id: str) -> dict[str, Any] | None:
+        """Return the entry that frees a slot; None where it is gone, or another appointment that stands has it."""
+        version = await self._services.resources.read("Slot", reference.partition("/")[2])
         if version is None or version.deleted:
             return None
+        for holder in await self._eraser.current("Appointment", to_filter(HasKey((f"slot={reference}",)))):
+            stands = values.decode(holder.json)["status"] in _EXPECTED
+            if stands and holder.id != appointment_id and reference in holder.links:
+                return None
         slot = {**values.decode(version.json), "status": "free"}
         return {
             "resource": slot,
-            "request": {"method": "PUT", "url": f"Slot/{slot_id}", "ifMatch": etag(version.version)},
+            "request": {"method": "PUT", "url": reference, "ifMatch": etag(version.version)},
         }
 
 

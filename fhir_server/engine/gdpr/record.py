@@ -6,11 +6,11 @@ It is told entry by entry, so that a long record with many files need not be in 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 
-from fhir_server.auth.compartment import of_patient
+from fhir_server.auth.compartment import of_patient, shared
 from fhir_server.engine.context import Context, instant, now
-from fhir_server.engine.gdpr.belonging import AUDIT, files, references
+from fhir_server.engine.gdpr.belonging import AUDIT, references, relative
 from fhir_server.engine.versions import new_id
 from fhir_server.r4 import values
 from fhir_server.search.ast import Criterion, Query
@@ -19,7 +19,7 @@ from fhir_server.search.query import compile_query
 from fhir_server.store.search import Row
 
 _AT_ONCE = 100
-_REFERENCE = re.compile(r"(?:.*/)?([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/.+)?")
+_REFERENCE = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})")
 _NAMED = frozenset({
     "HealthcareService", "Location", "Medication", "Organization", "Practitioner", "PractitionerRole",
 })  # fmt: skip
@@ -30,7 +30,8 @@ async def record(context: Context, patient: str) -> AsyncIterator[Row]:
     """Yield the patient's resources, the Patient first, and then those that they refer to.
 
     The patient's documents may lead to files, and invoices to payments, that bear no patient's name, so the context is
-    the server's own: whoever calls has made sure that the patient asks.
+    the server's own: whoever calls has made sure that the patient asks. A link is followed only to what is nobody's, or
+    where whoever wrote it had the right to its target.
     """
     types = await context.services.search.types()
     beside: set[tuple[str, str]] = set()
@@ -39,20 +40,23 @@ async def record(context: Context, patient: str) -> AsyncIterator[Row]:
         condition = NOTHING if resource_type == AUDIT else of_patient(resource_type, patient)
         async for row in _rows(context, resource_type, condition):
             told.add((row.type, row.id))
-            beside.update(_beside(row))
+            beside.update(await _beside(context, row))
             yield row
     for key in sorted(beside - told):
         async for row in _rows(context, key[0], HasId((key[1],))):
-            if is_patients_file(row, patient):
+            if await _goes_with(context, row, patient):
                 yield row
 
 
-def is_patients_file(row: Row, patient: str) -> bool:
-    """Return whether a resource that the record leads to is no file of another patient."""
+async def _goes_with(context: Context, row: Row, patient: str) -> bool:
+    """Return whether a resource that the record leads to is no file of another, and a payment of the invoice."""
+    if row.type == "PaymentReconciliation":
+        version = await context.services.resources.read(row.type, row.id)
+        return version is not None and f"Invoice/{row.id}" in version.links
     if row.type != "Binary":
         return True
-    whose = values.decode(row.json).get("securityContext", {}).get("reference", "")
-    return "Patient/" not in whose or whose.endswith(f"Patient/{patient}")
+    guard = values.decode(row.json).get("securityContext")
+    return guard is None or relative(guard.get("reference"), context.base_url) == f"Patient/{patient}"
 
 
 async def record_bundle(context: Context, patient: str) -> AsyncIterator[bytes]:
@@ -86,14 +90,17 @@ async def _rows(context: Context, resource_type: str, condition: Condition) -> A
         cursor = page.next
 
 
-def _beside(row: Row) -> Iterable[tuple[str, str]]:
+async def _beside(context: Context, row: Row) -> set[tuple[str, str]]:
     """Return what a resource refers to that tells who and what is meant, and the files and payments that go with it."""
+    found: set[tuple[str, str]] = set()
     if row.type == "Invoice":
-        yield "PaymentReconciliation", row.id
-    resource = values.decode(row.json)
-    if row.type not in _NAMED:
-        yield from (("Binary", each) for each in files(resource))
-    for text in references(resource):
-        match = _REFERENCE.fullmatch(text)
-        if match and match[1] in _NAMED:
-            yield match[1], match[2]
+        found.add(("PaymentReconciliation", row.id))
+    if b"Binary/" in row.json:
+        version = await context.services.resources.read(row.type, row.id)
+        links = version.links if version else ()
+        found |= {("Binary", link.partition("/")[2]) for link in links if link.startswith("Binary/")}
+    for text in references(values.decode(row.json)):
+        match = _REFERENCE.fullmatch(relative(text, context.base_url))
+        if match and match[1] in _NAMED and shared(match[1]) is None:
+            found.add((match[1], match[2]))
+    return found

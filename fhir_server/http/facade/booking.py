@@ -27,6 +27,7 @@ from mappings.payments import Payment
 router = APIRouter(prefix="/booking/appointments", tags=["booking"])
 
 _OPEN = frozenset({"booked", "pending", "proposed"})
+_HOLDING = _OPEN | {"arrived", "checked-in", "waitlist"}
 _BOOKING_ERRORS = errors(
     "invalid_token", "slot_taken", "outside_hours", "in_the_past", "validation_failed", "idempotency_key_reused"
 )
@@ -117,9 +118,27 @@ async def own_appointment(caller: Caller, appointment_id: str) -> dict[str, Any]
 
 
 async def _slots(caller: Caller, appointment: Resource) -> Sequence[dict[str, Any]]:
-    ids = [reading.reference_id(item, "Slot") for item in appointment.get("slot", ())]
-    found = [await caller.acting.read("Slot", slot_id) for slot_id in ids if slot_id]
-    return [slot for slot in found if slot is not None and slot["status"].startswith("busy")]
+    """Return the slots that are free when the appointment gives them up.
+
+    Those are the ones that whoever booked it had the right to take, and that no other appointment holds by now.
+    """
+    found: list[dict[str, Any]] = []
+    for item in appointment.get("slot", ()):
+        slot_id = reading.reference_id(item, "Slot")
+        if slot_id is None or not await caller.may_follow(appointment, f"Slot/{slot_id}"):
+            continue
+        slot = await caller.acting.read("Slot", slot_id)
+        if slot is not None and slot["status"].startswith("busy") and not await _is_held(caller, slot_id, appointment):
+            found.append(slot)
+    return found
+
+
+async def _is_held(caller: Caller, slot_id: str, appointment: Resource) -> bool:
+    """Return whether an appointment that still stands, other than this one, has the slot."""
+    criteria = [("slot", f"Slot/{slot_id}"), ("status", ",".join(sorted(_HOLDING)))]
+    holders = (await caller.server.fhir().all("Appointment", criteria)).matches
+    others = [holder for holder in holders if holder["id"] != appointment["id"]]
+    return any([await caller.may_follow(holder, f"Slot/{slot_id}") for holder in others])
 
 
 # --- Moving ------------------------------------------------------------------------------------------------------

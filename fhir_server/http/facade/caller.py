@@ -17,12 +17,13 @@ from fhir_server.auth.scopes import parse_scopes
 from fhir_server.engine.context import now
 from fhir_server.errors import Forbidden
 from fhir_server.http.facade.acting import ActingAccess
-from fhir_server.http.facade.fhir import Fhir
+from fhir_server.http.facade.fhir import Fhir, version_of
 from fhir_server.http.facade.problem import Problem, invalid
 from fhir_server.http.facade.remote import RemoteFhir
 from fhir_server.http.facade.server import FacadeServer, server_of
 from fhir_server.http.seen import seen
 from mappings import clinic_clock, users
+from mappings.elements import Resource
 from mappings.messages import DEFAULT, Language, choose_language, named_language
 
 _SCHEME = HTTPBearer(auto_error=False, description="An access token of this server, from sign-up, login or SMART.")
@@ -72,6 +73,18 @@ class Caller:
     async def user(self) -> users.User:
         """Return the caller's row."""
         return users.from_fhir(await self.patient())
+
+    async def may_follow(self, resource: Resource, reference: str) -> bool:
+        """Return whether whoever wrote the reference into this version had the right to what it leads to.
+
+        On another server its own access decides, by the caller's token.
+        """
+        if self.server.remote is not None:
+            return True
+        version = await self.server.services.resources.read_version(
+            resource["resourceType"], resource["id"], int(version_of(resource))
+        )
+        return version is not None and reference in version.links
 
     async def language(self) -> Language:
         """Return the language to speak: that of the request, else the user's own."""

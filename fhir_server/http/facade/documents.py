@@ -23,6 +23,7 @@ from fhir_server.http.facade.lists import Cursor, Limit, Page, page_of
 from fhir_server.http.facade.openapi import errors
 from fhir_server.http.facade.problem import Problem, invalid
 from fhir_server.http.facade.spans import Day, end_of, start_of
+from fhir_server.r4.definitions import RESOURCE_TYPES
 from mappings import appointments, medical_documents, reading
 from mappings.elements import Resource
 from mappings.medical_documents import DocumentType, MedicalDocument
@@ -155,26 +156,36 @@ async def _file(caller: Caller, document: Resource) -> tuple[str, bytes]:
     said = attachment.get("contentType")
     if "data" in attachment:
         return said or "application/octet-stream", _decoded(attachment["data"])
-    binary = await _binary(caller, attachment.get("url", ""))
+    binary = await _binary(caller, document, attachment.get("url", ""))
     if binary is None:
         raise Problem("not_found")
     return said or binary["contentType"], _decoded(binary.get("data", ""))
 
 
-async def _binary(caller: Caller, url: str) -> dict[str, Any] | None:
-    relative = url.removeprefix(f"{caller.server.base_url}/")
+async def _binary(caller: Caller, document: Resource, url: str) -> dict[str, Any] | None:
+    """Return the Binary of a document: the caller's own, or one that whoever wrote the document could read, too."""
+    relative = url.removeprefix(f"{caller.server.base_url}/").partition("/_history/")[0]
     if not re.fullmatch(r"Binary/[A-Za-z0-9\-.]{1,64}", relative):
         return None
     binary = await caller.public.read("Binary", relative.removeprefix("Binary/"))
-    context = (binary or {}).get("securityContext")
+    context = _here(caller, binary.get("securityContext")) if binary else ""
+    if context == f"Patient/{caller.patient_id}":
+        return binary
     # A Binary that is guarded for somebody else stays so, whoever refers to it.
-    guarded = context is not None and reading.reference_id(context, "Patient") != caller.patient_id
-    return None if guarded and not await _sees(caller, context) else binary
+    may = await caller.may_follow(document, relative) and (not context or await _sees(caller, context))
+    return binary if may else None
 
 
-async def _sees(caller: Caller, context: Resource | None) -> bool:
-    found = reading.typed_reference(context or {})
-    return found is not None and await caller.fhir.read(*found) is not None
+def _here(caller: Caller, reference: Resource | None) -> str:
+    """Return what a reference says, relative where it leads to this server; empty for none at all."""
+    if reference is None:
+        return ""
+    return str(reference.get("reference", "?")).removeprefix(f"{caller.server.base_url}/")
+
+
+async def _sees(caller: Caller, context: str) -> bool:
+    kind, _, resource_id = context.partition("/")
+    return kind in RESOURCE_TYPES and await caller.fhir.read(kind, resource_id) is not None
 
 
 def _disposition(document: Resource, content_type: str) -> str:
