@@ -14,6 +14,7 @@ from fhir_server.engine.context import Services
 from fhir_server.errors import Unavailable
 from fhir_server.jobs.runner import Job
 from fhir_server.notifications.events import TYPES, Step, event_of
+from fhir_server.notifications.local import local
 from fhir_server.notifications.telling import Teller
 from fhir_server.r4 import values
 from fhir_server.store.changes import Change, ChangeFeed
@@ -51,7 +52,7 @@ async def _run(services: Services, base_url: str, lease: Lease) -> None:
 async def deal_with(services: Services, teller: Teller, change: Change) -> None:
     """Tell what a change means to its patient, if anything; raises Unavailable where the database is away."""
     try:
-        step = await _step(services, change)
+        step = await _step(services, teller.base_url, change)
         event = event_of(step) if step else None
         if step and event:
             await teller.tell(event, step.at)
@@ -65,7 +66,7 @@ async def deal_with(services: Services, teller: Teller, change: Change) -> None:
         log.error("notification.failed", type=change.type, kind=type(error).__name__, place=place)
 
 
-async def _step(services: Services, change: Change) -> Step | None:
+async def _step(services: Services, base_url: str, change: Change) -> Step | None:
     now = await services.resources.read_version(change.type, change.id, change.version)
     if now is None:
         return None  # erased
@@ -73,11 +74,12 @@ async def _step(services: Services, change: Change) -> Step | None:
     if change.version > 1:
         before = await services.resources.read_version(change.type, change.id, change.version - 1)
     news = timedelta(days=services.settings.notify_days)
-    return Step(change.type, change.id, change.version, now.updated, _resource(before), _resource(now), news)
+    told = (_resource(before, base_url), _resource(now, base_url))
+    return Step(change.type, change.id, change.version, now.updated, *told, news, now.links)
 
 
-def _resource(version: Version | None) -> Resource | None:
+def _resource(version: Version | None, base_url: str) -> Resource | None:
     if version is None or version.deleted:
         return None
-    resource: Resource = values.decode(version.json)
+    resource: Resource = local(values.decode(version.json), base_url)
     return resource

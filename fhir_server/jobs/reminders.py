@@ -9,6 +9,7 @@ from fhir_server.engine.context import Context, Services, instant, now
 from fhir_server.engine.every_match import every_match
 from fhir_server.jobs.runner import Job
 from fhir_server.notifications.events import reminder
+from fhir_server.notifications.local import local
 from fhir_server.notifications.telling import Teller
 from fhir_server.store.jobs import Lease
 from mappings import reading
@@ -36,7 +37,7 @@ async def remind(services: Services, base_url: str, at: datetime) -> int:
     teller, sent = Teller(services, base_url), 0
     ahead = [("status", "booked"), ("date", f"gt{instant(at)}"), ("date", f"le{instant(at + AHEAD)}")]
     async for appointment in every_match(Context(services, base_url), "Appointment", ahead):
-        event = reminder(appointment)
+        event = reminder(local(appointment, base_url))
         if event is not None and not _just_booked(appointment):
             sent += await teller.tell(event, at)
     return sent

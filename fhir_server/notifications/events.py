@@ -59,6 +59,8 @@ class Step:
     now: Resource | None
     news: timedelta = field(default=timedelta(days=30))
     """What is older than this when it is written is no news."""
+    links: frozenset[str] = frozenset()
+    """The links that the writer of this version had the right to: see `engine.links`."""
 
     @property
     def related(self) -> Related:
@@ -137,8 +139,9 @@ def _prescription(step: Step, request: Resource) -> Event | None:
     begins = request["status"] == "active" and step.was("status") in (None, "draft")
     if not begins or request["intent"] not in _ORDERS or not step.is_news(request.get("authoredOn")):
         return None
-    reference = request.get("medicationReference", {}).get("reference", "")
-    looked_up = None if reference.startswith("#") else reference or None
+    # A Medication is nobody's; whatever else the reference may lead to is not told of.
+    medication = reading.reference_id(request.get("medicationReference"), "Medication")
+    looked_up = f"Medication/{medication}" if medication else None
     name = prescriptions.from_fhir(request).medicine_name
     return _record_event(step, "prescription_added", request, name, looked_up)
 
@@ -181,7 +184,13 @@ def _reconciliation(step: Step, attempt: Resource) -> Event | None:
     outcome = attempt.get("outcome")
     details = attempt.get("detail", ())
     invoice_id = reading.referenced((item.get("request", {}) for item in details), "Invoice")
-    if invoice_id is None or outcome == step.was("outcome") or not step.is_news(attempt.get("created")):
+    # Whom an invoice is for is told by the invoice: only who could read it may have its patient told of it.
+    if (
+        f"Invoice/{invoice_id}" not in step.links
+        or invoice_id is None
+        or outcome == step.was("outcome")
+        or not step.is_news(attempt.get("created"))
+    ):
         return None
     related, amount = Related(type="Invoice", id=invoice_id), Money.from_fhir(attempt["paymentAmount"])
     if outcome == "complete":

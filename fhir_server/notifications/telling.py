@@ -20,6 +20,7 @@ class Teller:
 
     def __init__(self, services: Services, base_url: str) -> None:
         self._services = services
+        self.base_url = base_url
         self._context = Context(services, base_url)
         self._mails = MailQueue(services.database) if services.settings.smtp_host else None
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from fhir_server.engine.context import Context, Request, Services, now
 from fhir_server.engine.engine import handle
-from fhir_server.engine.gdpr.anonymity import anonymised
+from fhir_server.engine.gdpr.anonymity import anonymised, without_text
 from fhir_server.engine.gdpr.belonging import RETAINED, Belonging, belonging, own_condition
 from fhir_server.engine.preconditions import etag
 from fhir_server.errors import Conflict, PreconditionFailed
@@ -133,7 +133,9 @@ class _Erasing:
             return None
         resource = values.decode(version.json)
         everybody = frozenset({*gone, f"Patient/{self._patient}"})
-        changed = anonymised(resource, everybody, wholly=resource_type in RETAINED)
+        changed = anonymised(resource, everybody)
+        if resource_type in RETAINED:
+            changed = without_text(changed)
         return None if changed == resource else changed
 
     async def _give_up_visits(self, found: Belonging) -> None:

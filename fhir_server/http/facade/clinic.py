@@ -18,7 +18,7 @@ from fhir_server.http.facade.problem import Problem, invalid, refused
 from fhir_server.http.facade.queues import queue_of, queues, slot_minutes, visits_today
 from fhir_server.http.facade.scheduling import carry_out
 from fhir_server.http.facade.staff import handled_appointment
-from mappings import appointments, booking, clinics, visit_tracking
+from mappings import appointments, booking, clinics, reading, visit_tracking
 from mappings.elements import Resource
 from mappings.visit_tracking import Status, Visit
 
@@ -86,7 +86,7 @@ async def arrive(body: Arrival, caller: Called) -> VisitAnswer:
         appointment = await _appointment(caller, body.appointment_id)
         await _require_arrivable(caller, appointment, body)
         await _check_in(caller, appointment)
-        return await _visit(caller, body.appointment_id) or {}
+        return await _visit(caller, appointment) or {}
 
     return await _answer(caller, await carry_out(attempt))
 
@@ -101,7 +101,7 @@ async def _appointment(caller: Caller, appointment_id: str) -> dict[str, Any]:
 async def _require_arrivable(caller: Caller, appointment: Resource, body: Arrival) -> None:
     if appointment["status"] in _GONE:
         raise Problem("appointment_canceled")
-    if appointment["status"] in ("arrived", "checked-in", "fulfilled") or await _visit(caller, appointment["id"]):
+    if appointment["status"] in ("arrived", "checked-in", "fulfilled") or await _visit(caller, appointment):
         raise Problem("already_arrived")
     settings = caller.server.settings
     start = datetime.fromisoformat(appointment["start"]) if "start" in appointment else now()
@@ -122,13 +122,14 @@ async def _clinic(caller: Caller, appointment: Resource) -> dict[str, Any] | Non
     return await caller.server.fhir().read("Location", clinic_id) if clinic_id else None
 
 
-async def _visit(caller: Caller, appointment_id: str) -> dict[str, Any] | None:
-    """Return the Encounter of an appointment, of whoever wrote it."""
-    own = await caller.acting.read("Encounter", appointment_id)
-    if own is not None:
-        return own
-    criteria = [("appointment", f"Appointment/{appointment_id}"), ("status:not", "cancelled")]
-    return await caller.acting.first("Encounter", criteria)
+async def _visit(caller: Caller, appointment: Resource) -> dict[str, Any] | None:
+    """Return the Encounter of an appointment, of whoever wrote it; one that is about another patient is none of it."""
+    patient = appointments.actor_id(appointment, "Patient")
+    own = await caller.acting.read("Encounter", appointment["id"])
+    if own is None:
+        named = [("appointment", f"Appointment/{appointment['id']}"), ("status:not", "cancelled")]
+        own = await caller.acting.first("Encounter", [*named, ("subject", f"Patient/{patient}")])
+    return own if own is not None and reading.reference_id(own.get("subject"), "Patient") == patient else None
 
 
 async def _check_in(caller: Caller, appointment: Resource) -> None:
@@ -188,7 +189,7 @@ async def _wait_of(caller: Caller, appointment_id: str) -> WaitAnswer:
     appointment = await handled_appointment(caller, appointment_id)
     if appointment is None:
         raise Problem("not_found")
-    encounter = await _visit(caller, appointment_id)
+    encounter = await _visit(caller, appointment)
     clinic = await _clinic(caller, appointment)
     if encounter is None or clinic is None:
         raise Problem("not_arrived")
@@ -234,11 +235,11 @@ async def complete(body: Completion, caller: Called) -> VisitAnswer:
 
     async def attempt() -> dict[str, Any]:
         appointment = await _appointment(caller, body.appointment_id)
-        encounter = await _visit(caller, body.appointment_id)
+        encounter = await _visit(caller, appointment)
         if encounter is None:
             raise Problem("not_arrived")
         if encounter["status"] != "finished":
             await caller.acting.transact(booking.complete(appointment, encounter, now()))
-        return await _visit(caller, body.appointment_id) or encounter
+        return await _visit(caller, appointment) or encounter
 
     return await _answer(caller, await carry_out(attempt))

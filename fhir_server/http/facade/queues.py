@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from fhir_server.engine.context import instant, now
 from fhir_server.http.facade.server import FacadeServer
-from mappings import availability, clinic_clock, reading, visit_tracking, waiting
+from mappings import appointments, availability, clinic_clock, reading, visit_tracking, waiting
 from mappings.elements import Resource
 from mappings.waiting import Queue
 
@@ -48,7 +48,10 @@ async def queues(server: FacadeServer, visits: Sequence[dict[str, Any]]) -> dict
     first = {doctor_id: booked[queue.waiting[0]] for doctor_id, queue in found.items() if queue.waiting}
     known = await server.fhir().many("Appointment", first.values())
     for doctor_id, appointment_id in first.items():
-        if appointment := known.get(appointment_id or ""):
+        appointment = known.get(appointment_id or "")
+        patients = {reading.reference_id(item.get("subject"), "Patient") for item in by_doctor[doctor_id]}
+        # An Encounter that names the appointment of somebody else does not tell how long its own takes.
+        if appointment and appointments.actor_id(appointment, "Patient") in patients:
             found[doctor_id] = waiting.queue(by_doctor[doctor_id], slot_minutes(appointment))
     return found
 

@@ -14,13 +14,15 @@ from fhir_server.r4.validation import validate
 
 AT = datetime(2031, 3, 1, 12, tzinfo=UTC)
 SUBJECT = {"reference": "Patient/ana"}
+INVOICE_LINK = frozenset({"Invoice/inv"})
+"""What a writer who may read Ana's invoice makes of a link to it."""
 PATIENT = {"resourceType": "Patient", "id": "ana"}
 
 
 def step(now: dict[str, Any] | None, before: dict[str, Any] | None = None, version: int = 1) -> Step:
     """Return the change from one version to another."""
     told = now or before or {}
-    return Step(told["resourceType"], "x", version, AT, before, now)
+    return Step(told["resourceType"], "x", version, AT, before, now, links=INVOICE_LINK)
 
 
 def kind(now: dict[str, Any] | None, before: dict[str, Any] | None = None) -> str | None:
@@ -65,6 +67,11 @@ def payment(outcome: str, **more: Any) -> dict[str, Any]:
     amount = {"value": Decimal("80.00"), "currency": "EUR"}
     about = {"resourceType": "PaymentReconciliation", "outcome": outcome, "detail": detail, "paymentAmount": amount}
     return {**about, **more}
+
+
+def payment_step(version: int, outcome: str) -> Step:
+    """Return the step in which somebody who may read the invoice tells how paying it went."""
+    return Step("PaymentReconciliation", "p", version, AT, payment("queued"), payment(outcome), links=INVOICE_LINK)
 
 
 def invoice(status: str) -> dict[str, Any]:
@@ -146,7 +153,7 @@ def test_the_record_and_payments(before: dict[str, Any] | None, now: dict[str, A
 
 def test_a_payment_and_its_invoice_are_one_event() -> None:
     """The payment completed and the invoice balanced, in whatever order, are told as one thing."""
-    paid = event_of(Step("PaymentReconciliation", "p", 2, AT, payment("queued"), payment("complete")))
+    paid = event_of(payment_step(2, "complete"))
     balanced = event_of(Step("Invoice", "inv", 2, AT, invoice("issued"), invoice("balanced")))
     assert paid is not None
     assert balanced is not None
@@ -155,10 +162,7 @@ def test_a_payment_and_its_invoice_are_one_event() -> None:
 
 def test_two_declined_attempts_are_two_events() -> None:
     """Each attempt that fails is told."""
-    failed = [
-        event_of(Step("PaymentReconciliation", "p", version, AT, payment("queued"), payment("error")))
-        for version in (2, 4)
-    ]
+    failed = [event_of(payment_step(version, "error")) for version in (2, 4)]
     assert len({communication_id(event) for event in failed if event}) == 2
 
 
