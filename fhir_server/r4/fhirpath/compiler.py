@@ -105,7 +105,13 @@ class Compiler:
         found = {element.type for element in elements_named(target.type, name)} if target.type is not None else set()
         source, step = target.items, member(name)
         known = found.pop() if len(found) == 1 else None
-        return of_items(lambda this, scope: step(source(this, scope)), None if known == "Resource" else known)
+
+        def items(this: Items, scope: Scope) -> Items:
+            result = step(source(this, scope))
+            scope.spend(len(result))
+            return result
+
+        return of_items(items, None if known == "Resource" else known)
 
     def _check(self, type_name: str, name: str) -> None:
         if self.search and not elements_named(type_name, name):

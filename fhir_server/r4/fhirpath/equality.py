@@ -10,6 +10,7 @@ from fhir_server.r4.fhirpath import quantity, temporal
 from fhir_server.r4.fhirpath.items import FhirPathError, Item, Items
 from fhir_server.r4.fhirpath.temporal import Temporal
 from fhir_server.r4.fhirpath.types import SYSTEM_TYPES
+from fhir_server.work.budget import spend
 
 _NUMBERS = ("Integer", "Decimal")
 _MOMENTS = ("Date", "DateTime")
@@ -55,6 +56,7 @@ def equivalent(left: Items, right: Items) -> bool:
         return False
     unmatched = list(right)
     for item in left:
+        spend(len(unmatched))
         for at, other in enumerate(unmatched):
             if equivalent_items(item, other):
                 del unmatched[at]

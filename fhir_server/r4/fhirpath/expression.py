@@ -54,7 +54,7 @@ class Expression:
         """
         this, scope, code = self._start(node, type_name, resource, root)
         if budget is not None:
-            scope.budget = budget
+            scope.limit(budget)
         try:
             return named(code.items([this], scope))
         except RecursionError as error:

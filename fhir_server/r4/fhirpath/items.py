@@ -6,6 +6,8 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeAlias
 
+from fhir_server.work.budget import spend
+
 
 class FhirPathError(ValueError):
     """An expression that is not FHIRPath, asks for what is not supported, or cannot be evaluated on its input."""
@@ -34,13 +36,20 @@ TRUE: Items = [Item("System.Boolean", True)]
 FALSE: Items = [Item("System.Boolean", False)]
 
 
-_LONGEST = 1_000_000
+LONGEST = 1_000_000
+"""Characters of a string that an expression puts together."""
+
+_MOST_STEPS = 1_000_000
+_REPORTED = 256
 
 
 class Scope:
-    """What one evaluation knows beside its focus: the environment variables, `$index`, `$total`, a budget."""
+    """What one evaluation knows beside its focus: the environment variables, `$index`, `$total`, a budget.
 
-    __slots__ = ("budget", "context", "index", "resource", "root", "total")
+    The budget is the evaluation's own; what it takes of it is told to the request's budget, too.
+    """
+
+    __slots__ = ("_report_at", "_steps", "context", "index", "resource", "root", "total")
 
     def __init__(self, context: Item, resource: dict[str, Any] | None, root: dict[str, Any] | None) -> None:
         self.context = context
@@ -48,13 +57,29 @@ class Scope:
         self.root = root
         self.index = 0
         self.total: Items = EMPTY
-        self.budget = 5_000_000
+        self.limit(_MOST_STEPS)
 
-    def spend(self, amount: int) -> None:
-        """Count work against the budget; raise FhirPathError when an expression asks for too much of it."""
-        self.budget -= amount
-        if self.budget < 0:
-            raise FhirPathError("The expression is too costly to evaluate.")
+    def limit(self, steps: int) -> None:
+        """Set how many steps the evaluation may take from here."""
+        self._steps = steps
+        self._report_at = steps - _REPORTED
+
+    def spend(self, steps: int) -> None:
+        """Count steps of work; raise FhirPathError, or OutOfBudget for the request, where there are too many."""
+        self._steps -= steps
+        if self._steps < self._report_at:
+            spend(self._report_at + _REPORTED - self._steps)
+            self._report_at = self._steps - _REPORTED
+            if self._steps < 0:
+                raise FhirPathError("The expression is too costly to evaluate.")
+
+
+def weight(items: Items) -> int:
+    """Return the steps that a look at the items is worth: one each, and more for a long string."""
+    if len(items) == 1:
+        value = items[0][1]
+        return 1 + (len(value) >> 6) if value.__class__ is str else 1
+    return len(items)
 
 
 def boolean(value: bool | None) -> Items:
@@ -71,7 +96,7 @@ def string(value: str) -> Items:
 
 def grown(value: str) -> Items:
     """Return a collection of one string put together from others; raise FhirPathError where it grew too long."""
-    if len(value) > _LONGEST:
+    if len(value) > LONGEST:
         raise FhirPathError("A string grows too long.")
     return string(value)
 

@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fhir_server.r4.fhirpath import arithmetic, logic
-from fhir_server.r4.fhirpath.code import Code, of_items, of_truth
+from fhir_server.r4.fhirpath.code import Code, Evaluation, of_items, of_truth
 from fhir_server.r4.fhirpath.equality import distinct, equal, equal_items, equivalent, order
-from fhir_server.r4.fhirpath.items import Items, Scope, grown, single, text_of
+from fhir_server.r4.fhirpath.items import Items, Scope, grown, single, text_of, weight
 from fhir_server.r4.fhirpath.types import SYSTEM_TYPES
 
 
 def _between(compare: Callable[[Items, Items], bool | None]) -> Callable[[Code, Code], Code]:
     def build(left: Code, right: Code) -> Code:
         one, other = left.items, right.items
-        return of_truth(lambda this, scope: compare(one(this, scope), other(this, scope)))
+        return of_truth(lambda this, scope: compare(*_both(one, other, this, scope)))
 
     return build
+
+
+def _both(one: Evaluation, other: Evaluation, this: Items, scope: Scope) -> tuple[Items, Items]:
+    """Return the two collections that an operator stands between, their size counted."""
+    left, right = one(this, scope), other(this, scope)
+    scope.spend(weight(left) + weight(right))
+    return left, right
 
 
 def _not_equal(left: Items, right: Items) -> bool | None:
@@ -45,13 +52,18 @@ def _in(left: Items, right: Items) -> bool | None:
 def _union(left: Code, right: Code) -> Code:
     one, other = left.items, right.items
     same = left.type if left.type == right.type else None
-    return of_items(lambda this, scope: distinct(one(this, scope) + other(this, scope)), same)
+
+    def union(this: Items, scope: Scope) -> Items:
+        left, right = _both(one, other, this, scope)
+        return distinct(left + right)
+
+    return of_items(union, same)
 
 
 def _from(compute: Callable[[Items, Items], Items]) -> Callable[[Code, Code], Code]:
     def build(left: Code, right: Code) -> Code:
         one, other = left.items, right.items
-        return of_items(lambda this, scope: compute(one(this, scope), other(this, scope)))
+        return of_items(lambda this, scope: compute(*_both(one, other, this, scope)))
 
     return build
 

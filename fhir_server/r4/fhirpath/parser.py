@@ -20,6 +20,7 @@ from fhir_server.r4.fhirpath.syntax import (
     Variable,
 )
 from fhir_server.r4.fhirpath.temporal import Temporal
+from fhir_server.work.budget import spend
 
 # The grammar's alternatives from the loosest to the tightest; all are left associative.
 _LEVELS = (
@@ -38,11 +39,15 @@ _PRECEDENCE = {operator: level for level, operators in enumerate(_LEVELS) for op
 # Words that are tokens of their own in the grammar, so that no path can start with them.
 _RESERVED = frozenset(("and", "or", "xor", "implies", "div", "mod"))
 _DEEPEST = 100
+_LONGEST = 20_000
 _LONGEST_NUMBER = 100
 
 
 def parse(expression: str) -> Node:
     """Return the syntax tree of an expression; raise FhirPathError, naming the place, where it is not FHIRPath."""
+    if len(expression) > _LONGEST:
+        raise FhirPathError(f"An expression has at most {_LONGEST} characters.")
+    spend(1 + len(expression))
     return _Parser(expression).entire()
 
 

@@ -40,6 +40,10 @@ class Path:
         return found
 
 
+_MOST_STEPS = 200_000
+"""What a search expression may take on one resource; official ones take some per value."""
+
+
 def _branch(code: Code, base: str) -> Callable[[Resource, Resource | None], Items]:
     if code.chain is not None:
         walk = code.chain.walk()
@@ -47,8 +51,12 @@ def _branch(code: Code, base: str) -> Callable[[Resource, Resource | None], Item
 
     def evaluate(node: Resource, resource: Resource | None) -> Items:
         this = Item(base, node)
+        scope = Scope(this, resource or node, resource or node)
+        scope.limit(_MOST_STEPS)
         try:
-            return named(code.items([this], Scope(this, resource or node, resource or node)))
+            return named(code.items([this], scope))
+        except RecursionError as error:
+            raise FhirPathError("The expression is nested too deeply.") from error
         except ArithmeticError as error:
             raise FhirPathError("A number is out of range.") from error
 

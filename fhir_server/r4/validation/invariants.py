@@ -15,6 +15,7 @@ from fhir_server.r4 import fhirpath
 from fhir_server.r4.definitions import Element, Invariant, Table
 from fhir_server.r4.validation import containment
 from fhir_server.r4.validation.faults import Check, Fault, Faults, Rule, Scope
+from fhir_server.work.budget import OutOfBudget
 
 # Held by the code of this package and not evaluated: ele-1 (every object and array is checked for content), ref-1
 # (`references`), txt-1 and txt-2 (`narrative`; htmlChecks() is not defined as FHIRPath), and dom-2 to dom-5.
@@ -67,6 +68,8 @@ def invariant_rule(invariant: Invariant, type_name: str) -> Rule:
         try:
             if _compiled(invariant.expression).holds(node, type_name, resource=scope.resource, root=scope.root):
                 return None
+        except OutOfBudget:
+            raise
         except Exception as error:  # whatever it is, the invariant has not been shown to hold
             return [Fault("", UNDECIDED, f"{invariant.key} cannot be evaluated: {error}")]
         return broken

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from fhir_server.r4.fhirpath.code import Code, Evaluation, of_items, of_truth
-from fhir_server.r4.fhirpath.items import Items, Scope
+from fhir_server.r4.fhirpath.items import Items, Scope, weight
 from fhir_server.r4.fhirpath.syntax import Call
 
 if TYPE_CHECKING:
@@ -66,12 +66,18 @@ def predicate(
         def build(compiler: Compiler, call: Call) -> Code:
             source = compiler.target(call).items
             if not call.arguments:
-                return of_truth(lambda this, scope: run(source(this, scope)))
+                return of_truth(lambda this, scope: run(_weighed(source(this, scope), scope)))
             arguments = [compiler.code(argument).items for argument in call.arguments]
             if len(arguments) == 1:
                 only = arguments[0]
-                return of_truth(lambda this, scope: run(source(this, scope), only(this, scope)))
-            return of_truth(lambda this, scope: run(source(this, scope), *[each(this, scope) for each in arguments]))
+                return of_truth(
+                    lambda this, scope: run(_weighed(source(this, scope), scope), _weighed(only(this, scope), scope))
+                )
+            return of_truth(
+                lambda this, scope: run(
+                    _weighed(source(this, scope), scope), *[_weighed(each(this, scope), scope) for each in arguments]
+                )
+            )
 
         built(name, fewest, most)(build)
         return run
@@ -108,9 +114,15 @@ def criteria(
 
 def _applied(run: Callable[..., Items], compiler: Compiler, call: Call, source: Evaluation) -> Evaluation:
     arguments = [compiler.code(argument).items for argument in call.arguments]
-    if not arguments:
-        return lambda this, scope: run(source(this, scope))
-    if len(arguments) == 1:
-        only = arguments[0]
-        return lambda this, scope: run(source(this, scope), only(this, scope))
-    return lambda this, scope: run(source(this, scope), *[each(this, scope) for each in arguments])
+
+
+    def apply(this: Items, scope: Scope) -> Items:
+        given = [_weighed(each(this, scope), scope) for each in arguments]
+        return _weighed(run(_weighed(source(this, scope), scope), *given), scope)
+
+    return apply
+
+
+def _weighed(items: Items, scope: Scope) -> Items:
+    scope.spend(weight(items))
+    return items

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from functools import lru_cache
-
 from fhir_server.r4.fhirpath.functions.registry import function, predicate
-from fhir_server.r4.fhirpath.items import EMPTY, FhirPathError, Items, grown, integer, integer_of, string, text_of
-
-_LONGEST = 1_000_000
+from fhir_server.r4.fhirpath.items import EMPTY, LONGEST, FhirPathError, Items, grown, integer, integer_of, string, text_of
+from fhir_server.r4.fhirpath.regex import matches as regex_matches
+from fhir_server.r4.fhirpath.regex import matches_full, replaced
 
 
 @predicate("startsWith", 1)
@@ -32,13 +29,13 @@ def _contains(items: Items, part: Items) -> bool | None:
 @predicate("matches", 1)
 def _matches(items: Items, pattern: Items) -> bool | None:
     text, regex = text_of(items), text_of(pattern)
-    return None if text is None or regex is None else _regex(regex).search(text) is not None
+    return None if text is None or regex is None else regex_matches(regex, text)
 
 
 @predicate("matchesFull", 1)
 def _matches_full(items: Items, pattern: Items) -> bool | None:
     text, regex = text_of(items), text_of(pattern)
-    return None if text is None or regex is None else _regex(regex).fullmatch(text) is not None
+    return None if text is None or regex is None else matches_full(regex, text)
 
 
 @function("replaceMatches", 2)
@@ -46,14 +43,7 @@ def _replace_matches(items: Items, pattern: Items, substitution: Items) -> Items
     text, regex, new = text_of(items), text_of(pattern), text_of(substitution)
     if text is None or regex is None or new is None:
         return EMPTY
-    if not regex:
-        return string(text)
-    # FHIRPath refers to groups as $1 or ${name}, Python as \g<1>.
-    template = re.sub(r"\$(?:(\d+)|\{(\w+)\})", r"\\g<\1\2>", new.replace("\\", "\\\\"))
-    try:
-        return grown(_regex(regex).sub(template, text))
-    except (re.error, IndexError) as error:
-        raise FhirPathError(f"The substitution {new!r} does not fit the pattern: {error}.") from error
+    return string(replaced(regex, text, new, longest=LONGEST)) if regex else string(text)
 
 
 @function("replace", 2)
@@ -61,7 +51,7 @@ def _replace(items: Items, pattern: Items, substitution: Items) -> Items:
     text, old, new = text_of(items), text_of(pattern), text_of(substitution)
     if text is None or old is None or new is None:
         return EMPTY
-    if (text.count(old) + 1) * len(new) > _LONGEST:
+    if (text.count(old) + 1) * len(new) > LONGEST:
         raise FhirPathError("A string grows too long.")
     return grown(text.replace(old, new))
 
@@ -129,11 +119,3 @@ def _join(items: Items, separator: Items = EMPTY) -> Items:
     if not items:
         return EMPTY
     return grown((text_of(separator) or "").join(text_of([item]) or "" for item in items))
-
-
-@lru_cache(maxsize=256)
-def _regex(pattern: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern, re.DOTALL)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise FhirPathError(f"{pattern!r} is no regular expression: {error}.") from error

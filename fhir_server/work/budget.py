@@ -1,0 +1,102 @@
+"""The budget of one request: CPU seconds and steps of work, counted wherever callers decide how much there is to do.
+
+Code that loops over what a caller sent calls `spend`; it needs no budget at hand, since the request's own is found by
+a context variable, which threads and tasks inherit. Work without a request (jobs, commands) has no budget.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import ClassVar
+
+from fhir_server.errors import FhirError
+
+_LOOK_EVERY = 500
+"""Steps between two looks at the clock."""
+
+_thread = threading.local()
+
+
+class OutOfBudget(FhirError):
+    """The request asks for more work than one request may cause; the text names the limit."""
+
+    status, code = 422, "too-costly"
+
+
+class Budget:
+    """What a request may still cost; `caller` names who is to wait when there is too much to do at once."""
+
+    __slots__ = ("_look_at", "_seconds", "_steps", "_used", "caller", "most_waiting", "resumed")
+
+    UNITS_A_SECOND: ClassVar[int] = 2_000_000
+    """Steps that a second is taken to have: the limit that holds where no clock is looked at."""
+
+    def __init__(self, seconds: float, *, caller: str = "", most_waiting: int = 32) -> None:
+        self.caller = caller
+        self.most_waiting = most_waiting
+        self.resumed = time.perf_counter()
+        self._seconds = seconds
+        self._used = 0.0
+        self._steps = int(seconds * self.UNITS_A_SECOND)
+        self._look_at = self._steps - _LOOK_EVERY
+
+    def extend(self, seconds: float) -> None:
+        """Allow more: a bundle has a share for each of its entries."""
+        self._seconds += seconds
+        steps = int(seconds * self.UNITS_A_SECOND)
+        self._steps += steps
+        self._look_at += steps
+
+    def spend(self, steps: int) -> None:
+        """Count steps of work, each some microsecond; raise OutOfBudget where there were too many or it took too long."""
+        self._steps -= steps
+        if self._steps < self._look_at:
+            self._look_at = self._steps - _LOOK_EVERY
+            self._look()
+
+    def _look(self) -> None:
+        if self._steps < 0 or self._used + _busy() > self._seconds:
+            raise OutOfBudget(
+                f"The request needs more work than the {self._seconds:g} seconds of processor time that it may take "
+                "(max_request_seconds)."
+            )
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        """Count the processor time of what this thread does within."""
+        _thread.since = time.thread_time()
+        try:
+            yield
+        finally:
+            self._used += _busy()
+            _thread.since = None
+
+
+def _busy() -> float:
+    """Return the seconds that this thread has worked on what is being measured."""
+    since: float | None = getattr(_thread, "since", None)
+    return 0.0 if since is None else time.thread_time() - since
+
+
+_current: ContextVar[Budget | None] = ContextVar("budget", default=None)
+
+
+def current() -> Budget | None:
+    """Return the budget of the request in progress; None where there is none."""
+    return _current.get()
+
+
+def begin(budget: Budget) -> None:
+    """Make the budget that of the task that runs and of all that it starts."""
+    _current.set(budget)
+
+
+def spend(steps: int = 1) -> None:
+    """Count steps of work against the request in progress; raises OutOfBudget."""
+    budget = _current.get()
+    if budget is not None:
+        budget.spend(steps)
