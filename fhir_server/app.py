@@ -28,6 +28,7 @@ from fhir_server.http.facade.remote import RemoteFhir
 from fhir_server.http.facade.server import FacadeServer
 from fhir_server.http.fhir import FhirApp
 from fhir_server.http.health import live, ready
+from fhir_server.http.limits import Budgeted
 from fhir_server.http.oauth.routes import discovery, routes
 from fhir_server.http.oauth.server import AuthorizationServer
 from fhir_server.http.recorded import Recorded
@@ -46,6 +47,7 @@ from fhir_server.store.resources import ResourceStore
 from fhir_server.store.search import SearchStore
 from fhir_server.store.search_parameters import SearchParameterStore
 from fhir_server.store.secrets import secret
+from fhir_server.work.threads import share_evenly
 
 PREFIX = "/fhir"
 
@@ -126,6 +128,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         routes=parts.routes(),
         middleware=[
             Middleware(ClientAddresses, settings.trusted_networks),
+            Middleware(Budgeted, settings),
             Middleware(CompressMiddleware, minimum_size=1000),
             Middleware(Recorded),
         ],
@@ -167,6 +170,7 @@ class _Parts:
             if not settings.open:
                 await self._authorize(app, stack, shared, store)
             _calm_garbage_collector()
+            share_evenly()
             yield
 
     async def _open_facade(

@@ -76,6 +76,28 @@ class Settings(BaseSettings):
     max_conditional_deletes: Positive = Field(
         default=1000, description="Resources that one conditional delete may remove."
     )
+    max_body_values: Positive = Field(
+        default=100_000, description="JSON values or XML elements of a body that is no batch or transaction."
+    )
+    max_bundle_values: Positive = Field(
+        default=500_000, description="JSON values or XML elements of a batch or transaction."
+    )
+    max_parameters: Positive = Field(default=1000, description="Parameters of a URL or of a form.")
+    max_request_seconds: float = Field(
+        default=2, gt=0, description="Processor time of one request; a bundle has 2 ms more for each entry."
+    )
+    max_waiting_requests: Positive = Field(
+        default=32, description="Requests of one caller that wait because others of the same caller are worked on."
+    )
+    max_answer_bytes: Positive = Field(
+        default=64 * 1024 * 1024, description="What a bundle or a GraphQL statement may be answered with."
+    )
+    patient_share: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="The part of the seconds, values and waiting that a caller who sees one patient has.",
+    )
     max_depth: Positive = Field(default=100, description="Nesting depth of a JSON or XML body.")
     blob_threshold_bytes: Positive = Field(
         default=4 * 1024 * 1024, description="Resources larger than this are kept in GridFS rather than in a document."

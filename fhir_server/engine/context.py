@@ -42,6 +42,8 @@ class Request:
     if_none_match: str | None = None
     if_modified_since: str | None = None
     if_none_exist: str | None = None
+    size: int = 0
+    """Bytes of the body as JSON or XML, however it was compressed."""
     place: str = ""
     """FHIRPath of the request in a bundle ("Bundle.entry[3]"), empty for a direct one."""
 

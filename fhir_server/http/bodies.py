@@ -11,14 +11,14 @@ from starlette.types import Receive
 
 from fhir_server.errors import BadRequest, TooLarge
 from fhir_server.http.content_encoding import decompress
+from fhir_server.http.limits import Limits
 from fhir_server.http.representation import body_format, is_fhir_type, parse_resource
 from fhir_server.r4 import values
-from fhir_server.settings import Settings
 
 
-async def read_body(receive: Receive, headers: Mapping[str, str], settings: Settings) -> bytes:
-    """Return the whole body with its Content-Encoding undone; raises TooLarge past the limit, as early as it shows."""
-    limit = settings.max_body_bytes
+async def read_body(receive: Receive, headers: Mapping[str, str], limits: Limits) -> bytes:
+    """Return the whole body as it was sent; raises TooLarge past the limit, as early as it shows."""
+    limit = limits.body_bytes
     declared = headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
         raise TooLarge(f"The body is larger than the {limit} bytes that this server takes.")
@@ -34,13 +34,19 @@ async def read_body(receive: Receive, headers: Mapping[str, str], settings: Sett
             raise TooLarge(f"The body is larger than the {limit} bytes that this server takes.")
         parts.append(part)
         more = message.get("more_body", False)
-    return decompress(b"".join(parts), headers.get("content-encoding"), limit=limit)
+    return b"".join(parts)
 
 
-def parse_body(body: bytes, path: str, method: str, headers: Mapping[str, str], settings: Settings) -> Any:
+def undone(body: bytes, headers: Mapping[str, str], limits: Limits) -> bytes:
+    """Return the body with its Content-Encoding undone; raises TooLarge or BadRequest."""
+    return decompress(body, headers.get("content-encoding"), limit=limits.body_bytes)
+
+
+def parse_body(body: bytes, path: str, method: str, headers: Mapping[str, str], limits: Limits) -> Any:
     """Return what the body says: a resource, the operations of a JSON Patch, or the pairs of a form.
 
-    Raises UnsupportedMediaType or BadRequest. Raw content sent to Binary becomes a Binary resource.
+    Raises UnsupportedMediaType, BadRequest, or TooLarge beyond the limits. Raw content sent to Binary becomes a Binary
+    resource.
     """
     content_type = headers.get("content-type")
     if not body:
@@ -51,18 +57,26 @@ def parse_body(body: bytes, path: str, method: str, headers: Mapping[str, str], 
         return {"query": _text(body)}
     form = body_format(content_type)
     if form == "form":
-        return form_pairs(body)
+        return form_pairs(body, limits.parameters)
+    limits.require_few_values(body, xml=form == "xml", bundle=path == "")
     if form == "json-patch":
         return values.decode(body)
-    return parse_resource(body, form, max_depth=settings.max_depth)
+    return parse_resource(body, form, max_depth=limits.depth)
 
 
-def form_pairs(body: bytes) -> list[tuple[str, str]]:
-    """Return the name-value pairs of a form body; raises BadRequest."""
+def form_pairs(body: bytes, most: int) -> list[tuple[str, str]]:
+    """Return the name-value pairs of a form body; raises BadRequest, or TooLarge for more than `most`."""
+    require_few_parameters(body, most)
     try:
         return parse_qsl(body.decode("utf-8"), keep_blank_values=True, errors="strict")
     except (UnicodeDecodeError, ValueError) as error:
         raise BadRequest("The form in the body is not valid UTF-8.") from error
+
+
+def require_few_parameters(text: bytes, most: int) -> None:
+    """Raise TooLarge where a query or a form has more parameters than it may have."""
+    if text.count(b"&") >= most:
+        raise TooLarge(f"A request has at most {most} parameters (max_parameters).", code="too-costly")
 
 
 def _text(body: bytes) -> str:

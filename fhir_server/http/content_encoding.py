@@ -28,8 +28,8 @@ _ALWAYS = 1024 * 1024
 def decompress(body: bytes, content_encoding: str | None, *, limit: int) -> bytes:
     """Return the body with its codings undone.
 
-    Raises TooLarge past `limit` bytes (compressed or not) or past a hundred times what was sent, UnsupportedMediaType for an unknown coding, BadRequest for
-    broken data.
+    Raises TooLarge past `limit` bytes (compressed or not) or past a hundred times what was sent, UnsupportedMediaType
+    for an unknown coding, BadRequest for broken data.
     """
     if len(body) > limit:
         raise _too_large(limit)

@@ -22,12 +22,16 @@ from fhir_server.errors import BadRequest, FhirError, Issue, Unavailable, operat
 from fhir_server.http import log
 from fhir_server.http.access_record import access_record
 from fhir_server.http.bearer import Authenticate
-from fhir_server.http.bodies import parse_body, read_body
+from fhir_server.http.bodies import parse_body, read_body, require_few_parameters, undone
 from fhir_server.http.headers import request_headers, require_single
+from fhir_server.http.limits import Limits, caller_of, limits_of
 from fhir_server.http.prefer import preferences
 from fhir_server.http.raw_binary import is_raw_read, raw_content
 from fhir_server.http.representation import JSON_REPRESENTATION, Representation, choose, http_date
 from fhir_server.r4 import values
+from fhir_server.settings import Settings
+from fhir_server.work.budget import Budget, working
+from fhir_server.work.threads import SMALL, sized
 
 _OPEN = OpenAccess()
 Handle = Callable[[Context, Request], Awaitable[Response]]
@@ -42,6 +46,8 @@ class Answer:
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes
+    representation: Representation | None = None
+    """What the body, JSON so far, is still to be shown in."""
 
 
 @dataclass(slots=True)
@@ -49,6 +55,7 @@ class _Seen:
     """What became known of a request on its way, for the record of the access."""
 
     access: Access | None = None
+    limits: Limits | None = None
     request: Request | None = None
     response: Response | None = None
 
@@ -75,7 +82,7 @@ class FhirApp:
         seen = _Seen()
         answer = self._recorded(scope, await self._answer(scope, receive, headers, seen), seen)
         body = b"" if scope["method"] == "HEAD" else answer.body
-        await send({"type": "http.response.start", "status": answer.status, "headers": _for_caches(answer.headers)})
+        await send({"type": "http.response.start", "status": answer.status, "headers": _marked(answer.headers)})
         await send({"type": "http.response.body", "body": body})
         if self.services is not None and self.services.settings.log_requests:
             log.request(scope["method"], scope["path"], answer.status, started)
@@ -87,16 +94,19 @@ class FhirApp:
             representation = _representation(_path(scope, self.prefix), query, headers)
             require_single(scope["headers"])
             seen.access = access = await self.authenticate(headers) if self.authenticate else _OPEN
-            seen.request = request = await self._request(scope, receive, headers, query, access)
-            context = self._context(headers, access)
-            seen.response = response = await self.handle(context, request)
-            return self._success(context, request, response, headers, representation)
+            seen.limits = limits = limits_of(self._settings, access)
+            with working(Budget(limits.seconds, caller=caller_of(scope, access), most_waiting=limits.waiting)):
+                require_few_parameters(scope["query_string"], limits.parameters)
+                seen.request = request = await self._request(scope, receive, headers, query, seen)
+                context = self._context(headers, access)
+                seen.response = response = await self.handle(context, request)
+                return await _rendered(self._success(context, request, response, headers, representation))
         except FhirError as error:
-            return _failure(error, representation)
+            return await _rendered(_failure(error, representation))
         except Exception as error:  # the one place where a fault of ours becomes an answer
             reference = log.fault(error)
             text = f"The server met a fault of its own; it is logged under {reference}."
-            return _resource(500, operation_outcome([Issue("exception", text)]), representation)
+            return await _rendered(_resource(500, operation_outcome([Issue("exception", text)]), representation))
 
     def _recorded(self, scope: Scope, answer: Answer, seen: _Seen) -> Answer:
         """Write the access down and return its answer; where that fails, nobody gets to see it."""
@@ -113,7 +123,7 @@ class FhirApp:
         except OSError as error:
             reference = log.fault(error)
             refused = Unavailable(f"The access cannot be recorded now; this is logged under {reference}.")
-            return _failure(refused, JSON_REPRESENTATION)
+            return _plain(_failure(refused, JSON_REPRESENTATION))
         return answer
 
     def _context(self, headers: Mapping[str, str], access: Access) -> Context:
@@ -132,7 +142,7 @@ class FhirApp:
         receive: Receive,
         headers: Mapping[str, str],
         query: list[tuple[str, str]],
-        access: Access,
+        seen: _Seen,
     ) -> Request:
         method = scope["method"]
         request = Request(
@@ -147,15 +157,28 @@ class FhirApp:
         if method in _WITH_BODY:
             # Before the body is read: who may not do this cannot make the server work on it either.
             found = route(method, request.path)
+            access, limits = seen.access, seen.limits
+            assert access is not None and limits is not None  # noqa: PT018 - both, since it is known who calls
             access.require(found.interaction, found.type)
-            assert self.services is not None
-            body = await read_body(receive, headers, self.services.settings)
-            parsed = parse_body(body, request.path, method, headers, self.services.settings)
+            body = await read_body(receive, headers, limits)
+            # What is compressed may become large.
+            size = SMALL + 1 if "content-encoding" in headers else len(body)
+            parsed = await sized(size, self._parsed, body, request, headers, limits)
             if isinstance(parsed, list) and parsed and isinstance(parsed[0], tuple):
                 request.query = query + parsed
             else:
                 request.resource = parsed
         return request
+
+    def _parsed(self, body: bytes, request: Request, headers: Mapping[str, str], limits: Limits) -> Any:
+        body = undone(body, headers, limits)
+        request.size = len(body)
+        return parse_body(body, request.path, request.method, headers, limits)
+
+    @property
+    def _settings(self) -> Settings:
+        assert self.services is not None
+        return self.services.settings
 
     def _success(
         self,
@@ -190,17 +213,18 @@ def _written(
     return _body(response.status, response.json or b"", representation, sent)
 
 
-def _for_caches(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Return the headers with what caches must know: the format was negotiated, and patient data is not to be kept."""
-    named = any(name == b"cache-control" for name, _ in headers)
-    return (
-        [*headers, (b"vary", b"Accept")] if named else [*headers, (b"vary", b"Accept"), (b"cache-control", b"no-store")]
-    )
+def _marked(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return the headers with what others must know: caches, that the format was negotiated and that patient data is
+    not to be kept; browsers, that the content is what it says it is.
+    """
+    marks = [(b"vary", b"Accept"), (b"x-content-type-options", b"nosniff")]
+    if not any(name == b"cache-control" for name, _ in headers):
+        marks.append((b"cache-control", b"no-store"))
+    return [*headers, *marks]
 
 
 _UNTRUSTED = [
     # Content that others uploaded must not run in the origin of this server.
-    (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"sandbox; default-src 'none'"),
 ]
 
@@ -272,8 +296,24 @@ def _resource(
 
 
 def _body(status: int, json: bytes, representation: Representation, headers: list[tuple[bytes, bytes]]) -> Answer:
-    body = representation.render(json)
-    return Answer(status, [*headers, *_content(representation.content_type, body)], body)
+    return Answer(status, headers, json, representation)
+
+
+def _plain(answer: Answer) -> Answer:
+    """Return an answer whose JSON is sent as it is."""
+    return Answer(
+        answer.status, [*answer.headers, *_content(JSON_REPRESENTATION.content_type, answer.body)], answer.body
+    )
+
+
+async def _rendered(answer: Answer) -> Answer:
+    """Return the answer in its representation, made in a thread where it is long."""
+    form = answer.representation
+    if form is None:
+        return answer
+    size = 0 if form.is_stored else len(answer.body)
+    body = await sized(size, form.render, answer.body)
+    return Answer(answer.status, [*answer.headers, *_content(form.content_type, body)], body)
 
 
 def _content(content_type: str, body: bytes) -> list[tuple[bytes, bytes]]:

@@ -45,6 +45,11 @@ class Representation:
     pretty: bool
     content_type: str
 
+    @property
+    def is_stored(self) -> bool:
+        """Whether this is the form in which resources are kept, so that nothing is to be made."""
+        return self.format == "json" and not self.pretty
+
     def render(self, json: bytes) -> bytes:
         """Return a resource's JSON bytes in this representation."""
         if self.format == "xml":

@@ -52,7 +52,7 @@ class Budget:
         self._look_at += steps
 
     def spend(self, steps: int) -> None:
-        """Count steps of work, each some microsecond; raise OutOfBudget where there were too many or it took too long."""
+        """Count steps of work, each about a microsecond; raise OutOfBudget where it was too much."""
         self._steps -= steps
         if self._steps < self._look_at:
             self._look_at = self._steps - _LOOK_EVERY
@@ -90,9 +90,14 @@ def current() -> Budget | None:
     return _current.get()
 
 
-def begin(budget: Budget) -> None:
-    """Make the budget that of the task that runs and of all that it starts."""
-    _current.set(budget)
+@contextmanager
+def working(budget: Budget) -> Iterator[None]:
+    """Make the budget that of what is done within, and of all tasks and threads that this starts."""
+    token = _current.set(budget)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def spend(steps: int = 1) -> None:

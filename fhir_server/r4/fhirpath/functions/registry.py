@@ -115,7 +115,6 @@ def criteria(
 def _applied(run: Callable[..., Items], compiler: Compiler, call: Call, source: Evaluation) -> Evaluation:
     arguments = [compiler.code(argument).items for argument in call.arguments]
 
-
     def apply(this: Items, scope: Scope) -> Items:
         given = [_weighed(each(this, scope), scope) for each in arguments]
         return _weighed(run(_weighed(source(this, scope), scope), *given), scope)

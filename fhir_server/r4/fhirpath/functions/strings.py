@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from fhir_server.r4.fhirpath.functions.registry import function, predicate
-from fhir_server.r4.fhirpath.items import EMPTY, LONGEST, FhirPathError, Items, grown, integer, integer_of, string, text_of
+from fhir_server.r4.fhirpath.items import (
+    EMPTY,
+    LONGEST,
+    FhirPathError,
+    Items,
+    grown,
+    integer,
+    integer_of,
+    string,
+    text_of,
+)
 from fhir_server.r4.fhirpath.regex import matches as regex_matches
 from fhir_server.r4.fhirpath.regex import matches_full, replaced
 
