@@ -14,7 +14,7 @@ from fhir_server.engine.settle import settle
 from fhir_server.errors import BadRequest, Issue, PreconditionFailed
 from fhir_server.search.ast import Query
 from fhir_server.search.match import unmet
-from fhir_server.search.parse import parse
+from fhir_server.search.parse import WRITING, parse
 from fhir_server.search.query import compile_query
 from fhir_server.search.url import to_url
 from fhir_server.store.resources import Version
@@ -35,11 +35,11 @@ def criteria(context: Context, resource_type: str, query: str, resource: Any = N
     parsed = _parsed(context, resource_type, pairs)
     if parsed.unconditional:
         raise BadRequest(f"A conditional {resource_type} interaction needs search criteria.", code="required")
-    if parsed.results or parsed.includes:
+    controls = [name for name, _ in (*parsed.results, *pairs) if name in WRITING or (name, _) in parsed.results]
+    if controls or parsed.includes:
         # Who says _count=1 beside _multiple=true would not expect that all matches are deleted.
-        raise BadRequest(
-            "The criteria of a conditional interaction only select; _count and its like have no place there."
-        )
+        what = controls[0][:80] if controls else parsed.includes[0].text[:80]
+        raise BadRequest(f"The criteria of a conditional interaction only select; {what} has no place there.")
     return parsed
 
 

@@ -11,6 +11,7 @@ from fhir_server.engine.create import create
 from fhir_server.engine.delete import conditional_delete, delete
 from fhir_server.engine.history import history
 from fhir_server.engine.patch import conditional_patch, patch
+from fhir_server.engine.query_parameters import require_known
 from fhir_server.engine.read import read, vread
 from fhir_server.engine.requests import deletes_many, query_text
 from fhir_server.engine.routes import Route, route
@@ -24,6 +25,7 @@ async def handle(context: Context, request: Request) -> Response:
     """Carry out the request's interaction; raises a FhirError, after which nothing has changed."""
     found = route(request.method, request.path)
     context.access.require(found.interaction, found.type)
+    require_known(request, found)
     context.dispatch = handle
     following = context.services.following
     if not following.fresh:

@@ -14,6 +14,7 @@ from fhir_server.engine import page_token, subsets
 from fhir_server.engine.access import viewer
 from fhir_server.engine.context import Context, Request, Response, instant, now
 from fhir_server.engine.preconditions import etag
+from fhir_server.engine.query_parameters import FORM
 from fhir_server.engine.routes import Route
 from fhir_server.engine.versions import new_id
 from fhir_server.errors import BadRequest, NotFound
@@ -24,7 +25,6 @@ from fhir_server.search.params.prefixes import split_prefix
 from fhir_server.store.history import Cursor, Page
 from fhir_server.store.resources import Version
 
-_PARAMETERS = frozenset({"_since", "_at", "_count", "_page", "_format", "_pretty", "_sort", "_summary", "_elements"})
 _SHOWING = frozenset({"_summary", "_elements"})
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -121,7 +121,7 @@ def _entry(context: Context, version: Version, showing: list[tuple[str, str]]) -
 
 
 def _read(context: Context, request: Request, route: Route) -> _Asked:
-    given = _given(context, request)
+    given = _given(request)
     since, at = given.get("_since"), [value for name, value in request.query if name == "_at"]
     place = _place(context, request, route, given, at)
     cursor, total = _followed(context, place, given["_page"]) if "_page" in given else (None, None)
@@ -132,7 +132,7 @@ def _read(context: Context, request: Request, route: Route) -> _Asked:
         cursor=cursor,
         total=total,
         place=place,
-        kept=[pair for pair in request.query if pair[0] in _PARAMETERS - {"_page", "_format", "_pretty"}],
+        kept=[pair for pair in request.query if pair[0] not in FORM | {"_page"}],
     )
 
 
@@ -158,13 +158,9 @@ def _place(context: Context, request: Request, route: Route, given: Mapping[str,
     ]
 
 
-def _given(context: Context, request: Request) -> dict[str, str]:
+def _given(request: Request) -> dict[str, str]:
     given: dict[str, str] = {}
     for name, value in request.query:
-        if name not in _PARAMETERS:
-            if context.handling == "strict":
-                raise BadRequest(f"History has no parameter {name[:80]!r}.", code="not-supported")
-            continue
         if name in given and name != "_at":
             raise BadRequest(f"{name} stands twice.")
         given[name] = value

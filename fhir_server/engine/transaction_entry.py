@@ -12,6 +12,7 @@ from fhir_server.engine.delete import matches
 from fhir_server.engine.entries import entry_request
 from fhir_server.engine.places import Placing
 from fhir_server.engine.preconditions import require_match
+from fhir_server.engine.query_parameters import require_known
 from fhir_server.engine.requests import deletes_many, query_text
 from fhir_server.engine.routes import Route, route
 from fhir_server.engine.update import require_same_id
@@ -68,6 +69,7 @@ def parse(context: Context, entry: dict[str, Any], position: int) -> Entry:
     with Placing(f"Bundle.entry[{position}]"):
         found = route(request.method, request.path)
         context.access.require(found.interaction, found.type)
+        require_known(request, found)
     full_url = entry.get("fullUrl")
     new_id = versions.new_id() if found.interaction == "create" else found.id
     return Entry(position, full_url if isinstance(full_url, str) else None, request, found, new_id)

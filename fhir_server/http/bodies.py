@@ -9,10 +9,10 @@ from urllib.parse import parse_qsl
 
 from starlette.types import Receive
 
-from fhir_server.errors import BadRequest, TooLarge
+from fhir_server.errors import BadRequest, TooLarge, UnsupportedMediaType
 from fhir_server.http.content_encoding import decompress
 from fhir_server.http.limits import Limits
-from fhir_server.http.representation import body_format, is_fhir_type, parse_resource
+from fhir_server.http.representation import FHIR_JSON, FHIR_XML, FORM, body_format, is_fhir_type, parse_resource
 from fhir_server.r4 import values
 
 
@@ -64,11 +64,28 @@ def parse_body(body: bytes, path: str, method: str, headers: Mapping[str, str], 
     return parse_resource(body, form, max_depth=limits.depth)
 
 
-def form_pairs(body: bytes, most: int) -> list[tuple[str, str]]:
+class Form(list[tuple[str, str]]):
+    """The name-value pairs of a form."""
+
+
+_SEARCHES = frozenset({"search-type", "search-system"})
+
+
+def require_media_type(interaction: str, path: str, headers: Mapping[str, str]) -> None:
+    """Raise UnsupportedMediaType where a search comes with anything but a form, or a form with what takes none."""
+    media_type = (headers.get("content-type") or "").partition(";")[0].strip().lower()
+    is_form = media_type == FORM
+    if interaction in _SEARCHES and not is_form:
+        raise UnsupportedMediaType(f"/{path[:200]} takes its parameters as {FORM}, not as {media_type[:80]!r}.")
+    if is_form and interaction not in _SEARCHES and interaction != "operation" and not path.startswith("Binary"):
+        raise UnsupportedMediaType(f"/{path[:200]} takes a resource, not {FORM}; send {FHIR_JSON} or {FHIR_XML}.")
+
+
+def form_pairs(body: bytes, most: int) -> Form:
     """Return the name-value pairs of a form body; raises BadRequest, or TooLarge for more than `most`."""
     require_few_parameters(body, most)
     try:
-        return parse_qsl(body.decode("utf-8"), keep_blank_values=True, errors="strict")
+        return Form(parse_qsl(body.decode("utf-8"), keep_blank_values=True, errors="strict"))
     except (UnicodeDecodeError, ValueError) as error:
         raise BadRequest("The form in the body is not valid UTF-8.") from error
 

@@ -17,12 +17,13 @@ from fhir_server.engine.access import Access, OpenAccess
 from fhir_server.engine.audit.records import AccessRecord
 from fhir_server.engine.context import Context, Request, Response, Services
 from fhir_server.engine.preconditions import etag
+from fhir_server.engine.query_parameters import FORM
 from fhir_server.engine.routes import route
 from fhir_server.errors import BadRequest, FhirError, Issue, Unavailable, operation_outcome
 from fhir_server.http import log
 from fhir_server.http.access_record import access_record
 from fhir_server.http.bearer import Authenticate
-from fhir_server.http.bodies import parse_body, read_body, require_few_parameters, undone
+from fhir_server.http.bodies import Form, parse_body, read_body, require_few_parameters, require_media_type, undone
 from fhir_server.http.headers import request_headers, require_single
 from fhir_server.http.limits import Limits, caller_of, limits_of
 from fhir_server.http.prefer import preferences
@@ -161,10 +162,12 @@ class FhirApp:
             assert access is not None and limits is not None  # noqa: PT018 - both, since it is known who calls
             access.require(found.interaction, found.type)
             body = await read_body(receive, headers, limits)
+            if body:
+                require_media_type(found.interaction, request.path, headers)
             # What is compressed may become large.
             size = SMALL + 1 if "content-encoding" in headers else len(body)
             parsed = await sized(size, self._parsed, body, request, headers, limits)
-            if isinstance(parsed, list) and parsed and isinstance(parsed[0], tuple):
+            if isinstance(parsed, Form):
                 request.query = query + parsed
             else:
                 request.resource = parsed
@@ -254,7 +257,10 @@ def _representation(path: str, query: list[tuple[str, str]], headers: Mapping[st
         return JSON_REPRESENTATION  # of an error; Accept is about the content
     if not query:
         return choose(headers.get("accept"))
-    given = dict(query)
+    given: dict[str, str] = {}
+    for name, value in query:
+        if name in FORM and given.setdefault(name, value) != value:
+            raise BadRequest(f"{name} is sent twice, with different values.")
     return choose(headers.get("accept"), given.get("_format"), given.get("_pretty"))
 
 

@@ -144,7 +144,24 @@ def _one_include(controls: Controls, reverse: bool, iterate: bool, value: str, n
             raise BadRequest(
                 f"{name}={value[:80]!r}: {code!r} is a {parameter.type} parameter, no reference.", code="value"
             )
+        _require_use(controls, parameter, source, target, reverse, iterate, f"{name}={value}")
     return Include(source, code, target or None, reverse, iterate, f"{name}={value}")
+
+
+def _require_use(  # noqa: PLR0917 - an include has this many parts
+    controls: Controls, parameter: Parameter, source: str, target: str, reverse: bool, iterate: bool, text: str
+) -> None:
+    """Raise UnknownParameter for an include that cannot add anything to a search of one type.
+
+    Of a search of all types that there are, this would tell which there are.
+    """
+    if iterate or len(controls.types) != 1 or (source in controls.types and not reverse):
+        return
+    if not reverse:
+        raise UnknownParameter(f"{text[:80]!r} leads from {source}, which is not searched; write _include:iterate.")
+    targets = {target} if target else set(parameter.target)
+    if targets and targets.isdisjoint(controls.types):
+        raise UnknownParameter(f"{text[:80]!r} does not lead to what is searched; write _revinclude:iterate.")
 
 
 _READERS: dict[str, tuple[str, Callable[[Controls, str, str], Any]]] = {

@@ -15,7 +15,8 @@ from fhir_server.search.params import words
 from fhir_server.search.params.reading import Scope
 from fhir_server.search.values import split, unescape
 
-_WRITING = frozenset({"_format", "_pretty", "_page"})
+WRITING = frozenset({"_format", "_pretty", "_page"})
+"""Parameters that are no part of what is asked: how the answer is written, and which page of it."""
 
 
 def parse(
@@ -43,7 +44,7 @@ def parse(
             if value == "":
                 raise UnknownParameter(f"{name[:80]!r} has no value.")
             if read_control(controls, name, value):
-                if name not in _WRITING:
+                if name not in WRITING:
                     results.append((name, value))
             else:
                 criteria.append(Criterion(name, value, _conditions(types, name, value, scope)))
@@ -51,6 +52,7 @@ def parse(
             if strict:
                 raise BadRequest(str(error), code="not-supported") from error
             ignored.append(Ignored(name, value, str(error)))
+    _drop_without_effect(controls, results, ignored, strict=strict)
     return Query(
         types=tuple(types),
         criteria=tuple(criteria),
@@ -60,6 +62,18 @@ def parse(
         results=tuple(results),
         **controls.fields,
     )
+
+
+def _drop_without_effect(
+    controls: Controls, results: list[tuple[str, str]], ignored: list[Ignored], *, strict: bool
+) -> None:
+    """Take out `_containedType` where no contained resources are searched; raises BadRequest where `strict`."""
+    if "contained_type" in controls.fields and controls.fields.get("contained", "false") == "false":
+        reason = "_containedType has no effect without _contained=true or both."
+        if strict:
+            raise BadRequest(reason, code="not-supported")
+        ignored.append(Ignored("_containedType", controls.fields.pop("contained_type"), reason))
+        results[:] = [pair for pair in results if pair[0] != "_containedType"]
 
 
 def _words(criteria: Sequence[Criterion]) -> tuple[tuple[str, ...], ...]:

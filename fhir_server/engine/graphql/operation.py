@@ -18,6 +18,7 @@ from fhir_server.engine.graphql.places import Place
 from fhir_server.engine.graphql.searches import Reader
 from fhir_server.engine.graphql.statement import Statement, read
 from fhir_server.engine.operations.inputs import Inputs
+from fhir_server.engine.query_parameters import FORM
 from fhir_server.engine.routes import Route
 from fhir_server.errors import BadRequest, FhirError
 from fhir_server.r4 import values
@@ -63,6 +64,10 @@ async def _executed(context: Context, statement: Statement, route: Route) -> dic
 
 def _given(request: Request) -> tuple[str, str | None, dict[str, Any]]:
     """Return the text, the operation's name and the variables, from the URL or the body."""
+    unknown = [name for name, _ in request.query if name not in _PARTS | FORM]
+    if unknown:
+        parts = ", ".join(sorted(_PARTS))
+        raise BadRequest(f"$graphql has no parameter {unknown[0][:80]!r}; it has {parts}.", code="not-supported")
     given: dict[str, Any] = {name: value for name, value in request.query if name in _PARTS}
     if isinstance(given.get("variables"), str):
         given["variables"] = values.decode(given["variables"].encode())

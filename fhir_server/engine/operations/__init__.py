@@ -6,8 +6,9 @@ https://hl7.org/fhir/R4/operations.html
 from __future__ import annotations
 
 from fhir_server.engine.context import Context, Request, Response
-from fhir_server.engine.operations.inputs import CONTROLS, Inputs, read_inputs
+from fhir_server.engine.operations.inputs import Inputs, read_inputs
 from fhir_server.engine.operations.registry import find, require_method
+from fhir_server.engine.query_parameters import FORM
 from fhir_server.engine.routes import Route
 
 __all__ = ["run"]
@@ -19,7 +20,7 @@ async def run(context: Context, request: Request, route: Route) -> Response:
     require_method(operation, request.method)
     if operation.reads_request:
         return await operation.run(context, request, route, Inputs({}))
-    controls = CONTROLS | {"_page"} if operation.paged else CONTROLS
+    controls = FORM | {"_page"} if operation.paged else FORM
     depth = context.services.settings.max_depth
     inputs = read_inputs(operation.published, request, controls=controls, max_depth=depth)
     return await operation.run(context, request, route, inputs)

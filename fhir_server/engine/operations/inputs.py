@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from fhir_server.engine.context import Request
+from fhir_server.engine.query_parameters import FORM
 from fhir_server.errors import BadRequest, Issue
 from fhir_server.r4.definitions import Operation, OperationParameter, table
 from fhir_server.r4.validation import validate
-
-CONTROLS = frozenset({"_format", "_pretty"})
-"""Parameters of the URL that are about the answer's form, with any operation."""
 
 _WHOLE = frozenset({"integer", "positiveInt", "unsignedInt"})
 
@@ -35,9 +33,7 @@ class Inputs:
         return self.given.get(name, [])
 
 
-def read_inputs(
-    operation: Operation, request: Request, *, controls: frozenset[str] = CONTROLS, max_depth: int
-) -> Inputs:
+def read_inputs(operation: Operation, request: Request, *, controls: frozenset[str] = FORM, max_depth: int) -> Inputs:
     """Return the inputs of a call; raises BadRequest naming a parameter that is unknown, missing, repeated or wrong.
 
     `controls` are names in the URL that are no inputs.
