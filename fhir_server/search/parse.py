@@ -83,7 +83,15 @@ def _words(criteria: Sequence[Criterion]) -> tuple[tuple[str, ...], ...]:
 
 def _conditions(types: Sequence[str], name: str, value: str, scope: Scope) -> dict[str, Condition]:
     read = _filter if name == "_filter" else condition
+    if not types:
+        # Nothing is stored that could be searched; the question is checked all the same.
+        for resource_type in _UNALIKE:
+            read(resource_type, name, value, scope)
     return {resource_type: read(resource_type, name, value, scope) for resource_type in types}
+
+
+_UNALIKE = ("Patient", "Binary")
+"""Types that have no search parameters in common but those of all types."""
 
 
 def _filter(resource_type: str, name: str, value: str, scope: Scope) -> Condition:
