@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+import structlog
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -24,6 +26,7 @@ from fhir_server.http.bearer import bearer_authentication
 from fhir_server.http.client_address import ClientAddresses
 from fhir_server.http.cors import Cors
 from fhir_server.http.facade.app import create_facade
+from fhir_server.http.facade.open_streams import OpenStreams
 from fhir_server.http.facade.remote import RemoteFhir
 from fhir_server.http.facade.server import FacadeServer
 from fhir_server.http.fhir import FhirApp
@@ -32,7 +35,7 @@ from fhir_server.http.limits import Budgeted
 from fhir_server.http.oauth.routes import discovery, routes
 from fhir_server.http.oauth.server import AuthorizationServer
 from fhir_server.http.recorded import Recorded
-from fhir_server.http.stopping import Stopping
+from fhir_server.http.stopping import ENDS_WITHIN, WORKER_ENDS_WITHIN, Stopping
 from fhir_server.http.welcome import welcome
 from fhir_server.jobs.audit import AuditTrail
 from fhir_server.jobs.background import background
@@ -47,6 +50,7 @@ from fhir_server.store.resources import ResourceStore
 from fhir_server.store.search import SearchStore
 from fhir_server.store.search_parameters import SearchParameterStore
 from fhir_server.store.secrets import secret
+from fhir_server.store.watching import DatabaseWatch
 from fhir_server.work.threads import share_evenly
 
 PREFIX = "/fhir"
@@ -117,6 +121,12 @@ def _calm_garbage_collector() -> None:
     gc.enable()
 
 
+def _give_up() -> None:
+    """End a process that has no database any more; who started it starts another."""
+    structlog.get_logger(__name__).critical("database.silent", consequence="the process ends itself")
+    os._exit(70)  # EX_SOFTWARE; an orderly end would wait for the database
+
+
 def create_app(settings: Settings | None = None) -> Starlette:
     """Return the ASGI application of the services that the settings name; its lifespan opens what they share."""
     settings = settings or Settings()
@@ -163,10 +173,15 @@ class _Parts:
         gateway = configured_gateway(settings)
         async with services(settings, serving="fhir" in settings.served) as shared, AsyncExitStack() as stack:
             app.state.services = self.fhir.services = shared
+            app.state.stopping = stopping = Stopping(settings.drain_seconds)
+            stopping.listen(ENDS_WITHIN if settings.workers == 1 else WORKER_ENDS_WITHIN)
+            app.state.watch = DatabaseWatch(shared.database, settings.database_silence_seconds, _give_up)
+            app.state.watch.start()
+            stack.callback(app.state.watch.stop)
             if settings.fhir_base_url is None:
                 await stack.enter_async_context(background(shared, self.fhir.base_url, gateway))
             store = await authorization_store(shared)
-            await self._open_facade(stack, shared, store, gateway)
+            await self._open_facade(stack, shared, store, gateway, stopping)
             if not settings.open:
                 await self._authorize(app, stack, shared, store)
             _calm_garbage_collector()
@@ -174,14 +189,20 @@ class _Parts:
             yield
 
     async def _open_facade(
-        self, stack: AsyncExitStack, shared: Services, store: OAuthStore[Access], gateway: Gateway
+        self,
+        stack: AsyncExitStack,
+        shared: Services,
+        store: OAuthStore[Access],
+        gateway: Gateway,
+        stopping: Stopping,
     ) -> None:
         state, settings, remote = self.facade.state, self.settings, None
         if settings.fhir_base_url is not None:
             remote = await stack.enter_async_context(RemoteFhir(settings.fhir_base_url, settings.max_body_bytes))
-        state.live, state.stopping = Live(shared), Stopping()
+        state.live, state.stopping = Live(shared), stopping
         stack.push_async_callback(state.live.close)
-        state.stopping.listen()
+        state.streams = OpenStreams(store, stopping, settings)
+        stack.push_async_callback(state.streams.close)
         state.facade = await FacadeServer.open(shared, self.fhir.base_url, store, gateway, remote)
 
     async def _authorize(

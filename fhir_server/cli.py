@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -11,7 +12,8 @@ import typer
 
 from fhir_server.account_commands import clients, keys, users
 from fhir_server.hms_commands import export_hms, import_hms
-from fhir_server.settings import SettingsError, settings_with
+from fhir_server.http import log
+from fhir_server.settings import Settings, SettingsError, settings_with
 from fhir_server.store.data_directory import StartupError
 
 app = typer.Typer(
@@ -131,10 +133,24 @@ def version() -> None:
     typer.echo(package_version("fhir-server"))
 
 
+def _tell(error: Exception) -> None:
+    """Say what the operator can mend, in the form that the settings ask for if they can be read."""
+    try:
+        settings = Settings()
+        wants_json = settings.log_format == "json"
+    except ValueError:
+        settings, wants_json = None, os.environ.get("FHIR_SERVER_LOG_FORMAT", "") == "json"
+    if not wants_json:
+        typer.secho(f"fhir-server: {error}", fg="red", err=True)
+        return
+    log.configure(settings or Settings.model_construct(log_format="json"))
+    log.refused(str(error))
+
+
 def main() -> None:
     """Run the command line; what the operator can mend is said in one line, without a traceback."""
     try:
         app()
     except (StartupError, SettingsError) as error:
-        typer.secho(f"fhir-server: {error}", fg="red", err=True)
+        _tell(error)
         sys.exit(1)

@@ -6,6 +6,7 @@ The application is imported while the mongod starts: each takes half a second, w
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import ipaddress
 import multiprocessing
@@ -16,12 +17,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 import typer
 
+from fhir_server.http import log
+from fhir_server.http.connections import raise_descriptor_limit
+from fhir_server.http.stopping import ANSWERS_WITHIN, refuse_hangup
 from fhir_server.settings import SERVICES, Settings
 from fhir_server.store.data_directory import StartupError
 from fhir_server.store.mongo import Database
@@ -32,6 +36,9 @@ if TYPE_CHECKING:
 
     from fhir_server.demo_clinic import Login
 
+STARTUP_FAILURE = 3
+_PORT_SECONDS = 8.0
+"""How long a port may still be in use, by the workers of a server that was killed a moment ago."""
 _ORPHANED_SECONDS = 5.0
 """How long a worker whose parent was killed may take to finish what it is at."""
 
@@ -40,6 +47,9 @@ def run(settings: Settings, *, demo: bool = False) -> None:
     """Serve until interrupted; raises StartupError with what to do next."""
     if demo and settings.fhir_base_url:
         raise StartupError("--demo fills this server's own database; --fhir-base-url answers from another server's.")
+    log.configure(settings)
+    refuse_hangup()
+    raise_descriptor_limit()
     _require_loopback(settings)
     _require_free_port(settings)
     gc.disable()  # start-up makes no garbage; the application collects again when it is up
@@ -73,20 +83,35 @@ def _database(settings: Settings) -> Iterator[str]:
 def _serve(settings: Settings) -> None:
     import uvicorn
 
+    from fhir_server.http.connections import BoundedProtocol
+    from fhir_server.workers import serve_by_workers
+
     for name, value in settings.model_dump(exclude_none=True).items():
         os.environ[f"FHIR_SERVER_{name.upper()}"] = str(value)
-    uvicorn.run(
+    config = uvicorn.Config(
         "fhir_server.serve:application",
         factory=True,
+        http=BoundedProtocol,
+        ws="none",
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
         access_log=False,
         proxy_headers=False,  # http.client_address decides whose forwarding header counts
+        log_config=None,
         log_level="warning",
         server_header=False,
-        timeout_graceful_shutdown=20,
+        timeout_keep_alive=75,  # longer than clients keep a connection in their pools
+        timeout_graceful_shutdown=ANSWERS_WITHIN,
     )
+    if settings.workers > 1:
+        serve_by_workers(config)
+        return
+    server = uvicorn.Server(config)
+    with suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
 
 
 def application() -> Starlette:
@@ -94,6 +119,7 @@ def application() -> Starlette:
     from fhir_server.app import create_app
 
     if multiprocessing.parent_process() is not None:
+        refuse_hangup()
         threading.Thread(target=_end_with_parent, daemon=True).start()
     return create_app()
 
@@ -123,13 +149,19 @@ def _require_loopback(settings: Settings) -> None:
 def _require_free_port(settings: Settings) -> None:
     """Refuse an address that cannot be listened on, before a database is started for nothing."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        socket.create_server((settings.host, settings.port), family=family).close()
-    except OSError as error:
-        raise StartupError(
-            f"Nothing can listen on port {settings.port} of {settings.host}: {error.strerror}. "
-            "Choose another with --port or --host."
-        ) from error
+    deadline = time.monotonic() + _PORT_SECONDS
+    while True:
+        try:
+            socket.create_server((settings.host, settings.port), family=family).close()
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE and time.monotonic() < deadline:
+                time.sleep(0.1)
+                continue
+            raise StartupError(
+                f"Nothing can listen on port {settings.port} of {settings.host}: {error.strerror}. "
+                "Choose another with --port or --host."
+            ) from error
+        return
 
 
 async def _require_database(settings: Settings) -> None:
@@ -146,6 +178,11 @@ async def _load_demo(settings: Settings) -> list[Login]:
 
 def _greet(settings: Settings, logins: list[Login]) -> None:
     from fhir_server.app import base_url
+
+    if settings.log_format == "json":
+        # All that a program reads is JSON, on both outputs; how to begin is for people, and passwords are for no log.
+        log.serving(base_url(settings), sorted(settings.served), is_open=settings.open)
+        return
     from fhir_server.auth.endpoints import issuer_of
 
     base = base_url(settings)

@@ -15,6 +15,7 @@ SERVICES = frozenset({"fhir", "hms", "ehr", "auth"})
 """FHIR; the hospital's endpoints 1 to 28; those of its health record, 29 to 36; the authorization server."""
 
 Positive = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0)]
 
 
 class SettingsError(Exception):
@@ -45,6 +46,22 @@ class Settings(BaseSettings):
         default=None, description="Another FHIR R4 server that the service ehr answers from, by its callers' tokens."
     )
     open: bool = Field(default=False, description="Serve without authorization; loopback only.")
+
+    max_connections: Positive = Field(
+        default=5000, description="Connections of one worker; past them the one that has waited longest is closed."
+    )
+    head_seconds: Seconds = Field(default=10, description="Within this a request head is complete.")
+    body_seconds: Seconds = Field(default=30, description="Within each span of this a body brings 1 KiB a second.")
+    write_seconds: Seconds = Field(default=60, description="Within this a client that reads slowly goes on reading.")
+    max_streams: Positive = Field(default=1000, description="Notification streams of one worker.")
+    max_streams_per_user: Positive = Field(default=10, description="Notification streams of one user on one worker.")
+    drain_seconds: float = Field(
+        default=5, ge=0, le=8, description="After SIGTERM, how long requests are taken while readiness says 503."
+    )
+    database_silence_seconds: Seconds = Field(
+        default=60,
+        description="A worker whose database answers nothing ends itself after this; /health/live says so after half.",
+    )
 
     data_dir: Path = Field(default=Path("data"), description="Where the embedded mongod keeps its files.")
     database_url: str | None = Field(default=None, description="A MongoDB replica set of yours; none means embedded.")

@@ -1,4 +1,4 @@
-"""Health checks for an orchestrator: is the process up, and can it serve."""
+"""Health checks for an orchestrator: is the process of use, and can it serve now."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from fhir_server.errors import FhirError
 
 
 async def live(request: Request) -> JSONResponse:
-    """Answer 200 as long as the process answers at all."""
+    """Answer 200, but 503 when the database has answered this process nothing for long and only a new one can help."""
+    if request.app.state.watch.is_silent:
+        return JSONResponse({"status": "the database answers this process nothing"}, 503)
     return JSONResponse({"status": "up"})
 
 
 async def ready(request: Request) -> JSONResponse:
-    """Answer 200 when the database takes requests, else 503."""
+    """Answer 200 when the database takes requests and the server is not about to stop, else 503."""
+    if request.app.state.stopping.told:
+        return JSONResponse({"status": "stopping"}, 503, {"Retry-After": "5"})
     try:
         await request.app.state.services.database.ping()
     except FhirError:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 
 import structlog
 
@@ -32,35 +32,42 @@ log = structlog.get_logger(__name__)
 
 
 class Listener:
-    """One who listens: what arrives, and how far the worker has come."""
+    """One who listens: what arrives."""
 
     def __init__(self) -> None:
-        self._arrived: asyncio.Queue[Change | None] = asyncio.Queue(MOST_WAITING)
+        self._arrived: deque[Change] = deque()
+        self._woken = asyncio.Event()
         self._cut_off = False
 
     def give(self, change: Change) -> None:
         """Let a change arrive."""
-        try:
-            self._arrived.put_nowait(change)
-        except asyncio.QueueFull:
+        if len(self._arrived) >= MOST_WAITING:
             self._cut_off = True
+        else:
+            self._arrived.append(change)
+        self._woken.set()
 
     def cut_off(self) -> None:
         """Let nothing more arrive."""
         self._cut_off = True
-        if not self._arrived.full():
-            self._arrived.put_nowait(None)
+        self._woken.set()
+
+    def wake(self) -> None:
+        """Let who waits for the next change wait no longer."""
+        self._woken.set()
 
     async def next(self, seconds: float) -> Change | None:
-        """Return what arrives within the time, if anything; raises Unavailable after it was cut off."""
-        try:
-            async with asyncio.timeout(seconds):
-                change = await self._arrived.get()
-        except TimeoutError:
-            change = None
-        if change is None and self._cut_off:
+        """Return what arrives within the time or until it is woken, if anything; raises Unavailable after a cut."""
+        if not self._arrived:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._woken.wait()
+        self._woken.clear()
+        if self._arrived:
+            return self._arrived.popleft()
+        if self._cut_off:
             raise Unavailable("The stream has ended; resume it.")
-        return change
+        return None
 
 
 class Live:

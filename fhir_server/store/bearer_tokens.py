@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
@@ -40,6 +40,12 @@ class BearerTokens(Generic[T]):
         if known is None or known[0] <= datetime.now(UTC):
             return None
         return known[1]
+
+    async def living(self, names: Collection[str]) -> set[str]:
+        """Return those of the access tokens, named by their fingerprints, that have not been revoked."""
+        with translated:
+            found = await self._tokens.find({"_id": {"$in": list(names)}, "kind": "access"}, {"_id": 1}).to_list()
+        return {each["_id"] for each in found}
 
     async def _load(self, name: str, number: int | None) -> tuple[datetime, T] | None:
         with translated:

@@ -38,6 +38,7 @@ LONGEST_SOCKET_PATH = 100  # the kernel's sun_path holds 108 bytes on Linux, 104
 LARGEST_LOG = 10 * 1024 * 1024
 READY_WITHIN = 60.0  # a recovery after a crash replays the journal first
 SHUT_DOWN_WITHIN = 60.0
+STOPS_WITHIN = 8.0  # the whole server ends within half a minute; a checkpoint takes less than a second
 MOST_CRASHES = 5  # in a row, each within seconds of a start
 
 log = structlog.get_logger(__name__)
@@ -115,9 +116,9 @@ class EmbeddedMongod:
         self._stopping.set()
         data_directory.forget(self._data_dir)
         if self._process:
-            _terminate(self._process)
+            _terminate(self._process, STOPS_WITHIN)
         if self._supervisor:
-            self._supervisor.join(SHUT_DOWN_WITHIN)
+            self._supervisor.join(STOPS_WITHIN)
         self._dismiss_watchdog()
         if self._link:
             shutil.rmtree(self._link.parent, ignore_errors=True)
@@ -283,10 +284,10 @@ def database_url(settings: Settings) -> Iterator[str]:
         yield mongod.url
 
 
-def _terminate(process: subprocess.Popen[bytes]) -> None:
+def _terminate(process: subprocess.Popen[bytes], seconds: float = SHUT_DOWN_WITHIN) -> None:
     process.terminate()
     try:
-        process.wait(SHUT_DOWN_WITHIN)
+        process.wait(seconds)
     except subprocess.TimeoutExpired:
         process.kill()  # the journal brings back every acknowledged write
         process.wait()

@@ -198,7 +198,7 @@ ENDPOINTS = (
     ),
     _row("export", "GET /user/export"),
     _row("erase", "DELETE /user/profile", "invalid_credentials too_many_attempts", body={"password": "wrong"}),
-    _row("stream", "GET /notifications/stream"),
+    _row("stream", "GET /notifications/stream", "too_many_streams"),
     _row(
         "upload",
         "POST /history/documents",

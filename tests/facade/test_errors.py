@@ -106,6 +106,12 @@ async def _(case: Case) -> httpx.Response:
     return await case.ask()
 
 
+@brings("too_many_streams", "stream")
+async def _(case: Case) -> httpx.Response:
+    case.hospital.services.settings.max_streams_per_user = 0
+    return await case.ask()
+
+
 @brings("account_inactive", "2")
 async def _(case: Case) -> httpx.Response:
     await case.change(f"Patient/{case.world.mara.id}", active=False)

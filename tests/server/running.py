@@ -27,8 +27,9 @@ def free_port() -> int:
 class RunningServer:
     """A server on its own data directory and port; a context manager that ends it, killed or not."""
 
-    def __init__(self, data_dir: Path, *options: str, open_: bool = True) -> None:
+    def __init__(self, data_dir: Path, *options: str, open_: bool = True, **environment: str) -> None:
         self.open = open_
+        self.environment = {f"FHIR_SERVER_{name.upper()}": value for name, value in environment.items()}
         self.data_dir = data_dir
         self.options = options
         self.port = free_port()
@@ -49,6 +50,7 @@ class RunningServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
+            env={"FHIR_SERVER_DRAIN_SECONDS": "0", **os.environ, **self.environment},
         )
 
     def start_and_fail(self) -> str:

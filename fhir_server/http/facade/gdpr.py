@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import Field
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from fhir_server.auth.scopes import Scope
 from fhir_server.engine.context import Context
@@ -19,6 +19,7 @@ from fhir_server.http.facade.fields import Body, Password
 from fhir_server.http.facade.openapi import errors
 from fhir_server.http.facade.problem import Problem
 from fhir_server.http.facade.record_page import record_page
+from fhir_server.http.streamed import StreamedResponse
 
 router = APIRouter(prefix="/user", tags=["user"])
 
@@ -53,9 +54,9 @@ async def export(request: Request, caller: Called) -> Response:
         rows = record(context, patient["id"])
         page = record_page(rows, await caller.language(), await caller.clock())
         headers = {**_HEADERS, "Content-Security-Policy": _POLICY}
-        return StreamingResponse(page, media_type="text/html; charset=utf-8", headers=headers)
+        return StreamedResponse(page, media_type="text/html; charset=utf-8", headers=headers)
     headers = {**_HEADERS, "Content-Disposition": 'attachment; filename="health-record.json"'}
-    return StreamingResponse(record_bundle(context, patient["id"]), media_type=_JSON, headers=headers)
+    return StreamedResponse(record_bundle(context, patient["id"]), media_type=_JSON, headers=headers)
 
 
 def _scopes(caller: Caller) -> tuple[Scope, ...]:

@@ -61,6 +61,7 @@ PROBLEMS: dict[str, tuple[int, str, str]] = {
         "La Idempotency-Key se usó con otro contenido.",
     ),
     "too_many_attempts": (429, "Too many attempts; wait a while.", "Demasiados intentos; espere un momento."),
+    "too_many_streams": (429, "Too many streams are open.", "Hay demasiadas conexiones abiertas."),
     "internal_error": (500, "The server met a fault of its own.", "El servidor ha sufrido un fallo interno."),
     "fhir_refused": (
         502,
