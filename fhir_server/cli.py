@@ -101,6 +101,23 @@ def reindex(
 
 
 @app.command()
+def purge(
+    target: Annotated[str, typer.Argument(help="Such as Observation/1/_history/2, Observation/1 or Patient/1.")],
+    *,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove a version, a resource, or a patient with all that is the patient's, for good; the audit trail says so."""
+    from fhir_server.purging import run
+
+    if not yes:
+        typer.confirm(f"{target} cannot be brought back. Purge it?", abort=True)
+    run(settings_with(data_dir=data_dir, database_url=database_url), target)
+    typer.echo(f"{target} has been purged.")
+
+
+@app.command()
 def status(*, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
     """Show how background jobs and added search parameters stand."""
     from fhir_server.status import show

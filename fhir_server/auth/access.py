@@ -38,6 +38,9 @@ PERMISSIONS: Mapping[str, str] = {
 }
 """The permission that each interaction needs. What a condition finds is searched for, so it needs `s` besides."""
 
+PURGE = "purge"
+"""Removing versions for good, which no scope gives by itself: it is an operator's."""
+
 _OPEN_TO_ALL = frozenset({"capabilities"})
 _DECIDED_INSIDE = frozenset({"batch", "operation"})
 """Interactions that ask again for each thing they do."""
@@ -66,12 +69,21 @@ class ScopedAccess:
         if interaction in _OPEN_TO_ALL or (interaction in _DECIDED_INSIDE and self.token.scopes.resources):
             return
         permission = PERMISSIONS.get(interaction)
+        if interaction == PURGE and self._may_purge(resource_type or ""):
+            return
         if permission is not None and self._has(permission, resource_type):
             return
         what = "on any type" if resource_type in (None, "*") else f"on {resource_type}"
         error = Forbidden(f"The access token has no scope for {interaction} {what}.")
         error.headers["WWW-Authenticate"] = 'Bearer realm="fhir", error="insufficient_scope"'
         raise error
+
+    def _may_purge(self, resource_type: str) -> bool:
+        """Return whether an operator acts, by a scope that lets all of the type be deleted."""
+        return self.token.role == "admin" and any(
+            scope.level == "user" and scope.covers("d", resource_type) and not scope.parameters
+            for scope in self.token.scopes.resources
+        )
 
     def _has(self, permission: str, resource_type: str | None) -> bool:
         if resource_type is None or resource_type == "*":

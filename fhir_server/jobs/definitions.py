@@ -14,6 +14,7 @@ import structlog
 
 from fhir_server.engine.context import Context, Request, Services, now
 from fhir_server.engine.engine import handle
+from fhir_server.engine.operations import purge
 from fhir_server.errors import Gone, NotFound
 from fhir_server.jobs.runner import Job
 from fhir_server.r4 import values
@@ -31,8 +32,13 @@ def definitions(services: Services, base_url: str) -> Job:
     return Job("definitions", partial(_run, Context(services, base_url, quiet=True)), EVERY_SECONDS)
 
 
+def resources() -> list[Resource]:
+    """Return what is published: what the hospital's tables mean in FHIR, and this server's own operation."""
+    return [*profiles.resources(), purge.RESOURCE]
+
+
 async def _run(context: Context, lease: Lease) -> None:
-    brought = profiles.resources()
+    brought = resources()
     digest = hashlib.sha256(values.encode(brought)).hexdigest()
     if lease.state.get("digest") != digest:
         written = await publish(context, brought)

@@ -1,4 +1,4 @@
-"""The job that takes up erasures that were broken off, and looks once more after those that are done.
+"""The job that takes up erasures and purges that were broken off, and looks once more after those that are done.
 
 What was under way when an erasure ended, a notification or a vendor's upload, may have come after it.
 """
@@ -10,8 +10,9 @@ from functools import partial
 
 import structlog
 
-from fhir_server.engine.context import Services, now
+from fhir_server.engine.context import Context, Services, now
 from fhir_server.engine.gdpr.erasure import erase_patient
+from fhir_server.engine.purge import finish_purges
 from fhir_server.jobs.runner import Job
 from fhir_server.store.erasures import ErasureStore
 from fhir_server.store.jobs import Lease
@@ -32,5 +33,8 @@ async def _run(services: Services, base_url: str, lease: Lease) -> None:
     patients = [*await record.unfinished(), *await record.finished_since(now() - LOOKED_AFTER)]
     for patient in patients:
         await erase_patient(services, base_url, patient)
+    purged = await finish_purges(Context(services, base_url))
+    if purged:
+        log.info("purges.finished", count=purged)
     if patients:
         log.info("erasures.looked_after", count=len(patients))

@@ -57,6 +57,14 @@ class Eraser:
             await current.delete_many({"_id": {"$in": list(ids)}})
             await history.delete_many({"id": {"$in": list(ids)}})
 
+    async def erase_version(self, resource_type: str, resource_id: str, version: int) -> None:
+        """Remove one earlier version."""
+        condition: Document = {"_id": f"{resource_id}/{version}"}
+        history = self._database.history(resource_type)
+        await self._discard(history, condition)
+        with translated:
+            await history.delete_one(condition)
+
     async def erase_earlier(self, resource_type: str, where: Filter) -> None:
         """Remove the earlier versions that meet a condition on current ones."""
         condition = of_earlier(dict(where))

@@ -111,7 +111,7 @@ class HistoryStore:
             if row["updated"] >= time:
                 kept.append(row)
                 continue
-            follower = await self._resources.read_version(row["type"], row["id"], row["version"] + 1)
+            follower = await self._resources.following(row["type"], row["id"], row["version"])
             if follower is None or follower.updated > time:
                 kept.append(row)
         return kept

@@ -104,13 +104,32 @@ class ResourceStore:
         where: Mapping[str, Any] | None = None,
         session: Session | None = None,
     ) -> Version | None:
-        """Return that version, current or earlier; None where there is none, or none that meets `where`."""
+        """Return that version, current or earlier; None where there is none, or none that meets `where`.
+
+        An earlier version must meet it, and the current one too: what a correction has taken from a caller stays taken.
+        """
+        current, history = self.database.current(resource_type), self.database.history(resource_type)
+        condition: Document = {"$and": [{"_id": resource_id, "version": version}, where or {}]}
         # Current first: a version that moves into history meanwhile is already there when it is no longer here.
         with translated:
-            document = await self.database.current(resource_type).find_one(
-                {"$and": [{"_id": resource_id, "version": version}, where or {}]}, PROJECTION, session=session
-            ) or await self.database.history(resource_type).find_one(
-                {"$and": [{"_id": f"{resource_id}/{version}"}, of_earlier(where or {})]}, PROJECTION, session=session
+            document = await current.find_one(condition, PROJECTION, session=session)
+            if document is None and where is not None:
+                seen: Document = {"$and": [{"_id": resource_id}, where]}
+                if await current.find_one(seen, {"_id": 1}, session=session) is None:
+                    return None
+            if document is None:
+                condition = {"$and": [{"_id": f"{resource_id}/{version}"}, of_earlier(where or {})]}
+                document = await history.find_one(condition, PROJECTION, session=session)
+        return None if document is None else await self.version(resource_type, resource_id, document)
+
+    async def following(self, resource_type: str, resource_id: str, version: int) -> Version | None:
+        """Return the version that came after one, if any: versions in between may have been purged."""
+        condition: Document = {"id": resource_id, "version": {"$gt": version}}
+        with translated:
+            document = await self.database.history(resource_type).find_one(
+                condition, PROJECTION, sort=[("version", 1)]
+            ) or await self.database.current(resource_type).find_one(
+                {"_id": resource_id, "version": {"$gt": version}}, PROJECTION
             )
         return None if document is None else await self.version(resource_type, resource_id, document)
 

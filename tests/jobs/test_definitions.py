@@ -7,7 +7,7 @@ import pytest
 
 from fhir_server.engine.context import Context, Services
 from fhir_server.errors import Unavailable
-from fhir_server.jobs.definitions import definitions, publish
+from fhir_server.jobs.definitions import definitions, publish, resources
 from fhir_server.jobs.runner import hold
 from fhir_server.store.jobs import JobStore
 from mappings import profiles
@@ -25,7 +25,7 @@ async def run(services: Services) -> dict[str, object]:
 
 async def test_a_partner_reads_what_is_meant(client: httpx.AsyncClient, services: Services) -> None:
     """Every extension and profile is found by its canonical URL, with its value sets and code systems."""
-    assert (await run(services))["written"] == len(profiles.resources())
+    assert (await run(services))["written"] == len(resources())
     for resource in profiles.resources():
         found = (await client.get(resource["resourceType"], params={"url": resource["url"]})).json()
         assert found["total"] == 1, resource["url"]
@@ -65,7 +65,7 @@ async def test_what_could_not_be_written_is_tried_again(
     with pytest.raises(Unavailable):
         await run(services)
     monkeypatch.setattr(services.resources, "insert", whole)
-    assert (await run(services))["written"] == len(profiles.resources())
+    assert (await run(services))["written"] == len(resources())
 
 
 @pytest.mark.parametrize("publish_definitions", [True, False])

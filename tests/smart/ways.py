@@ -170,6 +170,9 @@ WAYS = [
         "operation", "POST", f"{OBSERVATION}/$validate?mode=update", _observation(id="b-observation-subject-0", **_TO_A)
     ),
     Way("operation", "POST", f"{OBSERVATION}/$validate?mode=delete"),
+    Way("operation", "POST", f"{OBSERVATION}/$purge"),
+    Way("operation", "POST", f"{OBSERVATION}/_history/1/$purge"),
+    Way("operation", "POST", "Patient/b/$purge"),
     *(Way("operation", "POST", f"{at}$graphql", {"query": query}) for at, query in _GRAPHS),
     Way(
         "batch",

@@ -46,6 +46,7 @@ NAMED: dict[str, tuple[Code, Code | None]] = {
     "client-registration": (_SECURITY_ALERT, _CONFIGURATION),
     "client-removed": (_SECURITY_ALERT, _CONFIGURATION),
     "key-rotated": (_SECURITY_ALERT, _CONFIGURATION),
+    "purged": (_PATIENT_RECORD, None),
 }
 """The type of each event that is no FHIR request, and the closest subtype that is standard."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fhir_server.engine.context import Context, Request, Response
+from fhir_server.engine.operations import purge
 from fhir_server.engine.operations.everything import everything
 from fhir_server.engine.operations.inputs import Inputs
 from fhir_server.engine.operations.meta import meta, meta_add, meta_delete
@@ -71,6 +72,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _operation("Resource-validate", validate, "type", "instance"),
     _operation("Patient-everything", everything, "type", "instance", paged=True),
     _operation("Encounter-everything", everything, "instance", paged=True),
+    Operation(purge.DEFINITION, purge.run, frozenset({"instance", "version"}), affects_state=True),
     _operation("Resource-graphql", _graphql, "system", "instance", reads_request=True),
 )
 

@@ -1,0 +1,56 @@
+"""$purge: an operator removes a version, a resource or a patient for good. It is this server's own operation."""
+
+from __future__ import annotations
+
+from fhir_server.engine.context import Context, Request, Response
+from fhir_server.engine.operations.inputs import Inputs
+from fhir_server.engine.routes import Route
+from fhir_server.errors import BadRequest, Issue, operation_outcome
+from fhir_server.r4 import values
+from fhir_server.r4.definitions import Operation
+
+RESOURCE = {
+    "resourceType": "OperationDefinition",
+    "id": "purge",
+    "url": "https://hms.example.org/fhir/OperationDefinition/purge",
+    "name": "Purge",
+    "title": "Remove for good",
+    "status": "active",
+    "kind": "operation",
+    "description": "Removes a resource with all its versions, or one earlier version of it; of a Patient all that is "
+    "the patient's. Only an operator may ask for it, and it cannot be taken back.",
+    "affectsState": True,
+    "code": "purge",
+    "resource": ["Resource"],
+    "system": False,
+    "type": False,
+    "instance": True,
+    "parameter": [{"name": "return", "use": "out", "min": 1, "max": "1", "type": "OperationOutcome"}],
+}
+"""What the hospital's own definitions tell of it."""
+
+DEFINITION = Operation(
+    name="Purge",
+    code="purge",
+    url=str(RESOURCE["url"]),
+    resource=("Resource",),
+    system=False,
+    type=False,
+    instance=True,
+    affectsState=True,
+    parameter=(),
+)
+
+
+async def run(context: Context, request: Request, route: Route, inputs: Inputs) -> Response:
+    """Remove what the URL names; answers with an OperationOutcome that says so."""
+    from fhir_server.engine.purge import Target, purge, version_number  # it uses the engine, which uses this
+
+    context.access.require("purge", route.type)
+    if context.session is not None or context.pending is not None:
+        raise BadRequest("$purge cannot be taken back, so it has no place in a transaction.", code="not-supported")
+    url = request.path.removesuffix("/$purge")
+    target = Target(route.type or "", route.id or "", version_number(url, route.version))
+    await purge(context, target)
+    issue = Issue("informational", f"{target} has been purged.", (), "information")
+    return Response(200, values.encode(operation_outcome([issue])))
