@@ -7,14 +7,16 @@ they see what any of them sees. https://hl7.org/fhir/smart-app-launch/STU2.2/sco
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from fhir_server.auth.bearer import BearerToken
 from fhir_server.auth.compartment import of_patient, shared
+from fhir_server.auth.patient_writes import RULES, Change, Writer, changeable, links, require_permitted
 from fhir_server.auth.scopes import Scope, Scopes, parse_scopes
 from fhir_server.errors import Forbidden, Unauthorized
+from fhir_server.r4.reports import marked, unmarked
 from fhir_server.search.conditions import NOTHING, AnyOf, Condition, HasId, every
 from fhir_server.search.filters import to_filter
 from fhir_server.search.match import holds
@@ -46,16 +48,26 @@ _DECIDED_INSIDE = frozenset({"batch", "operation"})
 """Interactions that ask again for each thing they do."""
 
 _AUDIT = "AuditEvent"
+_UNDER_CARE = frozenset({"Patient", "RelatedPerson", "Person"})
+"""Users who are no staff, whatever their account's role says."""
 
 
 class ScopedAccess:
-    """What the bearer of one token may do and see; kept with the token, so that conditions are made once."""
+    """What the bearer of one token may do and see; kept with the token, so that conditions are made once.
 
-    def __init__(self, token: BearerToken, *, timezone: str = "UTC", base_url: str = "") -> None:
+    `on_behalf`: it is the server that writes, on the bearer's behalf. It then writes what it has checked itself, within
+    the patient's compartment; a patient-level bearer writes by the table of `patient_writes`.
+    """
+
+    def __init__(
+        self, token: BearerToken, *, timezone: str = "UTC", base_url: str = "", on_behalf: bool = False
+    ) -> None:
         self.token = token
+        self._on_behalf = on_behalf
         self._timezone = timezone
         self._base_url = base_url
         self._conditions: dict[tuple[str, str], Condition | None] = {}
+        self._writers: dict[tuple[str, str], Writer | None] = {}
         self._filters: dict[tuple[str, str], Mapping[str, Any] | None] = {}
 
     @classmethod
@@ -73,6 +85,11 @@ class ScopedAccess:
             return
         if permission is not None and self._has(permission, resource_type):
             return
+        if permission is not None and self._is_kept_from_patients(permission, resource_type):
+            raise Forbidden(
+                f"A patient's token has no {interaction} of {resource_type} over FHIR; it reports "
+                f"{', '.join(sorted(RULES))}."
+            )
         what = "on any type" if resource_type in (None, "*") else f"on {resource_type}"
         error = Forbidden(f"The access token has no scope for {interaction} {what}.")
         error.headers["WWW-Authenticate"] = 'Bearer realm="fhir", error="insufficient_scope"'
@@ -92,6 +109,23 @@ class ScopedAccess:
             )
         return self._condition(resource_type, permission) != NOTHING
 
+    def require_scope(self, interaction: str, resource_type: str) -> None:
+        """Raise Forbidden unless the scopes give the permission, whatever the bearer may then write over FHIR."""
+        if not self._is_kept_from_patients(PERMISSIONS[interaction], resource_type):
+            self.require(interaction, resource_type)
+
+    def _is_kept_from_patients(self, permission: str, resource_type: str | None) -> bool:
+        """Return whether the scopes would give the permission, but only to write what is not a patient's to write."""
+        return (
+            permission in "cud"
+            and not self._has(permission, resource_type)
+            and any(
+                scope.covers(permission, resource_type or "") and self._reaches(scope)
+                for scope in self.token.scopes.resources
+                if self._is_allowed(scope, resource_type or "", permission)
+            )
+        )
+
     def _reaches(self, scope: Scope) -> bool:
         return scope.level == "system" or not self._is_confined(scope) or self._patient(scope) is not None
 
@@ -107,12 +141,52 @@ class ScopedAccess:
             self._filters[key] = None if condition is None else to_filter(condition)
         return self._filters[key]
 
-    def admit(self, resource_type: str, resource_id: str, entry: Mapping[str, Any], interaction: str) -> None:
-        """Raise Forbidden unless a resource with this id and index entry may be stored by the interaction."""
-        condition = self._condition(resource_type, PERMISSIONS[interaction])
-        if condition is None or holds(condition, {**entry, "_id": resource_id, "updated": datetime.now(UTC)}):
+    def attributed(self, resource: Mapping[str, Any], interaction: str) -> Mapping[str, Any]:
+        """Return the resource marked as reported by the bearer, or without a mark where the bearer is no patient."""
+        resource_type = str(resource["resourceType"])
+        writer = self._writer(resource_type, PERMISSIONS[interaction])
+        if writer is None or resource_type == "Patient":
+            return unmarked(resource)
+        return marked(resource, writer.reporter)
+
+    def admit(self, change: Change) -> None:
+        """Raise Forbidden unless the change is one that the bearer may make."""
+        permission = PERMISSIONS[change.interaction]
+        writer = self._writer(change.type, permission)
+        if writer is not None:
+            require_permitted(change, writer)
+        condition = self._condition(change.type, permission)
+        if condition is None or holds(condition, {**change.entry, "_id": change.id, "updated": datetime.now(UTC)}):
             return
-        raise Forbidden(f"The access token does not permit a {resource_type} with this content.")
+        raise Forbidden(f"The access token does not permit a {change.type} with this content.")
+
+    def links(self, change: Change) -> Iterable[tuple[str, str, Condition | None]]:
+        """Return what a patient's report leads to, with the condition of what is the patient's or nobody's."""
+        writer = self._writer(change.type, PERMISSIONS[change.interaction])
+        if writer is None:
+            return ()
+        return [(kind, one, _of_patient_or_shared(kind, writer.patient)) for kind, one in sorted(links(change, writer))]
+
+    def _writer(self, resource_type: str, permission: str) -> Writer | None:
+        """Return who writes by the table of patients' writes; None where more than a patient's right covers the write.
+
+        A scope beyond a patient's own gives the right as it is; whoever has but patient-level scopes reports.
+        """
+        key = (resource_type, permission)
+        if key not in self._writers:
+            self._writers[key] = None if self._on_behalf else self._made_writer(resource_type, permission)
+        return self._writers[key]
+
+    def _made_writer(self, resource_type: str, permission: str) -> Writer | None:
+        covering = [scope for scope in self.token.scopes.resources if scope.covers(permission, resource_type)]
+        patients = [self._patient(scope) for scope in covering if self._is_confined(scope)]
+        patient = next(filter(None, patients), None)
+        if patient is None or len(patients) < len(covering):
+            return None
+        return self._writer_for(patient)
+
+    def _writer_for(self, patient: str) -> Writer:
+        return Writer(patient, self.token.fhir_user or f"Patient/{patient}", self._base_url)
 
     def _condition(self, resource_type: str, permission: str) -> Condition | None:
         key = (resource_type, permission)
@@ -158,14 +232,18 @@ class ScopedAccess:
         patient = self._patient(scope)
         if patient is None:
             return NOTHING
-        own, others = of_patient(resource_type, patient), NOTHING if permission in "cud" else shared(resource_type)
-        if others is None or own == NOTHING:
-            return others
-        return own if others == NOTHING else AnyOf((own, others))
+        if permission not in "cud":
+            return _of_patient_or_shared(resource_type, patient)
+        if self._on_behalf:
+            return of_patient(resource_type, patient)
+        return changeable(resource_type, permission, self._writer_for(patient))
 
     def _is_confined(self, scope: Scope) -> bool:
-        """Return whether the scope sees the records of one patient only."""
-        return scope.level == "patient" or (scope.level == "user" and self.token.role == "patient")
+        """Return whether the scope sees the records of one patient only: of `patient/`, and of users under care."""
+        if scope.level != "user":
+            return scope.level == "patient"
+        kind = (self.token.fhir_user or "").partition("/")[0]
+        return self.token.role == "patient" or kind in _UNDER_CARE
 
     def _patient(self, scope: Scope) -> str | None:
         if scope.level == "patient":
@@ -179,6 +257,13 @@ class ScopedAccess:
         if permission == "r" and kind == resource_type and "fhirUser" in self.token.scopes:
             return HasId((resource_id,))
         return NOTHING
+
+
+def _of_patient_or_shared(resource_type: str, patient: str) -> Condition | None:
+    own, others = of_patient(resource_type, patient), shared(resource_type)
+    if others is None or own == NOTHING:
+        return others
+    return own if others == NOTHING else AnyOf((own, others))
 
 
 class NoAccess:
@@ -199,7 +284,15 @@ class NoAccess:
         """Return what nothing meets."""
         return to_filter(NOTHING)
 
-    def admit(self, resource_type: str, resource_id: str, entry: Mapping[str, Any], interaction: str) -> None:
+    def attributed(self, resource: Mapping[str, Any], interaction: str) -> Mapping[str, Any]:
+        """Return the resource without a mark."""
+        return unmarked(resource)
+
+    def links(self, change: Change) -> Iterable[tuple[str, str, Condition | None]]:
+        """Return nothing: there is no change."""
+        return ()
+
+    def admit(self, change: Change) -> None:
         """Raise Unauthorized."""
         raise unauthorized("This needs an access token.")
 

@@ -11,29 +11,15 @@ from __future__ import annotations
 from functools import lru_cache
 
 from fhir_server.r4.definitions import compartment
-from fhir_server.search.conditions import NOTHING, Condition, HasId, HasKey, KeySpan, Not, either, every
-from fhir_server.search.keys import after_prefix
+from fhir_server.search.conditions import NOTHING, Condition, HasId, HasKey, either, every
 from fhir_server.search.parse import parse
+from fhir_server.search.shared import SHARED_KEY, SHARED_TYPES, SHARED_UNLESS_A_PATIENTS
 
 SECURITY_CONTEXT = "_securityContext"
 """The name under which the index keeps Binary.securityContext, for which R4 has no search parameter."""
 
 _PARAMETERS = {**compartment("Patient"), "Device": ("patient",), "List": ("subject",)}
 _NOT_THE_PATIENTS = frozenset({"Patient", "Group", "AuditEvent"})
-
-_SHARED = frozenset({
-    "ActivityDefinition", "CapabilityStatement", "CatalogEntry", "ChargeItemDefinition", "CodeSystem",
-    "CompartmentDefinition", "ConceptMap", "DeviceDefinition", "Endpoint", "EventDefinition", "GraphDefinition",
-    "HealthcareService", "ImplementationGuide", "InsurancePlan", "Library", "Location", "Measure", "Medication",
-    "MedicationKnowledge", "MessageDefinition", "NamingSystem", "ObservationDefinition", "OperationDefinition",
-    "Organization", "OrganizationAffiliation", "PlanDefinition", "Practitioner", "PractitionerRole", "Questionnaire",
-    "SearchParameter", "Slot", "SpecimenDefinition", "StructureDefinition", "StructureMap", "Substance",
-    "TerminologyCapabilities", "ValueSet",
-})  # fmt: skip
-"""Types that say nothing of any patient: definitions, and who works where."""
-
-_SHARED_UNLESS_A_PATIENTS = {"Device": "patient", "Schedule": "actor"}
-"""Types that may be seen while they are no patient's, and the parameter that would say whose."""
 
 
 @lru_cache(maxsize=4096)
@@ -57,11 +43,7 @@ def _refers(resource_type: str, parameter: str, reference: str) -> Condition:
 
 @lru_cache(maxsize=512)
 def shared(resource_type: str) -> Condition | None:
-    """Return the condition of resources of the type that are no patient's, or None where all of them are none's."""
-    if resource_type in _SHARED:
+    """Return the condition of resources of the type that are known to be nobody's, or None where all of them are."""
+    if resource_type in SHARED_TYPES:
         return None
-    parameter = _SHARED_UNLESS_A_PATIENTS.get(resource_type)
-    if parameter is None:
-        return NOTHING
-    prefix = f"{parameter}=Patient/"
-    return Not(KeySpan(prefix, after_prefix(prefix)))
+    return HasKey((SHARED_KEY,)) if resource_type in SHARED_UNLESS_A_PATIENTS else NOTHING

@@ -10,6 +10,8 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
+from fhir_server.auth.patient_writes import Change
+from fhir_server.r4.reports import unmarked
 from fhir_server.search.conditions import Condition
 
 
@@ -28,8 +30,17 @@ class Access(Protocol):
     def where(self, resource_type: str, interaction: str = "search-type") -> Mapping[str, Any] | None:
         """Return the same condition as a filter of the database."""
 
-    def admit(self, resource_type: str, resource_id: str, entry: Mapping[str, Any], interaction: str) -> None:
-        """Raise Forbidden unless the caller may store a resource with this id and index entry by the interaction."""
+    def attributed(self, resource: Mapping[str, Any], interaction: str) -> Mapping[str, Any]:
+        """Return the resource with the mark of who reports it, or without one where it is not a patient's report."""
+
+    def admit(self, change: Change) -> None:
+        """Raise Forbidden unless the caller may make the change."""
+
+    def links(self, change: Change) -> Iterable[tuple[str, str, Condition | None]]:
+        """Return the type and id of what the change leads to, where the caller must be one who may see it.
+
+        Each with the condition of what the caller may lead to; None means everything of the type.
+        """
 
 
 class OpenAccess:
@@ -46,8 +57,16 @@ class OpenAccess:
         """Return no condition."""
         return None
 
-    def admit(self, resource_type: str, resource_id: str, entry: Mapping[str, Any], interaction: str) -> None:
+    def attributed(self, resource: Mapping[str, Any], interaction: str) -> Mapping[str, Any]:
+        """Return the resource without a mark: it is no patient's report."""
+        return unmarked(resource)
+
+    def admit(self, change: Change) -> None:
         """Allow any content."""
+
+    def links(self, change: Change) -> Iterable[tuple[str, str, Condition | None]]:
+        """Allow any links."""
+        return ()
 
 
 def viewer(access: Access, types: Iterable[str], interaction: str = "search-type") -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from fhir_server.engine import versions, writes
 from fhir_server.engine.conditional import criteria, find_all
 from fhir_server.engine.context import Context, Request, Response
@@ -31,6 +33,12 @@ async def delete(context: Context, request: Request, resource_type: str, resourc
         return Response(204)
 
 
+async def _require_deletable(context: Context, resource_type: str, resource_id: str) -> None:
+    """Raise Forbidden for what the caller sees but may not delete: before anything is deleted."""
+    with suppress(NotFound):
+        await writes.read_current(context, resource_type, resource_id, "delete")
+
+
 def _tombstone(context: Context, previous: Version | None) -> writes.Write:
     if previous is None:
         return writes.Write(None, None, Response(204))
@@ -46,6 +54,8 @@ async def conditional_delete(
     """Delete what meets the criteria; unless `many`, several matches raise PreconditionFailed and stay."""
     ids = await matches(context, resource_type, query, many=many)
     await require_unused(context, resource_type, ids)
+    for resource_id in ids:
+        await _require_deletable(context, resource_type, resource_id)
     response = Response(204)
     for resource_id in ids:
         response = await delete(context, request, resource_type, resource_id)

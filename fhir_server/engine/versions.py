@@ -113,6 +113,7 @@ def draft(
 ) -> Draft:
     """Return the version that follows `previous`, ready to be stored."""
     version, updated = _following(previous)
+    resource = context.access.attributed(resource, interaction_of(method))
     stamped = stamp(resource, resource_id, version, updated)
     json = values.encode(stamped)
     _require_resolved(stamped, json)
@@ -130,6 +131,11 @@ def draft(
         links=named_links(stamped, json, context.base_url),
         quiet=context.quiet,
     )
+
+
+def interaction_of(method: str) -> str:
+    """Return the interaction by which a version with this method is written, for the access rule."""
+    return {"POST": "create", "PATCH": "patch"}.get(method, "update")
 
 
 _CONDITIONAL = re.compile(rb'"reference":"([A-Z][A-Za-z]+\?[^"]*)"')

@@ -10,14 +10,18 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
+from fhir_server.auth.patient_writes import Change
+from fhir_server.engine import versions
 from fhir_server.engine.context import Context, Response
+from fhir_server.engine.link_targets import require_own_targets
 from fhir_server.engine.links import decided
 from fhir_server.engine.standing import end_access, retired
-from fhir_server.errors import Conflict, NotFound
+from fhir_server.errors import Conflict, Forbidden, NotFound
+from fhir_server.r4 import values
 from fhir_server.store.resources import AlreadyExists, Draft, Version
 
 _ATTEMPTS = 60
@@ -38,8 +42,9 @@ async def read_current(
 ) -> Version | None:
     """Return the current version (which may be a tombstone), or None when the id was never used.
 
-    Raises NotFound where the resource is not one that the caller's scopes let the interaction change. To a caller who
-    may not change all resources of the type an unused id looks the same, or it would show which ids others use.
+    Raises NotFound where the resource is not one that the caller's scopes let the interaction change; Forbidden, where
+    the caller may read it. To a caller who may not change all resources of the type an unused id looks like one that
+    is not there, or it would show which ids others use.
     """
     key = (resource_type, resource_id)
     if key in context.known:
@@ -47,8 +52,20 @@ async def read_current(
     where = context.access.where(resource_type, interaction)
     version = await context.services.resources.read(resource_type, resource_id, where=where, session=context.session)
     if version is None and where is not None:
+        await _require_unseen(context, resource_type, resource_id)
         raise NotFound(f"{resource_type}/{resource_id} does not exist.")
     return version
+
+
+async def _require_unseen(context: Context, resource_type: str, resource_id: str) -> None:
+    seen = context.access.where(resource_type, "read")
+    resources = context.services.resources
+    version = await resources.read(resource_type, resource_id, where=seen, session=context.session)
+    if version is not None and not version.deleted:
+        raise Forbidden(
+            f"The access token does not let {resource_type}/{resource_id} be changed: a patient's token changes only "
+            "what it reported itself, others what their scopes name."
+        )
 
 
 async def replace(
@@ -70,6 +87,7 @@ async def replace(
     async with lock:
         for attempt in range(_ATTEMPTS):
             write = _planned(context, plan, await read_current(context, resource_type, resource_id, interaction))
+            await _require_targets(context, [write])
             (write,) = await decided(context, [write])
             if await _commit(context, write):
                 if write.draft is not None:
@@ -81,11 +99,13 @@ async def replace(
 
 async def insert(context: Context, draft: Draft) -> None:
     """Store a new resource; raises AlreadyExists, in a transaction only when it is flushed, and Forbidden."""
-    _admit(context, draft)
+    _admit(context, draft, None)
+    write = Write(draft, None, Response(201))
     if context.pending is not None:
-        context.pending.append(Write(draft, None, Response(201)))
+        context.pending.append(write)
         return
-    (write,) = await decided(context, [Write(draft, None, Response(201))])
+    await _require_targets(context, [write])
+    (write,) = await decided(context, [write])
     assert write.draft is not None, "a decision leaves the draft"
     await context.services.resources.insert(write.draft)
 
@@ -106,6 +126,8 @@ async def flush(context: Context) -> None:
     for pairs in replacements.values():
         await context.services.resources.replace_many(pairs, session=context.session)
     if context.pending is not None:
+        # Now that all is written: a report may lead to another one of the same transaction.
+        await _require_targets(context, context.pending)
         context.retired += retired(write.draft for write in context.pending if write.draft is not None)
         context.pending.clear()
 
@@ -113,14 +135,35 @@ async def flush(context: Context) -> None:
 def _planned(context: Context, plan: Callable[[Version | None], Write], previous: Version | None) -> Write:
     write = plan(previous)
     if write.draft is not None and write.draft.resource is not None:
-        _admit(context, write.draft)
+        _admit(context, write.draft, previous)
     return write
 
 
-def _admit(context: Context, draft: Draft) -> None:
+def _admit(context: Context, draft: Draft, previous: Version | None) -> None:
     # Here, where all writes pass with their references resolved, and not where the body came in.
-    interaction = {"POST": "create", "PATCH": "patch"}.get(draft.method, "update")
-    context.access.admit(draft.type, draft.id, draft.index, interaction)
+    context.access.admit(change_of(draft, previous))
+
+
+def change_of(draft: Draft, previous: Version | None) -> Change:
+    """Return what the draft (of a resource, not of a deletion) changes, as the access rule looks at it."""
+    before = previous.json if previous is not None else b""
+    return Change(
+        interaction=versions.interaction_of(draft.method),
+        type=draft.type,
+        id=draft.id,
+        entry=draft.index,
+        after=draft.resource or {},
+        read_before=lambda: values.decode(before) if before else None,
+    )
+
+
+async def _require_targets(context: Context, writes: Iterable[Write]) -> None:
+    changes = [
+        change_of(write.draft, write.previous)
+        for write in writes
+        if write.draft is not None and write.draft.resource is not None
+    ]
+    await require_own_targets(context, changes)
 
 
 async def _commit(context: Context, write: Write) -> bool:

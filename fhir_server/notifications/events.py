@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from fhir_server.r4.reports import reporter_of
 from mappings import appointments, medical_documents, prescriptions, reading, treatment_plans
 from mappings.elements import Resource
 from mappings.money import Money
@@ -83,7 +84,9 @@ class Step:
 
 
 def event_of(step: Step) -> Event | None:
-    """Return the event that the change is, or None."""
+    """Return the event that the change is, or None: what a patient reports is no news of the hospital's."""
+    if reporter_of(step.now or {}) is not None:
+        return None
     if step.type == "Appointment":
         return _appointment(step)
     return _RULES[step.type](step, step.now) if step.now is not None else None

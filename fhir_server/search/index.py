@@ -11,11 +11,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from fhir_server.r4.fhirpath import FhirPathError, Item
+from fhir_server.r4.reports import reporter_of
 from fhir_server.search import embedded
 from fhir_server.search.entry import Entry
 from fhir_server.search.index_plan import IndexPlan, index_plan
-from fhir_server.search.keys import EVERY, contained_key, unsorted_key
+from fhir_server.search.keys import EVERY, clean, contained_key, unsorted_key
 from fhir_server.search.params import references, words
+from fhir_server.search.shared import SHARED_KEY, SHARED_UNLESS_A_PATIENTS, is_shared
+
+REPORTER = "_reportedBy"
+"""The name under which the index keeps who reported the version, where that was a patient or somebody for one."""
 
 
 def index(resource: dict[str, Any], *, timezone: str = "UTC", base_url: str = "") -> dict[str, Any]:
@@ -27,9 +32,7 @@ def index(resource: dict[str, Any], *, timezone: str = "UTC", base_url: str = ""
     entry = Entry(resource, timezone, base_url)
     found = _written(entry, index_plan(resource["resourceType"]))
     words.index(resource, entry)
-    if resource["resourceType"] == "Binary" and "securityContext" in resource:
-        # R4 has no search parameter for it, but it decides who may see a Binary.
-        references.index("_securityContext", [Item("Reference", resource["securityContext"])], entry)
+    _access(entry)
     if resource["resourceType"] == "Bundle":
         found["shape"] = _with_embedded(entry, found["shape"])
     if "contained" in resource:
@@ -38,6 +41,18 @@ def index(resource: dict[str, Any], *, timezone: str = "UTC", base_url: str = ""
     if entry.ranges:
         found["ranges"] = entry.ranges
     return found
+
+
+def _access(entry: Entry) -> None:
+    """Write the facts that decide who may see or change a resource, and that R4 has no search parameters for."""
+    resource, kind = entry.resource, entry.resource["resourceType"]
+    if kind == "Binary" and "securityContext" in resource:
+        references.index("_securityContext", [Item("Reference", resource["securityContext"])], entry)
+    if kind in SHARED_UNLESS_A_PATIENTS and is_shared(resource, entry.base_url):
+        entry.keys.append(SHARED_KEY)
+    reporter = reporter_of(resource)
+    if reporter is not None:
+        entry.keys.append(f"{REPORTER}={clean(reporter)}")
 
 
 def _written(entry: Entry, plan: IndexPlan) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from fhir_server.engine import versions, writes
 from fhir_server.engine.context import Context, Request, Response
+from fhir_server.engine.link_targets import require_own_targets
 from fhir_server.engine.operations.inputs import Inputs
 from fhir_server.engine.preconditions import require_match
 from fhir_server.engine.routes import Route
@@ -33,8 +34,7 @@ async def validate(context: Context, request: Request, route: Route, inputs: Inp
         issues += _caught(lambda: context.access.require(mode, route.type))
         if not _faulty(issues):
             # Only what is valid has an index entry, by which it is admitted.
-            made = versions.draft(context, resource, route.id or versions.new_id(), "POST", None)
-            issues += _caught(lambda: context.access.admit(made.type, made.id, made.index, mode))
+            issues += await _admission(context, route, resource, mode)
     if mode == "update":
         issues += await _update(context, request, route, resource)
     return _answer(issues)
@@ -59,6 +59,24 @@ def _require_profile(profile: str | None, resource_type: str) -> None:
 def _require_type(resource: dict[str, Any], resource_type: str) -> None:
     if resource.get("resourceType") != resource_type:
         raise BadRequest(f"The URL asks for a {resource_type}.", expression="resourceType")
+
+
+async def _admission(context: Context, route: Route, resource: dict[str, Any], mode: str) -> list[Issue]:
+    """Return what forbids the caller to store the resource."""
+    resource_id, current = route.id or versions.new_id(), None
+    if mode == "update":
+        try:
+            current = await writes.read_current(context, route.type or "", resource_id)
+        except FhirError:
+            return []  # `_update` tells it
+    try:
+        made = versions.draft(context, resource, resource_id, "POST" if mode == "create" else "PUT", current)
+        change = writes.change_of(made, current)
+        context.access.admit(change)
+        await require_own_targets(context, [change])
+    except FhirError as error:
+        return list(error.issues)
+    return []
 
 
 async def _update(context: Context, request: Request, route: Route, resource: dict[str, Any]) -> list[Issue]:

@@ -7,18 +7,22 @@ compartment.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from fhir_server.auth.access import ScopedAccess
 from fhir_server.auth.bearer import BearerToken
+from fhir_server.auth.patient_writes import Change
 from fhir_server.auth.scopes import parse_scopes
 from fhir_server.engine.access import Access
+from fhir_server.r4.reports import marked
 from fhir_server.search.conditions import Condition
 
 _OWN = parse_scopes("patient/*.cruds")
 _STAFF = parse_scopes("user/*.cruds")
+_REPORTED = frozenset({"Binary", "DocumentReference"})
+"""What the facade writes with a user's own content: it is the user's word, and stays recognisable as that."""
 _NOBODYS = frozenset({"Slot", "Schedule", "PaymentReconciliation"})
 
 
@@ -32,7 +36,10 @@ class ActingAccess:
 
     def __init__(self, token: BearerToken, *, timezone: str, base_url: str) -> None:
         scopes = _OWN if token.context.patient else _STAFF
-        self._own: Access = ScopedAccess(replace(token, scopes=scopes), timezone=timezone, base_url=base_url)
+        self._own: Access = ScopedAccess(
+            replace(token, scopes=scopes), timezone=timezone, base_url=base_url, on_behalf=True
+        )
+        self._reporter = f"Patient/{token.context.patient}" if token.context.patient else None
 
     def require(self, interaction: str, resource_type: str | None) -> None:
         """Raise Forbidden for what is neither."""
@@ -47,7 +54,17 @@ class ActingAccess:
         """Return the same as a filter of the database."""
         return None if _is_free(resource_type, interaction) else self._own.where(resource_type, interaction)
 
-    def admit(self, resource_type: str, resource_id: str, entry: Mapping[str, Any], interaction: str) -> None:
+    def attributed(self, resource: Mapping[str, Any], interaction: str) -> Mapping[str, Any]:
+        """Return the resource, marked as the user's report where it holds a file that the user sends."""
+        if self._reporter is not None and resource["resourceType"] in _REPORTED:
+            return marked(resource, self._reporter)
+        return self._own.attributed(resource, interaction)
+
+    def admit(self, change: Change) -> None:
         """Raise Forbidden for content that is another's."""
-        if resource_type not in _NOBODYS:
-            self._own.admit(resource_type, resource_id, entry, interaction)
+        if change.type not in _NOBODYS:
+            self._own.admit(change)
+
+    def links(self, change: Change) -> Iterable[tuple[str, str, Condition | None]]:
+        """Return nothing: the facade writes what it has looked up itself."""
+        return ()

@@ -46,7 +46,10 @@ class Caller:
 
     def require(self, interaction: str, resource_type: str) -> None:
         """Raise Forbidden unless the token's scopes cover the interaction."""
-        self.fhir.access.require(interaction, resource_type)
+        access = self.fhir.access
+        # The facade writes for a user what it has checked, also where the user may not write it over FHIR.
+        require = access.require_scope if isinstance(access, ScopedAccess) else access.require
+        require(interaction, resource_type)
 
     @property
     def patient_id(self) -> str:

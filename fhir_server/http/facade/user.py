@@ -154,7 +154,7 @@ async def _with_changes(caller: Caller, given: dict[str, Any]) -> dict[str, Any]
         if new == patient:
             return patient
         try:
-            return await caller.fhir.update(new)
+            return await caller.acting.update(new)
         except PreconditionFailed:
             continue
     raise Problem("conflict")

@@ -164,17 +164,23 @@ async def test_each_letter_allows_its_interactions_and_no_other(
     filled: SmartServer, scope: str, allowed: set[str]
 ) -> None:
     """Checklist 4, attack 30: c, r, u, d and s; a missing one is 403 insufficient_scope, not an empty answer."""
+    report = {
+        "resourceType": "Observation",
+        "status": "final",
+        "code": {"text": "x"},
+        "subject": {"reference": "Patient/a"},
+    }
+    anna = filled.fhir(await filled.token_for("anna", "patient/Observation.c"))
+    own = (await anna.post("Observation", json=report)).json()
+    body, url = {**own, "status": "amended"}, f"Observation/{own['id']}"
     fhir = filled.fhir(await filled.token_for("anna", scope))
-    own = (await filled.services.resources.read("Observation", "a-laboratory")).json
-    body = own.replace(b'"final"', b'"amended"')
-    json = {"Content-Type": "application/fhir+json"}
     answers = {
-        "read": await fhir.get("Observation/a-laboratory"),
-        "vread": await fhir.get("Observation/a-laboratory/_history/1"),
+        "read": await fhir.get(url),
+        "vread": await fhir.get(f"{url}/_history/1"),
         "search": await fhir.get("Observation"),
-        "create": await fhir.post("Observation", content=body, headers=json),
-        "update": await fhir.put("Observation/a-laboratory", content=body, headers=json),
-        "delete": await fhir.delete("Observation/a-laboratory"),
+        "create": await fhir.post("Observation", json=body),
+        "update": await fhir.put(url, json=body),
+        "delete": await fhir.delete(url),
     }
     for name, answer in answers.items():
         if name in allowed:
