@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test lint bench bench-search bench-facade lock definitions capability clean
+.PHONY: run test lint bench bench-search bench-facade bench-load lock definitions capability clean
 
 run: .venv/installed
 	$(BIN)/fhir-server serve --open --demo
@@ -26,6 +26,9 @@ bench-search: .venv/installed-dev
 
 bench-facade: .venv/installed-dev
 	$(BIN)/python -m bench.facade $(BENCH)
+
+bench-load: .venv/installed-dev
+	$(BIN)/python -m bench.load $(BENCH)
 
 lock: .venv/installed-dev
 	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-options --output-file requirements.lock pyproject.toml

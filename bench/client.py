@@ -51,20 +51,21 @@ class Target:
 
 @dataclass
 class Connection(asyncio.Protocol):
-    """One connection; `send` gives the reply to a request."""
+    """One connection; `send` gives the reply to a request within `patience` seconds."""
 
     target: Target
+    patience: float = 60
     _transport: asyncio.Transport | None = None
     _waiter: asyncio.Future[Reply] | None = None
     _body: list[bytes] = field(default_factory=list)
 
     async def send(self, request: bytes) -> Reply:
-        """Send the bytes of a request; raises ConnectionError when the server hangs up, TimeoutError after a minute."""
+        """Return the reply to a request; raises ConnectionError when the server hangs up, TimeoutError without one."""
         if self._transport is None or self._transport.is_closing():
             await self._connect()
         assert self._transport is not None
         self._waiter = asyncio.get_running_loop().create_future()
-        timer = asyncio.get_running_loop().call_later(60, self._expire)
+        timer = asyncio.get_running_loop().call_later(self.patience, self._expire)
         self._transport.write(request)
         try:
             return await self._waiter
@@ -83,7 +84,7 @@ class Connection(asyncio.Protocol):
 
     def _expire(self) -> None:
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(TimeoutError("No answer within a minute."))
+            self._waiter.set_exception(TimeoutError(f"No answer within {self.patience:.0f} seconds."))
         self.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
