@@ -153,3 +153,9 @@ class Unavailable(FhirError):
     """The database, or another thing the server depends on, cannot be reached now; a retry may succeed."""
 
     status, code = 503, "transient"
+    retry_after: ClassVar[int] = 5
+    """Seconds after which the caller should try again."""
+
+    def __init__(self, diagnostics: str = "", **about: Any) -> None:
+        super().__init__(diagnostics, **about)
+        self.headers["Retry-After"] = str(self.retry_after)

@@ -67,10 +67,11 @@ class Settings(BaseSettings):
     database_url: str | None = Field(default=None, description="A MongoDB replica set of yours; none means embedded.")
     database_name: str = "fhir"
     mongod: Path | None = Field(default=None, description="A mongod to run instead of the one found.")
-    mongod_cache_gb: float = Field(
-        default=0.5,
+    mongod_cache_gb: float | None = Field(
+        default=None,
         ge=0.25,
-        description="Memory that the embedded mongod may use as its cache; at least 0.25.",
+        description="Memory that the embedded mongod may use as its cache, at least 0.25; by default a quarter of what "
+        "the machine or its container has, at most 16.",
     )
 
     publish_definitions: bool = Field(
@@ -89,6 +90,16 @@ class Settings(BaseSettings):
     )
 
     max_body_bytes: Positive = 64 * 1024 * 1024
+    large_bytes_at_once: Positive = Field(
+        default=3 * 1024 * 1024,
+        description="Bytes of request bodies above 64 KB that a worker works on at once; one alone may have more.",
+    )
+    large_bytes_waiting: Positive = Field(
+        default=24 * 1024 * 1024, description="Bytes of request bodies above 64 KB that a worker receives ahead."
+    )
+    max_wait_seconds: Positive = Field(
+        default=120, description="How long a large request waits for its turn before it is told to come again (503)."
+    )
     max_bundle_entries: Positive = 5000
     max_conditional_deletes: Positive = Field(
         default=1000, description="Resources that one conditional delete may remove."

@@ -13,6 +13,7 @@ from fhir_server.engine.conditional_references import resolve
 from fhir_server.engine.context import Context
 from fhir_server.engine.places import Placing
 from fhir_server.engine.references import Rewriter, place_of
+from fhir_server.engine.slices import Slices
 from fhir_server.engine.transaction_entry import WITH_RESOURCE, Entry
 from fhir_server.errors import BadRequest
 from fhir_server.r4.definitions import RESOURCE_TYPES
@@ -33,10 +34,10 @@ async def link(context: Context, entries: list[Entry]) -> None:
     left: set[str] = set()
     for base, group in _by_base(written, own).items():
         rewriter = Rewriter(targets | _relative(targets, base), versions)
-        _rewrite(group, rewriter)
+        await _rewrite(group, rewriter)
         left |= rewriter.left
     if left:
-        _rewrite(written, Rewriter(await _resolve_left(context, entries, left)))
+        await _rewrite(written, Rewriter(await _resolve_left(context, entries, left)))
 
 
 def _targets(entries: Iterable[Entry], own: str) -> tuple[dict[str, str], dict[str, int]]:
@@ -82,8 +83,10 @@ def _relative(targets: dict[str, str], base: str) -> dict[str, str]:
     }
 
 
-def _rewrite(entries: Iterable[Entry], rewriter: Rewriter) -> None:
+async def _rewrite(entries: Iterable[Entry], rewriter: Rewriter) -> None:
+    slices = Slices()
     for entry in entries:
+        await slices.breathe()
         body = entry.request.resource
         new = rewriter.rewrite_operations(body) if isinstance(body, list) else rewriter.rewrite(body)
         if new is not body:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fhir_server.engine import linking, versions, writes
 from fhir_server.engine.conditional import warnings
+from fhir_server.engine.contention import contention
 from fhir_server.engine.context import Context, Response
 from fhir_server.engine.create import create_as
 from fhir_server.engine.delete import delete
@@ -23,6 +24,7 @@ from fhir_server.engine.in_use import require_unused
 from fhir_server.engine.patch import check as check_patch
 from fhir_server.engine.patch import patch
 from fhir_server.engine.places import Placing
+from fhir_server.engine.slices import Slices
 from fhir_server.engine.standing import end_access
 from fhir_server.engine.transaction_entry import (
     WITH_RESOURCE,
@@ -33,8 +35,10 @@ from fhir_server.engine.transaction_entry import (
     require_unique_full_urls,
 )
 from fhir_server.engine.update import put, require_same_id
-from fhir_server.errors import Conflict, Issue, Unprocessable
+from fhir_server.errors import Issue, Unprocessable
+from fhir_server.r4 import values
 from fhir_server.store.resources import AlreadyExists
+from fhir_server.store.transactions import RolledBack
 
 _REPLACING = ("update", "patch", "delete")
 _ATTEMPTS = 30
@@ -47,30 +51,65 @@ async def transaction(context: Context, entries: list[dict[str, Any]]) -> list[d
     Raises the FhirError of the entry that fails, or Unprocessable with the faults of all resources; nothing has changed
     then.
     """
-    parsed = [parse(context, entry, position) for position, entry in enumerate(entries)]
+    parsed = await _parsed(context, entries)
     require_unique_full_urls(parsed)
-    _validate(context, parsed)
+    await _validate(context, parsed)
+    await _require_room(context, parsed)
     types = {entry.route.type for entry in parsed if entry.route.type and entry.writes}
+    last = _Attempt(context, parsed)
 
     async def attempt(session: Any) -> tuple[list[dict[str, Any]], list[str]]:
-        inside = replace(context, session=session, pending=[], known={}, retired=[])
-        return await _attempt(inside, [replace(entry) for entry in parsed]), inside.retired
+        last.context = inside = replace(context, session=session, pending=[], known={}, retired=[])
+        last.entries = [replace(entry) for entry in parsed]
+        return await _attempt(inside, last.entries), inside.retired
 
+    refused: AlreadyExists | RolledBack | None = None
     for _ in range(_ATTEMPTS):
         try:
             responses, retired = await context.services.database.transaction(attempt, types)
-        except AlreadyExists:
+        except AlreadyExists as error:
             # Somebody made one of these since it was looked for; the next attempt finds it.
+            refused = error
             await asyncio.sleep(random.uniform(0, 0.05))  # noqa: S311 - not a secret
+        except RolledBack as error:
+            refused = error
+            break
         else:
             await end_access(context.services, retired)
             return responses
-    raise Conflict("Others keep making the same resources; try again.")
+    assert refused is not None
+    raise await contention(last.context, last.entries, refused) from refused
 
 
-def _validate(context: Context, entries: list[Entry]) -> None:
+@dataclass(slots=True)
+class _Attempt:
+    """The latest attempt, as far as it came."""
+
+    context: Context
+    entries: list[Entry]
+
+
+async def _require_room(context: Context, entries: list[Entry]) -> None:
+    """Raise TooLarge where the database cannot hold all that the entries write until it is committed."""
+    largest = context.services.settings.blob_threshold_bytes
+    sizes = [len(values.encode(entry.request.resource)) for entry in entries if entry.request.resource is not None]
+    # What is larger is stored beside the transaction.
+    await context.services.database.room.require(sum(size for size in sizes if size <= largest), len(sizes))
+
+
+async def _parsed(context: Context, entries: list[dict[str, Any]]) -> list[Entry]:
+    parsed, slices = [], Slices()
+    for position, entry in enumerate(entries):
+        parsed.append(parse(context, entry, position))
+        await slices.breathe()
+    return parsed
+
+
+async def _validate(context: Context, entries: list[Entry]) -> None:
     issues: list[Issue] = []
+    slices = Slices()
     for entry in entries:
+        await slices.breathe()
         try:
             with Placing(entry.place):
                 _check(context, entry)
@@ -98,8 +137,10 @@ async def _attempt(context: Context, entries: list[Entry]) -> list[dict[str, Any
     await linking.link(context, entries)
     await _read_ahead(context, entries)
     responses: dict[int, Response] = {}
+    slices = Slices()
     ordered = sorted(entries, key=lambda entry: _ORDER[entry.request.method])
     for entry in ordered:
+        await slices.breathe()
         if entry.writes:
             with Placing(entry.place):
                 responses[entry.position] = _told(context, entry, await _write(context, entry))

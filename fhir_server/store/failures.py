@@ -7,22 +7,47 @@ from types import TracebackType
 
 import structlog
 from bson.errors import BSONError
-from pymongo.errors import ConnectionFailure, DocumentTooLarge, ExecutionTimeout, PyMongoError, WTimeoutError
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    DocumentTooLarge,
+    ExecutionTimeout,
+    PyMongoError,
+    WTimeoutError,
+)
 
 from fhir_server.errors import FhirError, TooLarge, Unavailable, Unprocessable
 
 TRANSIENT = "TransientTransactionError"
 """The driver's label on an error after which the transaction is to be run again."""
 
-# BSONObjectTooLarge, an update's result that is, and a transaction too large for the cache.
-_TOO_LARGE = frozenset({10334, 17419, 17420, 315})
+# BSONObjectTooLarge, and an update's result that is.
+_TOO_LARGE = frozenset({10334, 17419, 17420})
+_TRANSACTION_TOO_LARGE_FOR_CACHE = 388
+# LockTimeout, MaxTimeMSExpired, WriteConflict, NoSuchTransaction, ExceededTimeLimit, TransactionExceededLifetimeLimit,
+# TemporarilyUnavailable (the cache is full of changes that are not committed).
+_BUSY = frozenset({24, 50, 112, 251, 262, 290, 365})
 
 log = structlog.get_logger(__name__)
 
 
+class CacheFull(Unavailable):
+    """A transaction was rolled back because it filled most of the database's cache."""
+
+
+def _code(error: Exception) -> int | None:
+    """Return MongoDB's number for what failed; a bulk write's own number only says that something did."""
+    if isinstance(error, BulkWriteError):
+        details = error.details or {}
+        faults = [*details.get("writeErrors", ()), *details.get("writeConcernErrors", ())]
+        return faults[0].get("code") if faults else error.code
+    return getattr(error, "code", None)
+
+
 def translate(error: Exception) -> Exception:
     """Return the error of the server's own tree that says what a driver's error means to a caller."""
-    if isinstance(error, DocumentTooLarge) or getattr(error, "code", None) in _TOO_LARGE:
+    code = _code(error)
+    if isinstance(error, DocumentTooLarge) or code in _TOO_LARGE:
         return TooLarge("The resource is larger than the database can hold.")
     if isinstance(error, decimal.DecimalException):
         return Unprocessable("A decimal has more than 34 significant digits, or an exponent beyond 6144.", code="value")
@@ -31,7 +56,10 @@ def translate(error: Exception) -> Exception:
     if isinstance(error, (ConnectionFailure, ExecutionTimeout, WTimeoutError)):
         log.warning("database.unavailable", kind=type(error).__name__)
         return Unavailable("The database cannot be reached now; try again.")
-    log.error("database.failure", kind=type(error).__name__, code=getattr(error, "code", None))
+    if code in _BUSY or code == _TRANSACTION_TOO_LARGE_FOR_CACHE:
+        log.warning("database.busy", kind=type(error).__name__, code=code)
+        return (Unavailable if code in _BUSY else CacheFull)("The database is too busy now; try again.")
+    log.error("database.failure", kind=type(error).__name__, code=code)
     return FhirError("The database refused the operation.")
 
 

@@ -12,10 +12,12 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import ConfigurationError, InvalidOperation, OperationFailure, PyMongoError
 
+from fhir_server.store.cache import Room
 from fhir_server.store.data_directory import StartupError
 from fhir_server.store.encoding import CODEC, Document
 from fhir_server.store.failures import translated
-from fhir_server.store.transactions import Session, run_in_transaction
+from fhir_server.store.transactions import FillsCache, Session, run_in_transaction
+from fhir_server.store.turns import Turns
 
 __all__ = ["Collection", "Database", "Document", "Session", "translated"]
 
@@ -78,6 +80,8 @@ class Database:
         self._collections: dict[str, Collection] = {}
         self._ensured: set[str] = set()
         self._ensuring: dict[str, asyncio.Task[None]] = {}
+        self._turns = Turns()
+        self.room = Room(client)
 
     @classmethod
     async def connect(cls, url: str, name: str = "fhir") -> Self:
@@ -171,10 +175,14 @@ class Database:
         """Run the callback in one transaction and return what it returns; all it wrote is stored, or nothing.
 
         `resource_types` are those it will write. The callback runs again after a write conflict, so it must not have
-        effects of its own. Raises what it raises, and Conflict or Unavailable when that goes on for 30 seconds.
+        effects of its own. Raises what it raises, RolledBack or Unavailable when that goes on for 30 seconds, and
+        TooLarge where the database has no room for it.
         """
         await self.ensure(resource_types)
-        return await run_in_transaction(self.client, callback)
+        try:
+            return await run_in_transaction(self.client, callback, self._turns)
+        except FillsCache as error:
+            raise await self.room.refusal() from error
 
 
 async def _require_transactions(client: AsyncMongoClient[Document]) -> None:

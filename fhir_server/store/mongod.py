@@ -29,6 +29,7 @@ from pymongo.errors import PyMongoError
 
 from fhir_server.settings import Settings
 from fhir_server.store import data_directory
+from fhir_server.store.cache import default_cache_gb
 from fhir_server.store.data_directory import AlreadyRunning, StartupError, join
 
 __all__ = ["AlreadyRunning", "EmbeddedMongod", "StartupError", "database_url", "find_mongod", "join"]
@@ -39,6 +40,9 @@ LARGEST_LOG = 10 * 1024 * 1024
 READY_WITHIN = 60.0  # a recovery after a crash replays the journal first
 SHUT_DOWN_WITHIN = 60.0
 STOPS_WITHIN = 8.0  # the whole server ends within half a minute; a checkpoint takes less than a second
+# Journal files made ahead of need would take 200 MB of disk. What is not committed cannot leave the cache: by default
+# MongoDB rolls transactions back when it is a tenth of the cache, and a bundle that fits easily is never stored.
+_ENGINE = "log=(prealloc=false),eviction_updates_trigger=60,eviction_dirty_trigger=80"
 MOST_CRASHES = 5  # in a row, each within seconds of a start
 
 log = structlog.get_logger(__name__)
@@ -71,10 +75,10 @@ def find_mongod(configured: Path | None = None) -> Path:
 class EmbeddedMongod:
     """A mongod owned by this process, from `start` to `stop`."""
 
-    def __init__(self, data_dir: Path, mongod: Path | None = None, cache_gb: float = 0.5) -> None:
+    def __init__(self, data_dir: Path, mongod: Path | None = None, cache_gb: float | None = None) -> None:
         self._data_dir = data_dir
         self._mongod = mongod
-        self._cache_gb = cache_gb
+        self._cache_gb = default_cache_gb() if cache_gb is None else cache_gb
         self._owner: IO[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._watchdog: subprocess.Popen[bytes] | None = None
@@ -180,8 +184,7 @@ class EmbeddedMongod:
             *("--dbpath", "db", "--bind_ip", f"./{SOCKET}", "--nounixsocket", "--port", "27017", "--replSet", "fhir"),
             *("--logpath", "mongod.log", "--logappend", "--logRotate", "reopen", "--quiet", "--slowms", "100000000"),
             *("--wiredTigerCacheSizeGB", str(self._cache_gb), "--oplogSize", "512"),
-            # Journal files made ahead of need would take 200 MB of disk.
-            *("--wiredTigerEngineConfigString", "log=(prealloc=false)"),
+            *("--wiredTigerEngineConfigString", _ENGINE),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
             # A client killed in mid-transaction must not hold its documents for longer than others retry.
             *("--setParameter", "transactionLifetimeLimitSeconds=20"),

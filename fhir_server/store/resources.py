@@ -31,11 +31,12 @@ DUPLICATE_KEY = 11000
 
 
 class AlreadyExists(Conflict):
-    """Another resource has the id, or was made under the same condition."""
+    """Another resource has the id, or was made under the same condition: `key` is that id or condition."""
 
-    def __init__(self, kind: Literal["id", "condition"]) -> None:
+    def __init__(self, kind: Literal["id", "condition"], key: str = "") -> None:
         super().__init__(f"Another resource has the same {kind}.", code="duplicate")
         self.kind = kind
+        self.key = key
 
 
 class Claimed(Conflict):
@@ -322,7 +323,10 @@ async def _stored(write: Callable[[Any], Awaitable[R]], documents: Any) -> R:
 def _already_exists(fault: Mapping[str, Any]) -> AlreadyExists | Claimed:
     if "claims" in fault.get("keyPattern", ()):
         return Claimed(str(fault.get("keyValue", {}).get("claims", "")))
-    return AlreadyExists("condition" if "conditions" in fault.get("keyPattern", ()) else "id")
+    held = fault.get("keyValue", {})
+    if "conditions" in fault.get("keyPattern", ()):
+        return AlreadyExists("condition", str(held.get("conditions", "")))
+    return AlreadyExists("id", str(held.get("_id", "")))
 
 
 def of_earlier(condition: Any) -> Any:

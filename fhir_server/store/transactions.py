@@ -1,4 +1,8 @@
-"""MongoDB transactions, run again after conflicts until they are through or time is up."""
+"""MongoDB transactions, run again after conflicts until they are through or time is up.
+
+A transaction is rolled back when another changes what it changes, and also when the database's cache has no room for
+what it has written: MongoDB tells both by the same code. So after a second failure it runs alone, which ends either.
+"""
 
 from __future__ import annotations
 
@@ -12,36 +16,64 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession as Session
 from pymongo.errors import OperationFailure, PyMongoError
 
-from fhir_server.errors import Conflict, FhirError, Unavailable
+from fhir_server.errors import FhirError, TooLarge, Unavailable
 from fhir_server.store.encoding import Document
-from fhir_server.store.failures import TRANSIENT, translate
+from fhir_server.store.failures import TRANSIENT, CacheFull, translate
+from fhir_server.store.turns import Turns
 
-__all__ = ["Session", "run_in_transaction"]
+__all__ = ["FillsCache", "RolledBack", "Session", "run_in_transaction"]
 
 T = TypeVar("T")
 
 TRANSACTION_SECONDS = 30.0
 UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
+_BESIDE_OTHERS = 2
+"""Attempts before a transaction runs alone."""
 
 
-async def run_in_transaction(client: AsyncMongoClient[Document], callback: Callable[[Session], Awaitable[T]]) -> T:
+class RolledBack(Unavailable):
+    """The database rolled a transaction back again and again until its time was up: for conflicts, or want of room."""
+
+
+class FillsCache(TooLarge):
+    """The database's cache has no room for a transaction even when it runs alone."""
+
+
+async def run_in_transaction(
+    client: AsyncMongoClient[Document], callback: Callable[[Session], Awaitable[T]], turns: Turns
+) -> T:
     """Return what the callback returns, once all it wrote is stored.
 
-    Raises what it raises, and Conflict or Unavailable where conflicts or a lost connection outlast the time.
+    Raises what it raises, RolledBack or Unavailable where failures outlast the time, and FillsCache.
     """
     deadline = time.monotonic() + TRANSACTION_SECONDS
     attempt = 0
     async with client.start_session() as session:
         while True:
+            alone = attempt >= _BESIDE_OTHERS
             try:
-                return await _attempt(session, callback, deadline)
-            except PyMongoError as error:
-                if not error.has_error_label(TRANSIENT):
-                    raise translate(error) from error
+                async with turns.take(alone=alone):
+                    return await _attempt(session, callback, deadline)
+            except (CacheFull, PyMongoError) as error:
+                full = _fills_cache(error)
+                if full and alone:
+                    raise FillsCache from error
                 if time.monotonic() > deadline:
                     raise _gave_up(error) from error
-            attempt += 1
+            attempt = max(attempt + 1, _BESIDE_OTHERS if full else 0)
             await asyncio.sleep(random.uniform(0, min(0.005 * 1.5**attempt, 0.5)))  # noqa: S311 - not a secret
+
+
+def _fills_cache(error: Exception) -> bool:
+    """Return whether the transaction filled the cache; raises the error unless the transaction is to be run again."""
+    if isinstance(error, PyMongoError) and error.has_error_label(TRANSIENT):
+        return False
+    if isinstance(error, CacheFull):
+        return True
+    told = translate(error)
+    if isinstance(told, CacheFull):
+        return True
+    raise told from error
 
 
 async def _attempt(session: Session, callback: Callable[[Session], Awaitable[T]], deadline: float) -> T:
@@ -63,7 +95,7 @@ async def _attempt(session: Session, callback: Callable[[Session], Awaitable[T]]
             return result
 
 
-def _gave_up(error: PyMongoError) -> FhirError:
+def _gave_up(error: Exception) -> FhirError:
     if isinstance(error, OperationFailure):
-        return Conflict("Others keep changing the same resources; try again.", code="lock-error")
-    return Unavailable("The database cannot be reached now; try again.")
+        return RolledBack("The database is too busy to carry this out now; nothing of it is stored. Try again.")
+    return error if isinstance(error, FhirError) else Unavailable("The database cannot be reached now; try again.")

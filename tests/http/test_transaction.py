@@ -10,6 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
+from fhir_server.engine import writes
+from fhir_server.engine.context import Context, Services
+from fhir_server.engine.versions import draft
+
 URN = "urn:uuid:61ebe359-bfdc-4613-8bf2-c5e300945f0a"
 PATIENT: dict[str, Any] = {"resourceType": "Patient", "identifier": [{"system": "urn:mrn", "value": "1"}]}
 OBSERVATION: dict[str, Any] = {"resourceType": "Observation", "status": "final", "code": {"text": "x"}}
@@ -452,3 +456,34 @@ async def test_an_unknown_element_of_a_bundle_is_refused(client: httpx.AsyncClie
     answer = await client.post("", json=request)
     assert answer.status_code == 400 or statuses(answer) == ["400"]
     assert await count(client, "Patient") == 0
+
+
+async def test_a_conflict_names_the_resource(
+    client: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """409 with the entry whose resource others change before each attempt ends; nothing of the bundle is stored."""
+    monkeypatch.setattr("fhir_server.store.transactions.TRANSACTION_SECONDS", 0.05)
+    await client.put("Patient/a", json=PATIENT | {"id": "a"})
+    flush = writes.flush
+
+    async def overtaken(context: Context) -> None:
+        rival = await services.resources.read("Patient", "a")
+        assert rival is not None
+        await services.resources.replace(
+            draft(context, PATIENT | {"birthDate": f"20{rival.version:02d}"}, "a", "PUT", rival), rival
+        )
+        await flush(context)
+
+    monkeypatch.setattr(writes, "flush", overtaken)
+    answer = await client.post(
+        "",
+        json=bundle(
+            entry("POST", "Observation", OBSERVATION),
+            entry("PUT", "Patient/a", PATIENT | {"id": "a", "active": True}),
+        ),
+    )
+    assert answer.status_code == 409
+    (issue,) = answer.json()["issue"]
+    assert issue["expression"] == ["Bundle.entry[1]"]
+    assert "Patient/a" in issue["diagnostics"]
+    assert await count(client, "Observation") == 0

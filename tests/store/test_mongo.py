@@ -9,11 +9,12 @@ import pytest
 from bson.decimal128 import Decimal128
 from pymongo.errors import OperationFailure, PyMongoError
 
-from fhir_server.errors import Conflict, Unavailable
+from fhir_server.errors import Unavailable
 from fhir_server.r4.values import decimal
 from fhir_server.store.encoding import encode, with_long_integers
 from fhir_server.store.failures import translated
 from fhir_server.store.mongo import Database, Session
+from fhir_server.store.transactions import RolledBack
 
 
 async def test_collections_are_made_once_by_parallel_workers(database: Database, mongod_url: str) -> None:
@@ -56,7 +57,7 @@ async def test_transaction_runs_again_after_a_conflict(database: Database) -> No
     assert attempts > 10
 
 
-@pytest.mark.parametrize(("cause", "told"), [(OperationFailure, Conflict), (PyMongoError, Unavailable)])
+@pytest.mark.parametrize(("cause", "told"), [(OperationFailure, RolledBack), (PyMongoError, Unavailable)])
 async def test_transaction_gives_up_in_time(
     database: Database, monkeypatch: pytest.MonkeyPatch, cause: type[PyMongoError], told: type[Exception]
 ) -> None:
