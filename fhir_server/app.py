@@ -22,6 +22,7 @@ from fhir_server.engine.context import Services
 from fhir_server.engine.engine import handle
 from fhir_server.engine.following import Following
 from fhir_server.http import log
+from fhir_server.http.admission import Admission
 from fhir_server.http.bearer import bearer_authentication
 from fhir_server.http.client_address import ClientAddresses
 from fhir_server.http.cors import Cors
@@ -133,7 +134,9 @@ def create_app(settings: Settings | None = None) -> Starlette:
     log.configure(settings)
     for name in ("application/fhir+json", "application/fhir+xml", "application/xml", "text/xml"):
         add_compress_type(name)
-    parts = _Parts(settings, FhirApp(handle, base_url(settings), PREFIX), create_facade(settings))
+    parts = _Parts(
+        settings, FhirApp(handle, base_url(settings), PREFIX, Admission.of(settings)), create_facade(settings)
+    )
     return Starlette(
         routes=parts.routes(),
         middleware=[

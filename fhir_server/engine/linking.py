@@ -13,10 +13,10 @@ from fhir_server.engine.conditional_references import resolve
 from fhir_server.engine.context import Context
 from fhir_server.engine.places import Placing
 from fhir_server.engine.references import Rewriter, place_of
-from fhir_server.engine.slices import Slices
 from fhir_server.engine.transaction_entry import WITH_RESOURCE, Entry
 from fhir_server.errors import BadRequest
 from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.work.threads import breathe
 
 _RESTFUL = re.compile(r"(https?://.+/)([A-Z][A-Za-z]+)/[A-Za-z0-9\-.]{1,64}")
 _REPLACING = WITH_RESOURCE | {"delete", "conditional-delete"}
@@ -84,9 +84,8 @@ def _relative(targets: dict[str, str], base: str) -> dict[str, str]:
 
 
 async def _rewrite(entries: Iterable[Entry], rewriter: Rewriter) -> None:
-    slices = Slices()
     for entry in entries:
-        await slices.breathe()
+        await breathe()
         body = entry.request.resource
         new = rewriter.rewrite_operations(body) if isinstance(body, list) else rewriter.rewrite(body)
         if new is not body:

@@ -24,7 +24,6 @@ from fhir_server.engine.in_use import require_unused
 from fhir_server.engine.patch import check as check_patch
 from fhir_server.engine.patch import patch
 from fhir_server.engine.places import Placing
-from fhir_server.engine.slices import Slices
 from fhir_server.engine.standing import end_access
 from fhir_server.engine.transaction_entry import (
     WITH_RESOURCE,
@@ -39,6 +38,7 @@ from fhir_server.errors import Issue, Unprocessable
 from fhir_server.r4 import values
 from fhir_server.store.resources import AlreadyExists
 from fhir_server.store.transactions import RolledBack
+from fhir_server.work.threads import breathe
 
 _REPLACING = ("update", "patch", "delete")
 _ATTEMPTS = 30
@@ -98,18 +98,17 @@ async def _require_room(context: Context, entries: list[Entry]) -> None:
 
 
 async def _parsed(context: Context, entries: list[dict[str, Any]]) -> list[Entry]:
-    parsed, slices = [], Slices()
+    parsed: list[Entry] = []
     for position, entry in enumerate(entries):
         parsed.append(parse(context, entry, position))
-        await slices.breathe()
+        await breathe()
     return parsed
 
 
 async def _validate(context: Context, entries: list[Entry]) -> None:
     issues: list[Issue] = []
-    slices = Slices()
     for entry in entries:
-        await slices.breathe()
+        await breathe()
         try:
             with Placing(entry.place):
                 _check(context, entry)
@@ -137,10 +136,9 @@ async def _attempt(context: Context, entries: list[Entry]) -> list[dict[str, Any
     await linking.link(context, entries)
     await _read_ahead(context, entries)
     responses: dict[int, Response] = {}
-    slices = Slices()
     ordered = sorted(entries, key=lambda entry: _ORDER[entry.request.method])
     for entry in ordered:
-        await slices.breathe()
+        await breathe()
         if entry.writes:
             with Placing(entry.place):
                 responses[entry.position] = _told(context, entry, await _write(context, entry))

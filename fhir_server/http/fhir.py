@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -22,6 +23,7 @@ from fhir_server.engine.routes import route
 from fhir_server.errors import BadRequest, FhirError, Issue, Unavailable, operation_outcome
 from fhir_server.http import log
 from fhir_server.http.access_record import access_record
+from fhir_server.http.admission import COMPRESSION, Admission
 from fhir_server.http.bearer import Authenticate
 from fhir_server.http.bodies import Form, parse_body, read_body, require_few_parameters, require_media_type, undone
 from fhir_server.http.headers import request_headers, require_single
@@ -65,11 +67,12 @@ class FhirApp:
     """Serves one FHIR base. `prefix` is the path it stands under.
 
     `services` is set when the database is connected; `authenticate` and `record`, which writes each access down before
-    its answer leaves, beside it, unless everybody may do everything.
+    its answer leaves, beside it, unless everybody may do everything. `admission` gives large requests their turns.
     """
 
-    def __init__(self, handle: Handle, base_url: str, prefix: str) -> None:
+    def __init__(self, handle: Handle, base_url: str, prefix: str, admission: Admission | None = None) -> None:
         self.handle = handle
+        self.admission = admission or Admission.of(Settings())
         self.base_url = base_url
         self.prefix = prefix
         self.services: Services | None = None
@@ -98,10 +101,13 @@ class FhirApp:
             seen.limits = limits = limits_of(self._settings, access)
             with working(Budget(limits.seconds, caller=caller_of(scope, access), most_waiting=limits.waiting)):
                 require_few_parameters(scope["query_string"], limits.parameters)
-                seen.request = request = await self._request(scope, receive, headers, query, seen)
-                context = self._context(headers, access)
-                seen.response = response = await self.handle(context, request)
-                return await _rendered(self._success(context, request, response, headers, representation))
+                seen.request = request = self._request(scope, headers, query)
+                async with AsyncExitStack() as turn:
+                    if request.method in _WITH_BODY:
+                        await self._take_body(request, receive, headers, seen, turn)
+                    context = self._context(headers, access)
+                    seen.response = response = await self.handle(context, request)
+                    return await _rendered(self._success(context, request, response, headers, representation))
         except FhirError as error:
             return await _rendered(_failure(error, representation))
         except Exception as error:  # the one place where a fault of ours becomes an answer
@@ -137,17 +143,9 @@ class FhirApp:
             context.handling = wanted.handling or context.handling
         return context
 
-    async def _request(
-        self,
-        scope: Scope,
-        receive: Receive,
-        headers: Mapping[str, str],
-        query: list[tuple[str, str]],
-        seen: _Seen,
-    ) -> Request:
-        method = scope["method"]
-        request = Request(
-            method,
+    def _request(self, scope: Scope, headers: Mapping[str, str], query: list[tuple[str, str]]) -> Request:
+        return Request(
+            scope["method"],
             _path(scope, self.prefix),
             query,
             if_match=headers.get("if-match"),
@@ -155,23 +153,29 @@ class FhirApp:
             if_modified_since=headers.get("if-modified-since"),
             if_none_exist=headers.get("if-none-exist"),
         )
-        if method in _WITH_BODY:
-            # Before the body is read: who may not do this cannot make the server work on it either.
-            found = route(method, request.path)
-            access, limits = seen.access, seen.limits
-            assert access is not None and limits is not None  # noqa: PT018 - both, since it is known who calls
-            access.require(found.interaction, found.type)
-            body = await read_body(receive, headers, limits)
+
+    async def _take_body(
+        self, request: Request, receive: Receive, headers: Mapping[str, str], seen: _Seen, turn: AsyncExitStack
+    ) -> None:
+        """Give the request what its body says; a large one's turn lasts until the stack is closed."""
+        # Before the body is read: who may not do this cannot make the server work on it either.
+        found = route(request.method, request.path)
+        access, limits = seen.access, seen.limits
+        assert access is not None and limits is not None  # noqa: PT018 - both, since it is known who calls
+        access.require(found.interaction, found.type)
+        compressed = "content-encoding" in headers
+        with self.admission.body(receive) as arriving:
+            body = await read_body(arriving.receive, headers, limits)
             if body:
                 require_media_type(found.interaction, request.path, headers)
-            # What is compressed may become large.
-            size = SMALL + 1 if "content-encoding" in headers else len(body)
-            parsed = await sized(size, self._parsed, body, request, headers, limits)
-            if isinstance(parsed, Form):
-                request.query = query + parsed
-            else:
-                request.resource = parsed
-        return request
+            await turn.enter_async_context(self.admission.turn(len(body) * (COMPRESSION if compressed else 1), receive))
+        # What is compressed may become large.
+        size = SMALL + 1 if compressed else len(body)
+        parsed = await sized(size, self._parsed, body, request, headers, limits)
+        if isinstance(parsed, Form):
+            request.query = request.query + parsed
+        else:
+            request.resource = parsed
 
     def _parsed(self, body: bytes, request: Request, headers: Mapping[str, str], limits: Limits) -> Any:
         body = undone(body, headers, limits)

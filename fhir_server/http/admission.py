@@ -1,0 +1,189 @@
+"""Large requests take turns: so many bytes are worked on at once, and so many wait in memory; the rest waits unread.
+
+A large bundle costs the worker some fifteen times its bytes while it is parsed, checked and indexed, and its database
+room until it is committed, so a crowd of them gets more done one after another than all at once. Who waits is served
+in the order of coming, not at all once the client has hung up, and is told to come back when the time is up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Self
+
+from starlette.types import Message, Receive
+
+from fhir_server.errors import BadRequest, Unavailable
+from fhir_server.settings import Settings
+
+SMALL = 64 * 1024
+"""Bytes of a body that waits for nobody."""
+COMPRESSION = 10
+"""How many times larger JSON is than what it is sent as, where its Content-Encoding says so."""
+_LEAST = 128 * 1024
+"""What each large request counts for at least, so that not too many work at once."""
+_BUSY = "The server is busy with large requests; this one did not get its turn within {:.0f} seconds. Try again."
+
+
+class Overloaded(Unavailable):
+    """Others took all the time that a request was willing to wait."""
+
+    retry_after = 30
+
+
+class _Waiting:
+    """A request that waits for its turn; `size` is what it will occupy."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+
+class Admission:
+    """Turns by bytes: `at_once` are worked on at a time, and `in_memory` are received ahead.
+
+    One request alone may have more than either. `patience` is the seconds that one waits at most.
+    """
+
+    def __init__(self, at_once: int, in_memory: int, patience: float) -> None:
+        self._at_once = at_once
+        self._in_memory = in_memory
+        self._patience = patience
+        self._working = 0
+        self._queue: deque[_Waiting] = deque()
+        self._arriving: dict[Body, int] = {}
+        self._complete = 0
+        self._stalled: list[asyncio.Future[None]] = []
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return the turns of a worker with these settings."""
+        return cls(settings.large_bytes_at_once, settings.large_bytes_waiting, settings.max_wait_seconds)
+
+    def body(self, receive: Receive) -> Body:
+        """Return the body of a request, which is received as memory allows, and counted until its block ends."""
+        return Body(self, receive)
+
+    # --- Working ---------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def turn(self, size: int, receive: Receive) -> AsyncIterator[None]:
+        """Hold the turn of a request with so many bytes until the block ends.
+
+        `receive` is what tells that the client has hung up. Raises Overloaded, or BadRequest where it has.
+        """
+        if size <= SMALL:
+            yield
+            return
+        size = max(size, _LEAST)
+        await self._enter(size, receive)
+        try:
+            yield
+        finally:
+            self._working -= size
+            self._admit()
+
+    async def _enter(self, size: int, receive: Receive) -> None:
+        waiting = _Waiting(size)
+        self._queue.append(waiting)
+        self._admit()
+        try:
+            if not waiting.turn.done():
+                await self._wait(waiting.turn, receive)
+        except BaseException:
+            if waiting.turn.done():
+                self._working -= size
+            else:
+                self._queue.remove(waiting)
+            self._admit()
+            raise
+
+    async def _wait(self, turn: asyncio.Future[None], receive: Receive) -> None:
+        hung_up = asyncio.ensure_future(_hung_up(receive))
+        try:
+            await asyncio.wait({turn, hung_up}, timeout=self._patience, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            hung_up.cancel()
+            with suppress(asyncio.CancelledError):
+                await hung_up
+        if turn.done():
+            return
+        if not hung_up.cancelled():
+            raise BadRequest("The connection was closed before the request had its turn.")
+        raise Overloaded(_BUSY.format(self._patience))
+
+    def _admit(self) -> None:
+        while self._queue and (not self._working or self._working + self._queue[0].size <= self._at_once):
+            waiting = self._queue.popleft()
+            self._working += waiting.size
+            waiting.turn.set_result(None)
+
+    # --- Receiving -------------------------------------------------------------------------------------------------
+
+    async def arrive(self, body: Body, size: int) -> None:
+        """Count what a body that is not complete has in memory; waits until there is memory for more of it."""
+        self._arriving[body] = size
+        deadline = asyncio.get_running_loop().time() + self._patience
+        while not self._may_grow(body):
+            stalled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._stalled.append(stalled)
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await stalled
+            except TimeoutError as error:
+                raise Overloaded(_BUSY.format(self._patience)) from error
+
+    def _may_grow(self, body: Body) -> bool:
+        if self._complete + sum(self._arriving.values()) < self._in_memory:
+            return True
+        # Those that are complete will go; were there none, all would wait for each other.
+        return not self._complete and next(iter(self._arriving)) is body
+
+    def completed(self, body: Body) -> int:
+        """Count the body among those that wait for their turn; returns how much of it is counted."""
+        size = self._arriving.pop(body, 0)
+        self._complete += size
+        return size
+
+    def released(self, body: Body, size: int) -> None:
+        """Count the body no longer, of which so much was counted as complete."""
+        self._complete -= size
+        if size or self._arriving.pop(body, None) is not None:
+            stalled, self._stalled = self._stalled, []
+            for each in stalled:
+                if not each.done():
+                    each.set_result(None)
+
+
+class Body:
+    """The body of one request, received with regard to what others have in memory."""
+
+    def __init__(self, admission: Admission, receive: Receive) -> None:
+        self._admission = admission
+        self._receive = receive
+        self._size = 0
+        self._counted = 0
+
+    async def receive(self) -> Message:
+        """Return the next message of the request, when there is memory for it."""
+        if self._size > SMALL:
+            await self._admission.arrive(self, self._size)
+        message = await self._receive()
+        self._size += len(message.get("body", b""))
+        if not message.get("more_body", False):
+            self._counted = self._admission.completed(self)
+        return message
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._admission.released(self, self._counted)
+        self._counted = 0
+
+
+async def _hung_up(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,206 @@
+"""Large requests take turns by their bytes, in the order of coming, and nobody waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.types import Message
+
+from fhir_server.engine.context import Context, Request, Response, Services
+from fhir_server.errors import BadRequest
+from fhir_server.http.admission import SMALL, Admission, Overloaded
+from fhir_server.http.fhir import FhirApp
+from tests.client import BASE
+
+BIG = SMALL + 1
+
+
+async def never() -> Message:
+    """Tell nothing: the client waits."""
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def hung_up() -> Message:
+    """Tell that the client has gone."""
+    return {"type": "http.disconnect"}
+
+
+class Worker:
+    """Requests of an admission that work until they are told to stop."""
+
+    def __init__(self, admission: Admission) -> None:
+        self.admission = admission
+        self.working: list[int] = []
+        self.begun: list[int] = []
+        self.stops: dict[int, asyncio.Event] = {}
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def ask(self, size: int) -> asyncio.Task[None]:
+        """Begin a request of that size; its number is that of its coming."""
+        number = len(self.tasks)
+        self.stops[number] = asyncio.Event()
+        self.tasks.append(asyncio.create_task(self._run(number, size)))
+        return self.tasks[-1]
+
+    async def _run(self, number: int, size: int) -> None:
+        async with self.admission.turn(size, never):
+            self.begun.append(number)
+            self.working.append(size)
+            await self.stops[number].wait()
+            self.working.remove(size)
+
+
+async def settle() -> None:
+    """Let everything that can go on do so."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def serve(sizes: list[int], at_once: int) -> None:
+    """Have requests of the sizes served, each ended in turn, and check the rule at every step."""
+    worker = Worker(Admission(at_once, 10**9, 60))
+    for size in sizes:
+        worker.ask(size)
+    for number in range(len(sizes)):
+        await settle()
+        large = [size for size in worker.working if size > SMALL]
+        assert sum(large) <= at_once or len(large) == 1
+        assert number in worker.begun
+        worker.stops[number].set()
+    await asyncio.gather(*worker.tasks)
+    assert [number for number in worker.begun if sizes[number] > SMALL] == [
+        number for number, size in enumerate(sizes) if size > SMALL
+    ]
+
+
+@given(st.lists(st.integers(1, 6 * SMALL), max_size=12), st.integers(1, 10 * SMALL))
+def test_so_many_bytes_at_once_in_the_order_of_coming(sizes: list[int], at_once: int) -> None:
+    """Whatever comes: large ones share the bytes or work alone, nobody overtakes, and all get their turn."""
+    asyncio.run(serve(sizes, at_once))
+
+
+async def test_who_hangs_up_has_no_turn() -> None:
+    """What a client no longer waits for is not done, and the next one's turn comes as if it had not asked."""
+    worker = Worker(Admission(BIG, 10**9, 60))
+    worker.ask(BIG)
+    await settle()
+    with pytest.raises(BadRequest):
+        async with worker.admission.turn(BIG, hung_up):
+            raise AssertionError
+    worker.ask(BIG)
+    worker.stops[0].set()
+    await settle()
+    assert worker.begun == [0, 1]
+    worker.stops[1].set()
+    await asyncio.gather(*worker.tasks)
+
+
+async def test_a_cancelled_request_gives_its_turn_up() -> None:
+    """Whether it waits or works."""
+    worker = Worker(Admission(BIG, 10**9, 60))
+    working, waiting = worker.ask(BIG), worker.ask(BIG)
+    worker.ask(BIG)
+    await settle()
+    waiting.cancel()
+    working.cancel()
+    await settle()
+    assert worker.begun == [0, 2]
+    worker.stops[2].set()
+    await worker.tasks[2]
+
+
+async def test_who_waits_too_long_is_told_when_to_come_again() -> None:
+    """503 with Retry-After; who works goes on."""
+    worker = Worker(Admission(BIG, 10**9, 0.01))
+    worker.ask(BIG)
+    await settle()
+    with pytest.raises(Overloaded) as refused:
+        async with worker.admission.turn(BIG, never):
+            raise AssertionError
+    assert refused.value.status == 503
+    assert int(refused.value.headers["Retry-After"]) > 0
+    worker.stops[0].set()
+    await worker.tasks[0]
+
+
+def parts(count: int) -> list[Message]:
+    """Return the messages of a body of so many parts, each a large one."""
+    return [{"type": "http.request", "body": b"x" * BIG, "more_body": n < count - 1} for n in range(count)]
+
+
+class Sender:
+    """A client that sends its body as it is asked for it."""
+
+    def __init__(self, admission: Admission, count: int) -> None:
+        self._parts = iter(parts(count))
+        self._admission = admission
+        self.received = 0
+        self.done = asyncio.Event()
+
+    async def receive(self) -> Message:
+        """Return the next part."""
+        return next(self._parts)
+
+    async def run(self) -> None:
+        """Receive the body, and keep it until told that it is done with."""
+        with self._admission.body(self.receive) as body:
+            while (await body.receive())["more_body"]:
+                self.received += 1
+            self.received += 1
+            await self.done.wait()
+
+
+async def test_bodies_beyond_the_memory_wait_unread() -> None:
+    """The oldest is received whole however large it is, others when there is memory again."""
+    admission = Admission(BIG, 3 * BIG, 60)
+    senders = [Sender(admission, 4) for _ in range(5)]
+    tasks = [asyncio.create_task(sender.run()) for sender in senders]
+    await settle()
+    assert senders[0].received == 4
+    assert sum(sender.received for sender in senders) < 4 + 5
+    for sender in senders:
+        await settle()
+        assert sender.received == 4
+        sender.done.set()
+    await asyncio.gather(*tasks)
+
+
+@asynccontextmanager
+async def busy_server(services: Services) -> AsyncIterator[httpx.AsyncClient]:
+    """A server that never ends its first large request before it is closed."""
+    numbers, stop = itertools.count(), asyncio.Event()
+
+    async def handle(_: Context, request: Request) -> Response:
+        if request.method == "POST" and next(numbers) == 0:
+            await stop.wait()
+        return Response(200, b"{}")
+
+    app = FhirApp(handle, BASE, "/fhir", Admission(BIG, 10**9, 0.05))
+    app.services = services
+    headers = {"Content-Type": "application/fhir+json"}
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url=BASE + "/", headers=headers) as client:
+        first = asyncio.create_task(client.post("Basic", json={"resourceType": "Basic", "id": "x" * BIG}))
+        await settle()
+        yield client
+        stop.set()
+        assert (await first).status_code == 200
+
+
+async def test_overload_is_503_and_small_requests_pass(services: Services) -> None:
+    """A large request that has no turn in time gets an OperationOutcome and Retry-After; small ones do not wait."""
+    async with busy_server(services) as client:
+        refused = await client.post("Basic", json={"resourceType": "Basic", "id": "x" * BIG})
+        assert refused.status_code == 503
+        assert refused.json()["issue"][0]["code"] == "transient"
+        assert int(refused.headers["retry-after"]) > 0
+        assert (await client.post("Basic", json={"resourceType": "Basic"})).status_code == 200
+        assert (await client.get("Basic/1")).status_code == 200
