@@ -14,7 +14,7 @@ from typing import Any
 from fhir_server.auth.bearer import BearerToken
 from fhir_server.auth.compartment import of_patient, shared
 from fhir_server.auth.patient_writes import RULES, Change, Writer, changeable, links, require_permitted
-from fhir_server.auth.scopes import Scope, Scopes, parse_scopes
+from fhir_server.auth.scopes import Level, Scope, Scopes, parse_scopes
 from fhir_server.errors import Forbidden, Unauthorized
 from fhir_server.r4.reports import marked, unmarked
 from fhir_server.search.conditions import NOTHING, AnyOf, Condition, HasId, every
@@ -50,6 +50,15 @@ _DECIDED_INSIDE = frozenset({"batch", "operation"})
 _AUDIT = "AuditEvent"
 _UNDER_CARE = frozenset({"Patient", "RelatedPerson", "Person"})
 """Users who are no staff, whatever their account's role says."""
+
+
+def grantable(scopes: Scopes, role: str | None) -> Scopes:
+    """Return those of the scopes that a user of the role can be given: the audit trail is for auditors only."""
+    return scopes.without_types({_AUDIT}, levels=_levels_without_audit(role))
+
+
+def _levels_without_audit(role: str | None) -> frozenset[Level]:
+    return frozenset({"patient"}) if role == "admin" else frozenset({"patient", "user"})
 
 
 class ScopedAccess:
@@ -213,9 +222,9 @@ class ScopedAccess:
         """
         if resource_type != _AUDIT:
             return True
-        if scope.type != _AUDIT or permission not in "rsc":
+        if permission not in "rsc" or scope.level in _levels_without_audit(self.token.role):
             return False
-        return scope.level == "system" or (scope.level == "user" and self.token.role == "admin" and permission != "c")
+        return scope.level == "system" or permission != "c"
 
     def _seen(self, scope: Scope, resource_type: str, permission: str) -> Condition | None:
         """Return the condition of what one scope sees of a type; None for everything."""

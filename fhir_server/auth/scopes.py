@@ -7,7 +7,7 @@ https://hl7.org/fhir/smart-app-launch/STU2.2/scopes-and-launch-context.html
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal, TypeAlias, cast
@@ -23,6 +23,9 @@ PLAIN_SCOPES = frozenset(
 )
 EHR_LAUNCH = "ehr_launch"
 """A scope of this server's own: its holder, an EHR, may make `launch` values."""
+
+NO_WILDCARD = frozenset({"AuditEvent"})
+"""Types that a wildcard does not stand for, anywhere: only a scope that names one is about it."""
 
 _RESOURCE_SCOPE = re.compile(r"(patient|user|system)/(\*|[A-Z][A-Za-z]+)\.([a-z]+|\*)(?:\?(.+))?", re.ASCII | re.DOTALL)
 _V2_LETTERS = re.compile(r"(?=.)c?r?u?d?s?")
@@ -50,11 +53,12 @@ class Scope:
 
     def covers(self, permission: str, resource_type: str) -> bool:
         """Return whether the scope is about the type and has the permission; its parameters still narrow it."""
-        return permission in self.permissions and self.type in ("*", resource_type)
+        return permission in self.permissions and _includes(self.type, resource_type)
 
     def narrowed_to(self, allowed: Scope) -> Scope | None:
         """Return the part of this scope that the other allows; None where there is none."""
-        if self.level != allowed.level or not (self.type == allowed.type or "*" in (self.type, allowed.type)):
+        one_includes_other = _includes(self.type, allowed.type) or _includes(allowed.type, self.type)
+        if self.level != allowed.level or not one_includes_other:
             return None
         letters = "".join(letter for letter in self.permissions if letter in allowed.permissions)
         if not letters:
@@ -64,6 +68,11 @@ class Scope:
         narrowed_type = allowed.type if self.type == "*" else self.type
         v1 = self.v1 and not query and letters in _V1_NAMES
         return Scope(self.level, narrowed_type, letters, (*self.parameters, *added), query, v1)
+
+
+def _includes(named: str, resource_type: str) -> bool:
+    """Return whether what a scope names, a type or all of them, includes the type."""
+    return named == resource_type or (named == "*" and resource_type not in NO_WILDCARD)
 
 
 def parse_scope(text: str) -> Scope | None:
@@ -131,6 +140,11 @@ class Scopes:
         """Return the scopes but those of the names."""
         return Scopes(self.resources, tuple(name for name in self.plain if name not in names))
 
+    def without_types(self, names: Collection[str], *, levels: Collection[Level]) -> Scopes:
+        """Return the scopes but those of the levels that name one of the types."""
+        kept = tuple(scope for scope in self.resources if scope.type not in names or scope.level not in levels)
+        return Scopes(kept, self.plain)
+
     def narrowed_to(self, allowed: Scopes) -> Scopes:
         """Return what both this and `allowed` grant: never more than either."""
         parts = (part for scope in self.resources for part in _parts(scope, allowed.resources))
@@ -161,7 +175,7 @@ def _parts(scope: Scope, allowed: tuple[Scope, ...]) -> list[Scope]:
 def _within(scope: Scope, other: Scope) -> bool:
     return (
         scope.level == other.level
-        and other.type in ("*", scope.type)
+        and _includes(other.type, scope.type)
         and set(scope.permissions) <= set(other.permissions)
         and set(other.parameters) <= set(scope.parameters)
     )

@@ -30,11 +30,13 @@ from fhir_server.store.search_pages import Cursor, beginning
 
 async def search(context: Context, request: Request, route: Route) -> Response:
     """Answer with a searchset Bundle; raises BadRequest for what cannot be understood."""
-    token = next((value for name, value in request.query if name == "_page"), None)
-    place = await followed(context, token) if token is not None else await _start(context, request, route)
+    path = request.path.removesuffix("/_search").removesuffix("_search")
+    tokens = [value for name, value in request.query if name == "_page"]
+    if len(tokens) > 1:
+        raise BadRequest("_page stands twice.")
+    place = await followed(context, path, request.query, tokens[0]) if tokens else await _start(context, request, route)
     found = _Search(context, await _query(context, route, place), place)
     await found.run()
-    path = request.path.removesuffix("/_search").removesuffix("_search")
     links = [{"relation": "self", "url": self_url(context, path, found.query, route, place)}]
     links += await page_links(context, path, replace(place, total=found.counted), found.page, found.more)
     return Response(200, values.encode(searchset.bundle(links, await found.entries(), found.total)))

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from fhir_server.engine import page_token
 from fhir_server.engine.access import viewer
 from fhir_server.engine.context import Context
+from fhir_server.engine.query_parameters import FORM
 from fhir_server.engine.routes import Route
 from fhir_server.errors import BadRequest, Gone
 from fhir_server.search.ast import Query
@@ -37,13 +38,15 @@ class Place:
     includes: int = 0
     """How many of the page's included resources earlier links have shown already."""
     total: int | None = None
+    path: str = ""
+    """The path of the search, without `_search`: a link works on no other."""
     named: bool = False
     """Whether the search named its types; else they are whatever there is, which is not told."""
 
 
 async def link(context: Context, path: str, relation: str, place: Place) -> dict[str, str]:
     """Return the link that leads to a place."""
-    state = [viewer(context.access, place.types), *astuple(place)]
+    state = [viewer(context.access, place.types), *astuple(replace(place, path=path))]
     token = page_token.seal(context.services.signing_key, state)
     if len(token) > _LONGEST_TOKEN:
         kept = await context.services.search.keep(state)
@@ -76,9 +79,16 @@ async def page_links(context: Context, path: str, place: Place, page: Page, more
     return links
 
 
-async def followed(context: Context, token: str) -> Place:
-    """Return the place that a link leads to; raises BadRequest for a token that is not one of ours, Gone for one of
-    long ago.
+def _repeats(place: Place, pair: tuple[str, str]) -> bool:
+    """Return whether a parameter beside the token is one of the search that the token leads into."""
+    name, value = pair
+    return pair in place.pairs or (name == "_type" and place.named and set(value.split(",")) == set(place.types))
+
+
+async def followed(context: Context, path: str, query: list[tuple[str, str]], token: str) -> Place:
+    """Return the place that a link leads to; `path` and `query` are those of the request.
+
+    Raises BadRequest for a token that is not one of ours or belongs to another search, Gone for one of long ago.
     """
     state: Any = page_token.unseal(context.services.signing_key, token)
     if isinstance(state, str):
@@ -90,7 +100,9 @@ async def followed(context: Context, token: str) -> Place:
         place = Place([(name, value) for name, value in pairs], *rest)
     except (TypeError, ValueError) as error:
         raise BadRequest("The paging link is not one that leads into a search.") from error
+    if place.path != path or any(not _repeats(place, pair) for pair in query if pair[0] not in FORM | {"_page"}):
+        raise BadRequest("The paging link belongs to another search.")
     if maker == viewer(context.access, place.types):
         return place
     # Another caller's link: where it stood and how much there was would tell of what this caller may not see.
-    return Place(place.pairs, place.types, named=place.named)
+    return Place(place.pairs, place.types, path=path, named=place.named)

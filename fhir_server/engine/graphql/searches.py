@@ -71,7 +71,7 @@ class Reader:
         offset, page = _opened(cursor)
         if page is None:
             query = [*query, ("_total", "accurate")] if counted else query
-        bundle = await self._search(resource_type, query if page is None else [("_page", page)])
+        bundle = await self._search(resource_type, query if page is None else [*query, ("_page", page)])
         found = [each for each in bundle.get("entry", ()) if each["search"]["mode"] == "match"]
         size = int(dict(query).get("_count", self.context.services.settings.default_page_size))
         beside = {"first": 0, "previous": max(offset - size, 0), "next": offset + len(found), "last": None}

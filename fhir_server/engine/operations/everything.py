@@ -29,7 +29,7 @@ from fhir_server.search.ast import Criterion, Query
 from fhir_server.search.conditions import Condition
 from fhir_server.search.query import compile_query
 from fhir_server.store.search import Page, Row
-from fhir_server.store.search_pages import Snapshot
+from fhir_server.store.search_pages import Cursor, Snapshot
 
 _NAMES = ("start", "end", "_since", "_type", "_count")
 
@@ -47,10 +47,11 @@ async def everything(context: Context, request: Request, route: Route, inputs: I
     types = _types(context, inputs)
     stored = types & {kind, *compartment(kind)} & set(await context.services.search.types())
     conditions = record(context, kind, resource_id, inputs, sorted(stored))
-    page = await _page(context, request, conditions, _limit(context, inputs.one("_count")))
+    asked = _asked(inputs)
+    page = await _page(context, request, asked, conditions, _limit(context, inputs.one("_count")))
     # What belongs into the compartment but is not in this one is part of another record.
     included, cut = await _included(context, page, types - {kind, *compartment(kind)})
-    bundle = _bundle(context, request, inputs, page, included, cut=cut)
+    bundle = _bundle(context, request, asked, page, included, cut=cut)
     return Response(200, values.encode(bundle))
 
 
@@ -80,13 +81,30 @@ def _limit(context: Context, count: int | None) -> int:
     return min(count, settings.max_everything)
 
 
-async def _page(context: Context, request: Request, conditions: dict[str, Condition], limit: int) -> Page:
+def _asked(inputs: Inputs) -> list[list[str]]:
+    """Return the parameters by name and value, in an order of their own: the links repeat them."""
+    return [[name, str(value)] for name in _NAMES for value in inputs.all(name)]
+
+
+def _cursor(context: Context, request: Request, asked: list[list[str]]) -> Cursor | None:
+    """Return where the paging link of the request leads to; raises BadRequest for a link of anything else."""
     tokens = [value for name, value in request.query if name == "_page"]
-    cursor: list[Any] | None = None
-    if tokens:
-        path, cursor = page_token.unseal(context.services.signing_key, tokens[0])
-        if path != request.path:
-            raise BadRequest("The paging link belongs to another record.")
+    if not tokens:
+        return None
+    if len(tokens) > 1:
+        raise BadRequest("_page stands twice.")
+    match page_token.unseal(context.services.signing_key, tokens[0]):
+        case ["everything", path, pairs, [*cursor]]:
+            if (path, pairs) != (request.path, asked):
+                raise BadRequest("The paging link belongs to another record, or to other parameters.")
+            return cursor
+    raise BadRequest("The paging link is not one that leads into a record.")
+
+
+async def _page(
+    context: Context, request: Request, asked: list[list[str]], conditions: dict[str, Condition], limit: int
+) -> Page:
+    cursor = _cursor(context, request, asked)
     if not conditions:
         return Page([], None)
     query = Query(types=tuple(conditions), criteria=(Criterion("", "", conditions),))
@@ -149,12 +167,12 @@ def _links(node: Any) -> Iterator[str]:
 
 
 def _bundle(
-    context: Context, request: Request, inputs: Inputs, page: Page, included: list[Row], *, cut: bool
+    context: Context, request: Request, asked: list[list[str]], page: Page, included: list[Row], *, cut: bool
 ) -> dict[str, Any]:
-    pairs = [(name, str(value)) for name in _NAMES for value in inputs.all(name)]
+    pairs = [(name, value) for name, value in asked]
     links = [{"relation": "self", "url": _url(context, request, pairs)}]
     if page.next is not None:
-        token = page_token.seal(context.services.signing_key, [request.path, page.next])
+        token = page_token.seal(context.services.signing_key, ["everything", request.path, asked, page.next])
         links.append({"relation": "next", "url": _url(context, request, [*pairs, ("_page", token)])})
     entries = [_entry(context, row, "match") for row in page.rows]
     entries += [_entry(context, row, "include") for row in included]

@@ -13,6 +13,7 @@ from urllib.parse import urlencode, urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
+from fhir_server.auth.access import grantable
 from fhir_server.auth.bearer import BearerToken, LaunchContext
 from fhir_server.auth.clients import Client
 from fhir_server.auth.scopes import Scope, Scopes, parse_scopes
@@ -121,7 +122,9 @@ async def _decision(server: AuthorizationServer, authorization: Authorization, u
     client = await server.store.clients.find(authorization.client_id)
     if client is None:
         raise Refusal("unknown_client")
-    scopes = parse_scopes(authorization.scopes)
+    scopes = grantable(parse_scopes(authorization.scopes), user.role)
+    if not scopes:
+        raise Rejection("invalid_scope", "None of the scopes is one that the user can give.")
     launch = await launch_of(server, authorization.launch, client.id, needed="launch" in scopes)
     if launch is not None and launch.user_id != user.id:
         raise Refusal("other_user")
