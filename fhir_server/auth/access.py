@@ -48,7 +48,7 @@ _DECIDED_INSIDE = frozenset({"batch", "operation"})
 """Interactions that ask again for each thing they do."""
 
 _AUDIT = "AuditEvent"
-_UNDER_CARE = frozenset({"Patient", "RelatedPerson", "Person"})
+_UNDER_CARE = frozenset({"Patient", "RelatedPerson"})
 """Users who are no staff, whatever their account's role says."""
 
 

@@ -10,35 +10,27 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from fhir_server.r4.definitions import compartment
-from fhir_server.search.conditions import NOTHING, Condition, HasId, HasKey, either, every
-from fhir_server.search.parse import parse
+from fhir_server.search.compartments import membership, refers_to
+from fhir_server.search.conditions import NOTHING, Condition, HasId, HasKey
 from fhir_server.search.shared import SHARED_KEY, SHARED_TYPES, SHARED_UNLESS_A_PATIENTS
 
 SECURITY_CONTEXT = "_securityContext"
 """The name under which the index keeps Binary.securityContext, for which R4 has no search parameter."""
 
-_PARAMETERS = {**compartment("Patient"), "Device": ("patient",), "List": ("subject",)}
-_NOT_THE_PATIENTS = frozenset({"Patient", "Group", "AuditEvent"})
+_OTHER_PARAMETERS = {"Binary": (SECURITY_CONTEXT,), "Device": ("patient",), "List": ("subject",)}
+"""Where the references that make a resource the patient's are others than those of the compartment."""
+_NOT_THE_PATIENTS = frozenset({"Group", "AuditEvent"})
 
 
 @lru_cache(maxsize=4096)
 def of_patient(resource_type: str, patient: str) -> Condition:
     """Return the condition of resources of the type that are the patient's."""
-    reference = f"Patient/{patient}"
     if resource_type == "Patient":
         return HasId((patient,))
-    if resource_type == "Binary":
-        return HasKey((f"{SECURITY_CONTEXT}={reference}",))
-    names = _PARAMETERS.get(resource_type, ())
-    if resource_type in _NOT_THE_PATIENTS or not names:
+    if resource_type in _NOT_THE_PATIENTS:
         return NOTHING
-    return either([_refers(resource_type, name, reference) for name in names])
-
-
-def _refers(resource_type: str, parameter: str, reference: str) -> Condition:
-    query = parse((resource_type,), [(parameter, reference)], strict=True)
-    return every([criterion.conditions[resource_type] for criterion in query.criteria])
+    names = _OTHER_PARAMETERS.get(resource_type) or membership("Patient", resource_type)
+    return refers_to(names, f"Patient/{patient}")
 
 
 @lru_cache(maxsize=512)

@@ -12,9 +12,8 @@ from typing import Literal
 
 from fhir_server.engine.context import Context
 from fhir_server.engine.operations.inputs import Inputs
-from fhir_server.r4.definitions import compartment
-from fhir_server.search.conditions import EVERYTHING, All, Condition, HasId, RefersTo, either
-from fhir_server.search.criteria import key_names, reference_parameter
+from fhir_server.search.compartments import in_compartment, membership
+from fhir_server.search.conditions import EVERYTHING, All, Condition, RefersTo, either
 from fhir_server.search.parse import parse
 from fhir_server.search.registry import parameters
 
@@ -38,7 +37,7 @@ def record(
     found: dict[str, Condition] = {}
     for name in types:
         one = resource_id is not None
-        conditions = [_belonging(context, kind, resource_id or "", name) if one else _belonging_to_any(kind, name)]
+        conditions = [in_compartment(kind, resource_id or "", name) if one else _belonging_to_any(kind, name)]
         if since is not None:
             conditions.append(_asked(context, name, "_lastUpdated", f"ge{since}"))
         if start is not None or end is not None:
@@ -47,22 +46,11 @@ def record(
     return found
 
 
-def _belonging(context: Context, kind: str, resource_id: str, resource_type: str) -> Condition:
-    members = [
-        _asked(context, resource_type, code, resource_id if code == "_id" else f"{kind}/{resource_id}")
-        for code in compartment(kind).get(resource_type, ())
-    ]
-    return either([HasId((resource_id,)), *members] if resource_type == kind else members)
-
-
 def _belonging_to_any(kind: str, resource_type: str) -> Condition:
     if resource_type == kind:
         return EVERYTHING
-    codes = compartment(kind).get(resource_type, ())
-    found = [reference_parameter(resource_type, code) for code in codes]
-    names = dict.fromkeys(name for parameter in found for name in key_names(resource_type, parameter))
     # A chain, because a reference may lead to one who was deleted, or whom the caller does not see.
-    return either([RefersTo(name, {kind: EVERYTHING}) for name in names])
+    return either([RefersTo(name, {kind: EVERYTHING}) for name in membership(kind, resource_type)])
 
 
 def _dated(context: Context, resource_type: str, start: str | None, end: str | None) -> list[Condition]:
