@@ -1,49 +1,33 @@
 """The versions of resources: reading one, and storing the next.
 
 The current version of a resource is a document of the type's collection, earlier ones are in its history. The order of
-writes, not a transaction, keeps an update whole: the old version goes into history first, then the new one replaces it.
+writes, not a transaction, keeps an update whole: the old version is durable in history before the new one replaces it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from bson.raw_bson import RawBSONDocument
-from pymongo import UpdateOne, WriteConcern
+from pymongo import UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
+from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError
 
 from fhir_server.errors import Conflict
 from fhir_server.store.blobs import BlobStore
 from fhir_server.store.documents import PROJECTION, Draft, Version, to_change, to_document, to_version
 from fhir_server.store.encoding import Document, encode, with_long_integers
 from fhir_server.store.failures import translated
-from fhir_server.store.mongo import Collection, Database, Session
+from fhir_server.store.mongo import Database, Session
+from fhir_server.store.replacements import Replacement, replace_each
+from fhir_server.store.taken_keys import DUPLICATE_KEY, AlreadyExists, Claimed, taken_key
 from fhir_server.store.together import Together
 
 __all__ = ["PROJECTION", "AlreadyExists", "Claimed", "Draft", "ResourceStore", "Session", "Version"]
 
 R = TypeVar("R")
 T = TypeVar("T", bound=Mapping[str, Any])
-
-DUPLICATE_KEY = 11000
-
-
-class AlreadyExists(Conflict):
-    """Another resource has the id, or was made under the same condition: `key` is that id or condition."""
-
-    def __init__(self, kind: Literal["id", "condition"], key: str = "") -> None:
-        super().__init__(f"Another resource has the same {kind}.", code="duplicate")
-        self.kind = kind
-        self.key = key
-
-
-class Claimed(Conflict):
-    """Another resource has what this one claims for itself alone."""
-
-    def __init__(self, claim: str) -> None:
-        super().__init__(f"Another resource has claimed {claim[:200]!r} for itself.", code="duplicate")
 
 
 class ResourceStore:
@@ -56,6 +40,7 @@ class ResourceStore:
         self._reads = Together(self._read_together)
         self._inserts = Together(self._insert_together)
         self._copies = Together(self._copy_together)
+        self._replacements = Together(self._replace_together)
 
     async def read(
         self,
@@ -179,7 +164,21 @@ class ResourceStore:
 
     async def replace(self, draft: Draft, previous: Version, session: Session | None = None) -> bool:
         """Store the version that follows `previous`; return False when that is no longer the current one."""
-        return await self._replace([(draft, previous)], session) == 1
+        if session is not None:
+            return await self._replace([(draft, previous)], session) == 1
+        await self._ready(draft.type, None)
+        await self._copies.ask(draft.type, [previous])
+        document = await self._document(draft)
+        try:
+            with translated:
+                change = encode(to_change(document))
+            stored = await self._replacements.ask(draft.type, Replacement(previous, draft, change))
+        except (AlreadyExists, Claimed):
+            await self.blobs.discard(document)
+            raise
+        if not stored:
+            await self.blobs.discard(document)
+        return stored
 
     async def replace_many(self, pairs: Sequence[tuple[Draft, Version]], session: Session | None = None) -> None:
         """Store the versions, all of one type, that follow others.
@@ -242,7 +241,7 @@ class ResourceStore:
             if error.details.get("writeConcernErrors") or any(fault["code"] != DUPLICATE_KEY for fault in faults):
                 raise
             for fault in faults:
-                outcome[fault["index"]] = _already_exists(fault)
+                outcome[fault["index"]] = taken_key(fault)
         return outcome
 
     async def _replace(self, pairs: Sequence[tuple[Draft, Version]], session: Session | None) -> int:
@@ -260,47 +259,37 @@ class ResourceStore:
             bulk = [UpdateOne(condition, change) for condition, change in zip(current, changes, strict=True)]
             return (await collection.bulk_write(bulk, session=session)).matched_count
 
-        stored = await _stored(write, [to_change(document) for document in documents])
-        if stored < len(pairs) == 1:
-            await self.blobs.discard(documents[0])
-        return stored
+        return await _stored(write, [to_change(document) for document in documents])
+
+    async def _replace_together(self, resource_type: str, asked: list[Replacement]) -> list[bool | Exception]:
+        with translated:
+            return await replace_each(self.database, resource_type, asked)
 
     async def _copy_together(self, resource_type: str, asked: list[Sequence[Version]]) -> list[None]:
         """Copy current versions into history, within the database.
 
-        Never as part of a transaction, which cannot do it: a copy made in vain is one that history reading drops.
+        Never as part of a transaction, which cannot do it: a copy made in vain is one that history reading drops. It
+        waits for a majority and its journals: a database that is killed before the replacement, and takes that after
+        its restart, would otherwise have it without the copy.
         """
         versions = [version for each in asked for version in each]
-        wanted: Document = {"_id": {"$in": [version.id for version in versions]}}
-        when_matched = "keepExisting"
+        wanted: Document = {"_id": {"$in": list({version.id for version in versions})}}
         if len(versions) == 1:
             wanted = {"_id": versions[0].id, "version": versions[0].version}
-            when_matched = "fail"  # a plain insert, a quarter quicker; with several, one that is there would end it
         keep: list[Document] = [
             {"$match": wanted},
             {"$set": {"id": "$_id", "_id": {"$concat": ["$_id", "/", {"$toString": "$version"}]}}},
             {"$unset": ["conditions", "claims", "sort", "shape"]},
-            {"$merge": {"into": f"{resource_type}_history", "whenMatched": when_matched}},
+            # One that is there already is waited for as well, whoever made it.
+            {"$merge": {"into": f"{resource_type}_history", "whenMatched": "keepExisting"}},
         ]
+        collection = self.database.current(resource_type)
         with translated:
             try:
-                await self._copied_from(resource_type).aggregate(keep)
-            except OperationFailure as error:
-                if error.code != DUPLICATE_KEY:
-                    raise
+                await collection.aggregate(keep)
+            except AutoReconnect:  # the driver sends only single writes twice
+                await collection.aggregate(keep)
         return [None] * len(asked)
-
-    def _copied_from(self, resource_type: str) -> Collection:
-        """Return the collection to copy from, which decides what the copy waits for.
-
-        On one node the journal keeps the order of writes: a replacement that is durable has the copy before it, so the
-        copy itself need not wait for the disk. On a replica set another node might take the replacement, so there it
-        waits for a majority. Measured: 1.2 to 1.4 times the updates a second.
-        """
-        collection = self.database.current(resource_type)
-        if not self.database.client.options.direct_connection:
-            return collection
-        return collection.with_options(write_concern=WriteConcern(1, j=False))
 
 
 async def _stored(write: Callable[[Any], Awaitable[R]], documents: Any) -> R:
@@ -312,21 +301,12 @@ async def _stored(write: Callable[[Any], Awaitable[R]], documents: Any) -> R:
             except OverflowError:
                 return await write(with_long_integers(documents))
         except DuplicateKeyError as error:
-            raise _already_exists(error.details or {}) from error
+            raise taken_key(error.details or {}) from error
         except BulkWriteError as error:
             fault = (error.details.get("writeErrors") or [{}])[0]
             if fault.get("code") != DUPLICATE_KEY:
                 raise
-            raise _already_exists(fault) from error
-
-
-def _already_exists(fault: Mapping[str, Any]) -> AlreadyExists | Claimed:
-    if "claims" in fault.get("keyPattern", ()):
-        return Claimed(str(fault.get("keyValue", {}).get("claims", "")))
-    held = fault.get("keyValue", {})
-    if "conditions" in fault.get("keyPattern", ()):
-        return AlreadyExists("condition", str(held.get("conditions", "")))
-    return AlreadyExists("id", str(held.get("_id", "")))
+            raise taken_key(fault) from error
 
 
 def of_earlier(condition: Any) -> Any:

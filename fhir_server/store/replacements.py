@@ -1,0 +1,94 @@
+"""Replacing current versions of one type, several with one command, each on condition of the version before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import bson
+from bson.raw_bson import RawBSONDocument
+from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError, OperationFailure
+
+from fhir_server.errors import Unavailable
+from fhir_server.store.documents import Draft, Version
+from fhir_server.store.encoding import CODEC, Document
+from fhir_server.store.failures import translate
+from fhir_server.store.mongo import Database
+from fhir_server.store.taken_keys import DUPLICATE_KEY, taken_key
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """A draft that is to follow a version; `change` is the update that makes it current."""
+
+    previous: Version
+    draft: Draft
+    change: RawBSONDocument
+
+    @property
+    def condition(self) -> Document:
+        """What the document must be before the change."""
+        return {"_id": self.previous.id, "version": self.previous.version}
+
+
+async def replace_each(
+    database: Database, resource_type: str, replacements: Sequence[Replacement]
+) -> list[bool | Exception]:
+    """Make the drafts current; return for each whether its predecessor was, or why the database refused it.
+
+    Raises a PyMongoError where it is uncertain what was stored.
+    """
+    collection = database.current(resource_type)
+    updates = [UpdateOne(each.condition, each.change) for each in replacements]
+    outcome: list[bool | Exception] = [True] * len(updates)
+    try:
+        stored = (await collection.bulk_write(updates, ordered=False)).matched_count
+    except BulkWriteError as error:
+        if error.details.get("writeConcernErrors"):
+            raise
+        stored = error.details["nMatched"]
+        for fault in error.details["writeErrors"]:
+            outcome[fault["index"]] = _refusal(fault)
+    written = [position for position, each in enumerate(outcome) if each is True]
+    if stored < len(written):
+        kept = await _kept(database, resource_type, [replacements[position] for position in written], stored)
+        for position, each in zip(written, kept, strict=True):
+            outcome[position] = each
+    return outcome
+
+
+def _refusal(fault: Mapping[str, Any]) -> Exception:
+    if fault["code"] == DUPLICATE_KEY:
+        return taken_key(fault)
+    return translate(OperationFailure(str(fault.get("errmsg", "")), fault["code"], fault))
+
+
+async def _kept(
+    database: Database, resource_type: str, replacements: Sequence[Replacement], stored: int
+) -> list[bool | Exception]:
+    """Return for each replacement whether it is among the `stored` ones, by what stands under its version now."""
+    if stored == 0:
+        return [False] * len(replacements)
+    names = [f"{each.draft.id}/{each.draft.version}" for each in replacements]
+    shown = {"version": 1, "updated": 1, "method": 1, "json": 1, "blob": 1}
+    # Current first: a version that moves into history meanwhile is already there when it is no longer here.
+    ids = [each.draft.id for each in replacements]
+    current = await database.current(resource_type).find({"_id": {"$in": ids}}, shown).to_list()
+    earlier = await database.history(resource_type).find({"_id": {"$in": names}}, shown).to_list()
+    standing = {f"{found['_id']}/{found['version']}": found for found in current}
+    standing |= {found["_id"]: found for found in earlier}
+    kept = [_is_of(standing.get(name), each) for name, each in zip(names, replacements, strict=True)]
+    if sum(kept) == stored:
+        return list(kept)
+    # Another worker has stored the very same bytes at the same millisecond, or what was stored has been erased since.
+    doubtful = sum(kept) > stored
+    return [Unavailable("Whether this was stored is uncertain.") if each is doubtful else each for each in kept]
+
+
+def _is_of(found: Mapping[str, Any] | None, replacement: Replacement) -> bool:
+    if found is None:
+        return False
+    written = bson.decode(replacement.change.raw, CODEC)["$set"]
+    return all(found.get(name) == written.get(name) for name in ("updated", "method", "json", "blob"))
