@@ -118,11 +118,6 @@ class ScopedAccess:
             )
         return self._condition(resource_type, permission) != NOTHING
 
-    def require_scope(self, interaction: str, resource_type: str) -> None:
-        """Raise Forbidden unless the scopes give the permission, whatever the bearer may then write over FHIR."""
-        if not self._is_kept_from_patients(PERMISSIONS[interaction], resource_type):
-            self.require(interaction, resource_type)
-
     def _is_kept_from_patients(self, permission: str, resource_type: str | None) -> bool:
         """Return whether the scopes would give the permission, but only to write what is not a patient's to write."""
         return (

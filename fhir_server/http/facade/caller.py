@@ -17,6 +17,7 @@ from fhir_server.auth.scopes import parse_scopes
 from fhir_server.engine.context import now
 from fhir_server.errors import Forbidden
 from fhir_server.http.facade.acting import ActingAccess
+from fhir_server.http.facade.coverage import require_covered
 from fhir_server.http.facade.fhir import Fhir, version_of
 from fhir_server.http.facade.problem import Problem, invalid
 from fhir_server.http.facade.remote import RemoteFhir
@@ -43,13 +44,6 @@ class Caller:
     """FHIR as everybody may see it, for what is nobody's: organizations, places, plans."""
     accept_language: str | None
     _patient: dict[str, Any] | None = None
-
-    def require(self, interaction: str, resource_type: str) -> None:
-        """Raise Forbidden unless the token's scopes cover the interaction."""
-        access = self.fhir.access
-        # The facade writes for a user what it has checked, also where the user may not write it over FHIR.
-        require = access.require_scope if isinstance(access, ScopedAccess) else access.require
-        require(interaction, resource_type)
 
     @property
     def patient_id(self) -> str:
@@ -116,6 +110,7 @@ async def _caller_here(server: FacadeServer, request: Request) -> Caller:
     if isinstance(access, NoAccess) or not isinstance(access, ScopedAccess):
         raise Problem("invalid_token")
     seen().by_token(access.token)
+    require_covered(request, access.token.scopes)
     acting = ActingAccess(access.token, timezone=server.settings.default_timezone, base_url=server.base_url)
     language = request.headers.get("accept-language")
     return Caller(server, access.token, server.fhir(access), server.fhir(acting), server.fhir(), language)

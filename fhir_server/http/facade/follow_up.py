@@ -41,7 +41,6 @@ class FollowUp(When):
 )
 async def follow_up(body: FollowUp, caller: Called, idempotency_key: IdempotencyKey = None) -> Response:
     """Book an appointment that follows on a completed one."""
-    caller.require("create", "Appointment")
 
     async def run(new_id: str) -> AppointmentAnswer:
         first = await _completed(caller, body.appointment_id)

@@ -26,7 +26,7 @@ APP = "hms-app"
 # What a patient's app may do by itself over FHIR. What must hold together (slots, invoices, visits) the facade writes.
 PATIENT_SCOPES = parse_scopes(
     "openid fhirUser offline_access patient/*.rs patient/Patient.u patient/RelatedPerson.cud patient/Appointment.cu "
-    "patient/Communication.u patient/DocumentReference.c"
+    "patient/Communication.u patient/DocumentReference.c patient/Binary.c patient/CoverageEligibilityRequest.c"
 )
 STAFF_SCOPES = parse_scopes("openid fhirUser offline_access user/*.cruds")
 

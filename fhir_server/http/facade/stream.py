@@ -46,7 +46,6 @@ async def stream_notifications(
     An event `notification` has the row as its data, and `update` one that has changed (it was read, say). `reset` says
     that some may have been missed, so the list is to be asked for again; `end` that the token is no longer valid.
     """
-    caller.require("read", "Communication")
     patient_id = caller.patient_id
     streams: OpenStreams = request.app.state.streams
     live: Live = request.app.state.live

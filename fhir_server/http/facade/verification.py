@@ -68,7 +68,6 @@ class _Known:
 
 async def verify(caller: Caller, asked: PolicyAsked, service: Service) -> VerificationAnswer:
     """Return what the insurer says of the caller's policy; raises Problem where the insurer cannot be reached."""
-    caller.require("read", "Coverage")
     known = await _known(caller, asked)
     if known is None and (asked.provider is None or asked.policy_number is None):
         raise invalid("policy_number", "policy")
