@@ -6,13 +6,14 @@ References are read off the index keys of what has been found, so nothing is par
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from fhir_server.engine.context import Context
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.search.ast import Include
-from fhir_server.search.criteria import key_names
-from fhir_server.search.registry import parameters
+from fhir_server.search.criteria import chain_targets, is_canonical, key_names
+from fhir_server.search.keys import CANONICAL, CANONICAL_MARK
+from fhir_server.search.registry import Parameter, parameters
 from fhir_server.store.search import Row
 from fhir_server.store.search_pages import Snapshot
 
@@ -55,7 +56,7 @@ async def _round(  # noqa: PLR0917 - what is wanted, and of what
         if (resource_type, resource_id) not in seen:
             ids.setdefault(resource_type, set()).add(resource_id)
     existing = await context.services.search.types() if any(each.reverse for each in includes) else frozenset()
-    keys = {name: found for name, found in _referring(includes, rows, existing).items() if found}
+    keys = _joined(_referring(includes, rows, existing), _canonical_targets(includes, rows))
     search, where = context.services.search, context.access.where
     reads = [search.by_ids(name, sorted(found), where(name), limit, at) for name, found in sorted(ids.items())]
     hidden = {name: [place[1] for place in seen if place[0] == name] for name in keys}
@@ -77,21 +78,46 @@ def _referred(includes: Iterable[Include], rows: Sequence[Row]) -> Iterable[Plac
 
 
 def _targets(include: Include, row: Row) -> Iterable[Place]:
-    for name, only in _names(row.type, include.parameter):
+    for name, parameter in _names(row.type, include.parameter):
         prefix = f"{name}="
         for key in row.keys:
             if key.startswith(prefix):
                 target, _, resource_id = key[len(prefix) :].partition("/")
                 relative = target in RESOURCE_TYPES and resource_id and "/" not in resource_id
-                if relative and include.target in (None, target) and only in (None, target):
+                if relative and include.target in (None, target) and parameter.only in (None, target):
                     yield target, resource_id
 
 
-def _names(resource_type: str, code: str) -> list[tuple[str, str | None]]:
-    """Return the index names of a reference parameter, or of all of them, and the one type it is restricted to."""
+def _names(resource_type: str, code: str) -> list[tuple[str, Parameter]]:
+    """Return the index names of a reference parameter, or of all of them, and the parameter itself."""
     known = parameters(resource_type)
     chosen = [each for each in known.values() if each.type == "reference" and code in ("*", each.code)]
-    return [(name, each.only) for each in chosen for name in key_names(resource_type, each)]
+    return [(name, each) for each in chosen for name in key_names(resource_type, each)]
+
+
+def _canonical_targets(includes: Iterable[Include], rows: Sequence[Row]) -> dict[str, list[str]]:
+    """Return, for each type that canonical references of the rows may lead to, the keys of what they lead to."""
+    found: dict[str, dict[str, None]] = {}
+    for include in includes:
+        for row in rows:
+            if not include.reverse and include.source in ("*", row.type):
+                for name, parameter in _names(row.type, include.parameter):
+                    urls = _after(f"{name}{CANONICAL_MARK}", row)
+                    for target in chain_targets(parameter, include.target) if urls else ():
+                        found.setdefault(target, {}).update(dict.fromkeys(f"{CANONICAL}{url}" for url in urls))
+    return {target: list(keys) for target, keys in found.items()}
+
+
+def _after(prefix: str, row: Row) -> list[str]:
+    return [key[len(prefix) :] for key in row.keys if key.startswith(prefix)]
+
+
+def _joined(*several: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for each in several:
+        for name, keys in each.items():
+            found.setdefault(name, []).extend(keys)
+    return {name: keys for name, keys in found.items() if keys}
 
 
 # --- Reverse -----------------------------------------------------------------------------------------------------
@@ -104,12 +130,16 @@ def _referring(includes: Iterable[Include], rows: Sequence[Row], existing: Itera
         if include.reverse:
             for source in existing if include.source == "*" else (include.source,):
                 keys = found.setdefault(source, {})
-                for name, only in _names(source, include.parameter):
-                    keys.update(dict.fromkeys(_keys(name, only, include.target, rows)))
+                for name, parameter in _names(source, include.parameter):
+                    keys.update(dict.fromkeys(_keys(name, parameter, include.target, rows)))
     return {source: list(keys) for source, keys in found.items()}
 
 
-def _keys(name: str, only: str | None, target: str | None, rows: Sequence[Row]) -> Iterable[str]:
+def _keys(name: str, parameter: Parameter, target: str | None, rows: Sequence[Row]) -> Iterable[str]:
+    canonical = is_canonical(parameter)
     for row in rows:
-        if only in (None, row.type) and target in (None, row.type):
-            yield f"{name}={row.type}/{row.id}"
+        if parameter.only in (None, row.type) and target in (None, row.type):
+            if canonical:
+                yield from (f"{name}{CANONICAL_MARK}{url}" for url in _after(CANONICAL, row))
+            else:
+                yield f"{name}={row.type}/{row.id}"

@@ -149,10 +149,15 @@ class Not:
 
 @dataclass(frozen=True, slots=True)
 class RefersTo:
-    """A reference of the parameter leads to a live resource that meets the condition for its type (a chain)."""
+    """A reference of the parameter leads to a live resource that meets the condition for its type (a chain).
+
+    `contained` asks the same of what the resource contains; a `canonical` reference leads to what has the URL.
+    """
 
     name: str
     targets: Mapping[str, Condition]
+    canonical: bool = False
+    contained: Condition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +169,7 @@ class ReferredBy:
     condition: Condition
     type: str
     """The type of this resource, as the reference spells it."""
+    canonical: bool = False
 
 
 Condition: TypeAlias = (

@@ -20,9 +20,12 @@ from fhir_server.search.conditions import (
     RefersTo,
     either,
 )
+from fhir_server.search.contained_chains import contained_chain
+from fhir_server.search.element_paths import leads_to_canonical
 from fhir_server.search.embedded import asked, is_embedded
 from fhir_server.search.params import special
 from fhir_server.search.params.reading import MODIFIERS, Scope, read
+from fhir_server.search.params.references import is_canonical_resource
 from fhir_server.search.registry import Parameter, parameters
 from fhir_server.search.values import split
 
@@ -119,17 +122,25 @@ def chained(resource_type: str, parameter: Parameter, found: Mapping[str, Condit
     """Return the condition that the parameter leads to a resource that meets the condition for its type."""
     if is_embedded(parameter):
         return _any_of([asked(parameter.code, target, inner) for target, inner in found.items()])
-    return _any_of([RefersTo(name, found) for name in key_names(resource_type, parameter)])
+    canonical = is_canonical(parameter)
+    return _any_of(
+        [RefersTo(name, found, canonical, contained_chain(name, found)) for name in key_names(resource_type, parameter)]
+    )
 
 
 def chain_targets(parameter: Parameter, qualifier: str | None) -> tuple[str, ...]:
     """Return the types that a chain through the parameter leads to."""
     allowed = (parameter.only,) if parameter.only else parameter.target or tuple(sorted(RESOURCE_TYPES))
     if qualifier is None:
-        return allowed
+        return tuple(filter(is_canonical_resource, allowed)) if is_canonical(parameter) else allowed
     if qualifier not in RESOURCE_TYPES:
         raise BadRequest(f"{parameter.code}:{qualifier[:40]} does not name a resource type.", code="not-supported")
     return (qualifier,)
+
+
+def is_canonical(parameter: Parameter) -> bool:
+    """Return whether the parameter's references are canonical URLs."""
+    return leads_to_canonical(parameter.branches)
 
 
 def _reverse_chain(resource_type: str, name: str, value: str, scope: Scope, depth: int) -> Condition:
@@ -141,7 +152,8 @@ def _reverse_chain(resource_type: str, name: str, value: str, scope: Scope, dept
         raise UnknownParameter(f"{source[:80]!r} is not a resource type of FHIR R4.")
     parameter = reference_parameter(source, code)
     inner = condition(source, rest, value, scope, depth + 1)
-    return _any_of([ReferredBy(source, key, inner, resource_type) for key in key_names(source, parameter)])
+    canonical = is_canonical(parameter)
+    return _any_of([ReferredBy(source, key, inner, resource_type, canonical) for key in key_names(source, parameter)])
 
 
 def reference_parameter(resource_type: str, code: str) -> Parameter:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from fhir_server.r4.definitions import Element, code_systems, table
+from fhir_server.r4.definitions import TABLE_NAMES, Element, code_systems, table
 
 SPECIAL_VALUES = frozenset(
     {"http://terminology.hl7.org/CodeSystem/special-values", "http://hl7.org/fhir/special-values"}
@@ -38,6 +38,29 @@ def is_single(paths: tuple[str, ...]) -> bool:
     """Return whether a resource has at most one element at these paths, as far as they are plain."""
     elements = _elements(paths[0]) if len(paths) == 1 else ()
     return bool(elements) and not any(element.many for element in elements)
+
+
+_FILTERED = re.compile(r"\.where\([^()]*(?:\([^()]*\))?[^()]*\)")
+_CAST = re.compile(r"\(?([\w.]+?)(?: as |\.as\(|\.ofType\()(\w+)\)")
+_CANONICAL = frozenset({"canonical", "uri"})
+
+
+@lru_cache(maxsize=4096)
+def leads_to_canonical(paths: tuple[str, ...]) -> bool:
+    """Return whether elements at these paths may be canonical references: URLs, which others have as their own."""
+    return any(_may_be_canonical(_FILTERED.sub("", path)) for path in paths)
+
+
+def _may_be_canonical(path: str) -> bool:
+    cast = _CAST.fullmatch(path)
+    if cast is not None:
+        return cast[2] in _CANONICAL
+    owner, _, name = path.rpartition(".")
+    if "." in owner:
+        above = _elements(owner)
+        owner = above[-1].type if above else ""
+    elements = table(owner).elements.values() if owner in TABLE_NAMES else ()
+    return any(name in (each.name, each.choice) and each.type in _CANONICAL for each in elements)
 
 
 def _elements(path: str) -> tuple[Element, ...]:

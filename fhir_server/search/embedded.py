@@ -22,6 +22,7 @@ from fhir_server.search.conditions import (
     Narrowed,
     Not,
     ReferredBy,
+    RefersTo,
     Updated,
     Window,
 )
@@ -72,6 +73,8 @@ def asked(code: str, target: str, condition: Condition) -> Condition:
             return replace(condition, low=_named(code, low), high=_named(code, high), but=keys)
         case HasId(ids):
             return HasKey(tuple(f"{code}={target}/{resource_id}" for resource_id in ids))
+        case RefersTo(name, _, _, contained) if contained is not None:
+            return replace(condition, name=_named(code, name), contained=asked(code, target, contained))
         case ReferredBy() | Updated():
             raise BadRequest(
                 f"What {code!r} leads to stands inside the Bundle, so it has no _has and no _lastUpdated of its own.",

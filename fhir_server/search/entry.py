@@ -12,7 +12,7 @@ class Entry:
     relative.
     """
 
-    __slots__ = ("base_url", "keys", "ranges", "resource", "timezone")
+    __slots__ = ("base_url", "contained_references", "keys", "ranges", "resource", "timezone")
 
     def __init__(self, resource: dict[str, Any], timezone: str, base_url: str) -> None:
         self.resource = resource
@@ -20,3 +20,5 @@ class Entry:
         self.base_url = base_url
         self.keys: list[str] = []
         self.ranges: dict[str, list[dict[str, Any]]] = {}
+        self.contained_references: list[tuple[str, str]] = []
+        """Each reference parameter that leads to a contained resource, with that one's id."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from fhir_server.r4.fhirpath import FhirPathError, Item
 from fhir_server.r4.reports import reporter_of
-from fhir_server.search import embedded
+from fhir_server.search import contained_chains, embedded
 from fhir_server.search.entry import Entry
 from fhir_server.search.index_plan import IndexPlan, index_plan
 from fhir_server.search.keys import EVERY, clean, contained_key, unsorted_key
@@ -33,6 +33,8 @@ def index(resource: dict[str, Any], *, timezone: str = "UTC", base_url: str = ""
     found = _written(entry, index_plan(resource["resourceType"]))
     words.index(resource, entry)
     _access(entry)
+    if references.is_canonical_resource(resource["resourceType"]):
+        references.index_canonical_urls(resource, entry)
     if resource["resourceType"] == "Bundle":
         found["shape"] = _with_embedded(entry, found["shape"])
     if "contained" in resource:
@@ -100,22 +102,27 @@ def _with_embedded(entry: Entry, shape: str) -> str:
             inner = Entry(resource, entry.timezone, entry.base_url)
             found = _written(inner, index_plan(resource["resourceType"]))
             words.index(resource, inner)
+            if "contained" in resource:
+                _contained(inner)
             present.update(embedded.add(parameter.code, entry, inner, found["shape"]))
     return ",".join(sorted(present))
 
 
 def _contained(entry: Entry) -> None:
     """Write the entries of the contained resources, each as a tuple of its own below a key of its type."""
+    written: list[tuple[Entry, dict[str, Any]]] = []
     for resource in entry.resource["contained"]:
         if isinstance(resource, Mapping) and "resourceType" in resource:
             own = Entry(dict(resource), entry.timezone, entry.base_url)
-            found = _written(own, index_plan(resource["resourceType"]))
-            name = contained_key(resource["resourceType"])
-            stored = {
-                **found,
-                "_id": resource.get("id", ""),
-                "keys": list(dict.fromkeys(own.keys)),
-                "ranges": own.ranges,
-            }
-            entry.keys.append(name)
-            entry.ranges.setdefault(name, []).append(stored)
+            written.append((own, _written(own, index_plan(resource["resourceType"]))))
+    by_id = {own.resource["id"]: own for own, _ in written if isinstance(own.resource.get("id"), str)}
+    marks = contained_chains.marks(entry.contained_references, by_id)
+    for own, found in written:
+        resource_id = own.resource.get("id", "")
+        if by_id.get(resource_id) is own:
+            contained_chains.mark(entry, own, marks.get(resource_id, ()))
+        words.index(own.resource, own)
+        stored = {**found, "_id": resource_id, "keys": list(dict.fromkeys(own.keys)), "ranges": own.ranges}
+        name = contained_key(own.resource["resourceType"])
+        entry.keys.append(name)
+        entry.ranges.setdefault(name, []).append(stored)

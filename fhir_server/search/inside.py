@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from fhir_server.search.conditions import All, Condition, ReferredBy, RefersTo
+from fhir_server.search.conditions import All, Condition, Not, ReferredBy, RefersTo
 from fhir_server.search.element_paths import is_single
 from fhir_server.search.filters import new_joins
-from fhir_server.search.joins import Access, Filter, referenced_ids
+from fhir_server.search.joins import Access, Filter, referred, referred_field, referring
 from fhir_server.search.registry import parameters
 from fhir_server.search.scans import EVERYTHING_RANK, Equal, Ids, Scan, Walk, drives, within
 
@@ -69,7 +69,18 @@ def _through(
             return None
         hops = tuple(_hop(chain, dict(ends[: number + 1]), resource_type, rest, access))
         found += [replace(each, hops=(*each.hops, *hops)) for each in starts]
-    return found
+    held = _containers(chain, resource_type, rest, access)
+    return None if held is None or len(found) + len(held) > _MOST_STARTS else found + held
+
+
+def _containers(
+    chain: RefersTo | ReferredBy, resource_type: str, rest: Condition, access: Access
+) -> list[Start] | None:
+    """Return how to find those that contain what a chain leads to, without those that the other starts find."""
+    if isinstance(chain, ReferredBy) or chain.contained is None:
+        return []
+    others = Not(replace(chain, contained=None))
+    return _starts(resource_type, All((chain.contained, rest, others)), access)
 
 
 def _without(condition: Condition, chain: Condition) -> Condition:
@@ -110,13 +121,20 @@ def _hop(
     kept = [*new_joins(access).inner().matching(resource_type, [rest]), {"$project": {"resource": 0}}]
     inner_type = list(ends)[-1]
     if isinstance(chain, ReferredBy):
-        ids = {"$sortArray": {"input": referenced_ids(f"{chain.name}={resource_type}/"), "sortBy": 1}}
-        keys: list[Filter] = [{"$set": {"_key": ids}}, {"$unwind": "$_key"}]
-        return [*keys, *_step(resource_type, "_id", kept), *_first_referring(chain, access)]
-    keys = [{"$set": {"_key": {"$concat": [f"{chain.name}={inner_type}/", "$_id"]}}}]
+        keys: list[Filter] = [{"$set": {"_key": referring(chain, resource_type)}}]
+        if chain.canonical:
+            step = _step(resource_type, referred_field(chain), [{"$sort": {"_id": 1}}, *kept])
+        else:
+            # One by one: what refers to many, as a Group does, would not fit into one document with all of them.
+            ids = {"$sortArray": {"input": "$_key", "sortBy": 1}}
+            keys += [{"$set": {"_key": ids}}, {"$unwind": "$_key"}]
+            step = _step(resource_type, referred_field(chain), kept)
+        return [*keys, *step, *_first_referring(chain, access)]
+    keys = [{"$set": {"_key": referred(chain, inner_type)}}]
     step = _step(resource_type, "keys", [{"$sort": {"_id": 1}}, *kept])
     parameter = parameters(resource_type).get(chain.name)
-    single = parameter is not None and is_single(parameter.branches)
+    # Of a canonical URL there may be several versions.
+    single = parameter is not None and is_single(parameter.branches) and not chain.canonical
     return [*keys, *step, *([] if single else _first_target(chain, ends, access))]
 
 
@@ -133,7 +151,7 @@ def _step(resource_type: str, foreign: str, kept: list[Filter]) -> list[Filter]:
 def _first_referring(chain: ReferredBy, access: Access) -> list[Filter]:
     """Return the stages that keep a document only as it was reached from the first of those that refer to it."""
     matching = new_joins(access).inner().matching(chain.source, [chain.condition])
-    key = {"$set": {"_key": {"$concat": [f"{chain.name}={chain.type}/", "$_id"]}}}
+    key = {"$set": {"_key": referred(chain, chain.type)}}
     return [key, *_none_earlier(chain.source, "_key", "keys", matching, before=True)]
 
 
@@ -143,8 +161,8 @@ def _first_target(chain: RefersTo, ends: dict[str, Condition], access: Access) -
     last = list(ends)[-1]
     for target, inner in ends.items():
         matching = new_joins(access).inner().matching(target, [inner])
-        stages.append({"$set": {"_key": referenced_ids(f"{chain.name}={target}/")}})
-        stages += _none_earlier(target, "_key", "_id", matching, before=target == last)
+        stages.append({"$set": {"_key": referring(chain, target)}})
+        stages += _none_earlier(target, "_key", referred_field(chain), matching, before=target == last)
     return stages
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from fhir_server.search.conditions import Condition, ReferredBy, RefersTo
-from fhir_server.search.keys import EVERY
+from fhir_server.search.keys import CANONICAL, CANONICAL_MARK, EVERY
 
 Filter: TypeAlias = dict[str, Any]
 Access: TypeAlias = Callable[[str], "Condition | Mapping[str, Any] | None"]
@@ -57,12 +57,12 @@ class Joins:
 
 def refers_to(condition: RefersTo, joins: Joins) -> Filter:
     """Return the filter of documents whose reference leads to a resource that meets the inner condition."""
-    found: list[Filter] = []
+    found: list[Filter] = [] if condition.contained is None else [joins.translate(condition.contained, joins)]
     for target, inner in condition.targets.items():
         name = joins.new()
         joins.stages += [
-            {"$set": {name: referenced_ids(f"{condition.name}={target}/")}},
-            _look_up(target, name, "_id", joins.inner().matching(target, [inner])),
+            {"$set": {name: referring(condition, target)}},
+            _look_up(target, name, referred_field(condition), joins.inner().matching(target, [inner])),
         ]
         found.append({f"{name}.0": {"$exists": True}})
     return {"$or": found} if found else {"_id": {"$in": []}}
@@ -72,7 +72,7 @@ def referred_by(condition: ReferredBy, joins: Joins) -> Filter:
     """Return the filter of documents to which a resource refers that meets the inner condition."""
     name = joins.new()
     joins.stages += [
-        {"$set": {name: {"$concat": [f"{condition.name}={condition.type}/", "$_id"]}}},
+        {"$set": {name: referred(condition, condition.type)}},
         _look_up(condition.source, name, "keys", joins.inner().matching(condition.source, [condition.condition])),
     ]
     return {f"{name}.0": {"$exists": True}}
@@ -83,10 +83,37 @@ def _look_up(source: str, local: str, foreign: str, stages: list[Filter]) -> Fil
     return {"$lookup": {"from": source, "localField": local, "foreignField": foreign, "pipeline": one, "as": local}}
 
 
+def referring(chain: RefersTo | ReferredBy, target: str) -> Any:
+    """Return the expression of what a document that refers by a chain's reference has of documents of the type.
+
+    Those have it in their field `referred_field`.
+    """
+    if chain.canonical:
+        return _keys_renamed(f"{chain.name}{CANONICAL_MARK}", CANONICAL)
+    return referenced_ids(f"{chain.name}={target}/")
+
+
+def referred_field(chain: RefersTo | ReferredBy) -> str:
+    """Return the field by which documents are found that a chain's reference leads to."""
+    return "keys" if chain.canonical else "_id"
+
+
+def referred(chain: RefersTo | ReferredBy, target: str) -> Any:
+    """Return the expression of the keys by which a document of the type is referred to by a chain's reference."""
+    if chain.canonical:
+        return _keys_renamed(CANONICAL, f"{chain.name}{CANONICAL_MARK}")
+    return {"$concat": [f"{chain.name}={target}/", "$_id"]}
+
+
 def referenced_ids(prefix: str) -> Filter:
     """Return the expression of the ids in the reference keys that begin so."""
+    return _keys_renamed(prefix, "")
+
+
+def _keys_renamed(prefix: str, other: str) -> Filter:
+    """Return the expression of the keys that begin so, with another beginning."""
     length = len(prefix.encode())
     mine = {"$eq": [{"$indexOfBytes": ["$$this", prefix]}, 0]}
     keys = {"$filter": {"input": {"$ifNull": ["$keys", []]}, "as": "this", "cond": mine}}
-    rest = {"$substrBytes": ["$$this", length, {"$subtract": [{"$strLenBytes": "$$this"}, length]}]}
-    return {"$map": {"input": keys, "as": "this", "in": rest}}
+    rest: Filter = {"$substrBytes": ["$$this", length, {"$subtract": [{"$strLenBytes": "$$this"}, length]}]}
+    return {"$map": {"input": keys, "as": "this", "in": {"$concat": [other, rest]} if other else rest}}

@@ -18,6 +18,13 @@ _LONGEST = 2000
 _STRIPPED = str.maketrans({"\x1f": "\ufffd", "\x00": "\ufffd"})
 
 
+CANONICAL = "_canonical="
+"""How the keys begin by which canonical references lead to a resource."""
+
+CANONICAL_MARK = "@"
+"""What follows the name in the keys of canonical references, before what the other resource has as its key."""
+
+
 SORTED_BY = {"string": "=", "token": "=", "reference": "=", "uri": "=", "number": "<", "quantity": "<", "date": "<"}
 """What follows the name in the keys that stand in the order of a parameter's values, by its type."""
 

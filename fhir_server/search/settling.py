@@ -46,9 +46,11 @@ def _open(condition: Condition) -> Iterator[Open]:
             yield from _open(inner)
         case ReferredBy():
             yield from _open(condition.condition)
-        case RefersTo(_, targets):
+        case RefersTo(_, targets, _, contained):
             for inner in targets.values():
                 yield from _open(inner)
+            if contained is not None:
+                yield from _open(contained)
 
 
 def settled(query: Query, answers: Mapping[Open, Condition]) -> Query:
@@ -76,6 +78,7 @@ def _settled(condition: Condition, answers: Mapping[Open, Condition]) -> Conditi
             return InTuple(name, _settled(inner, answers))
         case ReferredBy():
             return replace(condition, condition=_settled(condition.condition, answers))
-        case RefersTo(name, targets):
-            return RefersTo(name, {target: _settled(inner, answers) for target, inner in targets.items()})
+        case RefersTo(_, targets, _, contained):
+            found = {target: _settled(inner, answers) for target, inner in targets.items()}
+            return replace(condition, targets=found, contained=contained and _settled(contained, answers))
     return condition

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fhir_server.search.ast import SortKey
-from fhir_server.search.conditions import EVERYTHING
-from fhir_server.search.criteria import chain_targets, key_names, reference_parameter
-from fhir_server.search.joins import Filter, Joins, referenced_ids
+from fhir_server.search.conditions import EVERYTHING, RefersTo
+from fhir_server.search.criteria import chain_targets, is_canonical, key_names, reference_parameter
+from fhir_server.search.joins import Filter, Joins, referred_field, referring
 from fhir_server.search.keys import SORTED_BY, after_prefix, unsorted_key
 from fhir_server.search.params.strings import SORTED_BACKWARDS
 from fhir_server.search.registry import parameters
@@ -101,9 +101,16 @@ def _chained(key: SortKey, resource_type: str, joins: Joins) -> SortField:
     target = chain_targets(parameter, qualifier or None)[0]
     inner = joins.inner()
     value = _field(replace(key, path=tuple(rest)), target, inner)
-    ids = [referenced_ids(f"{name}={target}/") for name in key_names(resource_type, parameter)]
+    canonical = is_canonical(parameter)
+    chains = [RefersTo(name, {}, canonical) for name in key_names(resource_type, parameter)]
     name = joins.new()
     found = [*inner.matching(target, [EVERYTHING]), *value.stages, {"$project": {"value": value.expression}}]
-    look_up = {"from": target, "localField": name, "foreignField": "_id", "pipeline": found, "as": name}
-    stages = ({"$set": {name: {"$concatArrays": ids}}}, {"$lookup": look_up})
+    look_up = {
+        "from": target,
+        "localField": name,
+        "foreignField": referred_field(chains[0]),
+        "pipeline": found,
+        "as": name,
+    }
+    stages = ({"$set": {name: {"$concatArrays": [referring(each, target) for each in chains]}}}, {"$lookup": look_up})
     return SortField({"$max" if key.descending else "$min": f"${name}.value"}, key.descending, stages)

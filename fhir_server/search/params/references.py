@@ -2,19 +2,22 @@
 https://hl7.org/fhir/R4/search.html#reference
 
 Keys: `subject=Patient/1`; an absolute URL, or a canonical with its version and without, as it is; `subject:identifier`
-as a token.
+as a token. `questionnaire@url|version` (or `@url`, where the reference names no version) meets `_canonical=url|version`
+of the resource that it leads to; a reference without a version leads to every version.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
 
-from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.r4.definitions import RESOURCE_TYPES, table
 from fhir_server.r4.fhirpath import Item
 from fhir_server.search.conditions import Condition, HasKey, Hierarchy
 from fhir_server.search.entry import Entry
-from fhir_server.search.keys import clean
+from fhir_server.search.keys import CANONICAL, CANONICAL_MARK, clean
 from fhir_server.search.params import tokens, uris
 
 _RELATIVE = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})")
@@ -38,14 +41,44 @@ def index(name: str, items: list[Item], entry: Entry) -> None:
             if identifier:
                 tokens.index(f"{name}:identifier", [Item("Identifier", identifier)], entry)
         elif value.__class__ is str:
-            keys.append(f"{name}={clean(value)}")
-            url, bar, _ = value.partition("|")
-            if bar:
-                keys.append(f"{name}={clean(url)}")
+            _write_canonical(name, value, entry)
+
+
+def _write_canonical(name: str, value: str, entry: Entry) -> None:
+    if value.startswith("#"):
+        entry.contained_references.append((name, value[1:]))
+        return
+    keys = [value, value.partition("|")[0]]
+    resolved = value.partition("#")[0]
+    if entry.base_url and value.startswith(f"{entry.base_url}/"):
+        # What is written as a location and not as a canonical URL leads there.
+        resolved = resolved[len(entry.base_url) + 1 :]
+        keys.append(resolved)
+    entry.keys.extend(f"{name}={clean(key)}" for key in dict.fromkeys(keys))
+    entry.keys.append(f"{name}{CANONICAL_MARK}{clean(resolved)}")
+
+
+def index_canonical_urls(resource: Mapping[str, Any], entry: Entry) -> None:
+    """Write what canonical references lead to this resource by: its URL with the version and without, and its place."""
+    url, version = resource.get("url"), resource.get("version")
+    found = [f"{resource['resourceType']}/{resource['id']}"] if "id" in resource else []
+    if isinstance(url, str):
+        found.append(url)
+        if isinstance(version, str):
+            found.append(f"{url}|{version}")
+    entry.keys.extend(f"{CANONICAL}{clean(each)}" for each in found)
+
+
+@lru_cache(maxsize=256)
+def is_canonical_resource(resource_type: str) -> bool:
+    """Return whether resources of the type can have a canonical URL."""
+    element = table(resource_type).elements.get("url")
+    return element is not None and element.type == "uri" and not element.many
 
 
 def _write(name: str, reference: str, entry: Entry) -> None:
     if reference.startswith("#"):
+        entry.contained_references.append((name, reference[1:]))
         return
     if entry.base_url and reference.startswith(f"{entry.base_url}/"):
         reference = reference[len(entry.base_url) + 1 :]
