@@ -121,7 +121,7 @@ def _resource(name: str, referring: list[str]) -> dict[str, Any]:
     described = {
         "type": name,
         "profile": _STRUCTURE + name,
-        "interaction": [{"code": code} for code in _TYPE_INTERACTIONS if code in interactions],
+        "interaction": [_interaction(code) for code in _TYPE_INTERACTIONS if code in interactions],
         # "versioned-update" would say that an update must name its version; here it may.
         "versioning": "versioned",
         "readHistory": "vread" in interactions,
@@ -129,7 +129,7 @@ def _resource(name: str, referring: list[str]) -> dict[str, Any]:
         "conditionalCreate": "create" in interactions,
         "conditionalRead": "full-support",
         "conditionalUpdate": "conditional-update" in interactions,
-        "conditionalDelete": "multiple" if "conditional-delete" in interactions else "not-supported",
+        "conditionalDelete": "single" if "conditional-delete" in interactions else "not-supported",
         "referencePolicy": ["literal", "logical"],
         "searchInclude": ["*", *(f"{name}:{found.code}" for found in own if found.type == "reference")],
         "searchRevInclude": referring,
@@ -137,6 +137,13 @@ def _resource(name: str, referring: list[str]) -> dict[str, Any]:
         "operation": _operations(name, ("type", "instance", "version")),
     }
     return _without_empty(described)
+
+
+def _interaction(code: str) -> dict[str, str]:
+    return {"code": code} | ({"documentation": _DELETE} if code == "delete" else {})
+
+
+_DELETE = "A conditional delete that finds several resources is refused, unless _multiple=true asks to delete them all."
 
 
 def _without_empty(described: dict[str, Any]) -> dict[str, Any]:

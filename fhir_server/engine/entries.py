@@ -149,5 +149,20 @@ def response_bundle(kind: str, entries: list[dict[str, Any]]) -> bytes:
     """Return the bytes of a batch-response or transaction-response Bundle."""
     bundle: dict[str, Any] = {"resourceType": "Bundle", "type": f"{kind}-response"}
     if entries:
-        bundle["entry"] = entries
+        bundle["entry"] = _with_distinct_urls(entries)
     return values.encode(bundle)
+
+
+def _with_distinct_urls(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the entries with each fullUrl at the first that shows that version of the resource: invariant bdl-7.
+
+    The invariant joins URL and version without a mark between them, so this does too.
+    """
+    seen: set[str] = set()
+    found = []
+    for entry in entries:
+        version = entry["response"].get("etag", "")[3:-1] if "resource" in entry else ""
+        text = f"{entry['fullUrl']}{version}" if "fullUrl" in entry else ""
+        found.append({name: value for name, value in entry.items() if name != "fullUrl"} if text in seen else entry)
+        seen.update([text] if text else [])
+    return found

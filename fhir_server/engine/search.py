@@ -22,8 +22,10 @@ from fhir_server.search.compartments import compartment_types, in_compartment
 from fhir_server.search.conditions import NOTHING
 from fhir_server.search.containment import contained_matches, in_containers
 from fhir_server.search.parse import parse
-from fhir_server.search.query import compile_query
+from fhir_server.search.query import TypePlan, compile_query
+from fhir_server.search.scans import EVERYTHING_RANK, drives
 from fhir_server.store.search import Page, Row
+from fhir_server.store.search_choice import FEW
 from fhir_server.store.search_estimate import estimate
 from fhir_server.store.search_pages import Cursor, beginning
 
@@ -120,7 +122,7 @@ class _Search:
     @property
     def counted(self) -> int | None:
         """The total that following pages need not count again."""
-        return self.total if self.query.total is not None else None
+        return self.total
 
     async def _include(self) -> None:
         """Find this page's share of what the includes add."""
@@ -145,13 +147,30 @@ class _Search:
         asked = self.query.total
         if not counting and self.page.next is None and self.place.number == 1 and asked != "none":
             return len(self.page.rows)
-        if not counting and asked not in {"accurate", "estimate"}:
+        if not counting and asked is None:
+            return await self._cheap_total()
+        if not counting and asked == "none":
             return None
         # An estimate says something of what is stored beside what it counts.
         if asked == "estimate" and self.context.session is None and self._sees_all():
             seen = self.limit * self.place.number + 1 if self.page.next is not None else 0
             return max(seen, await estimate(self.store, self.plan))
         return await self.store.count(self.plan, session=self.context.session)
+
+    async def _cheap_total(self) -> int | None:
+        """Return the number of all matches where counting reads few documents; else only who asks for it is told."""
+        first = self.place.number == 1 and self.place.includes == 0
+        if not first or len(self.plan.types) > 1 or self.context.session is not None:
+            return None
+        return await self.store.count(self.plan) if await self._reads_few(self.plan.types[0]) else None
+
+    async def _reads_few(self, plan: TypePlan) -> bool:
+        own = self.context.access.visible(plan.type)
+        if own is None:
+            return await self.store.reads(plan) < FEW
+        # What others have must not decide, or whether there is a total would tell of it.
+        [drive, *_] = drives(own)
+        return drive.rank < EVERYTHING_RANK and await self.store.count_scans(plan.type, drive.scans, FEW) < FEW
 
     def _sees_all(self) -> bool:
         return all(self.context.access.visible(name) is None for name in self.query.types)
@@ -164,9 +183,8 @@ class _Search:
         if query.contained != "false" and query.contained_type == "contained":
             shown = [each for row in rows for each in self._contained(row)]
         shown += [searchset.entry(base_url, query, row, "include") for row in self.beside]
-        if query.explain:
-            shown.append(await explained(self.context, query, self.plan, self.limit))
-        return shown + searchset.outcome(query)
+        explanation = await explained(self.context, query, self.plan, self.limit) if query.explain else ()
+        return shown + searchset.outcome(query, explanation)
 
     def _contained(self, row: Row) -> list[dict[str, Any]]:
         """Return the entries of the matches that a row contains, and of the row where it is one itself."""

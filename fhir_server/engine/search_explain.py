@@ -1,37 +1,47 @@
-"""`_explain=true`: how the database finds the first page of a search, in words and figures."""
+"""`_explain=true`: how the database finds the first page of a search, in words and figures.
+
+The figures show how everybody's data is spread, so they are for callers who may see all of it. Others are told what
+they asked and which keys of the index answer that, which depends on nothing that is stored.
+"""
 
 from __future__ import annotations
 
-from typing import Any
-
 from fhir_server.engine.context import Context
-from fhir_server.errors import Forbidden
+from fhir_server.errors import Issue
 from fhir_server.search.ast import Query
 from fhir_server.search.describe import describe, describe_scan
-from fhir_server.search.query import Plan, TypePlan
+from fhir_server.search.query import Plan, TypePlan, compile_query
 from fhir_server.store.search_choice import Way
 from fhir_server.store.search_explain import Execution
 
 
-async def explained(context: Context, query: Query, plan: Plan, limit: int) -> dict[str, Any]:
-    """Return the entry that explains a search; raises Forbidden for a caller who may not see everything searched."""
+async def explained(context: Context, query: Query, plan: Plan, limit: int) -> list[Issue]:
+    """Return the issues that explain a search, for the OperationOutcome of its Bundle."""
     if any(context.access.visible(name) is not None for name in query.types):
-        raise Forbidden("_explain shows how others' data is spread, so it is for callers who may see all of it.")
+        if len(query.types) > 1:
+            # Which types there are would tell what is stored.
+            return [_issue("A search of several types is explained to callers who may see all of them.")]
+        own = compile_query(query).types[0]
+        return [_issue(f"{own.type}: {_asked(query, own)}; read: {_read(own)}")]
     found = await context.services.search.explain(plan, max(limit, 1))
     plans = {each.type: each for each in plan.types}
-    parts = [_type(query, plans[name], way, executed) for name, way, executed in found]
-    return {"resource": {"resourceType": "Parameters", "parameter": parts}, "search": {"mode": "outcome"}}
+    issues = []
+    for name, way, executed in found:
+        issues.append(_issue(f"{name}: {_asked(query, plans[name])}; found: {_found(plans[name], way)}"))
+        issues += [_issue(_execution(each)) for each in executed]
+    return issues
 
 
-def _type(query: Query, plan: TypePlan, way: Way, executed: list[Execution]) -> dict[str, Any]:
-    return {
-        "name": plan.type,
-        "part": [
-            {"name": "asked", "valueString": describe(query.condition(plan.type))},
-            {"name": "found", "valueString": _found(plan, way)},
-            *(_execution(each) for each in executed),
-        ],
-    }
+def _issue(text: str) -> Issue:
+    return Issue("informational", text, (), "information")
+
+
+def _asked(query: Query, plan: TypePlan) -> str:
+    return f"asked: {describe(query.condition(plan.type))}"
+
+
+def _read(plan: TypePlan) -> str:
+    return ", then ".join(map(describe_scan, plan.drives[0].scans)) or "nothing to read"
 
 
 def _found(plan: TypePlan, way: Way) -> str:
@@ -47,18 +57,7 @@ def _found(plan: TypePlan, way: Way) -> str:
     ]
 
 
-def _execution(each: Execution) -> dict[str, Any]:
-    figures = {
-        "keysExamined": each.keys,
-        "documentsExamined": each.documents,
-        "returned": each.returned,
-        "milliseconds": each.milliseconds,
-    }
-    return {
-        "name": "execution",
-        "part": [
-            {"name": "collection", "valueString": each.collection},
-            {"name": "index", "valueString": ", ".join(each.indexes) or "none"},
-            *({"name": name, "valueInteger": figure} for name, figure in figures.items()),
-        ],
-    }
+def _execution(each: Execution) -> str:
+    index = ", ".join(each.indexes) or "none"
+    read = f"{each.keys} keys and {each.documents} documents examined"
+    return f"{each.collection} by index {index}: {read}, {each.returned} returned, {each.milliseconds} ms"

@@ -62,7 +62,8 @@ def _score(row: Row, words: Sequence[Sequence[str]]) -> float:
     return round(sum(not keys.isdisjoint(each) for each in words) / len(words), 3)
 
 
-def outcome(query: Query) -> list[Entry]:
-    """Return the entry that says what lenient handling left out; none where nothing was."""
-    issues = [Issue("not-supported", f"{each.name[:80]}: {each.reason}", (), "warning") for each in query.ignored]
+def outcome(query: Query, explanation: Sequence[Issue] = ()) -> list[Entry]:
+    """Return the entry that says what lenient handling left out, and an explanation; none where there is neither."""
+    issues = [*explanation]
+    issues += [Issue("not-supported", f"{each.name[:80]}: {each.reason}", (), "warning") for each in query.ignored]
     return [{"resource": operation_outcome(issues), "search": {"mode": "outcome"}}] if issues else []

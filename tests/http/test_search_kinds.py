@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from fhir_server.engine.context import Services
+from fhir_server.r4.validation import validate
 
 Json = dict[str, Any]
 
@@ -210,14 +211,15 @@ def _request(resource_id: str, *contained: Json) -> Json:
 async def test_a_search_can_be_explained(client: httpx.AsyncClient) -> None:
     """`_explain=true` tells what was asked, what is read for it, and how many keys and documents that took."""
     await put(client, _patient("a", "Miller"), _patient("b", "Stone"))
-    found = await entries(client, "Patient?family=mil&_explain=true", "outcome")
-    (told,) = [each["resource"]["parameter"] for each in found if each["resource"]["resourceType"] == "Parameters"]
-    parts = {part["name"]: part for part in told[0]["part"]}
-    assert "family=mil" in parts["asked"]["valueString"]
-    assert "family=mil" in parts["found"]["valueString"]
-    figures = {part["name"]: part.get("valueInteger", part.get("valueString")) for part in parts["execution"]["part"]}
-    assert figures["index"] == "keys"
-    assert (figures["keysExamined"], figures["documentsExamined"], figures["returned"]) == (1, 1, 1)
+    (entry,) = await entries(client, "Patient?family=mil&shoesize=1&_explain=true", "outcome")
+    assert entry["resource"]["resourceType"] == "OperationOutcome"
+    asked, executed, ignored = (issue["diagnostics"] for issue in entry["resource"]["issue"])
+    assert asked.count("family=mil") >= 2
+    assert "by index keys: 1 keys and 1 documents examined, 1 returned" in executed
+    assert "shoesize" in ignored
+    for search in ("Patient?family=mil&_explain=true", "Patient?family=none&_explain=true", "?_explain=true"):
+        answer = (await client.get(search)).json()
+        assert not [fault for fault in validate(answer, max_depth=64) if fault.severity in ("error", "fatal")]
 
 
 async def test_includes_beyond_the_limit_are_behind_the_next_link(

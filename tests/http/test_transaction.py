@@ -13,6 +13,7 @@ import pytest
 from fhir_server.engine import writes
 from fhir_server.engine.context import Context, Services
 from fhir_server.engine.versions import draft
+from fhir_server.r4.validation import validate
 
 URN = "urn:uuid:61ebe359-bfdc-4613-8bf2-c5e300945f0a"
 PATIENT: dict[str, Any] = {"resourceType": "Patient", "identifier": [{"system": "urn:mrn", "value": "1"}]}
@@ -487,3 +488,24 @@ async def test_a_conflict_names_the_resource(
     assert issue["expression"] == ["Bundle.entry[1]"]
     assert "Patient/a" in issue["diagnostics"]
     assert await count(client, "Observation") == 0
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+async def test_the_answer_to_a_bundle_is_a_valid_bundle(client: httpx.AsyncClient, kind: str) -> None:
+    """Several reads and conditional creates of one resource, whole or not, do not break bdl-7: each fullUrl once."""
+    for resource_id, times in (("1", 12), ("12", 1)):
+        for number in range(times):
+            body = {"resourceType": "Patient", "id": resource_id, "birthDate": f"20{number:02}"}
+            await client.put(f"Patient/{resource_id}", json=body)
+    urls = ["Patient/1", "Patient/1", "Patient/1?_elements=id", "Patient/12", "Patient/1/_history/2", "Patient"]
+    entries: list[dict[str, Any]] = [{"request": {"method": "GET", "url": url}} for url in urls]
+    conditional = {"method": "POST", "url": "Patient", "ifNoneExist": "_id=1"}
+    entries += [{"resource": {"resourceType": "Patient"}, "request": conditional}] * 2
+    for prefer in ("return=minimal", "return=representation", "return=OperationOutcome"):
+        answer = await client.post(
+            "", json={"resourceType": "Bundle", "type": kind, "entry": entries}, headers={"Prefer": prefer}
+        )
+        assert answer.status_code == 200, answer.text
+        faults = validate(answer.json(), max_depth=64)
+        assert not [fault for fault in faults if fault.severity in ("error", "fatal")], faults
+        assert answer.json()["entry"][0]["fullUrl"].endswith("Patient/1")

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import httpx
 import pytest
 
+from fhir_server.engine.context import Services
 from fhir_server.settings import Settings
 from fhir_server.store import search_estimate
 from tests.search.asking import bundle, entries, found, link, observation, pages, patient, refused, store
@@ -199,6 +200,38 @@ async def test_a_total_changes_no_entries(client: httpx.AsyncClient) -> None:
     for search in ("Patient?gender=male&_summary=count", "Patient?gender=male&_count=0"):
         answer = await bundle(client, search)
         assert (answer["total"], answer.get("entry")) == (5, None)
+
+
+async def test_a_total_stands_where_it_is_cheap(client: httpx.AsyncClient, services: Services) -> None:
+    """Without `_total` each page says the total where few documents are read for it, the same on every page."""
+    await store(client, *(patient(f"p{number}", gender="male") for number in range(5)), patient("f", gender="female"))
+    await store(
+        client, *(observation(f"o{number}", subject={"reference": f"Patient/p{number}"}) for number in range(3))
+    )
+    for search, expected in (
+        ("Patient?_count=2", 6),
+        ("Patient?gender=male&_count=2&_sort=-_lastUpdated", 5),
+        ("Observation?subject.gender=male&_count=1&_include=Observation:subject", 3),
+        ("Patient?_has:Observation:subject:status=final&_count=1", 3),
+    ):
+        url: str | None = search
+        while url:
+            answer = await bundle(client, url)
+            assert answer["total"] == expected, url
+            url = link(answer, "next")
+    assert "total" not in await bundle(client, "Patient?_count=2&_total=none")
+    await _many(services, 1500)
+    assert "total" not in await bundle(client, "Patient?_count=2")
+    assert (await bundle(client, "Patient?_count=2&_total=accurate"))["total"] == 1506
+
+
+async def _many(services: Services, number: int) -> None:
+    """Store copies of a resource, and forget what is remembered of how many there were."""
+    collection = services.database.current("Patient")
+    document = await collection.find_one({"_id": "f"})
+    assert document is not None
+    await collection.insert_many([{**document, "_id": f"copy{each}"} for each in range(number)])
+    services.search.chooser._known.clear()
 
 
 async def test_a_subset_is_tagged(client: httpx.AsyncClient) -> None:
