@@ -10,23 +10,30 @@ from fhir_server.engine.conditional import condition_key, criteria, find_one, wa
 from fhir_server.engine.context import Context, Request, Response
 from fhir_server.errors import Conflict
 from fhir_server.store.resources import AlreadyExists
+from fhir_server.work.threads import sized
 
 _ATTEMPTS = 50
 
 
 async def create(context: Context, request: Request, resource_type: str) -> Response:
     """Store a new resource under an id of the server's choosing: 201, or 200 with the one that If-None-Exist finds."""
-    resource = versions.check(context, request, resource_type)
+    resource = await versions.checked(context, request, resource_type)
     if request.if_none_exist is None:
-        return await create_as(context, resource, versions.new_id())
+        return await create_as(context, resource, versions.new_id(), size=request.size)
     return await create_unless_found(context, resource, resource_type, request.if_none_exist, "POST")
 
 
 async def create_as(
-    context: Context, resource: dict[str, Any], resource_id: str, method: str = "POST", condition: str | None = None
+    context: Context,
+    resource: dict[str, Any],
+    resource_id: str,
+    method: str = "POST",
+    condition: str | None = None,
+    *,
+    size: int = 0,
 ) -> Response:
-    """Store a checked resource under a new id: 201."""
-    made = versions.draft(context, resource, resource_id, method, None, condition=condition)
+    """Store a checked resource of about that size under a new id: 201."""
+    made = await sized(size, versions.draft, context, resource, resource_id, method, None, condition=condition)
     await writes.insert(context, made)
     return versions.answer(201, made)
 

@@ -17,6 +17,7 @@ from fhir_server.engine.requests import deletes_many, query_text
 from fhir_server.engine.routes import Route, route
 from fhir_server.engine.search import search
 from fhir_server.engine.update import conditional_update, update
+from fhir_server.work.budget import spend
 
 Handler = Callable[[Context, Request, Route], Awaitable[Response]]
 
@@ -27,6 +28,7 @@ async def handle(context: Context, request: Request) -> Response:
     context.access.require(found.interaction, found.type)
     require_known(request, found)
     context.dispatch = handle
+    spend(_STEPS)
     following = context.services.following
     if not following.fresh:
         await following.look()
@@ -40,6 +42,9 @@ def asking(context: Context) -> Ask:
     """Return what carries out interactions in process, as the caller of the context."""
     return partial(handle, context)
 
+
+_STEPS = 200
+"""What an interaction counts for, beside the work that depends on what was sent."""
 
 _WITHOUT_INDEX = frozenset({"capabilities", "read", "vread", "history-instance", "history-type", "history-system"})
 """Interactions that neither search nor write, so that the set of search parameters is nothing to them."""

@@ -71,7 +71,11 @@ def entry_request(context: Context, entry: object, position: int) -> Request:
     body = entry.get("resource")
     if method == "PATCH" and isinstance(body, dict) and body.get("resourceType") == "Binary":
         body = _operations(body, place)
-    return Request(method, path, query, body, place=place, **conditions)
+    return Request(method, path, query, body, size=_size(body), place=place, **conditions)
+
+
+def _size(body: Any) -> int:
+    return len(values.encode(body)) if body is not None else 0
 
 
 def _require_known(node: dict[str, Any], type_name: str, place: str) -> None:

@@ -13,12 +13,13 @@ from fhir_server.errors import BadRequest, Gone, NotFound, Unprocessable
 from fhir_server.r4 import values
 from fhir_server.r4.patching import fhirpath_patch, json_patch
 from fhir_server.store.resources import Version
+from fhir_server.work.threads import sized
 
 
 async def patch(context: Context, request: Request, resource_type: str, resource_id: str) -> Response:
     """Apply the patch to the current version and store the result, which must be valid."""
     if context.pending is None:  # a transaction has checked all its entries before
-        check(context, request)
+        await sized(request.size, check, context, request)
 
     def plan(previous: Version | None) -> writes.Write:
         if previous is None:
@@ -33,7 +34,7 @@ async def patch(context: Context, request: Request, resource_type: str, resource
         versions.require_valid(context, patched)
         return next_version(context, patched, resource_id, previous, "PATCH")
 
-    return await writes.replace(context, resource_type, resource_id, plan, "patch")
+    return await writes.replace(context, resource_type, resource_id, plan, "patch", size=request.size)
 
 
 async def conditional_patch(context: Context, request: Request, resource_type: str, query: str) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +29,11 @@ from fhir_server.store.search import Page, Row
 from fhir_server.store.search_choice import FEW
 from fhir_server.store.search_estimate import estimate
 from fhir_server.store.search_pages import Cursor, beginning
+from fhir_server.work.budget import spend
+from fhir_server.work.threads import SMALL, sized
+
+_STEPS_A_ROW = 25
+"""What a resource that is found counts for."""
 
 
 async def search(context: Context, request: Request, route: Route) -> Response:
@@ -70,7 +76,9 @@ async def _searchable(context: Context) -> list[str]:
 
 
 async def _query(context: Context, route: Route, place: Place) -> Query:
-    query = parse(
+    query = await sized(
+        heft(place.pairs),
+        parse,
         place.types,
         place.pairs,
         strict=context.handling == "strict",
@@ -81,6 +89,13 @@ async def _query(context: Context, route: Route, place: Place) -> Query:
         within = {name: in_compartment(route.compartment, route.id, name) for name in place.types}
         query = replace(query, within=within)
     return await settle(context, query)
+
+
+def heft(pairs: Sequence[tuple[str, str]]) -> int:
+    """Return how much there is to understand in a search, in bytes: a chain multiplies by the types it leads to."""
+    length = sum(len(name) + len(value) for name, value in pairs)
+    multiplied = any("." in name or name.startswith(("_has", "_filter")) for name, _ in pairs)
+    return SMALL + length if multiplied else 4 * length
 
 
 # --- What is found -----------------------------------------------------------------------------------------------
@@ -106,7 +121,7 @@ class _Search:
         query = self.query
         if query.contained != "false":
             query = in_containers(query, await self.store.types())
-        self.plan = compile_query(query, access=self.context.access.visible)
+        self.plan = await sized(heft(self.place.pairs), compile_query, query, access=self.context.access.visible)
         counting = query.summary == "count" or self.limit == 0
         if not counting:
             self.page = await self.store.page(
@@ -117,6 +132,7 @@ class _Search:
                 session=self.context.session,
             )
             await self._include()
+            spend(_STEPS_A_ROW * (len(self.page.rows) + len(self.beside)))
         self.total = await self._total(counting=counting)
 
     @property
@@ -177,14 +193,23 @@ class _Search:
 
     async def entries(self) -> list[searchset.Entry]:
         """Return the entries of the Bundle."""
-        base_url, query = self.context.base_url, self.query
-        rows = self.page.rows if self.place.includes == 0 else []
-        shown = searchset.matches(base_url, query, rows)
-        if query.contained != "false" and query.contained_type == "contained":
-            shown = [each for row in rows for each in self._contained(row)]
-        shown += [searchset.entry(base_url, query, row, "include") for row in self.beside]
+        query = self.query
+        contained = query.contained != "false" and query.contained_type == "contained"
+        # Whole resources stand in the Bundle as they are stored; of others each has to be read.
+        changed = contained or query.elements or query.summary in ("true", "text", "data")
+        size = sum(len(row.json) for row in (*self.page.rows, *self.beside)) if changed else 0
+        shown = await sized(size, self._shown, contained=contained)
         explanation = await explained(self.context, query, self.plan, self.limit) if query.explain else ()
         return shown + searchset.outcome(query, explanation)
+
+    def _shown(self, *, contained: bool) -> list[searchset.Entry]:
+        base_url, query = self.context.base_url, self.query
+        rows = self.page.rows if self.place.includes == 0 else []
+        if contained:
+            shown = [each for row in rows for each in self._contained(row)]
+        else:
+            shown = searchset.matches(base_url, query, rows)
+        return shown + [searchset.entry(base_url, query, row, "include") for row in self.beside]
 
     def _contained(self, row: Row) -> list[dict[str, Any]]:
         """Return the entries of the matches that a row contains, and of the row where it is one itself."""

@@ -13,6 +13,7 @@ from fhir_server.r4 import values
 from fhir_server.r4.definitions import RESOURCE_TYPES, Element, table
 from fhir_server.search.ast import Query
 from fhir_server.search.controls import Controls, read_control
+from fhir_server.work.budget import spend
 
 _TAG = {
     "system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue",
@@ -55,6 +56,7 @@ def _names(query: Query, resource_type: str, *, included: bool) -> frozenset[str
     The names apply to the matches alone, unless a type stands before them: `Patient.name` applies to every Patient.
     """
     found = set()
+    spend(len(query.elements))
     for text in query.elements:
         first, _, rest = text.partition(".")
         if first in RESOURCE_TYPES:

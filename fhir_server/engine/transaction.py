@@ -35,25 +35,22 @@ from fhir_server.engine.transaction_entry import (
 )
 from fhir_server.engine.update import put, require_same_id
 from fhir_server.errors import Issue, Unprocessable
-from fhir_server.r4 import values
 from fhir_server.store.resources import AlreadyExists
 from fhir_server.store.transactions import RolledBack
-from fhir_server.work.threads import breathe
+from fhir_server.work.threads import breathe, sized
 
 _REPLACING = ("update", "patch", "delete")
 _ATTEMPTS = 30
 _ORDER = {"DELETE": 0, "POST": 1, "PUT": 2, "PATCH": 2, "GET": 3, "HEAD": 3}
 
 
-async def transaction(context: Context, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+async def transaction(context: Context, entries: list[dict[str, Any]], size: int) -> list[dict[str, Any]]:
     """Carry out the entries as one; returns the response entries in the order of the request.
 
     Raises the FhirError of the entry that fails, or Unprocessable with the faults of all resources; nothing has changed
     then.
     """
-    parsed = await _parsed(context, entries)
-    require_unique_full_urls(parsed)
-    await _validate(context, parsed)
+    parsed = await sized(size, _parsed, context, entries)
     await _require_room(context, parsed)
     types = {entry.route.type for entry in parsed if entry.route.type and entry.writes}
     last = _Attempt(context, parsed)
@@ -92,23 +89,22 @@ class _Attempt:
 async def _require_room(context: Context, entries: list[Entry]) -> None:
     """Raise TooLarge where the database cannot hold all that the entries write until it is committed."""
     largest = context.services.settings.blob_threshold_bytes
-    sizes = [len(values.encode(entry.request.resource)) for entry in entries if entry.request.resource is not None]
+    sizes = [entry.request.size for entry in entries if entry.request.resource is not None]
     # What is larger is stored beside the transaction.
     await context.services.database.room.require(sum(size for size in sizes if size <= largest), len(sizes))
 
 
-async def _parsed(context: Context, entries: list[dict[str, Any]]) -> list[Entry]:
-    parsed: list[Entry] = []
-    for position, entry in enumerate(entries):
-        parsed.append(parse(context, entry, position))
-        await breathe()
+def _parsed(context: Context, entries: list[dict[str, Any]]) -> list[Entry]:
+    """Return the entries as requests, all of them valid; raises what is wrong with them."""
+    parsed = [parse(context, entry, position) for position, entry in enumerate(entries)]
+    require_unique_full_urls(parsed)
+    _validate(context, parsed)
     return parsed
 
 
-async def _validate(context: Context, entries: list[Entry]) -> None:
+def _validate(context: Context, entries: list[Entry]) -> None:
     issues: list[Issue] = []
     for entry in entries:
-        await breathe()
         try:
             with Placing(entry.place):
                 _check(context, entry)
@@ -130,6 +126,7 @@ def _check(context: Context, entry: Entry) -> None:
 
 async def _attempt(context: Context, entries: list[Entry]) -> list[dict[str, Any]]:
     for entry in entries:
+        await breathe()
         with Placing(entry.place):
             await identify(context, entry)
     require_distinct(entries)
@@ -148,10 +145,19 @@ async def _attempt(context: Context, entries: list[Entry]) -> list[dict[str, Any
             with Placing(entry.place):
                 await require_unused(context, entry.route.type or "", entry.written_ids)
     for entry in ordered:
+        await breathe()
         if not entry.writes:
             with Placing(entry.place):
                 responses[entry.position] = await _other(context, entry)
-    return [response_entry(context, entry.request, entry.route, responses[entry.position]) for entry in entries]
+    return await _answered(context, entries, responses)
+
+
+async def _answered(context: Context, entries: list[Entry], responses: dict[int, Response]) -> list[dict[str, Any]]:
+    found = []
+    for entry in entries:
+        await breathe()
+        found.append(response_entry(context, entry.request, entry.route, responses[entry.position]))
+    return found
 
 
 async def _read_ahead(context: Context, entries: Iterable[Entry]) -> None:

@@ -18,14 +18,14 @@ from fhir_server.store.resources import Version
 async def update(context: Context, request: Request, resource_type: str, resource_id: str) -> Response:
     """Store the body as the next version: 200, or 201 when there was none; the same again makes no version."""
     versions.require_id(resource_id)
-    resource = versions.check(context, request, resource_type)
+    resource = await versions.checked(context, request, resource_type)
     require_same_id(resource, resource_id, request.path)
     return await put(context, request, resource, resource_id)
 
 
 async def conditional_update(context: Context, request: Request, resource_type: str, query: str) -> Response:
     """Update the one resource that meets the criteria, or create it; raises PreconditionFailed for several."""
-    resource = versions.check(context, request, resource_type)
+    resource = await versions.checked(context, request, resource_type)
     asked = criteria(context, resource_type, query, resource)
     answer = await _update_match(context, request, resource, asked, query)
     return replace(answer, warnings=warnings(context, asked, resource))
@@ -61,7 +61,7 @@ async def put(
             raise Conflict(f"{previous.type}/{previous.id} exists, but does not meet the criteria of {request.path}.")
         return next_version(context, resource, resource_id, previous, "PUT")
 
-    return await writes.replace(context, resource["resourceType"], resource_id, plan)
+    return await writes.replace(context, resource["resourceType"], resource_id, plan, size=request.size)
 
 
 def next_version(

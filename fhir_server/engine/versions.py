@@ -23,6 +23,7 @@ from fhir_server.r4.validation import validate
 from fhir_server.search import custom
 from fhir_server.search.index import index
 from fhir_server.store.resources import Draft, Version
+from fhir_server.work.threads import sized
 
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 
@@ -59,6 +60,11 @@ def check(context: Context, request: Request, resource_type: str) -> dict[str, A
         )
     require_valid(context, resource, request.place)
     return resource
+
+
+async def checked(context: Context, request: Request, resource_type: str) -> dict[str, Any]:
+    """Do what `check` does, in a thread where the resource is large."""
+    return await sized(request.size, check, context, request, resource_type)
 
 
 def require_valid(context: Context, resource: Mapping[str, Any], place: str = "") -> None:

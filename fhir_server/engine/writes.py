@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from fhir_server.auth.patient_writes import Change
@@ -23,8 +24,10 @@ from fhir_server.engine.standing import end_access, retired
 from fhir_server.errors import Conflict, Forbidden, NotFound
 from fhir_server.r4 import values
 from fhir_server.store.resources import AlreadyExists, Draft, Version
+from fhir_server.work.threads import sized
 
 _ATTEMPTS = 60
+_T = TypeVar("_T")
 _locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
 
@@ -74,19 +77,24 @@ async def replace(
     resource_id: str,
     plan: Callable[[Version | None], Write],
     interaction: str = "update",
+    *,
+    size: int = 0,
 ) -> Response:
     """Carry out what `plan` makes of the current version; plan again when another writer was faster.
 
+    `size` is that of what the caller sent: a plan over much is made in a thread, so it must do nothing but compute.
     Raises what `plan` raises, and Conflict when others win every time.
     """
     if context.pending is not None:
-        write = _planned(context, plan, await read_current(context, resource_type, resource_id, interaction))
+        previous = await read_current(context, resource_type, resource_id, interaction)
+        write = await _planned(context, plan, previous, size)
         context.pending.append(write)
         return write.response
     lock = _locks.setdefault((resource_type, resource_id), asyncio.Lock())
     async with lock:
         for attempt in range(_ATTEMPTS):
-            write = _planned(context, plan, await read_current(context, resource_type, resource_id, interaction))
+            previous = await read_current(context, resource_type, resource_id, interaction)
+            write = await _planned(context, plan, previous, size)
             await _require_targets(context, [write])
             (write,) = await decided(context, [write])
             if await _commit(context, write):
@@ -110,6 +118,16 @@ async def insert(context: Context, draft: Draft) -> None:
     await context.services.resources.insert(write.draft)
 
 
+_BATCH = 200
+"""Writes that one command carries: encoding them takes the driver a few milliseconds, in which nobody else runs."""
+
+
+def _batched(writes: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    """Yield the writes in parts that each go in one command."""
+    for start in range(0, len(writes), _BATCH):
+        yield writes[start : start + _BATCH]
+
+
 async def flush(context: Context) -> None:
     """Store all collected writes, one bulk a type and kind; raises AlreadyExists or Conflict, which end it all."""
     inserts: dict[str, list[Draft]] = defaultdict(list)
@@ -122,9 +140,11 @@ async def flush(context: Context) -> None:
         else:
             replacements[write.draft.type].append((write.draft, write.previous))
     for drafts in inserts.values():
-        await context.services.resources.insert_many(drafts, session=context.session)
+        for some in _batched(drafts):
+            await context.services.resources.insert_many(some, session=context.session)
     for pairs in replacements.values():
-        await context.services.resources.replace_many(pairs, session=context.session)
+        for few in _batched(pairs):
+            await context.services.resources.replace_many(few, session=context.session)
     if context.pending is not None:
         # Now that all is written: a report may lead to another one of the same transaction.
         await _require_targets(context, context.pending)
@@ -132,8 +152,11 @@ async def flush(context: Context) -> None:
         context.pending.clear()
 
 
-def _planned(context: Context, plan: Callable[[Version | None], Write], previous: Version | None) -> Write:
-    write = plan(previous)
+async def _planned(
+    context: Context, plan: Callable[[Version | None], Write], previous: Version | None, size: int
+) -> Write:
+    stored = 0 if previous is None else len(previous.json)
+    write = await sized(size + stored, plan, previous)
     if write.draft is not None and write.draft.resource is not None:
         _admit(context, write.draft, previous)
     return write

@@ -26,7 +26,10 @@ class TextDecimal(Decimal):
 
 def decimal(text: str) -> Decimal:
     """Return the decimal written as `text`, remembering the text where Python would print another."""
-    value = Decimal(text)
+    try:
+        value = Decimal(text)
+    except ArithmeticError as error:
+        raise BadRequest(f"The number {text[:40]!r} is out of range.", code="value") from error
     if str(value) == text:
         return value
     kept = TextDecimal(text)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from fhir_server.errors import BadRequest
+from fhir_server.errors import BadRequest, TooLarge
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.search.ast import Include, SortKey
 from fhir_server.search.criteria import UnknownParameter
@@ -62,7 +62,13 @@ def _choice(*allowed: str) -> Callable[[Controls, str, str], str]:
 
 
 def _elements(controls: Controls, name: str, value: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in value.split(",") if part.strip())
+    names = tuple(part.strip() for part in value.split(",") if part.strip())
+    if len(names) > _MOST_ELEMENTS:
+        raise TooLarge(f"{name} names at most {_MOST_ELEMENTS} elements.", code="too-costly")
+    return names
+
+
+_MOST_ELEMENTS = 1000
 
 
 def _text(controls: Controls, name: str, value: str) -> str:

@@ -28,8 +28,11 @@ from fhir_server.search.params.reading import MODIFIERS, Scope, read
 from fhir_server.search.params.references import is_canonical_resource
 from fhir_server.search.registry import Parameter, parameters
 from fhir_server.search.values import split
+from fhir_server.work.budget import spend
 
 _LONGEST_CHAIN = 10
+_STEPS = 30
+"""What reading a value counts for."""
 _NEGATED = {"not": None, "not-in": "in"}
 
 
@@ -42,6 +45,7 @@ def condition(resource_type: str, name: str, value: str, scope: Scope, depth: in
 
     Raises UnknownParameter, or BadRequest for a modifier that is not allowed and for a value that cannot be read.
     """
+    scope.count()
     if depth > _LONGEST_CHAIN:
         raise BadRequest(f"A chain has at most {_LONGEST_CHAIN} steps.", code="too-costly")
     if name.startswith("_has:"):
@@ -65,7 +69,9 @@ def simple(parameter: Parameter, resource_type: str, modifier: str | None, value
     _require_modifier(parameter, modifier)
     negated = modifier in _NEGATED
     plain = _NEGATED.get(modifier or "", modifier)
-    found = [_one(parameter, resource_type, plain, one, scope) for one in dict.fromkeys(split(value, ","))]
+    values = dict.fromkeys(split(value, ","))
+    spend(_STEPS * len(values))
+    found = [_one(parameter, resource_type, plain, one, scope) for one in values]
     return Not(either(found)) if negated else either(found)
 
 

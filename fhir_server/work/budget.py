@@ -30,7 +30,7 @@ class OutOfBudget(FhirError):
 class Budget:
     """What a request may still cost; `caller` names who is to wait when there is too much to do at once."""
 
-    __slots__ = ("_look_at", "_seconds", "_steps", "_used", "caller", "most_waiting", "resumed")
+    __slots__ = ("_look_at", "_seconds", "_steps", "_used", "caller", "most_waiting", "resumed", "waiting")
 
     UNITS_A_SECOND: ClassVar[int] = 2_000_000
     """Steps that a second is taken to have: the limit that holds where no clock is looked at."""
@@ -39,6 +39,7 @@ class Budget:
         self.caller = caller
         self.most_waiting = most_waiting
         self.resumed = time.perf_counter()
+        self.waiting = 0
         self._seconds = seconds
         self._used = 0.0
         self._steps = int(seconds * self.UNITS_A_SECOND)

@@ -11,8 +11,9 @@ import asyncio
 import sys
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from contextvars import copy_context
 from typing import ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
@@ -63,6 +64,14 @@ async def breathe() -> None:
         budget.resumed = time.perf_counter()
 
 
+class _Line:
+    """What waits for one caller: turns in their order, and how many requests they belong to."""
+
+    def __init__(self) -> None:
+        self.turns: deque[asyncio.Future[None]] = deque()
+        self.requests = 0
+
+
 class _Queue:
     """Who works and who waits; each caller has one turn, then the next one has."""
 
@@ -70,9 +79,10 @@ class _Queue:
         self._loop = loop
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="work")
         self._working: set[str] = set()
-        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        self._waiting: OrderedDict[str, _Line] = OrderedDict()
 
     async def run(self, work: Callable[[], _T]) -> _T:
+        """Return the result of the work, which is done in the caller's turn."""
         budget = current()
         caller = "" if budget is None else budget.caller
         await self._turn(caller, budget)
@@ -89,21 +99,16 @@ class _Queue:
         if len(self._working) < _AT_ONCE and caller not in self._working:
             self._working.add(caller)
             return
-        line = self._waiting.setdefault(caller, deque())
-        if budget is not None and len(line) >= budget.most_waiting:
-            busy = TooManyRequests(
-                f"{len(line)} requests of yours wait to be worked on; no more than that may (max_waiting_requests)."
-            )
-            busy.headers["Retry-After"] = "1"
-            raise busy
+        line = self._waiting.setdefault(caller, _Line())
         turn: asyncio.Future[None] = self._loop.create_future()
-        line.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._end(caller)  # it was given just now
-            raise
+        with _waiting(line, budget):
+            line.turns.append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():
+                    self._end(caller)  # it was given just now
+                raise
 
     def _later(self, caller: str) -> None:
         if not self._loop.is_closed():
@@ -119,14 +124,37 @@ class _Queue:
 
     def _give(self, name: str) -> None:
         line = self._waiting.pop(name)
-        while line:
-            turn = line.popleft()
+        while line.turns:
+            turn = line.turns.popleft()
             if not turn.done():
                 self._working.add(name)
                 turn.set_result(None)
                 break
-        if line:
+        if line.turns:
             self._waiting[name] = line  # behind all others
+
+
+@contextmanager
+def _waiting(line: _Line, budget: Budget | None) -> Iterator[None]:
+    """Count the request among those that wait, once; raises TooManyRequests where there are too many."""
+    if budget is None:
+        yield
+        return
+    if budget.waiting == 0:
+        if line.requests >= budget.most_waiting:
+            busy = TooManyRequests(
+                f"{line.requests} requests of yours wait to be worked on, and no more may (max_waiting_requests)."
+            )
+            busy.headers["Retry-After"] = "1"
+            raise busy
+        line.requests += 1
+    budget.waiting += 1
+    try:
+        yield
+    finally:
+        budget.waiting -= 1
+        if budget.waiting == 0:
+            line.requests -= 1
 
 
 def _counted(budget: Budget | None, work: Callable[[], _T]) -> _T:

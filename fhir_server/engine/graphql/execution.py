@@ -10,15 +10,20 @@ from typing import Any
 from graphql import FieldNode, FragmentSpreadNode, InlineFragmentNode, SelectionSetNode
 
 from fhir_server.engine.graphql.faults import Fault
-from fhir_server.engine.graphql.nodes import Found, Node, root, text, whole
+from fhir_server.engine.graphql.nodes import Found, Node, evaluated, root, text, whole
 from fhir_server.engine.graphql.output import Output
 from fhir_server.engine.graphql.places import ANY, CONNECTION, LIST, element, is_a, searched_type
 from fhir_server.engine.graphql.references import referenced
 from fhir_server.engine.graphql.searches import Reader, parameter_name, search_query
 from fhir_server.engine.graphql.statement import Statement
 from fhir_server.errors import FhirError, TooLarge
+from fhir_server.work.budget import spend
+from fhir_server.work.threads import breathe
 
 MOST_NODES = 200_000
+_TOGETHER = 100
+_STEPS = 20
+"""What a node or a field counts for."""
 
 Query = list[tuple[str, str]]
 
@@ -48,6 +53,7 @@ class Execution:
         self._statement = statement
         self._reader = reader
         self._left = MOST_NODES
+        self._room = reader.context.services.settings.max_answer_bytes
 
     async def run(self, resource: Any | None) -> dict[str, Any]:
         """Return the data that the statement asks of a resource, or without one of the system."""
@@ -60,7 +66,10 @@ class Execution:
         self._left -= 1
         if self._left < 0:
             raise TooLarge(f"The answer has more than {MOST_NODES} objects.", code="too-costly")
+        spend(_STEPS)
+        await breathe()
         for field in self._fields(node, selections):
+            spend(_STEPS)
             try:
                 await self._field(node, field, output, shape)
             except FhirError as error:
@@ -97,7 +106,8 @@ class Execution:
             return
         path = str(self._statement.arguments(directives["slice"])["path"])
         for position, each in enumerate(found.nodes):
-            await self._give(Found([each], found.many), field, output, shape.sliced(_slice(path, each, position)))
+            suffix = await evaluated(_slice, path, each, position)
+            await self._give(Found([each], found.many), field, output, shape.sliced(suffix))
 
     async def _give(self, found: Found, field: FieldNode, output: Output, shape: Shape) -> None:
         if shape.flat and field.selection_set is not None:
@@ -119,9 +129,20 @@ class Execution:
     async def _values(self, nodes: list[Node], field: FieldNode) -> list[Any]:
         selections = field.selection_set
         if selections is None:
+            self._count(nodes)
             return [each.value for each in nodes]
-        # At once, so that what they refer to is read together.
-        return list(await asyncio.gather(*(self._object(each, selections) for each in nodes)))
+        values: list[Any] = []
+        for start in range(0, len(nodes), _TOGETHER):
+            # At once, so that what they refer to is read together.
+            some = nodes[start : start + _TOGETHER]
+            values += await asyncio.gather(*(self._object(each, selections) for each in some))
+        return values
+
+    def _count(self, nodes: list[Node]) -> None:
+        """Count what goes into the answer; raises TooLarge."""
+        self._room -= sum(len(each.value) if isinstance(each.value, str) else 8 for each in nodes)
+        if self._room < 0:
+            raise TooLarge("The answer is larger than an answer may be (max_answer_bytes).", code="too-costly")
 
     async def _object(self, node: Node, selections: SelectionSetNode) -> dict[str, Any]:
         output = Output()
@@ -139,7 +160,7 @@ class Execution:
                 return Found([root(await self._reader.read(name, str(arguments["id"])))], False)
             return await self._search(field, arguments, [])
         if element(node.type, name) is not None:
-            return node.below(name, arguments)
+            return await evaluated(node.below, name, arguments)
         if name == "resource" and node.type == "Reference":
             found = await referenced(self._reader, node, arguments)
             return None if found is None else Found([found], False)
@@ -161,13 +182,15 @@ class Execution:
         connected = searched_type(name, CONNECTION)
         query = [*query, *search_query(connected or name.removesuffix(LIST), arguments)]
         if connected is None:
-            resources = map(root, await self._list(name.removesuffix(LIST), query, arguments))
-            return Found([each for each in resources if expression is None or each.holds(expression)], True)
+            nodes = [root(each) for each in await self._list(name.removesuffix(LIST), query, arguments)]
+            return Found(nodes if expression is None else await evaluated(_holding, nodes, expression), True)
         found = await self._reader.connection(
             connected, query, arguments.get("_cursor"), counted=self._asks(field, "count")
         )
         if expression is not None:
-            found["edges"] = [each for each in found["edges"] if root(each["resource"]).holds(expression)]
+            nodes = [root(each["resource"]) for each in found["edges"]]
+            kept = {id(each.value) for each in await evaluated(_holding, nodes, expression)}
+            found["edges"] = [each for each in found["edges"] if id(each["resource"]) in kept]
         return Found([Node(name, found, None)], False)
 
     async def _list(self, resource_type: str, query: Query, arguments: dict[str, Any]) -> list[Any]:
@@ -181,6 +204,10 @@ class Execution:
     def _asks(self, field: FieldNode, name: str) -> bool:
         assert field.selection_set is not None
         return any(each.name.value == name for each in self._fields(None, field.selection_set))
+
+
+def _holding(nodes: list[Node], expression: str) -> list[Node]:
+    return [each for each in nodes if each.holds(expression)]
 
 
 def _slice(path: str, node: Node, position: int) -> str:

@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from fhir_server.engine.graphql.faults import Fault
 from fhir_server.engine.graphql.places import EDGE, element
 from fhir_server.r4 import fhirpath
 from fhir_server.r4.definitions import RESOURCE_TYPES
-from fhir_server.r4.fhirpath import FhirPathError, Item
+from fhir_server.r4.fhirpath import FhirPathError, Item, TooCostly
+from fhir_server.work.budget import spend
+from fhir_server.work.threads import apart
 
-_BUDGET = 100_000
+_FEW, _MANY = 2000, 200_000
+steps: ContextVar[int] = ContextVar("steps", default=_MANY)
+"""How many steps an expression may take now."""
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+async def evaluated(work: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T:
+    """Return what evaluates expressions: at once where they are cheap, else in a thread. Raises Fault."""
+    token = steps.set(_FEW)
+    try:
+        return work(*arguments, **named)
+    except TooCostly:
+        pass
+    finally:
+        steps.reset(token)
+    try:
+        return await apart(work, *arguments, **named)
+    except TooCostly as error:
+        raise Fault(str(error), code="too-costly") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +72,9 @@ class Node:
     def items(self, expression: str) -> list[Item]:
         """Return what a FHIRPath gives on the node; raises Fault."""
         try:
-            return fhirpath.compile(expression).items(self.value, self.type, resource=self.resource, budget=_BUDGET)
+            return fhirpath.compile(expression).items(self.value, self.type, resource=self.resource, budget=steps.get())
+        except TooCostly:
+            raise
         except FhirPathError as error:
             raise Fault(f"The FHIRPath {expression[:80]!r} cannot be evaluated: {error}") from error
 
@@ -94,7 +119,9 @@ def _selected(nodes: list[Node], name: str, parent: Node, arguments: Mapping[str
 def _has(value: Any, name: str, wanted: Any) -> bool:
     found = value.get(name) if isinstance(value, dict) else None
     have = {text(each) for each in (found if isinstance(found, list) else [found]) if each is not None}
-    return not have.isdisjoint(text(each) for each in (wanted if isinstance(wanted, list) else [wanted]))
+    alternatives = wanted if isinstance(wanted, list) else [wanted]
+    spend(len(alternatives))
+    return not have.isdisjoint(text(each) for each in alternatives)
 
 
 def text(value: Any) -> str:

@@ -22,6 +22,7 @@ from fhir_server.engine.query_parameters import FORM
 from fhir_server.engine.routes import Route
 from fhir_server.errors import BadRequest, FhirError
 from fhir_server.r4 import values
+from fhir_server.work.threads import sized
 
 JSON = "application/json"
 _PARTS = frozenset({"query", "variables", "operationName", "extensions"})
@@ -43,7 +44,7 @@ async def graphql(context: Context, request: Request, route: Route, inputs: Inpu
 
 async def _data(context: Context, request: Request, route: Route) -> dict[str, Any]:
     text, name, variables = _given(request)
-    statement = read(text, name, variables)
+    statement = await sized(len(text), read, text, name, variables)
     if statement.operation.operation is not OperationType.QUERY:
         raise Fault(
             "Only queries are carried out: resources are written by the RESTful interactions.",
@@ -52,7 +53,8 @@ async def _data(context: Context, request: Request, route: Route) -> dict[str, A
         )
     root = None if route.type is None else Place(frozenset({route.type}))
     settings = context.services.settings
-    check(statement, root, max_depth=settings.max_graphql_depth, max_fields=settings.max_graphql_fields)
+    depth, fields = settings.max_graphql_depth, settings.max_graphql_fields
+    await sized(len(text), check, statement, root, max_depth=depth, max_fields=fields)
     return await _executed(context, statement, route)
 
 

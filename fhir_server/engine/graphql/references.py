@@ -12,6 +12,7 @@ from fhir_server.engine.graphql.nodes import Node, root
 from fhir_server.engine.graphql.places import ANY
 from fhir_server.engine.graphql.searches import Reader
 from fhir_server.errors import FhirError, NotFound, TooLarge
+from fhir_server.work.budget import OutOfBudget
 
 
 async def referenced(reader: Reader, reference: Node, arguments: Mapping[str, Any]) -> Node | None:
@@ -29,7 +30,7 @@ async def referenced(reader: Reader, reference: Node, arguments: Mapping[str, An
             found: Node | None = _contained(url[1:], reference.resource)
             return found if found and found.type in types else None
         return await _read(reader, url, types)
-    except TooLarge:
+    except (TooLarge, OutOfBudget):
         raise
     except FhirError:
         if arguments.get("optional") in (True, "true"):

@@ -17,6 +17,7 @@ from fhir_server.engine.graphql.nodes import text
 from fhir_server.errors import TooLarge
 from fhir_server.r4 import values
 from fhir_server.search.registry import parameters
+from fhir_server.work.threads import sized
 
 _CONTROLS = frozenset({"_count", "_sort", "_filter", "_total"})
 _OWN = frozenset({"fhirpath", "_offset", "_cursor", "_reference"})
@@ -90,7 +91,8 @@ class Reader:
     async def _answer(self, request: Request) -> Any:
         assert self.context.dispatch is not None
         response = await self.context.dispatch(self.context, request)
-        return values.decode(response.json or b"null")
+        json = response.json or b"null"
+        return await sized(len(json), values.decode, json)
 
     def _spend(self, resources: int) -> None:
         self.left -= resources

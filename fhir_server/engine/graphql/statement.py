@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from graphql import (
@@ -40,6 +40,8 @@ class Statement:
     operation: OperationDefinitionNode
     fragments: Mapping[str, FragmentDefinitionNode]
     variables: Mapping[str, Any]
+    _arguments: dict[int, dict[str, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What was read already: a field is asked for its arguments at every node."""
 
     def value(self, node: ValueNode) -> Any:
         """Return the JSON value that a value of the statement stands for; a name without quotes is a string."""
@@ -62,9 +64,12 @@ class Statement:
 
     def arguments(self, node: FieldNode | DirectiveNode) -> dict[str, Any]:
         """Return the arguments of a field or directive by name; one that is null counts as not there."""
-        found: dict[str, Any] = {}
-        for argument in node.arguments or ():
-            self._add(found, argument)
+        found = self._arguments.get(id(node))
+        if found is None:
+            found = {}
+            for argument in node.arguments or ():
+                self._add(found, argument)
+            self._arguments[id(node)] = found
         return found
 
     def _add(self, found: dict[str, Any], argument: ArgumentNode) -> None:

@@ -10,6 +10,7 @@ from fhir_server.engine.operations.inputs import Inputs, read_inputs
 from fhir_server.engine.operations.registry import find, require_method
 from fhir_server.engine.query_parameters import FORM
 from fhir_server.engine.routes import Route
+from fhir_server.work.threads import sized
 
 __all__ = ["run"]
 
@@ -22,5 +23,5 @@ async def run(context: Context, request: Request, route: Route) -> Response:
         return await operation.run(context, request, route, Inputs({}))
     controls = FORM | {"_page"} if operation.paged else FORM
     depth = context.services.settings.max_depth
-    inputs = read_inputs(operation.published, request, controls=controls, max_depth=depth)
+    inputs = await sized(request.size, read_inputs, operation.published, request, controls=controls, max_depth=depth)
     return await operation.run(context, request, route, inputs)

@@ -14,6 +14,7 @@ from fhir_server.engine.routes import Route
 from fhir_server.engine.update import require_same_id
 from fhir_server.errors import BadRequest, FhirError, Issue, operation_outcome
 from fhir_server.r4 import values
+from fhir_server.work.threads import sized
 
 _MODES = ("create", "update", "delete")
 _FAULTS = frozenset({"error", "fatal"})
@@ -28,7 +29,7 @@ async def validate(context: Context, request: Request, route: Route, inputs: Inp
     if resource is None:
         raise BadRequest("$validate needs the parameter resource, unless its mode is delete.", code="required")
     _require_profile(inputs.one("profile"), route.type or "")
-    issues = versions.faults(context, resource)
+    issues = await sized(request.size, versions.faults, context, resource)
     issues += _caught(lambda: _require_type(resource, route.type or ""))
     if mode is not None:
         issues += _caught(lambda: context.access.require(mode, route.type))
@@ -70,7 +71,9 @@ async def _admission(context: Context, route: Route, resource: dict[str, Any], m
         except FhirError:
             return []  # `_update` tells it
     try:
-        made = versions.draft(context, resource, resource_id, "POST" if mode == "create" else "PUT", current)
+        method = "POST" if mode == "create" else "PUT"
+        size = len(values.encode(resource))
+        made = await sized(size, versions.draft, context, resource, resource_id, method, current)
         change = writes.change_of(made, current)
         context.access.admit(change)
         await require_own_targets(context, [change])

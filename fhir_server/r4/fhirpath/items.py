@@ -13,6 +13,10 @@ class FhirPathError(ValueError):
     """An expression that is not FHIRPath, asks for what is not supported, or cannot be evaluated on its input."""
 
 
+class TooCostly(FhirPathError):
+    """An expression whose evaluation takes more steps than it may."""
+
+
 class Item(NamedTuple):
     """One member of a collection.
 
@@ -71,7 +75,7 @@ class Scope:
             spend(self._report_at + _REPORTED - self._steps)
             self._report_at = self._steps - _REPORTED
             if self._steps < 0:
-                raise FhirPathError("The expression is too costly to evaluate.")
+                raise TooCostly("The expression is too costly to evaluate.")
 
 
 def weight(items: Items) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.fhirpath.items import Item
 from fhir_server.r4.fhirpath.navigation import resource_item
+from fhir_server.work.budget import spend
 
 Resource = dict[str, Any]
 _TARGET = re.compile(r"(?:^|/)([A-Z][A-Za-z]+)/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]{1,64})?$", re.ASCII)
@@ -49,7 +50,9 @@ def resolved(item: Item, resource: Resource | None, root: Resource | None) -> It
 def _contained(identifier: str, container: Resource | None) -> Resource | None:
     if container is None or not identifier:
         return container
-    for each in container.get("contained", ()):
+    contained = container.get("contained", ())
+    spend(len(contained) >> 2)
+    for each in contained:
         if isinstance(each, dict) and each.get("id") == identifier:
             return each
     return None
@@ -58,7 +61,9 @@ def _contained(identifier: str, container: Resource | None) -> Resource | None:
 def _bundled(text: str, bundle: Resource | None) -> Resource | None:
     if bundle is None or bundle.get("resourceType") != "Bundle":
         return None
-    for entry in bundle.get("entry", ()):
+    entries = bundle.get("entry", ())
+    spend(len(entries))
+    for entry in entries:
         resource, url = entry.get("resource"), entry.get("fullUrl")
         if isinstance(resource, dict) and (url == text or _names(text, resource, url)):
             return resource

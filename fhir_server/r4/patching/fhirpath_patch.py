@@ -19,6 +19,7 @@ from fhir_server.r4.patching.contents import candidates, content, require_absent
 from fhir_server.r4.patching.identity import require_same_identity
 from fhir_server.r4.patching.parameters import Operation, operations
 from fhir_server.r4.patching.places import Node, Place, Selected, Shadow
+from fhir_server.work.budget import spend
 
 _LONGEST_PATH = 2000
 # Elements that all operations of a patch together may have to look at.
@@ -51,6 +52,7 @@ class _Patch:
     def select(self, operation: Operation, path: Expression) -> list[Selected]:
         shadow = Shadow(self.resource, path)
         self.visited += shadow.size
+        spend(2 * shadow.size)
         if self.visited > _MOST_VISITED:
             raise Unprocessable("The patch is too costly.", expression=operation.expression, code="too-costly")
         return shadow.select()

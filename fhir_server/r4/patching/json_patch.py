@@ -10,11 +10,15 @@ from jsonpointer import JsonPointer, JsonPointerException
 
 from fhir_server.errors import BadRequest, Unprocessable
 from fhir_server.r4.patching.identity import require_same_identity
+from fhir_server.work.budget import spend
 
 Resource = dict[str, Any]
 
 # Each `copy` can double what is there; this many values and characters in all are enough for any honest patch.
 _MOST_COPIED = 1_000_000
+_MOST_OPERATIONS = 10_000
+_STEPS = 50
+"""What an operation counts for."""
 
 
 def apply(resource: Resource, operations: object) -> Resource:
@@ -27,7 +31,10 @@ def apply(resource: Resource, operations: object) -> Resource:
         raise BadRequest("A JSON Patch is an array of operations.", code="structure")
     patched: Any = deepcopy(resource)
     copied = 0
+    if len(operations) > _MOST_OPERATIONS:
+        raise Unprocessable(f"A patch has at most {_MOST_OPERATIONS} operations.", code="too-costly")
     for number, operation in enumerate(operations):
+        spend(_STEPS)
         parsed = _parsed(number, operation)
         if operation["op"] == "copy":
             copied += _size(_source(patched, operation))
@@ -50,7 +57,7 @@ def _parsed(number: int, operation: object) -> JsonPatch:
 
 def _applied(number: int, operation: Resource, patch: JsonPatch, resource: Any) -> Any:
     # The library's own texts repeat the resource's content, which is personal data.
-    what = f"Operation {number} ({operation['op']} {operation.get('path')!r})"
+    what = f"Operation {number} ({operation['op']} {str(operation.get('path'))[:200]!r})"
     try:
         return patch.apply(resource, in_place=True)
     except InvalidJsonPatch as error:

@@ -20,9 +20,12 @@ from fhir_server.r4.validation.invariants import enforced, primitive_with, shape
 from fhir_server.r4.validation.narrative import xhtml
 from fhir_server.r4.validation.primitives import PRIMITIVES, xml_id
 from fhir_server.r4.validation.references import reference_rule
+from fhir_server.work.budget import spend
 
 # A type has few shapes in real data; the bound is against callers who permute properties to fill the memory.
 _MOST_SHAPES = 512
+_STEPS = 8
+"""What the check of an object counts for."""
 
 
 class Shape:
@@ -129,6 +132,7 @@ def _object_check(plan: Plan) -> Check:
             return misplaced("an object", node)
         if depth <= 0:
             return too_deep()
+        spend(_STEPS)
         shape = known.get(tuple(node)) or plan.shape(tuple(node))
         depth -= 1
         faults: Faults = list(shape.faults) if shape.faults else None

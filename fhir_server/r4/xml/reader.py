@@ -17,6 +17,7 @@ from fhir_server.r4 import values
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.xml.narrative import cut_out
 from fhir_server.r4.xml.shape import EXTENSION, FHIR, XHTML, XSI, Form, Property, Shape, attributes, shape
+from fhir_server.work.budget import spend
 
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
@@ -24,6 +25,8 @@ _TAG_NAME = re.compile(rb"<([^\s/>]+)")
 _NUMBERS = {"decimal": _DECIMAL, "integer": _INTEGER, "positiveInt": _INTEGER, "unsignedInt": _INTEGER}
 _BOOLEANS = {"true": True, "false": False}
 _MAX_ISSUES = 100
+_STEPS = 4
+"""What an element counts for."""
 
 
 def from_xml(data: bytes, *, max_depth: int) -> dict[str, Any]:
@@ -104,6 +107,9 @@ class _Reader:
 
     def _start(self, name: str, given: dict[str, str]) -> None:
         self._depth += 1
+        spend(_STEPS)
+        if len(self._issues) > _MAX_ISSUES:
+            raise Unprocessable(issues=self._issues[:_MAX_ISSUES])
         if self._depth > self._max_depth:
             raise Unprocessable(f"The body is nested deeper than {self._max_depth} elements.", code="too-costly")
         if self._skipped:

@@ -10,8 +10,12 @@ from fhir_server.errors import Unprocessable
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.values import TextDecimal
 from fhir_server.r4.xml.shape import EXTENSION, FHIR, Property, Shape, attributes, shape
+from fhir_server.work.budget import spend
 
 Json = dict[str, Any]
+
+_STEPS = 8
+"""What an object counts for."""
 
 # White space other than a blank is written as references, else a parser would read it as a blank. What XML 1.0 cannot
 # hold at all becomes the replacement character: writing must not fail for what validation should have refused.
@@ -42,6 +46,7 @@ def _write_resource(parts: list[str], resource: Json, gap: str, declaration: str
 
 
 def _write_children(parts: list[str], value: Json, properties: Shape, type_name: str, gap: str) -> None:
+    spend(_STEPS)
     for entry in _in_order(value, properties, type_name):
         if entry.form == "attribute":
             continue

@@ -7,10 +7,10 @@ https://hl7.org/fhir/R4/search.html#modifiers
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from fhir_server.errors import BadRequest
+from fhir_server.errors import BadRequest, TooLarge
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.search.conditions import Concepts, Condition, either, every
 from fhir_server.search.element_paths import implicit_systems
@@ -50,6 +50,20 @@ class Scope:
     timezone: str
     now: datetime
     base_url: str
+    _counted: list[int] = field(default_factory=lambda: [0], compare=False)
+
+    def count(self) -> None:
+        """Count a condition; raises TooLarge where a search has too many, as a chain through many types makes."""
+        self._counted[0] += 1
+        if self._counted[0] > _MOST_CONDITIONS:
+            raise TooLarge(
+                f"The search comes to more than {_MOST_CONDITIONS} conditions: a chain asks every type that it can "
+                "lead to, unless it names one (subject:Patient.name).",
+                code="too-costly",
+            )
+
+
+_MOST_CONDITIONS = 5000
 
 
 def read(parameter: Parameter, resource_type: str, modifier: str | None, value: str, scope: Scope) -> Condition:
