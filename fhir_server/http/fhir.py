@@ -9,6 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -33,7 +34,7 @@ from fhir_server.http.raw_binary import is_raw_read, raw_content
 from fhir_server.http.representation import JSON_REPRESENTATION, Representation, choose, http_date
 from fhir_server.r4 import values
 from fhir_server.settings import Settings
-from fhir_server.work.budget import Budget, working
+from fhir_server.work.budget import Budget, counted, working
 from fhir_server.work.threads import SMALL, sized
 
 _OPEN = OpenAccess()
@@ -99,21 +100,38 @@ class FhirApp:
             require_single(scope["headers"])
             seen.access = access = await self.authenticate(headers) if self.authenticate else _OPEN
             seen.limits = limits = limits_of(self._settings, access)
-            with working(Budget(limits.seconds, caller=caller_of(scope, access), most_waiting=limits.waiting)):
-                require_few_parameters(scope["query_string"], limits.parameters)
-                seen.request = request = self._request(scope, headers, query)
-                async with AsyncExitStack() as turn:
-                    if request.method in _WITH_BODY:
-                        await self._take_body(request, receive, headers, seen, turn)
-                    context = self._context(headers, access)
-                    seen.response = response = await self.handle(context, request)
-                    return await _rendered(self._success(context, request, response, headers, representation))
+            budget = Budget(limits.seconds, caller=caller_of(scope, access), most_waiting=limits.waiting)
+            with working(budget):
+                return await counted(self._carried_out(scope, receive, headers, query, seen), budget)
         except FhirError as error:
             return await _rendered(_failure(error, representation))
         except Exception as error:  # the one place where a fault of ours becomes an answer
             reference = log.fault(error)
             text = f"The server met a fault of its own; it is logged under {reference}."
             return await _rendered(_resource(500, operation_outcome([Issue("exception", text)]), representation))
+
+    async def _carried_out(
+        self,
+        scope: Scope,
+        receive: Receive,
+        headers: Mapping[str, str],
+        query: list[tuple[str, str]],
+        seen: _Seen,
+    ) -> Answer:
+        assert seen.access is not None and seen.limits is not None  # noqa: PT018 - both, since it is known who calls
+        require_few_parameters(scope["query_string"], seen.limits.parameters)
+        seen.request = request = self._request(scope, headers, query)
+        async with AsyncExitStack() as turn:
+            if request.method in _WITH_BODY:
+                await self._take_body(request, receive, headers, seen, turn)
+            context = self._context(headers, seen.access)
+            seen.response = response = await self.handle(context, request)
+            answer = self._success(context, request, response, headers, _representation(request.path, query, headers))
+            if response.location is None:
+                return await _rendered(answer)
+            # What was written is told, whatever that costs: a refusal would say that nothing has changed.
+            with working(Budget(inf, caller=caller_of(scope, seen.access))):
+                return await _rendered(answer)
 
     def _recorded(self, scope: Scope, answer: Answer, seen: _Seen) -> Answer:
         """Write the access down and return its answer; where that fails, nobody gets to see it."""

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import ClassVar
+from types import coroutine
+from typing import Any, ClassVar, TypeVar, cast
 
 from fhir_server.errors import FhirError
 
 _LOOK_EVERY = 500
 """Steps between two looks at the clock."""
 
+_T = TypeVar("_T")
 _thread = threading.local()
 
 
@@ -42,13 +44,13 @@ class Budget:
         self.waiting = 0
         self._seconds = seconds
         self._used = 0.0
-        self._steps = int(seconds * self.UNITS_A_SECOND)
+        self._steps: float = seconds * self.UNITS_A_SECOND
         self._look_at = self._steps - _LOOK_EVERY
 
     def extend(self, seconds: float) -> None:
         """Allow more: a bundle has a share for each of its entries."""
         self._seconds += seconds
-        steps = int(seconds * self.UNITS_A_SECOND)
+        steps = seconds * self.UNITS_A_SECOND
         self._steps += steps
         self._look_at += steps
 
@@ -75,6 +77,31 @@ class Budget:
         finally:
             self._used += _busy()
             _thread.since = None
+
+
+@coroutine
+def counted(work: Coroutine[Any, Any, _T], budget: Budget) -> Generator[Any, Any, _T]:
+    """Await the work, with the processor time of each of its steps on the event loop counted.
+
+    What it awaits costs nothing here; tasks that it starts are not followed.
+    """
+    answer: Any = None
+    failure: BaseException | None = None
+    while True:
+        budget.resumed = time.perf_counter()
+        try:
+            with budget.measured():
+                awaited = work.send(answer) if failure is None else work.throw(failure)
+        except StopIteration as end:
+            return cast(_T, end.value)
+        answer, failure = None, None
+        try:
+            answer = yield awaited
+        except GeneratorExit:
+            work.close()
+            raise
+        except BaseException as error:  # a cancellation, among others, which is the work's to see
+            failure = error
 
 
 def _busy() -> float:
