@@ -126,6 +126,14 @@ EXTENSIONS = (
         codes="refund-status",
     ),
     ExtensionDefinition(
+        "reported-by",
+        "Reference",
+        ("Meta",),
+        "Who reported this version",
+        "The patient, or the user for a patient, who wrote this version over FHIR. The server sets it, clients cannot.",
+        targets=("Patient", "RelatedPerson", "Person", "Practitioner", "PractitionerRole"),
+    ),
+    ExtensionDefinition(
         "row-created",
         "instant",
         _ROWS,
