@@ -51,7 +51,9 @@ async def create_unless_found(
     for _ in range(_ATTEMPTS):
         existing = await find_one(context, found)
         if existing is not None:
-            return versions.answer(200, existing)
+            if await context.services.resources.confirmed(existing):
+                return versions.answer(200, existing)
+            continue
         try:
             made = await create_as(context, resource, versions.new_id(), method, key)
             return replace(made, warnings=warnings(context, found, resource))

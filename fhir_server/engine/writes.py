@@ -190,7 +190,11 @@ async def _require_targets(context: Context, writes: Iterable[Write]) -> None:
 
 
 async def _commit(context: Context, write: Write) -> bool:
+    """Store what is to be written and return whether it may be acknowledged; else it is to be planned again."""
     if write.draft is None:
+        if write.previous is not None:
+            return await context.services.resources.confirmed(write.previous)
+        await context.services.database.settle()
         return True
     if write.previous is not None:
         return await context.services.resources.replace(write.draft, write.previous)

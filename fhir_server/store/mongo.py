@@ -11,6 +11,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import ConfigurationError, InvalidOperation, OperationFailure, PyMongoError
+from pymongo.read_concern import ReadConcern
 
 from fhir_server.store.cache import Room
 from fhir_server.store.data_directory import StartupError
@@ -33,7 +34,7 @@ CONNECTION: dict[str, Any] = {
     "serverSelectionTimeoutMS": 5_000,
     "socketTimeoutMS": 120_000,
     "waitQueueTimeoutMS": 30_000,
-    "wTimeoutMS": 30_000,
+    "wTimeoutMS": 5_000,
 }
 """What a connection keeps to, unless the database URL says otherwise."""
 
@@ -118,6 +119,16 @@ class Database:
         """Raise Unavailable unless the database answers."""
         with translated:
             await self.client.admin.command("ping")
+
+    async def settle(self) -> None:
+        """Return once a majority has all that could be read until now, so that it may be acknowledged.
+
+        Raises Unavailable where there is no majority, or this is no longer the node that it follows.
+        """
+        collection = self.collection("server_state").with_options(read_concern=ReadConcern("linearizable"))
+        within = int(self.client.write_concern.document.get("wtimeout") or CONNECTION["wTimeoutMS"])
+        with translated:
+            await collection.find_one({"_id": "nothing"}, max_time_ms=within)
 
     async def drop(self) -> None:
         """Remove the database with everything in it."""

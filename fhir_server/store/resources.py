@@ -13,6 +13,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError
+from pymongo.read_concern import ReadConcern
 
 from fhir_server.errors import Conflict
 from fhir_server.store.blobs import BlobStore
@@ -41,6 +42,7 @@ class ResourceStore:
         self._inserts = Together(self._insert_together)
         self._copies = Together(self._copy_together)
         self._replacements = Together(self._replace_together)
+        self._confirmations = Together(self._confirm_together)
 
     async def read(
         self,
@@ -188,6 +190,17 @@ class ResourceStore:
         if pairs and await self._replace(pairs, session) < len(pairs):
             raise Conflict("A resource was changed by another meanwhile; try again.")
 
+    async def confirmed(self, version: Version) -> bool:
+        """Return whether a majority has that version as the current one: only then may it be acknowledged.
+
+        Another writer may not have heard yet whether its write will stay. Then this waits until all that could be read
+        has a majority, so that the caller can read again, or raises Unavailable where there is none.
+        """
+        if await self._confirmations.ask(version.type, version):
+            return True
+        await self.database.settle()
+        return False
+
     async def release_condition(self, resource_type: str, condition: str, session: Session | None = None) -> None:
         """Take the condition of a conditional create from its holder, so that another resource can be made under it."""
         # Unset and not pulled: the unique index would count two empty lists as equal.
@@ -264,6 +277,14 @@ class ResourceStore:
     async def _replace_together(self, resource_type: str, asked: list[Replacement]) -> list[bool | Exception]:
         with translated:
             return await replace_each(self.database, resource_type, asked)
+
+    async def _confirm_together(self, resource_type: str, versions: list[Version]) -> list[bool]:
+        collection = self.database.current(resource_type).with_options(read_concern=ReadConcern("majority"))
+        ids = list({version.id for version in versions})
+        with translated:
+            found = await collection.find({"_id": {"$in": ids}}, {"version": 1, "updated": 1}).to_list()
+        safe = {(document["_id"], document["version"], document["updated"]) for document in found}
+        return [(version.id, version.version, version.updated) in safe for version in versions]
 
     async def _copy_together(self, resource_type: str, asked: list[Sequence[Version]]) -> list[None]:
         """Copy current versions into history, within the database.

@@ -12,9 +12,10 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+import pymongo
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession as Session
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
 from fhir_server.errors import FhirError, TooLarge, Unavailable
 from fhir_server.store.encoding import Document
@@ -26,6 +27,10 @@ __all__ = ["FillsCache", "RolledBack", "Session", "run_in_transaction"]
 T = TypeVar("T")
 
 TRANSACTION_SECONDS = 30.0
+AWAY_SECONDS = 5.0
+"""How long a database that is away, or has no majority, is waited for."""
+ABORT_SECONDS = 0.5
+"""How long to tell the database of a transaction that is given up; it ends it by itself in the end."""
 UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
 _BESIDE_OTHERS = 2
 """Attempts before a transaction runs alone."""
@@ -47,6 +52,7 @@ async def run_in_transaction(
     Raises what it raises, RolledBack or Unavailable where failures outlast the time, and FillsCache.
     """
     deadline = time.monotonic() + TRANSACTION_SECONDS
+    away_until: float | None = None
     attempt = 0
     async with client.start_session() as session:
         while True:
@@ -58,6 +64,9 @@ async def run_in_transaction(
                 full = _fills_cache(error)
                 if full and alone:
                     raise FillsCache from error
+                if isinstance(error, ConnectionFailure):
+                    away_until = away_until or time.monotonic() + AWAY_SECONDS
+                    deadline = min(deadline, away_until)
                 if time.monotonic() > deadline:
                     raise _gave_up(error) from error
             attempt = max(attempt + 1, _BESIDE_OTHERS if full else 0)
@@ -82,8 +91,10 @@ async def _attempt(session: Session, callback: Callable[[Session], Awaitable[T]]
         result = await callback(session)
     except BaseException:
         if session.in_transaction:
-            await session.abort_transaction()
+            with pymongo.timeout(ABORT_SECONDS):
+                await session.abort_transaction()
         raise
+    deadline = min(deadline, time.monotonic() + AWAY_SECONDS)
     while True:
         try:
             await session.commit_transaction()
