@@ -14,6 +14,7 @@ from fhir_server.errors import Issue
 from fhir_server.r4 import fhirpath
 from fhir_server.r4.definitions import RESOURCE_TYPES, Component, SearchParameter, search_parameters, table
 from fhir_server.r4.fhirpath import FhirPathError, compile_path
+from fhir_server.search import reachable_types
 from fhir_server.search.registry import branches, official_parameters
 
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
@@ -143,15 +144,41 @@ def _expressions(found: SearchParameter) -> Iterator[Issue]:
         except FhirPathError as error:
             yield _issue("expression", f"The expression cannot be used on {name}: {error}")
             return
+        reasons = [reachable_types.fault(branch, name, found.type) for branch in branches(found.expression, name)]
+        if any(reasons):
+            yield _issue("expression", next(reason for reason in reasons if reason))
+            return
+    yield from _component_expressions(found)
+
+
+def _component_expressions(found: SearchParameter) -> Iterator[Issue]:
     for position, part in enumerate(found.component):
         try:
             changing = fhirpath.compile(part.expression).functions & _CHANGING
         except FhirPathError as error:
             yield _issue(f"component[{position}].expression", f"The expression cannot be used: {error}")
             continue
+        yield from _component_ends(found, position, part)
         if changing:
             text = f"{min(changing)}() cannot stand in a search expression: an index does not change with time."
             yield _issue(f"component[{position}].expression", text)
+
+
+def _component_ends(found: SearchParameter, position: int, part: Component) -> Iterator[Issue]:
+    """Yield why a component can never have a value on any element that the composite's expression ends at."""
+    official = _official().get(part.definition)
+    outer = [
+        reachable_types.ends(branch, name)
+        for name in sorted(types(found))
+        for branch in branches(found.expression, name)
+    ]
+    if official is None or None in outer:
+        return
+    reasons = [
+        reachable_types.fault(part.expression, name, official.type) for each in outer for name in sorted(each or ())
+    ]
+    if reasons and None not in reasons:
+        yield _issue(f"component[{position}].expression", str(reasons[0]))
 
 
 def _issue(element: str, diagnostics: str, code: str = "business-rule") -> Issue:

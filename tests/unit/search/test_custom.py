@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.search.custom import claims, definition, faults
+from fhir_server.search.reachable_types import fault
+from fhir_server.search.registry import official_parameters
 
 EYES: dict[str, Any] = {
     "resourceType": "SearchParameter",
@@ -24,6 +27,15 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no expression": ({"expression": ""}, "expression"),
     "an element that the type lacks": ({"expression": "Patient.colour"}, "expression"),
     "a base without a path": ({"base": ["Patient", "Group"]}, "expression"),
+    "a choice by its JSON name": ({"expression": "Patient.deceasedBoolean"}, "expression"),
+    "a type that a choice has not": ({"expression": "Patient.deceased.ofType(Reference)"}, "expression"),
+    "an extension without its value": ({"expression": "Patient.extension.where(url = 'urn:x')"}, "expression"),
+    "an extension by function": ({"expression": "Patient.extension('urn:x')"}, "expression"),
+    "an extension's value by its JSON name": ({"expression": "Patient.extension('urn:x').valueCode"}, "expression"),
+    "one path of two that leads nowhere": ({"expression": "Patient.id | Patient.multipleBirthInteger"}, "expression"),
+    "a reference to a date": ({"type": "reference", "expression": "Patient.birthDate"}, "expression"),
+    "a date of a backbone": ({"type": "date", "expression": "Patient.contact"}, "expression"),
+    "a number of a text": ({"type": "number", "expression": "Patient.name.family"}, "expression"),
     "the time of day": ({"expression": "Patient.birthDate.where($this < today())"}, "expression"),
     "the present": ({"expression": "Patient.deceased.where($this < now())"}, "expression"),
     "an official code": ({"code": "family"}, "code"),
@@ -93,3 +105,38 @@ def test_a_parameter_claims_its_url_and_its_code_on_every_type_below_its_base() 
     assert "Patient?eyes" in below
     assert "Binary?eyes" not in below
     assert "Binary?eyes" in claims(EYES | {"base": ["Resource"], "expression": "language"})
+
+
+def test_the_published_expressions_can_match() -> None:
+    """No parameter of the specification would be refused for where its expression ends."""
+    for resource_type in sorted(RESOURCE_TYPES):
+        for parameter in official_parameters(resource_type).values():
+            for branch in parameter.branches:
+                assert fault(branch, resource_type, parameter.type) is None
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "Patient.extension('urn:x').value",
+        "Patient.extension('urn:x').value.ofType(CodeableConcept)",
+        "(Patient.extension.where(url = 'urn:x').value as Coding)",
+        "Patient.extension('urn:x').extension('urn:y').value as code",
+        "Patient.contact.name.extension('urn:x').value",
+        "Patient.contained.id",
+        "Patient.link.other.resolve().identifier",
+        "Patient.name.first().given.last()",
+        "Patient.identifier[0]",
+        "Patient.deceased.exists()",
+    ],
+)
+def test_what_may_match_is_taken(expression: str) -> None:
+    """Where an expression can end at something that a token indexes, or cannot be told, it is taken."""
+    assert faults(EYES | {"expression": expression}) == []
+
+
+def test_a_component_that_can_never_match_is_refused() -> None:
+    """The fault names the component."""
+    parts = [COMPOSITE["component"][0], COMPOSITE["component"][1] | {"expression": "name"}]
+    [issue] = faults(EYES | COMPOSITE | {"component": parts})
+    assert issue.expression == ("SearchParameter.component[1].expression",)
