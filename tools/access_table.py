@@ -22,7 +22,7 @@ def table() -> str:
     return "\n".join([
         *rows,
         "",
-        f"In each also {_names(ALWAYS)}, and `meta.profile`. Contained resources may be",
+        f"In each also {_names(ALWAYS)} (not in Patient: `contained`), and `meta.profile`. Contained resources may be",
         f"{_names(CONTAINED)}.",
         f"Extensions may be {_names(name.rpartition('/')[2] for name in EXTENSIONS)} of HL7's own.",
         "",

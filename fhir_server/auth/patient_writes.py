@@ -249,6 +249,8 @@ def _writable(resource_type: str) -> frozenset[str]:
     """Return the JSON names of what may be written, a choice once for each type that it may have."""
     rule = RULES[resource_type]
     named = rule.elements | rule.authors | ALWAYS
+    if not rule.subject:
+        named -= {"contained"}  # the hospital's own references may lead there
     return frozenset(
         name
         for name, element in table(resource_type).elements.items()

@@ -51,7 +51,8 @@ PATIENT = {
     "telecom": [{"system": "email", "value": "eve@example.org"}],
     "extension": [{"url": f"{STATE}account-status", "valueCode": "active"}],
     "identifier": [{"system": "urn:hospital", "value": "E-1"}],
-    "generalPractitioner": [{"reference": "Practitioner/p"}],
+    "generalPractitioner": [{"reference": "#gp"}],
+    "contained": [{"resourceType": "Practitioner", "id": "gp", "name": [{"family": "Okpara"}]}],
     "meta": {"security": [{"system": "urn:labels", "code": "R"}], "tag": [{"code": "vip"}]},
 }
 RECORDS: list[dict[str, Any]] = [
@@ -268,7 +269,7 @@ IDENTITY: dict[str, Any] = {
     "name": [{"family": "Bea"}],
     "birthDate": "1980-01-01",
     "photo": [{"url": "Binary/beas"}],
-    "contained": [{"resourceType": "Patient", "id": "x"}],
+    "contained": [{"resourceType": "Practitioner", "id": "gp", "name": [{"family": "House"}]}],
     "_active": {"extension": [{"url": "urn:x", "valueCode": "y"}]},
     "implicitRules": "urn:x",
 }
