@@ -9,6 +9,7 @@ import hashlib
 from typing import Any
 from urllib.parse import parse_qsl
 
+from fhir_server.engine.audit.disclosure import note_question
 from fhir_server.engine.context import Context
 from fhir_server.engine.settle import settle
 from fhir_server.errors import BadRequest, Issue, PreconditionFailed
@@ -30,6 +31,7 @@ def criteria(context: Context, resource_type: str, query: str, resource: Any = N
     """
     context.access.require("search-type", resource_type)
     pairs = parse_qsl(_without_path(context, resource_type, query), keep_blank_values=True)
+    note_question(resource_type, pairs)
     if isinstance(resource, dict):
         pairs = [_as_meant(context, resource_type, pair, resource) for pair in pairs]
     parsed = _parsed(context, resource_type, pairs)

@@ -12,6 +12,7 @@ import msgspec
 
 from fhir_server.engine import page_token, subsets
 from fhir_server.engine.access import viewer
+from fhir_server.engine.audit.disclosure import note_resource
 from fhir_server.engine.context import Context, Request, Response, instant, now
 from fhir_server.engine.preconditions import etag
 from fhir_server.engine.query_parameters import FORM
@@ -70,6 +71,9 @@ async def history(context: Context, request: Request, route: Route) -> Response:
     if found.next is not None and asked.count:
         token = page_token.seal(context.services.signing_key, [asked.place, list(found.next), total])
         links.append({"relation": "next", "url": _url(context, request, [*asked.kept, ("_page", token)])})
+    for version in found.versions[: asked.count]:
+        if not version.deleted:
+            note_resource(context.base_url, version.type, version.id, version.json)
     showing = [pair for pair in asked.kept if pair[0] in _SHOWING]
     entries = [_entry(context, version, showing) for version in found.versions[: asked.count]]
     bundle: dict[str, Any] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from fhir_server.engine import subsets
+from fhir_server.engine.audit.disclosure import note_resource
 from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.preconditions import not_modified
 from fhir_server.errors import Gone, NotFound
@@ -18,7 +19,7 @@ async def read(context: Context, request: Request, resource_type: str, resource_
     version = await context.services.resources.read(
         resource_type, resource_id, where=context.access.where(resource_type, "read"), session=context.session
     )
-    return _answer(request, version, f"{resource_type}/{resource_id}")
+    return _answer(context, request, version, f"{resource_type}/{resource_id}")
 
 
 async def vread(context: Context, request: Request, resource_type: str, resource_id: str, version_id: str) -> Response:
@@ -32,10 +33,10 @@ async def vread(context: Context, request: Request, resource_type: str, resource
             where=context.access.where(resource_type, "vread"),
             session=context.session,
         )
-    return _answer(request, version, f"{resource_type}/{resource_id}/_history/{version_id}")
+    return _answer(context, request, version, f"{resource_type}/{resource_id}/_history/{version_id}")
 
 
-def _answer(request: Request, version: Version | None, url: str) -> Response:
+def _answer(context: Context, request: Request, version: Version | None, url: str) -> Response:
     if version is None:
         raise NotFound(f"{url} does not exist.")
     if version.deleted:
@@ -44,4 +45,5 @@ def _answer(request: Request, version: Version | None, url: str) -> Response:
         raise gone
     if (request.if_none_match or request.if_modified_since) and not_modified(request, version):
         return Response(304, None, version.version, version.updated)
+    note_resource(context.base_url, version.type, version.id, version.json)
     return Response(200, subsets.shown(version.json, request.query, version.type), version.version, version.updated)

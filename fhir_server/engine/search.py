@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from fhir_server.engine import searchset, subsets
+from fhir_server.engine.audit.disclosure import note_question, note_resource
 from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.includes import included
 from fhir_server.engine.routes import Route
@@ -43,6 +44,9 @@ async def search(context: Context, request: Request, route: Route) -> Response:
     if len(tokens) > 1:
         raise BadRequest("_page stands twice.")
     place = await followed(context, path, request.query, tokens[0]) if tokens else await _start(context, request, route)
+    if tokens or request.path.endswith("_search"):
+        typed = [("_type", ",".join(place.types))] if place.named else []
+        note_question(request.path, [*typed, *place.pairs])
     found = _Search(context, await _query(context, route, place), place)
     await found.run()
     links = [{"relation": "self", "url": self_url(context, path, found.query, route, place)}]
@@ -133,6 +137,8 @@ class _Search:
             )
             await self._include()
             spend(_STEPS_A_ROW * (len(self.page.rows) + len(self.beside)))
+            for row in (*self.page.rows, *self.beside):
+                note_resource(self.context.base_url, row.type, row.id, row.json)
         self.total = await self._total(counting=counting)
 
     @property

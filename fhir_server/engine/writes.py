@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 
 from fhir_server.auth.patient_writes import Change
 from fhir_server.engine import versions
+from fhir_server.engine.audit.disclosure import note_resource
 from fhir_server.engine.context import Context, Response
 from fhir_server.engine.link_targets import require_own_targets
 from fhir_server.engine.links import decided
@@ -108,6 +109,7 @@ async def replace(
 async def insert(context: Context, draft: Draft) -> None:
     """Store a new resource; raises AlreadyExists, in a transaction only when it is flushed, and Forbidden."""
     _admit(context, draft, None)
+    note_resource(context.base_url, draft.type, draft.id, draft.json)
     write = Write(draft, None, Response(201))
     if context.pending is not None:
         context.pending.append(write)
@@ -159,6 +161,9 @@ async def _planned(
     write = await sized(size + stored, plan, previous)
     if write.draft is not None and write.draft.resource is not None:
         _admit(context, write.draft, previous)
+        note_resource(context.base_url, write.draft.type, write.draft.id, write.draft.json)
+    elif write.previous is not None:
+        note_resource(context.base_url, write.previous.type, write.previous.id, write.previous.json)
     return write
 
 

@@ -10,6 +10,7 @@ from starlette.types import Scope
 
 from fhir_server.auth.bearer import BearerToken
 from fhir_server.engine.access import Access
+from fhir_server.engine.audit.disclosure import Disclosure
 from fhir_server.engine.audit.records import AccessRecord, Actor, EntryRecord
 from fhir_server.engine.context import Request, Response
 from fhir_server.engine.versions import new_id
@@ -34,7 +35,14 @@ _decoder = msgspec.json.Decoder(_Bundle)
 
 
 def access_record(
-    scope: Scope, path: str, status: int, *, access: Access | None, request: Request | None, response: Response | None
+    scope: Scope,
+    path: str,
+    status: int,
+    *,
+    access: Access | None,
+    request: Request | None,
+    response: Response | None,
+    disclosure: Disclosure,
 ) -> AccessRecord:
     """Return the record of an access; `access` is None where the caller was not let in at all."""
     token: BearerToken | None = getattr(access, "token", None)
@@ -50,6 +58,8 @@ def access_record(
         patient=(token.context.patient or "") if token else "",
         location=kind or (response.location or "" if response else ""),
         entries=entries,
+        patients=tuple(disclosure.patients),
+        questions=tuple(disclosure.questions),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, unquote
 from starlette.types import Receive, Scope, Send
 
 from fhir_server.engine.access import Access, OpenAccess
+from fhir_server.engine.audit.disclosure import Disclosure, disclosing
 from fhir_server.engine.audit.records import AccessRecord
 from fhir_server.engine.context import Context, Request, Response, Services
 from fhir_server.engine.preconditions import etag
@@ -62,6 +63,7 @@ class _Seen:
     limits: Limits | None = None
     request: Request | None = None
     response: Response | None = None
+    disclosure: Disclosure = field(default_factory=Disclosure)
 
 
 class FhirApp:
@@ -85,7 +87,8 @@ class FhirApp:
         started = time.perf_counter()
         headers = request_headers(scope["headers"])
         seen = _Seen()
-        answer = self._recorded(scope, await self._answer(scope, receive, headers, seen), seen)
+        with disclosing() as seen.disclosure:
+            answer = self._recorded(scope, await self._answer(scope, receive, headers, seen), seen)
         body = b"" if scope["method"] == "HEAD" else answer.body
         await send({"type": "http.response.start", "status": answer.status, "headers": _marked(answer.headers)})
         await send({"type": "http.response.body", "body": body})
@@ -142,7 +145,13 @@ class FhirApp:
             return answer
         try:
             known = access_record(
-                scope, path, answer.status, access=seen.access, request=seen.request, response=seen.response
+                scope,
+                path,
+                answer.status,
+                access=seen.access,
+                request=seen.request,
+                response=seen.response,
+                disclosure=seen.disclosure,
             )
             self.record(known)
         except OSError as error:

@@ -10,6 +10,7 @@ import time
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fhir_server.engine.audit.disclosure import disclosing
 from fhir_server.engine.audit.records import AccessRecord, Actor
 from fhir_server.engine.versions import new_id
 from fhir_server.http import log
@@ -74,7 +75,8 @@ class Recorded:
 
         token = current.set(known)
         try:
-            await self.app(scope, receive, recorded)
+            with disclosing() as known.disclosure:
+                await self.app(scope, receive, recorded)
         finally:
             current.reset(token)
 
@@ -105,6 +107,8 @@ def _record(scope: Scope, event: str, known: Seen, status: int) -> AccessRecord:
         event=event,
         reason=known.reason,
         details=tuple(known.details),
+        patients=tuple(known.disclosure.patients),
+        questions=tuple(known.disclosure.questions),
     )
 
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 
 from fhir_server.auth.bearer import BearerToken
 from fhir_server.auth.users import User
+from fhir_server.engine.audit.disclosure import Disclosure
 from fhir_server.engine.audit.records import Detail, EntryRecord
 from fhir_server.engine.context import Ask, Request, Response
 from fhir_server.errors import FhirError
 from fhir_server.http.access_record import bundle_entries
 
-_MOST_ENTRIES = 1000
+_MOST_ENTRIES = 10_000
 
 
 @dataclass(slots=True)
@@ -33,6 +34,7 @@ class Seen:
     """Whether it was refused, whatever the status says: an app is told of a refusal by a redirect."""
     details: list[Detail] = field(default_factory=list)
     entries: list[EntryRecord] = field(default_factory=list)
+    disclosure: Disclosure = field(default_factory=Disclosure)
 
     def by_user(self, user: User) -> None:
         """Note whose account it is, proven or only named."""

@@ -7,6 +7,7 @@ resource do not tell it already. Every word costs an index key, and there is an 
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 from http import HTTPStatus
 from typing import Any
@@ -26,8 +27,10 @@ PATIENT_ROLE: Element = {"type": {"system": _ENTITY_TYPES, "code": "1"}, "role":
 _SOURCE = {"observer": {"display": "fhir-server"}}
 _TOLD_BY_OUTCOME = frozenset({200, 201, 204})
 _PATIENTS = ("Patient/", "RelatedPerson/", "Person/")
-_MOST_ENTITIES = 1000
+_MOST_ENTITIES = 20_000
+"""More than the largest bundle has entries, or an answer patients: what stands past a limit would go untold."""
 _LONGEST = 4000
+_LONGEST_QUERY = 64 * 1024
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 
 
@@ -88,12 +91,28 @@ def of_time(milliseconds: int) -> Element:
 
 def entities(record: AccessRecord) -> list[Element]:
     """Return what was asked for, and whose data it may have been."""
-    asked = EntryRecord(record.method, _url(record), "", "" if record.entries else record.location)
-    found = [_entity(asked) | _details(record.details)] if record.path else []
+    url, *others = _questions(record)
+    asked = EntryRecord(record.method, url, "", "" if record.entries else record.location)
+    found = [_entity(asked) | _details(record.details)] if url else []
     found += [_entity(entry) for entry in record.entries[:_MOST_ENTITIES]]
+    found += [_entity(EntryRecord("", other, "")) for other in others[:_MOST_ENTITIES]]
+    told = {f"Patient/{record.patient}"} | {entity["what"]["reference"] for entity in found if "what" in entity}
+    found += [_patient(each) for each in record.patients[:_MOST_ENTITIES] if f"Patient/{each}" not in told]
     if record.patient:
-        found.append({"what": {"reference": f"Patient/{record.patient}"}, **PATIENT_ROLE})
+        found.append(_patient(record.patient))
     return found
+
+
+def _questions(record: AccessRecord) -> list[str]:
+    """Return what was asked: the request's URL, or what its body made of it, and then what else was asked for it."""
+    url, questions = _url(record), [question for question in record.questions if question]
+    if not record.entries and questions and questions[0].partition("?")[0] == record.path:
+        url = questions.pop(0)
+    return [url, *questions]
+
+
+def _patient(patient_id: str) -> Element:
+    return {"what": {"reference": f"Patient/{patient_id}"}, **PATIENT_ROLE}
 
 
 def _details(details: tuple[Detail, ...]) -> Element:
@@ -118,11 +137,24 @@ def _entity(entry: EntryRecord) -> Element:
     described: Element = {"what": {"reference": reference}} if reference else {}
     described |= OBJECT
     if entry.status or query or reference is None or path not in (reference, reference.partition("/")[0]):
-        described["description"] = _printable(f"{entry.method} {path} {entry.status}").strip()
+        described |= _in_words(f"{entry.method} {path} {entry.status}")
     if query:
         # R4 lets an entity have a query or a name, and keeps the query from being read by chance.
-        described["query"] = base64.b64encode(f"{path}?{query}"[:_LONGEST].encode("utf-8", "replace")).decode()
+        described["query"] = base64.b64encode(_whole(f"{path}?{query}").encode("utf-8", "replace")).decode()
     return described
+
+
+def _in_words(text: str) -> Element:
+    told = _printable(text).strip()
+    return {"description": told} if told else {}
+
+
+def _whole(question: str) -> str:
+    """Return the question; of one that is too long the beginning, and what tells it from others."""
+    if len(question) <= _LONGEST_QUERY:
+        return question
+    digest = hashlib.sha256(question.encode("utf-8", "replace")).hexdigest()
+    return f"{question[:_LONGEST_QUERY]}... ({len(question)} characters, SHA-256 {digest})"
 
 
 def _reference(path: str) -> str | None:

@@ -47,6 +47,10 @@ class AccessRecord(msgspec.Struct, frozen=True, array_like=True, tag="access"):
     reason: str = ""
     """Why it was refused, where the status does not tell."""
     details: tuple[Detail, ...] = ()
+    patients: tuple[str, ...] = ()
+    """The ids of the patients whose data the answer holds."""
+    questions: tuple[str, ...] = ()
+    """What was asked where the URL does not tell, as URLs."""
 
 
 Record = AccessRecord

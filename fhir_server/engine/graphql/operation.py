@@ -10,6 +10,7 @@ from typing import Any
 
 from graphql import OperationType
 
+from fhir_server.engine.audit.disclosure import note_question
 from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.graphql.checking import check
 from fhir_server.engine.graphql.execution import Execution
@@ -44,6 +45,10 @@ async def graphql(context: Context, request: Request, route: Route, inputs: Inpu
 
 async def _data(context: Context, request: Request, route: Route) -> dict[str, Any]:
     text, name, variables = _given(request)
+    if request.resource is not None:
+        others = [("operationName", name)] if name else []
+        others += [("variables", values.encode(variables).decode())] if variables else []
+        note_question(request.path, [("query", text), *others])
     statement = await sized(len(text), read, text, name, variables)
     if statement.operation.operation is not OperationType.QUERY:
         raise Fault(

@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from fhir_server.engine import page_token
+from fhir_server.engine.audit.disclosure import note_resource
 from fhir_server.engine.context import Context, Request, Response, instant, now
 from fhir_server.engine.operations.inputs import Inputs
 from fhir_server.engine.operations.record import record
@@ -51,6 +52,8 @@ async def everything(context: Context, request: Request, route: Route, inputs: I
     page = await _page(context, request, asked, conditions, _limit(context, inputs.one("_count")))
     # What belongs into the compartment but is not in this one is part of another record.
     included, cut = await _included(context, page, types - {kind, *compartment(kind)})
+    for row in (*page.rows, *included):
+        note_resource(context.base_url, row.type, row.id, row.json)
     bundle = _bundle(context, request, asked, page, included, cut=cut)
     return Response(200, values.encode(bundle))
 

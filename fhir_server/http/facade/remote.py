@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 import httpx
 
 from fhir_server.engine.access import OpenAccess
+from fhir_server.engine.audit.disclosure import note_resource
 from fhir_server.engine.context import Request, Response
 from fhir_server.errors import (
     BadGateway,
@@ -78,6 +79,7 @@ class RemoteFhir:
             return await self._ask(token, Request("GET", self._below_base(headers["location"])))
         if content or request.method == "GET":
             _require_resource(content)
+            note_resource(self.base_url, request.path.partition("/")[0], request.path.partition("/")[2], content)
         return Response(status, content or None)
 
     async def _sent(self, token: str, request: Request) -> tuple[int, httpx.Headers, bytes]:

@@ -56,6 +56,12 @@ RECORDS = st.builds(
     event=st.sampled_from(["", "", "", *NAMED]),
     reason=st.sampled_from(["", "", "Too many attempts."]),
     details=st.sampled_from([(), (), (("scope", "openid patient/*.rs"), ("grant-type", "refresh_token"))]),
+    patients=st.lists(st.sampled_from(["a", "b", "hole.0-0.hole", "01999c6e-7b3a"]), max_size=3, unique=True).map(
+        tuple
+    ),
+    questions=st.lists(
+        st.builds(lambda path, query: f"{path}?{query}" if query else path, PATHS, QUERIES), max_size=3
+    ).map(tuple),
     entries=st.lists(
         st.builds(EntryRecord, METHODS, PATHS, st.sampled_from(["", "200 OK"]), LOCATIONS), max_size=4
     ).map(tuple),
