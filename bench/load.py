@@ -1,7 +1,8 @@
 """Integrators' load: many clients that each post patients' transaction bundles at once, and readers beside them.
 
 `python -m bench.load` starts a server for each number of clients, so that none inherits another's database, and says
-what was stored and refused, how fast, how long the readers waited, and how much memory the largest worker took.
+what was stored and refused, how fast, how long the readers waited, and what it took of the server and its database:
+CPU a resource, and memory of the largest process.
 """
 
 from __future__ import annotations
@@ -48,6 +49,9 @@ class Outcome:
     read_p50: float = 0.0
     read_p95: float = 0.0
     reads_failed: int = 0
+    server_cpu: float = 0.0
+    """Milliseconds of CPU a resource, of the server's processes, readers included; the same of its database."""
+    database_cpu: float = 0.0
     worker_memory: float = 0.0
     database_memory: float = 0.0
 
@@ -69,13 +73,17 @@ class Crowd:
         path = await self._patient()
         beside = [asyncio.create_task(self._read(path)) for _ in range(READERS)]
         beside.append(asyncio.create_task(self._watch()))
-        started = time.perf_counter()
+        before, started = usage(self._server.pid), time.perf_counter()
         await asyncio.gather(*(self._post(own) for own in self._bundles))
         seconds = time.perf_counter() - started
+        after = usage(self._server.pid)
         self._done.set()
         await asyncio.gather(*beside)
         outcome, reads = self.outcome, sorted(self._reads)
         outcome.rate = self._stored / seconds
+        if before and after and self._stored:
+            outcome.server_cpu = 1000 * (after.server_cpu - before.server_cpu) / self._stored
+            outcome.database_cpu = 1000 * (after.database_cpu - before.database_cpu) / self._stored
         if reads:
             outcome.read_p50, outcome.read_p95 = (reads[int(share * (len(reads) - 1))] for share in (0.5, 0.95))
         return outcome
@@ -155,15 +163,7 @@ def _arguments() -> argparse.Namespace:
 
 def _show(console: Console, outcomes: Sequence[Outcome]) -> None:
     table = Table(title="Transaction bundles, many clients at once")
-    for name in (
-        "clients",
-        "resources/s",
-        "of the best",
-        "answers",
-        "slowest s",
-        "read p50 / p95 ms",
-        "worker / db MB",
-    ):
+    for name in ("clients", "resources/s", "of the best", "answers", "slowest s", "read p50 / p95 ms", "CPU ms", "MB"):
         table.add_column(name, justify="right")
     best = max(outcome.rate for outcome in outcomes)
     for outcome in outcomes:
@@ -175,6 +175,7 @@ def _show(console: Console, outcomes: Sequence[Outcome]) -> None:
             answers,
             f"{outcome.slowest:.1f}",
             f"{1000 * outcome.read_p50:.0f} / {1000 * outcome.read_p95:.0f}",
+            f"{outcome.server_cpu:.2f} + {outcome.database_cpu:.2f}",
             f"{outcome.worker_memory:.0f} / {outcome.database_memory:.0f}",
         )
     console.print(table)
