@@ -135,7 +135,9 @@ def create_app(settings: Settings | None = None) -> Starlette:
     for name in ("application/fhir+json", "application/fhir+xml", "application/xml", "text/xml"):
         add_compress_type(name)
     parts = _Parts(
-        settings, FhirApp(handle, base_url(settings), PREFIX, Admission.of(settings)), create_facade(settings)
+        settings,
+        FhirApp(handle, base_url(settings), PREFIX, Admission.of(settings), Admission.of_answers(settings)),
+        create_facade(settings),
     )
     return Starlette(
         routes=parts.routes(),

@@ -6,14 +6,19 @@ from dataclasses import replace
 from typing import Any
 
 from fhir_server.engine.context import Context, Request, Response
-from fhir_server.engine.entries import bundle_entries, entry_request, failure_entry, response_bundle, response_entry
+from fhir_server.engine.entries import (
+    SECONDS_AN_ENTRY,
+    bundle_entries,
+    entry_request,
+    failure_entry,
+    response_bundle,
+    response_entry,
+)
 from fhir_server.engine.routes import Route, route
 from fhir_server.engine.transaction import transaction
 from fhir_server.errors import BadRequest, FhirError, TooLarge
 from fhir_server.work.budget import current
 from fhir_server.work.threads import breathe
-
-_SECONDS_AN_ENTRY = 0.002
 
 
 async def process(context: Context, request: Request, found: Route) -> Response:
@@ -23,7 +28,7 @@ async def process(context: Context, request: Request, found: Route) -> Response:
     kind, entries = bundle_entries(context, request)
     budget = current()
     if budget is not None:
-        budget.extend(_SECONDS_AN_ENTRY * len(entries))
+        budget.extend(SECONDS_AN_ENTRY * len(entries))
     if kind == "transaction":
         return Response(200, response_bundle(kind, await transaction(context, entries, request.size)))
     return Response(200, response_bundle(kind, await _batch(context, entries)))

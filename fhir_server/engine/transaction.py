@@ -19,7 +19,7 @@ from fhir_server.engine.contention import contention
 from fhir_server.engine.context import Context, Response
 from fhir_server.engine.create import create_as
 from fhir_server.engine.delete import delete
-from fhir_server.engine.entries import response_entry
+from fhir_server.engine.entries import SECONDS_AN_ENTRY, response_entry
 from fhir_server.engine.in_use import require_unused
 from fhir_server.engine.patch import check as check_patch
 from fhir_server.engine.patch import patch
@@ -37,6 +37,7 @@ from fhir_server.engine.update import put, require_same_id
 from fhir_server.errors import Issue, Unprocessable
 from fhir_server.store.resources import AlreadyExists
 from fhir_server.store.transactions import RolledBack
+from fhir_server.work.budget import current
 from fhir_server.work.threads import breathe, sized
 
 _REPLACING = ("update", "patch", "delete")
@@ -56,6 +57,9 @@ async def transaction(context: Context, entries: list[dict[str, Any]], size: int
     last = _Attempt(context, parsed)
 
     async def attempt(session: Any) -> tuple[list[dict[str, Any]], list[str]]:
+        if last.begun and (budget := current()) is not None:
+            budget.extend(SECONDS_AN_ENTRY * len(parsed))  # that others made it run again is not the caller's doing
+        last.begun = True
         last.context = inside = replace(context, session=session, pending=[], known={}, retired=[])
         last.entries = [replace(entry) for entry in parsed]
         return await _attempt(inside, last.entries), inside.retired
@@ -84,6 +88,7 @@ class _Attempt:
 
     context: Context
     entries: list[Entry]
+    begun: bool = False
 
 
 async def _require_room(context: Context, entries: list[Entry]) -> None:

@@ -15,6 +15,7 @@ from typing import Self
 
 from starlette.types import Message, Receive
 
+from fhir_server.engine.context import Request
 from fhir_server.errors import BadRequest, Unavailable
 from fhir_server.settings import Settings
 
@@ -25,6 +26,11 @@ COMPRESSION = 10
 _LEAST = 128 * 1024
 """What each large request counts for at least, so that not too many work at once."""
 _BUSY = "The server is busy with large requests; this one did not get its turn within {:.0f} seconds. Try again."
+
+
+_MANY_ROWS = 200
+"""Rows of a page that waits for nobody."""
+_ROW = 1024
 
 
 class Overloaded(Unavailable):
@@ -61,6 +67,11 @@ class Admission:
     def of(cls, settings: Settings) -> Self:
         """Return the turns of a worker with these settings."""
         return cls(settings.large_bytes_at_once, settings.large_bytes_waiting, settings.max_wait_seconds)
+
+    @classmethod
+    def of_answers(cls, settings: Settings) -> Self:
+        """Return the turns of a worker's large answers, which are told apart by the rows that they may have."""
+        return cls(settings.large_rows_at_once * _ROW, 1, settings.max_wait_seconds)
 
     def body(self, receive: Receive) -> Body:
         """Return the body of a request, which is received as memory allows, and counted until its block ends."""
@@ -182,6 +193,16 @@ class Body:
     def __exit__(self, *_: object) -> None:
         self._admission.released(self, self._counted)
         self._counted = 0
+
+
+def rows_weight(request: Request, settings: Settings) -> int:
+    """Return what the answer to a request counts for: nothing, unless it may have many rows."""
+    counts = [int(value) for name, value in request.query if name == "_count" and value.isdecimal()]
+    if request.path.endswith("$everything"):
+        rows = min([settings.max_everything, *counts])
+    else:
+        rows = min(counts[-1] if counts else settings.default_page_size, settings.max_page_size)
+    return rows * _ROW if rows > _MANY_ROWS else 0
 
 
 async def _hung_up(receive: Receive) -> None:

@@ -25,7 +25,7 @@ from fhir_server.engine.routes import route
 from fhir_server.errors import BadRequest, FhirError, Issue, Unavailable, operation_outcome
 from fhir_server.http import log
 from fhir_server.http.access_record import access_record
-from fhir_server.http.admission import COMPRESSION, Admission
+from fhir_server.http.admission import COMPRESSION, Admission, rows_weight
 from fhir_server.http.bearer import Authenticate
 from fhir_server.http.bodies import Form, parse_body, read_body, require_few_parameters, require_media_type, undone
 from fhir_server.http.headers import request_headers, require_single
@@ -70,12 +70,21 @@ class FhirApp:
     """Serves one FHIR base. `prefix` is the path it stands under.
 
     `services` is set when the database is connected; `authenticate` and `record`, which writes each access down before
-    its answer leaves, beside it, unless everybody may do everything. `admission` gives large requests their turns.
+    its answer leaves, beside it, unless everybody may do everything. `admission` gives large requests their turns, and
+    `answers` those that may find many resources.
     """
 
-    def __init__(self, handle: Handle, base_url: str, prefix: str, admission: Admission | None = None) -> None:
+    def __init__(
+        self,
+        handle: Handle,
+        base_url: str,
+        prefix: str,
+        admission: Admission | None = None,
+        answers: Admission | None = None,
+    ) -> None:
         self.handle = handle
         self.admission = admission or Admission.of(Settings())
+        self.answers = answers or Admission.of_answers(Settings())
         self.base_url = base_url
         self.prefix = prefix
         self.services: Services | None = None
@@ -127,6 +136,7 @@ class FhirApp:
         async with AsyncExitStack() as turn:
             if request.method in _WITH_BODY:
                 await self._take_body(request, receive, headers, seen, turn)
+            await turn.enter_async_context(self.answers.turn(rows_weight(request, self._settings), receive))
             context = self._context(headers, seen.access)
             seen.response = response = await self.handle(context, request)
             answer = self._success(context, request, response, headers, _representation(request.path, query, headers))

@@ -31,6 +31,7 @@ from fhir_server.search.conditions import Condition
 from fhir_server.search.query import compile_query
 from fhir_server.store.search import Page, Row
 from fhir_server.store.search_pages import Cursor, Snapshot
+from fhir_server.work.threads import breathe
 
 _NAMES = ("start", "end", "_since", "_type", "_count")
 
@@ -127,7 +128,11 @@ async def _included(context: Context, page: Page, types: frozenset[str]) -> tupl
     seen: set[tuple[str, str]] = set()
     found: list[Row] = []
     while rows:
-        wanted = sorted({each for row in rows for each in _references(context, row) if each[0] in types} - seen)
+        named: set[tuple[str, str]] = set()
+        for row in rows:
+            await breathe()
+            named.update(each for each in _references(context, row) if each[0] in types)
+        wanted = sorted(named - seen)
         seen.update(wanted)
         rows = await _fetch(context, wanted[: limit - len(found)], page.at)
         found += rows

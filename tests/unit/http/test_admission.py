@@ -15,8 +15,9 @@ from starlette.types import Message
 
 from fhir_server.engine.context import Context, Request, Response, Services
 from fhir_server.errors import BadRequest
-from fhir_server.http.admission import SMALL, Admission, Overloaded
+from fhir_server.http.admission import SMALL, Admission, Overloaded, rows_weight
 from fhir_server.http.fhir import FhirApp
+from fhir_server.settings import Settings
 from tests.client import BASE
 
 BIG = SMALL + 1
@@ -204,3 +205,42 @@ async def test_overload_is_503_and_small_requests_pass(services: Services) -> No
         assert int(refused.headers["retry-after"]) > 0
         assert (await client.post("Basic", json={"resourceType": "Basic"})).status_code == 200
         assert (await client.get("Basic/1")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "count", "rows"),
+    [
+        ("Patient", None, 0),
+        ("Patient", "200", 0),
+        ("Patient", "201", 201),
+        ("Patient", "1000000", 1000),
+        ("Patient", "x", 0),
+        ("Patient/1/$everything", None, 10_000),
+        ("Patient/1/$everything", "20", 0),
+    ],
+)
+def test_large_answers_count_by_the_rows_that_they_may_have(path: str, count: str | None, rows: int) -> None:
+    """An ordinary page waits for nobody."""
+    query = [] if count is None else [("_count", count)]
+    assert rows_weight(Request("GET", path, query), Settings()) == rows * 1024
+
+
+async def test_large_answers_take_turns(services: Services) -> None:
+    """So many rows at once; an ordinary page beside them is answered."""
+    working = most = 0
+
+    async def handle(_: Context, request: Request) -> Response:
+        nonlocal working, most
+        if request.query:
+            working += 1
+            most = max(most, working)
+            await settle()
+            working -= 1
+        return Response(200, b"{}")
+
+    app = FhirApp(handle, BASE, "/fhir", None, Admission(2000 * 1024, 1, 60))
+    app.services = services
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=BASE + "/") as client:
+        asked = [client.get(path) for path in ["Patient?_count=1000"] * 6 + ["Patient"]]
+        assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
+    assert most == 2
