@@ -13,9 +13,11 @@ from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.search.ast import Include
 from fhir_server.search.criteria import chain_targets, is_canonical, key_names
 from fhir_server.search.keys import CANONICAL, CANONICAL_MARK
-from fhir_server.search.registry import Parameter, parameters
+from fhir_server.search.registry import Parameter, Parameters, parameters
 from fhir_server.store.search import Row
 from fhir_server.store.search_pages import Snapshot
+from fhir_server.work.budget import spend
+from fhir_server.work.threads import sized
 
 Place = tuple[str, str]
 """A resource's type and id."""
@@ -47,16 +49,33 @@ async def included(
     return list(found.values())[:limit]
 
 
-async def _round(  # noqa: PLR0917 - what is wanted, and of what
-    context: Context, includes: Sequence[Include], rows: Sequence[Row], seen: set[Place], limit: int, at: Snapshot
-) -> list[Row]:
-    """Return what the includes lead to from these rows in one step, beyond what was seen."""
+_KEY_BYTES = 10
+"""What looking at an index key is like, in bytes of JSON to parse."""
+
+
+def _ids(includes: Sequence[Include], rows: Sequence[Row], seen: set[Place]) -> dict[str, set[str]]:
+    """Return the ids of what the rows refer to, by type, beyond what was seen."""
     ids: dict[str, set[str]] = {}
     for resource_type, resource_id in _referred(includes, rows):
         if (resource_type, resource_id) not in seen:
             ids.setdefault(resource_type, set()).add(resource_id)
+    return ids
+
+
+def _keys_of(includes: Sequence[Include], rows: Sequence[Row], existing: Iterable[str]) -> dict[str, list[str]]:
+    """Return, by type, the keys of what refers to the rows, and of what they refer to by a canonical URL."""
+    return _joined(_referring(includes, rows, existing), _canonical_targets(includes, rows))
+
+
+async def _round(  # noqa: PLR0917 - what is wanted, and of what
+    context: Context, includes: Sequence[Include], rows: Sequence[Row], seen: set[Place], limit: int, at: Snapshot
+) -> list[Row]:
+    """Return what the includes lead to from these rows in one step, beyond what was seen."""
+    forward = sum(not each.reverse for each in includes) * sum(len(row.keys) for row in rows)
+    ids = await sized(_KEY_BYTES * forward, _ids, includes, rows, seen)
     existing = await context.services.search.types() if any(each.reverse for each in includes) else frozenset()
-    keys = _joined(_referring(includes, rows, existing), _canonical_targets(includes, rows))
+    backward = len(existing) * len(includes) * len(rows)
+    keys = await sized(_KEY_BYTES * (forward + backward), _keys_of, includes, rows, existing)
     search, where = context.services.search, context.access.where
     reads = [search.by_ids(name, sorted(found), where(name), limit, at) for name, found in sorted(ids.items())]
     hidden = {name: [place[1] for place in seen if place[0] == name] for name in keys}
@@ -78,19 +97,40 @@ def _referred(includes: Iterable[Include], rows: Sequence[Row]) -> Iterable[Plac
 
 
 def _targets(include: Include, row: Row) -> Iterable[Place]:
-    for name, parameter in _names(row.type, include.parameter):
-        prefix = f"{name}="
-        for key in row.keys:
-            if key.startswith(prefix):
-                target, _, resource_id = key[len(prefix) :].partition("/")
-                relative = target in RESOURCE_TYPES and resource_id and "/" not in resource_id
-                if relative and include.target in (None, target) and parameter.only in (None, target):
-                    yield target, resource_id
+    named = _named(row.type, include.parameter)
+    spend(len(row.keys))
+    for key in row.keys:
+        name, _, text = key.partition("=")
+        if name in named:
+            target, _, resource_id = text.partition("/")
+            relative = target in RESOURCE_TYPES and resource_id and "/" not in resource_id
+            led = any(parameter.only in (None, target) for parameter in named[name])
+            if led and relative and include.target in (None, target):
+                yield target, resource_id
 
 
 def _names(resource_type: str, code: str) -> list[tuple[str, Parameter]]:
     """Return the index names of a reference parameter, or of all of them, and the parameter itself."""
     known = parameters(resource_type)
+    kept = _kept_names.get((resource_type, code))
+    if kept is None or kept[0] is not known:
+        kept = _kept_names[resource_type, code] = (known, _names_in(known, resource_type, code))
+    return kept[1]
+
+
+_kept_names: dict[tuple[str, str], tuple[Parameters, list[tuple[str, Parameter]]]] = {}
+"""What was found already, beside the parameters that it rests on; there are no more than parameters."""
+
+
+def _named(resource_type: str, code: str) -> dict[str, list[Parameter]]:
+    """Return the same by index name."""
+    found: dict[str, list[Parameter]] = {}
+    for name, parameter in _names(resource_type, code):
+        found.setdefault(name, []).append(parameter)
+    return found
+
+
+def _names_in(known: Parameters, resource_type: str, code: str) -> list[tuple[str, Parameter]]:
     chosen = [each for each in known.values() if each.type == "reference" and code in ("*", each.code)]
     return [(name, each) for each in chosen for name in key_names(resource_type, each)]
 
@@ -137,6 +177,7 @@ def _referring(includes: Iterable[Include], rows: Sequence[Row], existing: Itera
 
 def _keys(name: str, parameter: Parameter, target: str | None, rows: Sequence[Row]) -> Iterable[str]:
     canonical = is_canonical(parameter)
+    spend(len(rows))
     for row in rows:
         if parameter.only in (None, row.type) and target in (None, row.type):
             if canonical:

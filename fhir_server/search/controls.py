@@ -82,8 +82,15 @@ def _flag(controls: Controls, name: str, value: str) -> bool:
 # --- Sort --------------------------------------------------------------------------------------------------------
 
 
+_MOST_SORTS = 10
+_MOST_INCLUDES = 50
+
+
 def _sort(controls: Controls, name: str, value: str) -> tuple[SortKey, ...]:
-    return tuple(_sort_key(controls, text) for text in value.split(",") if text)
+    texts = list(dict.fromkeys(text for text in value.split(",") if text))
+    if len(texts) > _MOST_SORTS:
+        raise TooLarge(f"{name} takes at most {_MOST_SORTS} parameters.", code="too-costly")
+    return tuple(_sort_key(controls, text) for text in texts)
 
 
 def _sort_key(controls: Controls, text: str) -> SortKey:
@@ -130,7 +137,11 @@ def _include(controls: Controls, name: str, modifier: str, value: str) -> None:
         raise BadRequest(f"The modifier {modifier[:40]!r} is not one that {name} takes.", code="not-supported")
     text = f"{name}:{modifier}" if modifier else name
     for one in value.split(","):
-        controls.includes.append(_one_include(controls, name == "_revinclude", modifier != "", one, text))
+        found = _one_include(controls, name == "_revinclude", modifier != "", one, text)
+        if found not in controls.includes:
+            controls.includes.append(found)
+        if len(controls.includes) > _MOST_INCLUDES:
+            raise TooLarge(f"A search includes by at most {_MOST_INCLUDES} parameters.", code="too-costly")
 
 
 def _one_include(controls: Controls, reverse: bool, iterate: bool, value: str, name: str) -> Include:

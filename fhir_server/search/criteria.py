@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fhir_server.errors import BadRequest
+from fhir_server.errors import BadRequest, TooLarge
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.search.conditions import (
     NOTHING,
@@ -31,6 +31,9 @@ from fhir_server.search.values import split
 from fhir_server.work.budget import spend
 
 _LONGEST_CHAIN = 10
+_MOST_EQUAL, _MOST_VALUES = 10_000, 500
+"""Values of a parameter, where the index has them as they are, and where each is a search of its own."""
+_EQUAL = frozenset({"token", "reference", "uri"})
 _STEPS = 30
 """What reading a value counts for."""
 _NEGATED = {"not": None, "not-in": "in"}
@@ -70,6 +73,9 @@ def simple(parameter: Parameter, resource_type: str, modifier: str | None, value
     negated = modifier in _NEGATED
     plain = _NEGATED.get(modifier or "", modifier)
     values = dict.fromkeys(split(value, ","))
+    limit = _MOST_EQUAL if parameter.type in _EQUAL and modifier != "text" else _MOST_VALUES
+    if len(values) > limit:
+        raise TooLarge(f"{parameter.code} takes at most {limit} values, separated by commas.", code="too-costly")
     spend(_STEPS * len(values))
     found = [_one(parameter, resource_type, plain, one, scope) for one in values]
     return Not(either(found)) if negated else either(found)

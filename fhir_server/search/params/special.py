@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from fhir_server.errors import BadRequest
+from fhir_server.errors import BadRequest, TooLarge
 from fhir_server.search.conditions import EVERYTHING, NOTHING, Condition, HasId, Not, ReferredBy, Updated, either, every
 from fhir_server.search.params import words
 from fhir_server.search.params.dates import approximately, date_range
@@ -17,6 +17,9 @@ from fhir_server.search.params.reading import Scope
 from fhir_server.search.values import split, unescape
 
 NAMES = frozenset({"_id", "_lastUpdated", "_list", "_text", "_content", "_query"})
+
+
+_LONGEST_TEXT = 5000
 
 
 def condition(resource_type: str, name: str, modifier: str | None, value: str, scope: Scope) -> Condition:
@@ -33,6 +36,8 @@ def condition(resource_type: str, name: str, modifier: str | None, value: str, s
         ids = HasId(tuple(dict.fromkeys(unescape(part) for part in split(value, ","))))
         return Not(ids) if modifier else ids
     if name in {words.TEXT, words.CONTENT}:
+        if len(value) > _LONGEST_TEXT:
+            raise TooLarge(f"{name} takes at most {_LONGEST_TEXT} characters.", code="too-costly")
         return either([words.condition(name, unescape(part)) for part in split(value, ",")])
     if name == "_list":
         return _list(resource_type, value)

@@ -15,6 +15,7 @@ import re
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from fhir_server.errors import TooLarge
 from fhir_server.r4.definitions import table
 from fhir_server.search.conditions import NOTHING, Condition, HasKey, KeySpan, either, every
 from fhir_server.search.entry import Entry
@@ -25,6 +26,8 @@ TEXT, CONTENT = "_text", "_content"
 NAMES = frozenset({TEXT, CONTENT})
 _LONGEST_WORD = 60
 MOST_WORDS = 5000
+_MOST_ASKED = 100
+"""Words of a search."""
 _TAG = re.compile(r"<[^<>]*>")
 _TEXTS = frozenset({"string", "markdown"})
 _NAMES = frozenset({"Reference.reference", "Identifier.value", "ContactPoint.value", "Quantity.unit", "Money.currency"})
@@ -96,7 +99,10 @@ def _collect(node: dict[str, Any], type_name: str, found: set[str]) -> None:
 
 def condition(name: str, text: str) -> Condition:
     """Return the condition that all words of the text occur; one that ends in `*` may go on."""
-    words = [_condition(keys, text) for keys in asked(name, text)]
+    asked_for = asked(name, text)
+    if len(asked_for) > _MOST_ASKED:
+        raise TooLarge(f"{name} takes at most {_MOST_ASKED} words.", code="too-costly")
+    words = [_condition(keys, text) for keys in asked_for]
     return every(words) if words else NOTHING
 
 
