@@ -25,7 +25,7 @@ _CODES = frozenset(code for code, _ in _LABELS.values())
 
 def marked(resource: Mapping[str, Any], reporter: str) -> dict[str, Any]:
     """Return the resource as reported by `reporter` ("Patient/1"), whatever mark it has carried before."""
-    code, display = _LABELS[reporter.partition("/")[0]]
+    code, display = _LABELS.get(reporter.partition("/")[0], _LABELS["Patient"])
     meta = dict(unmarked(resource).get("meta") or {})
     meta["extension"] = [
         *meta.get("extension", ()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from fhir_server.auth.compartment import of_patient
 from fhir_server.auth.patient_writes import RULES, Change, Writer, require_permitted
 from fhir_server.errors import Forbidden
-from fhir_server.r4.definitions import table
+from fhir_server.r4.definitions import Element, table
 from fhir_server.r4.reports import REPORTED_BY, marked, reporter_of, unmarked
 from fhir_server.search.conditions import NOTHING
 from tools.access_table import PAGE, printed
@@ -76,6 +77,53 @@ def test_of_the_patient_only_the_table_may_change(changes: dict[str, Any]) -> No
             require_permitted(change, EVE)
         named = {issue.expression[0].split(".")[1] for issue in refused.value.issues}
         assert outside <= named
+
+
+@pytest.mark.parametrize("resource_type", sorted(RULES))
+def test_every_element_outside_the_table_is_refused(resource_type: str) -> None:
+    """Created, changed or removed, an element that the table does not name is refused by its name."""
+    rule = RULES[resource_type]
+    about = {rule.subject: {"reference": "Patient/eve"}} if rule.subject else {}
+    plain = {"resourceType": resource_type, "id": "1", **about}
+    for name, element in table(resource_type).elements.items():
+        named = name in rule.elements | rule.authors or f"{element.choice}[x]" in rule.elements
+        if named or name in {"id", "meta", "language", "text", "contained", rule.subject}:
+            continue
+        for key in (name, f"_{name}"):
+            other = {**plain, key: [{"text": "x"}]}
+            for before, after in (({}, other), (plain, other), (other, plain)):
+                change = Change("update", resource_type, "1", {}, after, lambda stored=before: stored)  # type: ignore[misc]
+                with pytest.raises(Forbidden) as refused:
+                    require_permitted(change, EVE)
+                assert f"{resource_type}.{key}" in {issue.expression[0] for issue in refused.value.issues}
+
+
+@pytest.mark.parametrize("resource_type", sorted(RULES))
+def test_no_element_of_the_table_leads_to_another_patient(resource_type: str) -> None:
+    """A reference anywhere in an element that may be written, extensions included, names no other patient."""
+    rule = RULES[resource_type]
+    about = {rule.subject: {"reference": "Patient/eve"}} if rule.subject else {}
+    for name in table(resource_type).elements:
+        if name in {"id", "meta", rule.subject}:
+            continue
+        for value in _leading({"reference": "Patient/bea"}, table(resource_type).elements[name], 3):
+            after = {"resourceType": resource_type, "id": "1", **about, name: value}
+            with pytest.raises(Forbidden):
+                require_permitted(Change("update", resource_type, "1", {}, after), EVE)
+
+
+def _leading(reference: dict[str, str], element: Element, depth: int) -> Iterator[Any]:
+    """Yield values of the element that hold the reference in each place of theirs, some levels down."""
+    if element.type == "Reference":
+        yield [reference] if element.many else reference
+    elif depth and not element.primitive and element.type not in ("Resource", "Extension"):
+        for inner in table(element.type).elements.values():
+            for value in _leading(reference, inner, depth - 1):
+                yield [{inner.name: value}] if element.many else {inner.name: value}
+    elif element.type == "Extension":
+        yield [{"url": "urn:x", "valueReference": reference}]
+    elif element.type == "Resource":
+        yield [{"resourceType": "Organization", "id": "o", "partOf": reference}]
 
 
 def test_a_mark_replaces_any_other() -> None:
