@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from pymongo.errors import BulkWriteError, OperationFailure
+from rich.console import Console
 
 from fhir_server.app import services_on
 from fhir_server.engine.context import Context, Request, Services
@@ -17,6 +20,7 @@ from fhir_server.engine.engine import handle
 from fhir_server.errors import TooLarge, Unavailable
 from fhir_server.http.admission import Admission
 from fhir_server.http.fhir import FhirApp
+from fhir_server.load.load import load
 from fhir_server.settings import Settings
 from fhir_server.store.cache import default_cache_gb
 from fhir_server.store.failures import translate
@@ -131,3 +135,19 @@ def test_a_database_that_is_busy_is_503(code: int) -> None:
 def test_the_cache_follows_the_memory(memory: int, cache: float) -> None:
     """A quarter of it, within bounds."""
     assert default_cache_gb(memory * GIGABYTE) == cache
+
+
+async def test_load_beside_writers(small: Services, small_mongod: str, tmp_path: Path) -> None:
+    """Processes that load share the cache with a crowd of transactions: all is stored, nothing refused."""
+    (tmp_path / "bundle.json").write_text(json.dumps(bundle(900)))
+    lines = (json.dumps(entry["resource"]) for entry in bundle(800)["entry"])
+    (tmp_path / "Observation.ndjson").write_text("\n".join(lines))
+    settings = Settings(database_url=small_mongod)
+    console = Console(file=StringIO())
+    loading = asyncio.to_thread(
+        load, [tmp_path], settings, workers=2, refused=tmp_path / "refused", state=tmp_path / "state", console=console
+    )
+    summary, *answers = await asyncio.gather(loading, *(post(small, bundle(700)) for _ in range(8)))
+    assert not summary.refusals
+    assert set(answers) == {200}
+    assert await observations(small) == 900 + 800 + 8 * 700
