@@ -55,6 +55,14 @@ class WithinDistance:
 
 
 @dataclass(frozen=True, slots=True)
+class HasText:
+    """One of the texts kept under the name contains another."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Concepts:
     """A token is in a value set, or above or below a code in its system: to be settled by who knows code systems.
 
@@ -177,6 +185,7 @@ Condition: TypeAlias = (
     | KeySpan
     | InRange
     | InTuple
+    | HasText
     | Concepts
     | Hierarchy
     | WithinDistance

@@ -12,6 +12,7 @@ from fhir_server.search.conditions import (
     Condition,
     HasId,
     HasKey,
+    HasText,
     Hierarchy,
     InRange,
     InTuple,
@@ -71,6 +72,8 @@ def _combined(condition: Condition, joins: Joins | None) -> Filter:
             return {"$and": [to_filter(each, joins) for each in conditions]} if conditions else {}
         case AnyOf(conditions):
             return {"$or": [to_filter(each, joins) for each in conditions]} if conditions else IMPOSSIBLE
+        case HasText(name, text):
+            return {f"ranges.{name}": {"$elemMatch": {"t": {"$regex": re.escape(text)}}}}
         case Not(inner):
             return {"$nor": [to_filter(inner, joins)]}
         case RefersTo() if joins is not None:

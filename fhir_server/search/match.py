@@ -16,6 +16,7 @@ from fhir_server.search.conditions import (
     Condition,
     HasId,
     HasKey,
+    HasText,
     InRange,
     InTuple,
     KeySpan,
@@ -60,7 +61,7 @@ def _entry(resource: dict[str, Any], timezone: str, base_url: str) -> dict[str, 
     return entry
 
 
-def holds(condition: Condition, entry: Mapping[str, Any]) -> bool:  # noqa: C901
+def holds(condition: Condition, entry: Mapping[str, Any]) -> bool:  # noqa: C901, PLR0912 - one branch for each condition
     """Return whether an index entry (with `_id` and `updated` beside it) meets a condition."""
     match condition:
         case HasKey(keys):
@@ -71,6 +72,8 @@ def holds(condition: Condition, entry: Mapping[str, Any]) -> bool:  # noqa: C901
             return any(_in_range(condition, found) for found in entry.get("ranges", {}).get(condition.name, ()))
         case WithinDistance(name, centre, closeness):
             return any(_near(found, centre) >= closeness for found in entry.get("ranges", {}).get(name, ()))
+        case HasText(name, text):
+            return any(text in found["t"] for found in entry.get("ranges", {}).get(name, ()))
         case InTuple(name, within):
             return any(holds(within, found) for found in entry.get("ranges", {}).get(name, ()))
         case Present(name):

@@ -13,7 +13,6 @@ from fhir_server.search.criteria import UnknownParameter, condition
 from fhir_server.search.filtering import filter_condition
 from fhir_server.search.params import words
 from fhir_server.search.params.reading import Scope
-from fhir_server.search.values import split, unescape
 
 WRITING = frozenset({"_format", "_pretty", "_page"})
 """Parameters that are no part of what is asked: how the answer is written, and which page of it."""
@@ -77,8 +76,8 @@ def _drop_without_effect(
 
 
 def _words(criteria: Sequence[Criterion]) -> tuple[tuple[str, ...], ...]:
-    asked = [(each.name, text) for each in criteria if each.name in words.NAMES for text in split(each.value, ",")]
-    return tuple(dict.fromkeys(keys for name, text in asked for keys in words.asked(name, unescape(text))))
+    asked = [(each.name, each.value) for each in criteria if each.name in words.NAMES]
+    return tuple(dict.fromkeys(keys for name, text in asked for keys in words.asked(name, text)))
 
 
 def _conditions(types: Sequence[str], name: str, value: str, scope: Scope) -> dict[str, Condition]:

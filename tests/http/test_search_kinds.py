@@ -50,6 +50,66 @@ async def test_words_are_found_in_the_narrative_and_in_the_content(client: httpx
     assert await ids(client, "Basic?_content=asth*") == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("(bone OR liver) and metastases", ["a", "b"]),
+        ("bone AND metastases", ["a"]),
+        ("bone metastases", ["a"]),
+        ("metastases NOT bone", ["b"]),
+        ("metastases AND NOT (bone OR liver)", []),
+        ("not metastases", ["c"]),
+        ("NOT NOT bone", ["a"]),
+        ('"liver metastases"', ["b"]),
+        ('"metastases liver"', []),
+        ('"liver   METASTASES,"', ["b"]),
+        ('"iver metastases"', []),
+        ('"bone" OR "pain or fever"', ["a", "c"]),
+        ('NOT "liver metastases"', ["a", "c"]),
+        ('"or"', ["c"]),
+        ("bone,fev*", ["a", "c"]),
+        ("bone & metastases", ["a"]),
+        ("&", []),
+        ("bone\\,metastases", ["a"]),
+    ],
+)
+@pytest.mark.parametrize("name", ["_text", "_content"])
+async def test_a_text_search_has_operators_and_phrases(
+    client: httpx.AsyncClient, name: str, text: str, found: list[str]
+) -> None:
+    """AND, OR, NOT, parentheses and quotes combine words, in the narrative and in all content."""
+    texts = {"a": "Metastases of the <i>bone</i>", "b": "Liver <b>metastases</b>", "c": "Pain or fever"}
+    for resource_id, value in texts.items():
+        resource = {"resourceType": "Basic", "id": resource_id, "code": {"coding": [{"code": "x"}]}}
+        if name == "_text":
+            resource["text"] = narrative(value)
+        else:
+            plain = value.translate({ord(mark): None for mark in "<>/"}).replace("ibonei", "bone")
+            resource["code"] = {"text": plain.replace("bmetastasesb", "metastases")}
+        await put(client, resource)
+    assert await ids(client, f"Basic?{name}={quote(text)}") == found
+
+
+@pytest.mark.parametrize(
+    "text", ["(a", "a)", '"a', "a AND", "OR a", "NOT", "a AND OR b", "()", ",a", "(" * 30 + "a" + ")" * 30]
+)
+async def test_a_text_search_that_cannot_be_read_is_refused(client: httpx.AsyncClient, text: str) -> None:
+    """400 that says what is missing, not an answer to another question."""
+    answer = await client.get(f"Basic?_content={quote(text)}")
+    assert answer.status_code == 400
+    assert "_content" in answer.json()["issue"][0]["diagnostics"]
+
+
+async def test_all_of_a_long_narrative_is_searched(client: httpx.AsyncClient) -> None:
+    """Words and phrases far behind the beginning of a long text are found."""
+    filler = " ".join(f"word{number % 50}" for number in range(3000))
+    text = narrative(f"{filler} last resort {filler}")
+    await put(client, {"resourceType": "Basic", "id": "a", "code": {"text": "x"}, "text": text})
+    assert await ids(client, "Basic?_text=resort") == ["a"]
+    assert await ids(client, 'Basic?_text="last resort"') == ["a"]
+    assert await ids(client, 'Basic?_text="resort last"') == []
+
+
 async def test_the_more_words_a_resource_has_the_higher_it_is_scored(client: httpx.AsyncClient) -> None:
     """A text search gives each match a score, and `_sort=_score` puts the best first."""
     await put(

@@ -38,7 +38,10 @@ def condition(resource_type: str, name: str, modifier: str | None, value: str, s
     if name in {words.TEXT, words.CONTENT}:
         if len(value) > _LONGEST_TEXT:
             raise TooLarge(f"{name} takes at most {_LONGEST_TEXT} characters.", code="too-costly")
-        return either([words.condition(name, unescape(part)) for part in split(value, ",")])
+        try:
+            return words.condition(resource_type, name, value)
+        except ValueError as error:
+            raise BadRequest(f"The value {value[:80]!r} of {name!r} cannot be read: {error}.", code="value") from error
     if name == "_list":
         return _list(resource_type, value)
     return either([_updated(unescape(part), scope) for part in split(value, ",")])

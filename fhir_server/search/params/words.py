@@ -5,7 +5,8 @@ What is no language but a name of something (references, identifiers, contact po
 and is left out.
 
 Keys: `_text=asthma`, `_content=asthma`, one for each different word. What stands in the narrative is not written again
-for `_content`, which is searched through both.
+for `_content`, which is searched through both. Texts of several words are kept in `ranges`, folded, for phrases: the
+words narrow what is read, and the text decides.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from typing import Any, NamedTuple
 
 from fhir_server.errors import TooLarge
 from fhir_server.r4.definitions import table
-from fhir_server.search.conditions import NOTHING, Condition, HasKey, KeySpan, either, every
+from fhir_server.search.conditions import NOTHING, Condition, HasKey, HasText, KeySpan, Not, either, every
 from fhir_server.search.entry import Entry
 from fhir_server.search.keys import after_prefix
 from fhir_server.search.params.strings import fold
+from fhir_server.search.params.text_query import Joined, Negated, Part, Words, parse_text
 
 TEXT, CONTENT = "_text", "_content"
 NAMES = frozenset({TEXT, CONTENT})
@@ -28,6 +30,12 @@ _LONGEST_WORD = 60
 MOST_WORDS = 5000
 _MOST_ASKED = 100
 """Words of a search."""
+
+MOST_TEXT = 200_000
+"""Characters of text that are kept for phrases: an index entry must fit into a document whatever the resource holds."""
+
+WITHOUT_PHRASES = frozenset({"AuditEvent"})
+"""Types whose texts are not kept: there are many events, and what they say is in codes."""
 _TAG = re.compile(r"<[^<>]*>")
 _TEXTS = frozenset({"string", "markdown"})
 _NAMES = frozenset({"Reference.reference", "Identifier.value", "ContactPoint.value", "Quantity.unit", "Money.currency"})
@@ -36,7 +44,18 @@ _NAMES = frozenset({"Reference.reference", "Identifier.value", "ContactPoint.val
 @lru_cache(maxsize=16384)
 def words(text: str) -> tuple[str, ...]:
     """Return the different words of a text, as they stand in keys."""
-    return tuple(dict.fromkeys(word[:_LONGEST_WORD] for word in fold(text).split()))
+    return tuple(dict.fromkeys(word[:_LONGEST_WORD] for word in _folded(text).split()))
+
+
+def _folded(text: str) -> str:
+    """Return a text of any length folded: piece by piece, as folding cuts what is longer than a string's key."""
+    if len(text) <= _PIECE:
+        return fold(text)
+    return " ".join(fold(piece[0]) for piece in _PIECES.finditer(text))
+
+
+_PIECE = 1000
+_PIECES = re.compile(r"\S.{0,999}(?!\S)|\S{1,1000}", re.DOTALL)
 
 
 class _Texts(NamedTuple):
@@ -69,16 +88,31 @@ def _has_texts(type_name: str, above: tuple[str, ...]) -> bool:
 
 
 def index(resource: dict[str, Any], entry: Entry) -> None:
-    """Write the words of a resource."""
+    """Write the words of a resource, and its texts of several words."""
     narrative: set[str] = set()
     text = resource.get("text")
     if isinstance(text, dict) and isinstance(text.get("div"), str):
-        narrative.update(words(html.unescape(_TAG.sub(" ", text["div"]))))
+        narrative.add(html.unescape(_TAG.sub(" ", text["div"])))
     content: set[str] = set()
     _collect(resource, resource["resourceType"], content)
-    content -= narrative
-    entry.keys.extend(f"{TEXT}={word}" for word in sorted(narrative)[:MOST_WORDS])
-    entry.keys.extend(f"{CONTENT}={word}" for word in sorted(content)[:MOST_WORDS])
+    in_narrative = {word for text in narrative for word in words(text)}
+    in_content = {word for text in content for word in words(text)} - in_narrative
+    entry.keys.extend(f"{TEXT}={word}" for word in sorted(in_narrative)[:MOST_WORDS])
+    entry.keys.extend(f"{CONTENT}={word}" for word in sorted(in_content)[:MOST_WORDS])
+    if resource["resourceType"] not in WITHOUT_PHRASES:
+        _write_phrases(TEXT, narrative, entry)
+        _write_phrases(CONTENT, content, entry)
+
+
+def _write_phrases(name: str, texts: set[str], entry: Entry) -> None:
+    kept, room = [], MOST_TEXT
+    for text in sorted({text for text in map(_folded, texts) if " " in text}):
+        kept.append({"t": f" {text[:room]} "})
+        room -= len(text)
+        if room <= 0:
+            break
+    if kept:
+        entry.ranges[name] = kept
 
 
 def _collect(node: dict[str, Any], type_name: str, found: set[str]) -> None:
@@ -88,7 +122,7 @@ def _collect(node: dict[str, Any], type_name: str, found: set[str]) -> None:
         if value is not None:
             for each in value if value.__class__ is list else (value,):
                 if each.__class__ is str:
-                    found.update(words(each))
+                    found.add(each)
     for name, inner in below:
         value = node.get(name)
         if value is not None:
@@ -97,23 +131,82 @@ def _collect(node: dict[str, Any], type_name: str, found: set[str]) -> None:
                     _collect(each, each.get("resourceType", inner) if inner == "Resource" else inner, found)
 
 
-def condition(name: str, text: str) -> Condition:
-    """Return the condition that all words of the text occur; one that ends in `*` may go on."""
-    asked_for = asked(name, text)
-    if len(asked_for) > _MOST_ASKED:
+def condition(resource_type: str, name: str, value: str) -> Condition:
+    """Return what a value asks; a word that ends in `*` may go on.
+
+    Raises ValueError where it cannot be read, TooLarge where it has too many words.
+    """
+    part = parse_text(value)
+    if _size(name, part) > _MOST_ASKED:
         raise TooLarge(f"{name} takes at most {_MOST_ASKED} words.", code="too-costly")
-    words = [_condition(keys, text) for keys in asked_for]
-    return every(words) if words else NOTHING
+    return _condition(resource_type, name, part) or NOTHING
 
 
-def asked(name: str, text: str) -> list[tuple[str, ...]]:
-    """Return, for each word of a text, the keys of which a resource that has the word has one."""
-    names = (TEXT, CONTENT) if name == CONTENT else (TEXT,)
-    return [tuple(f"{each}={word[:_LONGEST_WORD]}" for each in names) for word in fold(text).split()]
+def _size(name: str, part: Part) -> int:
+    """Return how many words a part has."""
+    match part:
+        case Negated(inner):
+            return _size(name, inner)
+        case Joined(_, parts):
+            return sum(_size(name, each) for each in parts)
+        case Words(text):
+            return len(_keys(name, text))
 
 
-def _condition(keys: tuple[str, ...], text: str) -> Condition:
-    prefixes = {word.rstrip("*") for word in text.split() if word.endswith("*")}
-    if any(fold(prefix) == keys[0].partition("=")[2] for prefix in prefixes if prefix):
+def _condition(resource_type: str, name: str, part: Part) -> Condition | None:
+    """Return what a part asks; None where it has no letters or digits, and so asks nothing."""
+    match part:
+        case Negated(inner):
+            found = _condition(resource_type, name, inner)
+            return None if found is None else Not(found)
+        case Joined(operator, parts):
+            several = [found for each in parts if (found := _condition(resource_type, name, each)) is not None]
+            if not several:
+                return None
+            return every(several) if operator == "and" else either(several)
+        case Words(text, phrase):
+            return _words(resource_type, name, text, phrase=phrase)
+
+
+def _words(resource_type: str, name: str, text: str, *, phrase: bool) -> Condition | None:
+    keys = _keys(name, text)
+    if not keys:
+        return None
+    found = every([HasKey(each) for each in keys[:-1]] + [_last(keys[-1], text, phrase=phrase)])
+    if not phrase or len(keys) == 1:
+        return found
+    if resource_type in WITHOUT_PHRASES:
+        raise ValueError(f"phrases are not searched in {resource_type}")
+    sought = f" {fold(text)} "
+    together = either([HasText(each, sought) for each in _names_of(name)])
+    return every([found, together])
+
+
+def _last(keys: tuple[str, ...], text: str, *, phrase: bool) -> Condition:
+    """Return the condition of the last word, of which others may be the beginning."""
+    if text.endswith("*") and not phrase:
         return either([KeySpan(key, after_prefix(key)) for key in keys])
     return HasKey(keys)
+
+
+def _names_of(name: str) -> tuple[str, ...]:
+    return (TEXT, CONTENT) if name == CONTENT else (TEXT,)
+
+
+def _keys(name: str, text: str) -> list[tuple[str, ...]]:
+    found = fold(text).split() if any(map(str.isalnum, text)) else []
+    return [tuple(f"{each}={word[:_LONGEST_WORD]}" for each in _names_of(name)) for word in found]
+
+
+def asked(name: str, value: str) -> list[tuple[str, ...]]:
+    """Return, for each word that a value asks for, the keys of which a resource that has the word has one."""
+    return _asked(name, parse_text(value))
+
+
+def _asked(name: str, part: Part) -> list[tuple[str, ...]]:
+    match part:
+        case Joined(_, parts):
+            return [keys for each in parts for keys in _asked(name, each)]
+        case Words(text):
+            return _keys(name, text)
+    return []
