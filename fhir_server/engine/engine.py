@@ -29,6 +29,8 @@ async def handle(context: Context, request: Request) -> Response:
     require_known(request, found)
     context.dispatch = handle
     spend(_STEPS)
+    if found.interaction == "capabilities":  # needs no database
+        return await HANDLERS[found.interaction](context, request, found)
     following = context.services.following
     if not following.fresh:
         await following.look()

@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from typing import Any
 
 import structlog
@@ -45,7 +46,7 @@ class Following:
         self._announced_at = float("-inf")
         self._at_work: dict[int, int] = {}
         self._task: asyncio.Task[None] | None = None
-        self._lock = asyncio.Lock()
+        self._looking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Learn of the parameters that there are, and follow them from now on."""
@@ -60,6 +61,8 @@ class Following:
             return
         await end(self._task)
         self._task = None
+        if self._looking is not None:  # it might announce once more what leaves now
+            await asyncio.wait({self._looking}, timeout=ANNOUNCE_SECONDS)
         try:
             await self.store.leave(self.worker)
         except FhirError:
@@ -85,16 +88,33 @@ class Following:
         return self._task is None or time.monotonic() - self._announced_at < FRESH_SECONDS
 
     async def look(self) -> None:
-        """Learn what is new, and announce it once all older work is done; raises Unavailable."""
-        async with self._lock:
-            if not self.fresh:
-                await self._return()
-            if await self.store.revision() != self.revision:
-                self._register(await self.store.state())
-            acknowledged = min((self.revision, *self._at_work))
-            if acknowledged != self._acknowledged or time.monotonic() - self._announced_at > ANNOUNCE_SECONDS:
-                self._acknowledged = acknowledged
-                await self._announce()
+        """Learn what is new, and announce it once all older work is done; raises Unavailable.
+
+        Who comes while that is under way shares it, and its failure: callers that try one after another would wait for
+        a database that is away as often as there are callers.
+        """
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look(), name="search parameters: look")
+            self._looking.add_done_callback(self._looked)
+        try:
+            await asyncio.shield(self._looking)
+        except FhirError as error:
+            raise copy(error) from error  # each its own: whoever answers a request adds to its error
+
+    def _looked(self, task: asyncio.Task[None]) -> None:
+        self._looking = None
+        if not task.cancelled():
+            task.exception()  # told to whoever waited
+
+    async def _look(self) -> None:
+        if not self.fresh:
+            await self._return()
+        if await self.store.revision() != self.revision:
+            self._register(await self.store.state())
+        acknowledged = min((self.revision, *self._at_work))
+        if acknowledged != self._acknowledged or time.monotonic() - self._announced_at > ANNOUNCE_SECONDS:
+            self._acknowledged = acknowledged
+            await self._announce()
 
     async def _announce(self) -> None:
         asked_at = time.monotonic()

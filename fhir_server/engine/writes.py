@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from copy import copy
 from dataclasses import dataclass
 from typing import TypeVar
 from weakref import WeakValueDictionary
@@ -22,14 +25,41 @@ from fhir_server.engine.context import Context, Response
 from fhir_server.engine.link_targets import require_own_targets
 from fhir_server.engine.links import decided
 from fhir_server.engine.standing import end_access, retired
-from fhir_server.errors import Conflict, Forbidden, NotFound
+from fhir_server.errors import Conflict, Forbidden, NotFound, Unavailable
 from fhir_server.r4 import values
 from fhir_server.store.resources import AlreadyExists, Draft, Version
 from fhir_server.work.threads import sized
 
 _ATTEMPTS = 60
 _T = TypeVar("_T")
-_locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+
+
+class _Line:
+    """The writers of one resource, one after another."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+        self._away: Unavailable | None = None
+        self._away_at = float("-inf")
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for the others; raises Unavailable where the database was away for one of them meanwhile.
+
+        Each would wait as long again for it.
+        """
+        came_at = time.monotonic()
+        async with self._lock:
+            if self._away is not None and self._away_at >= came_at:
+                raise copy(self._away)
+            try:
+                yield
+            except Unavailable as error:
+                self._away, self._away_at = error, time.monotonic()
+                raise
+
+
+_lines: WeakValueDictionary[tuple[str, str], _Line] = WeakValueDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +121,8 @@ async def replace(
         write = await _planned(context, plan, previous, size)
         context.pending.append(write)
         return write.response
-    lock = _locks.setdefault((resource_type, resource_id), asyncio.Lock())
-    async with lock:
+    line = _lines.setdefault((resource_type, resource_id), _Line())
+    async with line.turn():
         for attempt in range(_ATTEMPTS):
             previous = await read_current(context, resource_type, resource_id, interaction)
             write = await _planned(context, plan, previous, size)

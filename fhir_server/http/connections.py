@@ -180,8 +180,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def _refuse(self, status: str, text: str) -> None:
         """Say why and close, unless an answer is on its way; then only close."""
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            retry = "retry-after: 5\r\n" if status.startswith("503") else ""
             head = f"HTTP/1.1 {status}\r\ncontent-type: text/plain\r\ncontent-length: {len(text)}\r\n"
-            self.transport.write(f"{head}connection: close\r\n\r\n{text}".encode())
+            self.transport.write(f"{head}{retry}connection: close\r\n\r\n{text}".encode())
         self.waiting.pop(self, None)
         self.transport.close()
         self.loop.call_later(_CLOSE_SECONDS, self.transport.abort)  # a client that does not read keeps it open else

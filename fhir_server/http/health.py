@@ -11,7 +11,7 @@ from fhir_server.errors import FhirError
 async def live(request: Request) -> JSONResponse:
     """Answer 200, but 503 when the database has answered this process nothing for long and only a new one can help."""
     if request.app.state.watch.is_silent:
-        return JSONResponse({"status": "the database answers this process nothing"}, 503)
+        return JSONResponse({"status": "the database answers this process nothing"}, 503, {"Retry-After": "5"})
     return JSONResponse({"status": "up"})
 
 

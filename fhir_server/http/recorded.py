@@ -116,4 +116,4 @@ def _unavailable(scope: Scope, reference: str) -> Response:
     if not scope["path"].startswith("/oauth/"):
         return answer(Problem("unavailable"), "en")
     text = f"The access cannot be recorded now; this is logged under {reference}."
-    return PlainTextResponse(text, 503, {"Cache-Control": "no-store"})
+    return PlainTextResponse(text, 503, {"Cache-Control": "no-store", "Retry-After": "5"})

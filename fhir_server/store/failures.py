@@ -9,6 +9,7 @@ import structlog
 from bson.errors import BSONError
 from pymongo.errors import (
     BulkWriteError,
+    ConfigurationError,
     ConnectionFailure,
     DocumentTooLarge,
     ExecutionTimeout,
@@ -27,6 +28,15 @@ _TRANSACTION_TOO_LARGE_FOR_CACHE = 388
 # LockTimeout, MaxTimeMSExpired, WriteConflict, NoSuchTransaction, ExceededTimeLimit, TransactionExceededLifetimeLimit,
 # TemporarilyUnavailable (the cache is full of changes that are not committed).
 _BUSY = frozenset({24, 50, 112, 251, 262, 290, 365})
+
+# Of a node that starts, stops, steps down, or has lost the others: HostUnreachable, HostNotFound, WriteConcernFailed,
+# NetworkTimeout, ShutdownInProgress, UnsatisfiableWriteConcern, FailedToSatisfyReadPreference,
+# ReadConcernMajorityNotAvailableYet, PrimarySteppedDown, NetworkInterfaceExceededTimeLimit, CursorKilled,
+# ClientDisconnect, SocketException, NotWritablePrimary, InterruptedAtShutdown, Interrupted,
+# InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk, NotPrimaryOrSecondary, NotYetInitialized, OutOfDiskSpace.
+_AWAY = frozenset(
+    {6, 7, 64, 89, 91, 100, 133, 134, 189, 202, 237, 279, 9001, 10107, 11600, 11601, 11602, 13435, 13436, 94, 14031}
+)
 
 log = structlog.get_logger(__name__)
 
@@ -53,8 +63,9 @@ def translate(error: Exception) -> Exception:
         return Unprocessable("A decimal has more than 34 significant digits, or an exponent beyond 6144.", code="value")
     if isinstance(error, (BSONError, UnicodeEncodeError)):
         return Unprocessable("The resource holds a name or a text that the database cannot store.", code="value")
-    if isinstance(error, (ConnectionFailure, ExecutionTimeout, WTimeoutError)):
-        log.warning("database.unavailable", kind=type(error).__name__)
+    # ConfigurationError: a node that is just starting does not say yet that it belongs to a replica set.
+    if isinstance(error, (ConnectionFailure, ConfigurationError, ExecutionTimeout, WTimeoutError)) or code in _AWAY:
+        log.warning("database.unavailable", kind=type(error).__name__, code=code)
         return Unavailable("The database cannot be reached now; try again.")
     if code in _BUSY or code == _TRANSACTION_TOO_LARGE_FOR_CACHE:
         log.warning("database.busy", kind=type(error).__name__, code=code)

@@ -43,7 +43,8 @@ STOPS_WITHIN = 8.0  # the whole server ends within half a minute; a checkpoint t
 # Journal files made ahead of need would take 200 MB of disk. What is not committed cannot leave the cache: by default
 # MongoDB rolls transactions back when it is a tenth of the cache, and a bundle that fits easily is never stored.
 _ENGINE = "log=(prealloc=false),eviction_updates_trigger=60,eviction_dirty_trigger=80"
-MOST_CRASHES = 5  # in a row, each within seconds of a start
+FIRST_PAUSE = 1.0  # after the second of several quick deaths; doubled for each that follows
+LONGEST_PAUSE = 30.0
 
 log = structlog.get_logger(__name__)
 
@@ -236,6 +237,7 @@ class EmbeddedMongod:
         raise StartupError(f"The mongod takes no writes; see {self._data_dir / 'mongod.log'}.")
 
     def _supervise(self, binary: Path) -> None:
+        """Start the mongod again whenever it dies: at once, or after growing pauses where it dies again and again."""
         crashes = 0
         while self._process and not self._stopping.is_set():
             started = time.monotonic()
@@ -243,15 +245,19 @@ class EmbeddedMongod:
             if self._stopping.is_set():
                 return
             crashes = crashes + 1 if time.monotonic() - started < 10 else 1
-            log.error("mongod.died", returncode=self._process.returncode, crashes=crashes)
-            if crashes > MOST_CRASHES:
+            pause = 0.0 if crashes == 1 else min(FIRST_PAUSE * 2 ** (crashes - 2), LONGEST_PAUSE)
+            reason = _why_it_ended(self._data_dir, self._process.returncode)
+            log.error("mongod.died", reason=reason, crashes=crashes, again_in=pause)
+            if self._stopping.wait(pause):
                 return
             try:
                 self._launch(binary)
                 self._await_ready()
                 self._become_primary()
-            except StartupError as error:
+            except (StartupError, OSError) as error:  # such as a disk without room
                 log.error("mongod.restart_failed", error=str(error))
+            else:
+                log.warning("mongod.back")
         # `stop` may have ended the one that had died, just before this one was launched.
         if self._process:
             _terminate(self._process)

@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from copy import copy
 from typing import Generic, TypeVar
 
+from fhir_server.errors import Unavailable
+
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
@@ -24,6 +26,7 @@ class Together(Generic[Item, Answer]):
     """Gathers calls by key (a resource type) and has `run` answer each list of them, in its order.
 
     An answer may be an exception, which is then raised to its caller alone; one that `run` raises is raised to all.
+    Where it says that the database is away, those who wait meanwhile share it: each list would wait as long again.
     """
 
     def __init__(self, run: Callable[[str, list[Item]], Awaitable[Sequence[Answer | Exception]]]) -> None:
@@ -41,6 +44,9 @@ class Together(Generic[Item, Answer]):
         self._under_way[key] += 1
         try:
             (answer,) = await self._run(key, [item])
+        except Unavailable as error:
+            self._refuse_waiting(key, error)
+            raise
         finally:
             self._finish(key)
         if isinstance(answer, Exception):
@@ -57,12 +63,20 @@ class Together(Generic[Item, Answer]):
         self._tasks.add(task)  # the event loop itself does not keep a task alive
         task.add_done_callback(self._tasks.discard)
 
+    def _refuse_waiting(self, key: str, error: Unavailable) -> None:
+        waiting, self._waiting[key] = self._waiting[key], []
+        for _, future in waiting:
+            if not future.done():
+                future.set_exception(copy(error))
+
     async def _answer(self, key: str, gathered: list[tuple[Item, asyncio.Future[Answer]]]) -> None:
         answers: Sequence[Answer | Exception]
         try:
             answers = await self._run(key, [item for item, _ in gathered])
         except Exception as error:
             answers = [copy(error) for _ in gathered]  # each its own: whoever answers a request adds to its error
+            if isinstance(error, Unavailable):
+                self._refuse_waiting(key, error)
         finally:
             self._finish(key)
         for (_, future), answer in zip(gathered, answers, strict=True):

@@ -156,6 +156,29 @@ async def test_killed_mongod_comes_back_with_every_acknowledged_write(mongod: Em
     assert set(found) == acknowledged
 
 
+def test_mongod_that_cannot_start_for_long_comes_back_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it dies again and again, as on a full disk, it is started with growing pauses until there is room again."""
+    monkeypatch.setattr("fhir_server.store.mongod.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("fhir_server.store.mongod.LONGEST_PAUSE", 0.1)
+    full, tries, binary = tmp_path / "full", tmp_path / "tries", tmp_path / "mongod"
+    binary.write_text(
+        f"#!/bin/sh\nif [ -e {full} ]; then echo x >> {tries}; echo No space left on device >&2; exit 14; fi\n"
+        f'exec {find_mongod()} "$@"\n'
+    )
+    binary.chmod(0o755)
+    with EmbeddedMongod(tmp_path / "data", binary) as mongod:
+        first = mongod.pid
+        assert first
+        full.touch()
+        os.kill(first, signal.SIGKILL)
+        until(lambda: tries.exists() and len(tries.read_text()) >= 2 * 10)
+        full.unlink()
+        with pymongo.MongoClient[dict[str, int]](mongod.url) as client:
+            client.a.b.insert_one({"_id": 1})
+
+
 def test_unusable_directory_is_named(tmp_path: Path) -> None:
     """A data directory that cannot be made is refused with its path and what to do."""
     (tmp_path / "file").write_text("")

@@ -195,6 +195,8 @@ def answer(problem: Problem, language: Language) -> JSONResponse:
         errors=_faults(problem, title, language),
     )
     headers = dict(problem.headers)
+    if status == 503:
+        headers.setdefault("Retry-After", "5")
     if status == 401:
         headers.setdefault("WWW-Authenticate", "Bearer")
     return JSONResponse(details.model_dump(exclude_none=True), status, headers, MEDIA_TYPE)

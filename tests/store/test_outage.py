@@ -1,0 +1,79 @@
+"""While the database is away: all who wait fail together, with 503, and what needs no database is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pymongo.errors import BulkWriteError, ConfigurationError, NotPrimaryError, OperationFailure, WriteConcernError
+
+from fhir_server.app import services_on
+from fhir_server.engine.engine import handle
+from fhir_server.errors import FhirError, Unavailable
+from fhir_server.http.fhir import FhirApp
+from fhir_server.settings import Settings
+from fhir_server.store.failures import translate
+from fhir_server.store.mongo import Database
+from fhir_server.store.mongod import EmbeddedMongod
+from tests.client import BASE
+
+SELECTION = 2.0
+CALLERS = 12
+
+AWAY = [
+    WriteConcernError("stepping down", 11602, {"code": 11602}),
+    OperationFailure("shutting down", 11600),
+    OperationFailure("no majority yet", 134),
+    OperationFailure("disk", 14031),
+    BulkWriteError({"writeErrors": [], "writeConcernErrors": [{"code": 91, "errmsg": ""}]}),
+    ConfigurationError("no replica set"),
+    NotPrimaryError("not primary"),
+]
+
+
+@pytest.mark.parametrize("error", AWAY, ids=lambda error: f"{type(error).__name__}-{getattr(error, 'code', None)}")
+def test_a_node_that_comes_or_goes_is_unavailable(error: Exception) -> None:
+    """What the driver says while nodes start, stop or step down is 503 with Retry-After, not a fault of ours."""
+    told = translate(error)
+    assert isinstance(told, Unavailable)
+    assert int(told.headers["Retry-After"]) > 0
+
+
+def test_what_the_database_does_not_understand_is_a_fault_of_ours() -> None:
+    """A command that is wrong stays a 500."""
+    told = translate(OperationFailure("unknown operator", 2))
+    assert isinstance(told, FhirError)
+    assert told.status == 500
+
+
+async def test_callers_fail_together_while_the_database_is_away(tmp_path: Path) -> None:
+    """None waits for another's attempt: many requests of each kind take as long as one, and /metadata none of it."""
+    with EmbeddedMongod(tmp_path / "data") as mongod:
+        url = f"{mongod.url}&serverSelectionTimeoutMS={int(SELECTION * 1000)}"
+        database = await Database.connect(url)
+        app = FhirApp(handle, BASE, "/fhir")
+        app.services = services = await services_on(database, Settings(open=True))
+        await services.following.start()
+        transport = httpx.ASGITransport(app=app)
+        headers = {"Content-Type": "application/fhir+json"}
+        async with httpx.AsyncClient(transport=transport, base_url=BASE + "/", headers=headers, timeout=60) as client:
+            patient: dict[str, Any] = {"resourceType": "Patient", "id": "a"}
+            assert (await client.put("Patient/a", json=patient)).status_code == 201
+            mongod.stop()
+            services.following._announced_at = time.monotonic() - 100  # as after a long outage
+            started = time.monotonic()
+            assert (await client.get("metadata")).status_code == 200
+            asked = [client.get("Patient/a") for _ in range(CALLERS)]
+            asked += [client.put("Patient/a", json=patient | {"active": True}) for _ in range(CALLERS)]
+            asked += [client.get("Patient?active=true") for _ in range(CALLERS)]
+            answers = await asyncio.gather(*asked)
+            # One attempt after another would take as many times as long as there are callers.
+            assert time.monotonic() - started < CALLERS * SELECTION / 2
+        await services.following.stop()
+        await database.close()
+    assert {answer.status_code for answer in answers} == {503}
+    assert all(int(answer.headers["Retry-After"]) > 0 for answer in answers)
