@@ -82,9 +82,13 @@ def _are_positions(values: list[dict[str, Any]]) -> bool:
 # --- Search ------------------------------------------------------------------------------------------------------
 
 
-def contained_chain(mark: str, targets: Mapping[str, Condition], depth: int = 1) -> Condition:
-    """Return the condition that a resource contains one with the mark that meets the condition for its type."""
-    return either([_of_type(mark, name, inner, depth) for name, inner in targets.items()])
+def contained_chain(mark: str, targets: Mapping[str, Condition], depth: int = 1) -> Condition | None:
+    """Return the condition that a resource contains one with the mark that meets the condition for its type.
+
+    None where no contained resource can, as none has an id that others know it by.
+    """
+    found = [_of_type(mark, name, inner, depth) for name, inner in targets.items() if _own(inner) != NOTHING]
+    return either(found) if found else None
 
 
 def _of_type(mark: str, resource_type: str, condition: Condition, depth: int) -> Condition:
