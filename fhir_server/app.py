@@ -213,7 +213,7 @@ class _Parts:
     async def _authorize(
         self, app: Starlette, stack: AsyncExitStack, shared: Services, store: OAuthStore[Access]
     ) -> None:
-        self.fhir.authenticate = bearer_authentication(store)
+        self.fhir.authenticate = bearer_authentication(store, shared)
         app.state.oauth = AuthorizationServer.of(self.fhir.base_url, shared, store)
         trail = AuditTrail(shared, self.fhir.base_url, self.settings.data_dir / "audit")
         app.state.audit = await stack.enter_async_context(trail)

@@ -74,6 +74,11 @@ class Settings(BaseSettings):
         "the machine or its container has, at most 16.",
     )
 
+    staff_sees: Literal["clinics", "treatment", "all"] = Field(
+        default="clinics",
+        description="Whose records a practitioner's user/ scopes show: of the patients of the own clinics, of those "
+        "under the own treatment, or of all.",
+    )
     publish_definitions: bool = Field(
         default=True, description="Keep the hospital's profiles, extensions and code systems readable under /fhir."
     )

@@ -246,7 +246,8 @@ async def smart_server(url: str, name: str, data_dir: Path, **settings_given: An
         database_url=url,
         database_name=name,
         data_dir=data_dir,
-        **{"dynamic_registration": True, **settings_given},
+        # What staff sees of patients is another test's.
+        **{"dynamic_registration": True, "staff_sees": "all", **settings_given},
         publish_definitions=False,  # they are another test's
         log_level="critical",
     )

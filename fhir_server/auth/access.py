@@ -15,6 +15,7 @@ from fhir_server.auth.bearer import BearerToken
 from fhir_server.auth.compartment import of_patient, shared
 from fhir_server.auth.patient_writes import RULES, Change, Writer, changeable, links, require_permitted
 from fhir_server.auth.scopes import Level, Scope, Scopes, parse_scopes
+from fhir_server.auth.staff import Panel
 from fhir_server.errors import Forbidden, Unauthorized
 from fhir_server.r4.reports import marked, unmarked
 from fhir_server.search.conditions import NOTHING, AnyOf, Condition, HasId, every
@@ -69,15 +70,46 @@ class ScopedAccess:
     """
 
     def __init__(
-        self, token: BearerToken, *, timezone: str = "UTC", base_url: str = "", on_behalf: bool = False
+        self,
+        token: BearerToken,
+        *,
+        timezone: str = "UTC",
+        base_url: str = "",
+        on_behalf: bool = False,
+        panel: Panel | None = None,
     ) -> None:
         self.token = token
+        self._panel = panel
+        self._seeing: ScopedAccess | None = None
         self._on_behalf = on_behalf
         self._timezone = timezone
         self._base_url = base_url
         self._conditions: dict[tuple[str, str], Condition | None] = {}
         self._writers: dict[tuple[str, str], Writer | None] = {}
         self._filters: dict[tuple[str, str], Mapping[str, Any] | None] = {}
+
+    @property
+    def is_staff(self) -> bool:
+        """Whether a member of the staff acts, who sees of patients what the hospital's policy says."""
+        kind = (self.token.fhir_user or "").partition("/")[0]
+        return self.token.role == "practitioner" and kind not in _UNDER_CARE and self.token.scopes.has_level("user")
+
+    @property
+    def sees_as(self) -> str | None:
+        """What names the view of a member of the staff, whose patients come and go; None for everybody else."""
+        return f"{self.token.fhir_user} {self.token.scopes}" if self._panel is not None else None
+
+    def seeing(self, panel: Panel) -> ScopedAccess:
+        """Return the same access, by `user/` scopes to these patients only."""
+        if self._seeing is None or self._seeing._panel is not panel:
+            self._seeing = ScopedAccess(
+                self.token,
+                timezone=self._timezone,
+                base_url=self._base_url,
+                on_behalf=self._on_behalf,
+                panel=panel,
+            )
+        return self._seeing
 
     @classmethod
     def of_staff(cls, scopes: str) -> ScopedAccess:
@@ -159,6 +191,8 @@ class ScopedAccess:
         writer = self._writer(change.type, permission)
         if writer is not None:
             require_permitted(change, writer)
+        if self._panel is not None and self._panel.names_another(change.entry):
+            raise Forbidden("A patient whom the user does not see is named.")
         condition = self._condition(change.type, permission)
         if condition is None or holds(condition, {**change.entry, "_id": change.id, "updated": datetime.now(UTC)}):
             return
@@ -232,7 +266,8 @@ class ScopedAccess:
 
     def _region(self, scope: Scope, resource_type: str, permission: str) -> Condition | None:
         if not self._is_confined(scope):
-            return None
+            confined = self._panel is not None and scope.level == "user"
+            return self._panel.region(resource_type, permission) if self._panel and confined else None
         patient = self._patient(scope)
         if patient is None:
             return NOTHING

@@ -21,6 +21,7 @@ from fhir_server.engine.create import create_as
 from fhir_server.engine.delete import delete
 from fhir_server.engine.entries import SECONDS_AN_ENTRY, response_entry
 from fhir_server.engine.in_use import require_unused
+from fhir_server.engine.panels import note_written
 from fhir_server.engine.patch import check as check_patch
 from fhir_server.engine.patch import patch
 from fhir_server.engine.places import Placing
@@ -76,6 +77,7 @@ async def transaction(context: Context, entries: list[dict[str, Any]], size: int
             refused = error
             break
         else:
+            note_written(types)
             await end_access(context.services, retired)
             return responses
     assert refused is not None

@@ -24,6 +24,7 @@ from fhir_server.engine.audit.disclosure import note_resource
 from fhir_server.engine.context import Context, Response
 from fhir_server.engine.link_targets import require_own_targets
 from fhir_server.engine.links import decided
+from fhir_server.engine.panels import note_written
 from fhir_server.engine.standing import end_access, retired
 from fhir_server.errors import Conflict, Forbidden, NotFound, Unavailable
 from fhir_server.r4 import values
@@ -130,6 +131,7 @@ async def replace(
             (write,) = await decided(context, [write])
             if await _commit(context, write):
                 if write.draft is not None:
+                    note_written([write.draft.type])
                     await end_access(context.services, retired([write.draft]))
                 return write.response
             await asyncio.sleep(random.uniform(0, 0.002 * min(attempt + 1, 20)))  # noqa: S311 - not a secret
@@ -148,6 +150,7 @@ async def insert(context: Context, draft: Draft) -> None:
     (write,) = await decided(context, [write])
     assert write.draft is not None, "a decision leaves the draft"
     await context.services.resources.insert(write.draft)
+    note_written([draft.type])
 
 
 _BATCH = 200

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from fhir_server.auth.access import NoAccess, unauthorized
+from fhir_server.auth.access import NoAccess, ScopedAccess, unauthorized
 from fhir_server.engine.access import Access
+from fhir_server.engine.context import Services
+from fhir_server.engine.panels import panel_of
 from fhir_server.store.oauth import OAuthStore
 
 Authenticate = Callable[[Mapping[str, str]], Awaitable[Access]]
@@ -13,7 +15,7 @@ Authenticate = Callable[[Mapping[str, str]], Awaitable[Access]]
 _NO_ACCESS = NoAccess()
 
 
-def bearer_authentication(store: OAuthStore[Access]) -> Authenticate:
+def bearer_authentication(store: OAuthStore[Access], services: Services) -> Authenticate:
     """Return the function that finds the access of a request's bearer token; it raises Unauthorized for a bad one.
 
     A token anywhere but in that header counts for nothing.
@@ -29,6 +31,14 @@ def bearer_authentication(store: OAuthStore[Access]) -> Authenticate:
         access = await store.tokens.find(secret.strip())
         if access is None:
             raise unauthorized("The access token is unknown, has expired or was revoked.", "invalid_token")
-        return access
+        return await confined(services, access)
 
     return authenticate
+
+
+async def confined(services: Services, access: Access) -> Access:
+    """Return the access of a member of the staff as the hospital's policy has it now, that of others as it is."""
+    if not isinstance(access, ScopedAccess) or not access.is_staff:
+        return access
+    panel = await panel_of(services, access.token.fhir_user)
+    return access if panel is None else access.seeing(panel)

@@ -116,7 +116,12 @@ async def world(library: bytes, mongod_url: str, database: Database, tmp_path: P
     port, site_port = free_port(), free_port()
     base, site = f"http://127.0.0.1:{port}/fhir", f"http://localhost:{site_port}"
     settings = Settings(
-        port=port, database_url=mongod_url, database_name=database.name, data_dir=tmp_path, log_level="critical"
+        port=port,
+        database_url=mongod_url,
+        database_name=database.name,
+        data_dir=tmp_path,
+        staff_sees="all",
+        log_level="critical",
     )
     server = create_app(settings)
 

@@ -60,7 +60,7 @@ class FacadeServer:
         for store in (names, keys, resets):
             await store.prepare()
         send = SmtpServer(settings).send if settings.smtp_host else None
-        authenticate = bearer_authentication(accounts)
+        authenticate = bearer_authentication(accounts, services)
         base = remote.base_url if remote else base_url
         return cls(services, base, accounts, names, keys, resets, gateway, authenticate, remote, send)
 

@@ -10,9 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fhir_server.auth.access import ScopedAccess
+from fhir_server.auth.users import User
 from fhir_server.engine.context import Context
 from fhir_server.engine.context import Request as FhirRequest
 from fhir_server.engine.engine import handle
+from fhir_server.engine.panels import panel_of
 from fhir_server.errors import FhirError
 from fhir_server.http.oauth.authorization import Refusal, unsealed
 from fhir_server.http.oauth.browser import browser_of, is_own_origin
@@ -26,10 +28,22 @@ _MOST_SHOWN = 20
 
 
 async def ask(
-    server: AuthorizationServer, path: str, query: list[tuple[str, str]], scope: str = "user/Patient.rs"
+    server: AuthorizationServer,
+    path: str,
+    query: list[tuple[str, str]],
+    scope: str = "user/Patient.rs",
+    *,
+    user: User | None = None,
 ) -> dict[str, Any] | None:
-    """Return what the FHIR server answers to a staff member who has just that scope, or None."""
-    context = Context(server.services, server.base_url, access=ScopedAccess.of_staff(scope))
+    """Return what the FHIR server answers to a staff member who has just that scope, or None.
+
+    It is the `user`, with the patients of that one, where it is any in particular.
+    """
+    access = ScopedAccess.of_staff(scope)
+    if user is not None and user.role == "practitioner":
+        panel = await panel_of(server.services, user.fhir_user)
+        access = access if panel is None else access.seeing(panel)
+    context = Context(server.services, server.base_url, access=access)
     try:
         response = await noted(partial(handle, context))(FhirRequest("GET", path, query))
     except FhirError:
@@ -38,9 +52,9 @@ async def ask(
     return found
 
 
-async def patient_exists(server: AuthorizationServer, resource_id: str) -> bool:
-    """Return whether there is such a patient."""
-    return await ask(server, f"Patient/{resource_id}", []) is not None
+async def patient_exists(server: AuthorizationServer, resource_id: str, user: User | None = None) -> bool:
+    """Return whether there is such a patient, whom the user sees where one is named."""
+    return await ask(server, f"Patient/{resource_id}", [], user=user) is not None
 
 
 async def patient_name(server: AuthorizationServer, resource_id: str) -> str:
@@ -71,7 +85,7 @@ async def show_picker(request: Request) -> Response:
     client = await server.store.clients.find(authorization.client_id)
     name = request.query_params.get("name", "").strip()[:100]
     query = [("_count", str(_MOST_SHOWN)), ("_sort", "family"), *([("name", name)] if name else [])]
-    bundle = await ask(server, "Patient", query) or {}
+    bundle = await ask(server, "Patient", query, user=browser.user) or {}
     found = [entry["resource"] for entry in bundle.get("entry", []) if entry["resource"]["resourceType"] == "Patient"]
     return render(
         request,
@@ -92,7 +106,11 @@ async def pick(request: Request) -> Response:
     if not is_own_origin(request) or not browser.sent(given.get("csrf")):
         raise Refusal("foreign_form")
     patient = given.get("patient", "")
-    if browser.user is None or browser.user.role == "patient" or not await patient_exists(server, patient):
+    if (
+        browser.user is None
+        or browser.user.role == "patient"
+        or not await patient_exists(server, patient, browser.user)
+    ):
         return redirect("/oauth/patient?" + urlencode({"request": authorization.sealed(server)}))
     picked = authorization.with_patient(patient)
     return redirect("/oauth/consent?" + urlencode({"request": picked.sealed(server)}))

@@ -1,0 +1,110 @@
+"""Whose patients are whose: from the roles of a practitioner, and from the appointments and encounters of patients.
+
+What is found is kept for a moment by each worker, and found anew at once where this worker has written anything that
+it rests on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Literal
+
+from fhir_server.auth.staff import Panel
+from fhir_server.engine.context import Services
+from fhir_server.errors import Forbidden
+from fhir_server.store.relations import keys_of, keys_of_one
+
+Policy = Literal["clinics", "treatment", "all"]
+
+KEPT_SECONDS = 2.0
+MOST_PATIENTS = 50_000
+"""How many patients one member of the staff can be confined to; beyond that the setting must say another policy."""
+_RESTS_ON = frozenset({"Appointment", "CareTeam", "Encounter", "Location", "Patient", "PractitionerRole"})
+_generation = 0
+_kept: dict[tuple[str, str, str], tuple[float, int, Panel]] = {}
+
+
+def note_written(types: Iterable[str]) -> None:
+    """Forget what was found where it rests on what has been written."""
+    global _generation  # noqa: PLW0603 - one number for the process, as the registry of parameters is
+    if not _RESTS_ON.isdisjoint(types):
+        _generation += 1
+
+
+async def panel_of(services: Services, fhir_user: str | None) -> Panel | None:
+    """Return the patients that a practitioner sees by the policy of the settings; None where that is all.
+
+    Who is neither a Practitioner nor a PractitionerRole has no patients.
+
+    Raises Forbidden where they are too many to be told apart.
+    """
+    policy: Policy = services.settings.staff_sees
+    if policy == "all":
+        return None
+    key = (services.database.name, policy, fhir_user or "")
+    kept = _kept.get(key)
+    if kept is not None and kept[1] == _generation and time.monotonic() - kept[0] < KEPT_SECONDS:
+        return kept[2]
+    asked, generation = time.monotonic(), _generation
+    found: set[str] = set()
+    if practitioner := await _practitioner(services, fhir_user):
+        found = await _treated(services, practitioner)
+        if policy == "clinics":
+            found |= await _of_clinics(services, await _clinics(services, practitioner))
+    if len(found) > MOST_PATIENTS:
+        raise Forbidden(
+            f"More than {MOST_PATIENTS} patients are this user's: the setting staff_sees must say another policy.",
+            code="too-costly",
+        )
+    if len(_kept) > 1000:
+        _kept.clear()
+    panel = Panel(frozenset(found))
+    _kept[key] = (asked, generation, panel)
+    return panel
+
+
+async def _practitioner(services: Services, fhir_user: str | None) -> str | None:
+    """Return the reference of the Practitioner that a user is, be it by way of a role."""
+    if fhir_user is None or not fhir_user.startswith("PractitionerRole/"):
+        return fhir_user if (fhir_user or "").startswith("Practitioner/") else None
+    keys = await keys_of_one(services.database, "PractitionerRole", fhir_user.partition("/")[2])
+    return next(iter(_named(keys, "practitioner", "Practitioner")), None)
+
+
+async def _clinics(services: Services, practitioner: str) -> set[str]:
+    """Return the places where the practitioner works, with the rooms in them."""
+    roles = await keys_of(services.database, "PractitionerRole", [f"practitioner={practitioner}"])
+    clinics = {
+        place for keys in roles.values() if "active=false" not in keys for place in _named(keys, "location", "Location")
+    }
+    rooms = await keys_of(services.database, "Location", [f"partof={clinic}" for clinic in sorted(clinics)])
+    return clinics | {f"Location/{room}" for room in rooms}
+
+
+async def _of_clinics(services: Services, clinics: set[str]) -> set[str]:
+    places = sorted(clinics)
+    visits = await _patients(services, "Appointment", [f"actor={place}" for place in places])
+    return visits | await _patients(services, "Encounter", [f"location={place}" for place in places])
+
+
+async def _treated(services: Services, practitioner: str) -> set[str]:
+    """Return the patients who are treated by the practitioner, or are registered with that one."""
+    found = set(await keys_of(services.database, "Patient", [f"general-practitioner={practitioner}"]))
+    for kind, name in (("Appointment", "actor"), ("Encounter", "participant"), ("CareTeam", "participant")):
+        found |= await _patients(services, kind, [f"{name}={practitioner}"])
+    return found
+
+
+async def _patients(services: Services, resource_type: str, keys: list[str]) -> set[str]:
+    """Return the patients that the resources with one of the keys name."""
+    found = await keys_of(services.database, resource_type, keys)
+    return {
+        key.partition("=Patient/")[2].partition("/")[0] for own in found.values() for key in own if "=Patient/" in key
+    }
+
+
+def _named(keys: Iterable[str], name: str, resource_type: str) -> set[str]:
+    """Return the references of a type that index keys hold for a parameter, without versions."""
+    sign = f"{name}={resource_type}/"
+    return {key.partition("=")[2].partition("/_history/")[0] for key in keys if key.startswith(sign)}
