@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fhir_server.store.data_directory import join
-from fhir_server.store.mongod import EmbeddedMongod
+from fhir_server.store.database.data_directory import join
+from fhir_server.store.database.mongod import EmbeddedMongod
 
-_COMMAND = [sys.executable, "-c", "from fhir_server.cli import main; main()"]
+_COMMAND = [sys.executable, "-c", "from fhir_server.cli.main import main; main()"]
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-from fhir_server.app import base_url, services
+from fhir_server.cli.operator_audit import told
 from fhir_server.engine.context import Context
 from fhir_server.engine.purge import purge, target_of
 from fhir_server.errors import FhirError
-from fhir_server.operator_audit import told
+from fhir_server.server.app import base_url, services
 from fhir_server.settings import Settings
-from fhir_server.store.data_directory import StartupError
-from fhir_server.store.mongod import database_url
+from fhir_server.store.database.data_directory import StartupError
+from fhir_server.store.database.mongod import database_url
 
 
 def run(settings: Settings, target: str) -> None:

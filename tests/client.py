@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from fhir_server.app import services_on
 from fhir_server.engine.context import Services
 from fhir_server.engine.engine import handle
 from fhir_server.http.fhir import FhirApp
+from fhir_server.server.app import services_on
 from fhir_server.settings import Settings
-from fhir_server.store.mongo import Database
+from fhir_server.store.database.mongo import Database
 
 BASE = "http://server.test/fhir"
 

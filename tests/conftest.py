@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fhir_server.store.mongo import Database
-from fhir_server.store.mongod import EmbeddedMongod, join
+from fhir_server.store.database.mongo import Database
+from fhir_server.store.database.mongod import EmbeddedMongod, join
 from tests.databases import Databases
 
 pytest_plugins = ["tests.client", "tests.smart_server"]

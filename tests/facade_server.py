@@ -12,12 +12,12 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from fhir_server.app import create_app
 from fhir_server.engine.context import Context, Request
 from fhir_server.engine.engine import handle
 from fhir_server.r4 import values
+from fhir_server.server.app import create_app
 from fhir_server.settings import Settings
-from fhir_server.store.mongo import Database
+from fhir_server.store.database.mongo import Database
 
 ORIGIN = "http://server.test"
 PASSWORD = "korrekt horse 42 staple"

@@ -17,11 +17,11 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from fhir_server import accounts
-from fhir_server.app import create_app
 from fhir_server.auth.tokens import fingerprint, new_secret
+from fhir_server.cli import accounts
+from fhir_server.server.app import create_app
 from fhir_server.settings import Settings
-from fhir_server.store.mongo import Database
+from fhir_server.store.database.mongo import Database
 
 ORIGIN = "http://server.test"
 BASE = f"{ORIGIN}/fhir"

@@ -18,10 +18,10 @@ from fhir_server.auth.scopes import Level, Scope, Scopes, parse_scopes
 from fhir_server.auth.staff import Panel
 from fhir_server.errors import Forbidden, Unauthorized
 from fhir_server.r4.reports import marked, unmarked
-from fhir_server.search.conditions import NOTHING, AnyOf, Condition, HasId, every
-from fhir_server.search.filters import to_filter
-from fhir_server.search.match import holds
-from fhir_server.search.parse import parse
+from fhir_server.search.planner.filters import to_filter
+from fhir_server.search.query.conditions import NOTHING, AnyOf, Condition, HasId, every
+from fhir_server.search.query.match import holds
+from fhir_server.search.query.parse import parse
 
 PERMISSIONS: Mapping[str, str] = {
     "create": "c",

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from fhir_server.search.compartments import membership, refers_to
-from fhir_server.search.conditions import NOTHING, Condition, HasId, HasKey
+from fhir_server.search.query.compartments import membership, refers_to
+from fhir_server.search.query.conditions import NOTHING, Condition, HasId, HasKey
 from fhir_server.search.shared import SHARED_KEY, SHARED_TYPES, SHARED_UNLESS_A_PATIENTS
 
 SECURITY_CONTEXT = "_securityContext"

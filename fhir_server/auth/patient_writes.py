@@ -18,8 +18,8 @@ from fhir_server.errors import Forbidden, Issue
 from fhir_server.r4.definitions import table
 from fhir_server.r4.reports import REPORTED_BY, other_labels
 from fhir_server.r4.walk import Node, walk_element
-from fhir_server.search.conditions import NOTHING, Condition, HasId, HasKey, every
-from fhir_server.search.index import REPORTER
+from fhir_server.search.index.index import REPORTER
+from fhir_server.search.query.conditions import NOTHING, Condition, HasId, HasKey, every
 from fhir_server.search.shared import SHARED_TYPES
 
 Resource = Mapping[str, Any]

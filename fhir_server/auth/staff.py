@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from fhir_server.auth.compartment import SECURITY_CONTEXT, of_patient, shared
-from fhir_server.search.conditions import NOTHING, AnyOf, Condition, HasId, HasKey
+from fhir_server.search.query.conditions import NOTHING, AnyOf, Condition, HasId, HasKey
 from fhir_server.search.registry import parameters
 
 _SIGN = "=Patient/"

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from fhir_server.auth.patient_writes import Change
 from fhir_server.r4.reports import unmarked
-from fhir_server.search.conditions import Condition
+from fhir_server.search.query.conditions import Condition
 
 
 class Access(Protocol):

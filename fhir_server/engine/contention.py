@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from fhir_server.engine.context import Context
-from fhir_server.engine.transaction_entry import Entry
+from fhir_server.engine.transaction.transaction_entry import Entry
 from fhir_server.errors import Conflict, FhirError, Issue
-from fhir_server.store.resources import AlreadyExists
-from fhir_server.store.transactions import RolledBack
+from fhir_server.store.database.transactions import RolledBack
+from fhir_server.store.resources.resources import AlreadyExists
 
 
 async def contention(context: Context, entries: Sequence[Entry], error: RolledBack | AlreadyExists) -> FhirError:

@@ -15,13 +15,13 @@ from fhir_server.engine.access import Access, OpenAccess
 from fhir_server.errors import Issue
 
 if TYPE_CHECKING:
-    from fhir_server.engine.following import Following
+    from fhir_server.engine.search_parameter_sync import SearchParameterSync
     from fhir_server.engine.writes import Write
     from fhir_server.settings import Settings
-    from fhir_server.store.history import HistoryStore
-    from fhir_server.store.mongo import Database, Session
-    from fhir_server.store.resources import ResourceStore, Version
-    from fhir_server.store.search import SearchStore
+    from fhir_server.store.database.mongo import Database, Session
+    from fhir_server.store.resources.history import HistoryStore
+    from fhir_server.store.resources.resources import ResourceStore, Version
+    from fhir_server.store.search.search import SearchStore
 
 Return = Literal["minimal", "representation", "OperationOutcome"]
 Handling = Literal["lenient", "strict"]
@@ -79,7 +79,7 @@ class Services:
     search: SearchStore
     settings: Settings
     signing_key: bytes
-    following: Following
+    following: SearchParameterSync
 
 
 @dataclass(slots=True)

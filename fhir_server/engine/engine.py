@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from fhir_server.engine import bundles, capabilities, operations
+from fhir_server.engine import operations
 from fhir_server.engine.context import Ask, Context, Request, Response
-from fhir_server.engine.create import create
-from fhir_server.engine.delete import conditional_delete, delete
-from fhir_server.engine.history import history
-from fhir_server.engine.patch import conditional_patch, patch
+from fhir_server.engine.interactions import capabilities
+from fhir_server.engine.interactions.create import create
+from fhir_server.engine.interactions.delete import conditional_delete, delete
+from fhir_server.engine.interactions.history import history
+from fhir_server.engine.interactions.patch import conditional_patch, patch
+from fhir_server.engine.interactions.read import read, vread
+from fhir_server.engine.interactions.update import conditional_update, update
 from fhir_server.engine.query_parameters import require_known
-from fhir_server.engine.read import read, vread
 from fhir_server.engine.requests import deletes_many, query_text
 from fhir_server.engine.routes import Route, route
-from fhir_server.engine.search import search
-from fhir_server.engine.update import conditional_update, update
+from fhir_server.engine.search.search import search
+from fhir_server.engine.transaction import bundles
 from fhir_server.work.budget import spend
 
 Handler = Callable[[Context, Request, Route], Awaitable[Response]]

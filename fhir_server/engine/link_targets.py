@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from fhir_server.auth.patient_writes import Change
 from fhir_server.engine.context import Context
 from fhir_server.errors import Forbidden, Issue
-from fhir_server.search.conditions import Condition
-from fhir_server.search.filters import to_filter
+from fhir_server.search.planner.filters import to_filter
+from fhir_server.search.query.conditions import Condition
 
 
 async def require_own_targets(context: Context, changes: Iterable[Change]) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from fhir_server.search.conditions import NOTHING
+from fhir_server.search.query.conditions import NOTHING
 
 if TYPE_CHECKING:
     from fhir_server.engine.context import Context

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 
 from fhir_server.engine.access import OpenAccess
 from fhir_server.engine.context import Context, Request
-from fhir_server.engine.delete import delete
 from fhir_server.engine.gdpr.erasure import erase_patient
-from fhir_server.engine.in_use import require_unused
+from fhir_server.engine.interactions.delete import delete
+from fhir_server.engine.referential_integrity import require_unused
 from fhir_server.engine.routes import route
 from fhir_server.errors import BadRequest, Conflict, FhirError, NotFound
-from fhir_server.store.erasure import Eraser
-from fhir_server.store.purges import PurgeStore
+from fhir_server.store.resources.erasure import Eraser
+from fhir_server.store.work.purges import PurgeStore
 
 AUDIT = "AuditEvent"
 

@@ -12,17 +12,17 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from fhir_server.engine import subsets
 from fhir_server.engine.context import Context, Request, Response, instant, now
 from fhir_server.engine.links import named_links
 from fhir_server.engine.places import placed
-from fhir_server.engine.references import place_of
+from fhir_server.engine.search import subsets
+from fhir_server.engine.transaction.references import place_of
 from fhir_server.errors import BadRequest, Issue, Unprocessable
 from fhir_server.r4 import values
 from fhir_server.r4.validation import validate
 from fhir_server.search import custom
-from fhir_server.search.index import index
-from fhir_server.store.resources import Draft, Version
+from fhir_server.search.index.index import index
+from fhir_server.store.resources.resources import Draft, Version
 from fhir_server.work.threads import sized
 
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")

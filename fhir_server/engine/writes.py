@@ -18,17 +18,17 @@ from dataclasses import dataclass
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
+from fhir_server.audit.disclosure import note_resource
 from fhir_server.auth.patient_writes import Change
 from fhir_server.engine import versions
-from fhir_server.engine.audit.disclosure import note_resource
+from fhir_server.engine.account_status import end_access, retired
 from fhir_server.engine.context import Context, Response
 from fhir_server.engine.link_targets import require_own_targets
 from fhir_server.engine.links import decided
 from fhir_server.engine.panels import note_written
-from fhir_server.engine.standing import end_access, retired
 from fhir_server.errors import Conflict, Forbidden, NotFound, Unavailable
 from fhir_server.r4 import values
-from fhir_server.store.resources import AlreadyExists, Draft, Version
+from fhir_server.store.resources.resources import AlreadyExists, Draft, Version
 from fhir_server.work.threads import sized
 
 _ATTEMPTS = 60

@@ -8,7 +8,7 @@ from fhir_server.auth.access import NoAccess, ScopedAccess, unauthorized
 from fhir_server.engine.access import Access
 from fhir_server.engine.context import Services
 from fhir_server.engine.panels import panel_of
-from fhir_server.store.oauth import OAuthStore
+from fhir_server.store.accounts.oauth import OAuthStore
 
 Authenticate = Callable[[Mapping[str, str]], Awaitable[Access]]
 

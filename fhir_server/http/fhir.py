@@ -15,24 +15,31 @@ from urllib.parse import parse_qsl, unquote
 
 from starlette.types import Receive, Scope, Send
 
+from fhir_server.audit.disclosure import Disclosure, disclosing
+from fhir_server.audit.records import AccessRecord
 from fhir_server.engine.access import Access, OpenAccess
-from fhir_server.engine.audit.disclosure import Disclosure, disclosing
-from fhir_server.engine.audit.records import AccessRecord
 from fhir_server.engine.context import Context, Request, Response, Services
-from fhir_server.engine.preconditions import etag
+from fhir_server.engine.interactions.preconditions import etag
 from fhir_server.engine.query_parameters import FORM
 from fhir_server.engine.routes import route
 from fhir_server.errors import BadRequest, FhirError, Issue, Unavailable, operation_outcome
 from fhir_server.http import log
-from fhir_server.http.access_record import access_record
 from fhir_server.http.admission import COMPRESSION, Admission, rows_weight
+from fhir_server.http.audit.access_record import access_record
 from fhir_server.http.bearer import Authenticate
-from fhir_server.http.bodies import Form, parse_body, read_body, require_few_parameters, require_media_type, undone
+from fhir_server.http.content.bodies import (
+    Form,
+    parse_body,
+    read_body,
+    require_few_parameters,
+    require_media_type,
+    undone,
+)
+from fhir_server.http.content.prefer import preferences
+from fhir_server.http.content.raw_binary import is_raw_read, raw_content
+from fhir_server.http.content.representation import JSON_REPRESENTATION, Representation, choose, http_date
 from fhir_server.http.headers import request_headers, require_single
 from fhir_server.http.limits import Limits, caller_of, limits_of
-from fhir_server.http.prefer import preferences
-from fhir_server.http.raw_binary import is_raw_read, raw_content
-from fhir_server.http.representation import JSON_REPRESENTATION, Representation, choose, http_date
 from fhir_server.r4 import values
 from fhir_server.settings import Settings
 from fhir_server.work.budget import Budget, counted, working

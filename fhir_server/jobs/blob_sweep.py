@@ -7,8 +7,8 @@ from functools import partial
 import structlog
 
 from fhir_server.jobs.runner import Job
-from fhir_server.store.blobs import BlobStore
-from fhir_server.store.jobs import Lease
+from fhir_server.store.resources.blobs import BlobStore
+from fhir_server.store.work.jobs import Lease
 
 EVERY_SECONDS = 3600.0
 

@@ -14,8 +14,8 @@ from fhir_server.engine.context import Context, Services, now
 from fhir_server.engine.gdpr.erasure import erase_patient
 from fhir_server.engine.purge import finish_purges
 from fhir_server.jobs.runner import Job
-from fhir_server.store.erasures import ErasureStore
-from fhir_server.store.jobs import Lease
+from fhir_server.store.work.erasures import ErasureStore
+from fhir_server.store.work.jobs import Lease
 
 EVERY_SECONDS = 300.0
 LOOKED_AFTER = timedelta(minutes=30)

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 
 from fhir_server.engine.context import Services
 from fhir_server.jobs.runner import Job
-from fhir_server.search.index import index
+from fhir_server.search.index.index import index
 from fhir_server.search.lifecycle import Pass
-from fhir_server.store.jobs import Lease
-from fhir_server.store.reindexing import count, reindex_batch
+from fhir_server.store.resources.reindexing import count, reindex_batch
+from fhir_server.store.work.jobs import Lease
 
 NAME = "reindex"
 

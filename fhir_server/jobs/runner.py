@@ -16,7 +16,7 @@ import structlog
 
 from fhir_server.engine.ending import end
 from fhir_server.errors import FhirError
-from fhir_server.store.jobs import JobStore, Lease, LeaseLost
+from fhir_server.store.work.jobs import JobStore, Lease, LeaseLost
 
 LOOK_SECONDS = 5.0
 """How often a worker looks whether a job needs somebody."""

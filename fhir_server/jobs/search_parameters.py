@@ -15,10 +15,10 @@ from msgspec.structs import replace
 
 from fhir_server.engine.context import Services
 from fhir_server.jobs.runner import RETRY_SECONDS, Job
-from fhir_server.search.index import index
+from fhir_server.search.index.index import index
 from fhir_server.search.lifecycle import Pass, State, Wish, agreed, finished, wished, wishes
-from fhir_server.store.jobs import Lease
-from fhir_server.store.reindexing import BATCH, count, reindex_batch
+from fhir_server.store.resources.reindexing import BATCH, count, reindex_batch
+from fhir_server.store.work.jobs import Lease
 
 LOOK_SECONDS = 1.0
 """How often the resources are looked at, and the workers' announcements."""

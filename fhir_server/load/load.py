@@ -21,8 +21,8 @@ from fhir_server.load.report import Summary, show, write_refusals
 from fhir_server.load.state import DatabaseState, FileState, State
 from fhir_server.load.worker import RETRIED, Loaded, Refusal, load_part, start
 from fhir_server.settings import Settings
-from fhir_server.store.data_directory import StartupError
-from fhir_server.store.mongod import database_url
+from fhir_server.store.database.data_directory import StartupError
+from fhir_server.store.database.mongod import database_url
 
 _Waiting = dict[tuple[Path, str], Loaded]
 """Parts with something refused that a later try may take, by file and key."""

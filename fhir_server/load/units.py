@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fhir_server.engine.references import Rewriter
+from fhir_server.engine.transaction.references import Rewriter
 from fhir_server.errors import BadRequest, FhirError
 from fhir_server.load.files import LINES_IN_A_PART, Part
 from fhir_server.r4 import values

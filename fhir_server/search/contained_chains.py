@@ -14,7 +14,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from fhir_server.search.conditions import (
+from fhir_server.search.index.entry import Entry
+from fhir_server.search.index.keys import EVERY, contained_key
+from fhir_server.search.query.conditions import (
     NOTHING,
     All,
     AnyOf,
@@ -33,8 +35,6 @@ from fhir_server.search.conditions import (
     every,
     leaves,
 )
-from fhir_server.search.entry import Entry
-from fhir_server.search.keys import EVERY, contained_key
 
 _DEEPEST = 2
 """How many steps a chain can take from one contained resource to another."""

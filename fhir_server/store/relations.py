@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fhir_server.store.mongo import Database, Document, translated
+from fhir_server.store.database.mongo import Database, Document, translated
 
 
 async def keys_of(database: Database, resource_type: str, keys: Sequence[str]) -> dict[str, list[str]]:

@@ -12,10 +12,10 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError, OperationFailure
 
 from fhir_server.errors import Unavailable
-from fhir_server.store.documents import Draft, Version
-from fhir_server.store.encoding import CODEC, Document
-from fhir_server.store.failures import translate
-from fhir_server.store.mongo import Database
+from fhir_server.store.database.encoding import CODEC, Document
+from fhir_server.store.database.failures import translate
+from fhir_server.store.database.mongo import Database
+from fhir_server.store.resources.documents import Draft, Version
 from fhir_server.store.taken_keys import DUPLICATE_KEY, taken_key
 
 

@@ -12,7 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from fhir_server.http.client_address import ClientAddress, ClientAddresses, client_address
 from fhir_server.settings import SettingsError, settings_with
-from fhir_server.store.mongo import Database
+from fhir_server.store.database.mongo import Database
 from tests.smart_server import smart_server
 
 PROXIES = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]

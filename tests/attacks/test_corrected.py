@@ -12,8 +12,8 @@ from fhir_server.engine.access import OpenAccess
 from fhir_server.engine.context import Context
 from fhir_server.engine.purge import finish_purges, purge, target_of
 from fhir_server.errors import BadRequest, Conflict, FhirError, NotFound
-from fhir_server.store.erasure import Eraser
-from fhir_server.store.purges import PurgeStore
+from fhir_server.store.resources.erasure import Eraser
+from fhir_server.store.work.purges import PurgeStore
 from tests.smart_server import BASE, SmartServer
 
 SECRET = "zebra"

@@ -15,8 +15,8 @@ from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.engine import handle
 from fhir_server.engine.gdpr.erasure import erase_patient
 from fhir_server.errors import FhirError
-from fhir_server.notifications.events import Step, event_of
-from fhir_server.notifications.local import local
+from fhir_server.hospital.notifications.events import Step, event_of
+from fhir_server.hospital.notifications.local import local
 from tests.facade.clinic import booking_of, open_clinics, written_slot
 from tests.facade.test_clinic import body, due_now, staff_of
 from tests.facade_server import ORIGIN, AppUser, Hospital

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from fhir_server.store.mongo import Database
+from fhir_server.store.database.mongo import Database
 from tests.smart_server import SmartServer, smart_server
 
 SECRET = "zebra"

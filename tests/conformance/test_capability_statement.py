@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from fhir_server.engine import capabilities
-from fhir_server.engine.capabilities import capability_statement
 from fhir_server.engine.engine import HANDLERS
+from fhir_server.engine.interactions import capabilities
+from fhir_server.engine.interactions.capabilities import capability_statement
 from fhir_server.engine.operations.registry import OPERATIONS
 from fhir_server.engine.routes import route
 from fhir_server.errors import BadRequest, FhirError
-from fhir_server.http import representation
+from fhir_server.http.content import representation
 from fhir_server.r4 import values
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.validation import validate
-from fhir_server.search.parse import parse
+from fhir_server.search.query.parse import parse
 from fhir_server.search.registry import parameters
 
 ROOT = Path(__file__).parents[2]

@@ -6,8 +6,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from mappings import clinics, doctors, insurance, specialties
-from mappings.money import Money
+from mappings.catalogue import clinics, doctors, specialties
+from mappings.insurance import insurance
+from mappings.shared.money import Money
 from tests.facade_server import Hospital
 
 HARBOUR_CLOCK = ZoneInfo("America/New_York")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fhir_server.http.facade import sessions
+from fhir_server.hospital.accounts import sessions
 from tests.facade.clinic import MONDAY, booking_of, open_clinics
 from tests.facade_server import AppUser, Hospital
 
@@ -41,7 +41,7 @@ def body(appointment: dict[str, Any], **given: Any) -> dict[str, Any]:
 
 async def staff_of(hospital: Hospital, practitioner_id: str) -> AppUser:
     """Return the app in the hands of a member of the staff."""
-    from fhir_server import accounts
+    from fhir_server.cli import accounts
 
     store = hospital.app.state.oauth.store
     work = accounts.add_user(

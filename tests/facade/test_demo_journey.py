@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fhir_server.demo_clinic import load
+from fhir_server.hospital.demo.loading import load
 from tests.facade_server import PASSWORD, AppUser, Hospital
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from fhir_server.http.facade.app import create_facade
-from fhir_server.http.facade.problem import MEDIA_TYPE
+from fhir_server.hospital.api.problem import MEDIA_TYPE
+from fhir_server.hospital.app import create_facade
 from fhir_server.settings import Settings
 from tests.facade.endpoints import ENDPOINTS, Endpoint
 

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from fhir_server.http.facade import idempotency
-from fhir_server.http.facade.problem import PROBLEMS
-from mappings.elements import IDENTIFIER
+from fhir_server.hospital.api import idempotency
+from fhir_server.hospital.api.problem import PROBLEMS
+from mappings.shared.elements import IDENTIFIER
 from tests.facade.clinic import MONDAY, booking_of
 from tests.facade.endpoints import BY_NUMBER, ENDPOINTS, Endpoint
 from tests.facade.test_clinic import due_now

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from mappings import notifications
-from mappings.notifications import Notification, Related
+from mappings.notifications import notifications
+from mappings.notifications.notifications import Notification, Related
 from tests.facade.clinic import MONDAY, booking_of, open_clinics
 from tests.facade_server import AppUser, Hospital
 

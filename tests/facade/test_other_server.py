@@ -15,8 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from fhir_server import accounts
-from fhir_server.app import create_app
+from fhir_server.cli import accounts
+from fhir_server.server.app import create_app
 from fhir_server.settings import Settings, SettingsError, settings_with
 from tests.databases import Databases
 from tests.facade.clinic import booking_of, open_clinics, policy_of

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from fhir_server import accounts
+from fhir_server.cli import accounts
 from tests.facade.clinic import MONDAY, booking_of, open_clinics, policy_of
 from tests.facade_server import ORIGIN, PASSWORD, AppUser, Hospital
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from fhir_server.app import create_app
-from fhir_server.http.facade import stream as endpoint
+from fhir_server.hospital.notifications import stream as endpoint
+from fhir_server.server.app import create_app
 from tests.event_stream import EventStream, stream
 from tests.facade_server import AppUser, Hospital
 

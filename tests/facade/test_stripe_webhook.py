@@ -13,13 +13,13 @@ import httpx
 import pytest
 import stripe
 
-from fhir_server.app import create_app
 from fhir_server.engine.context import Context
 from fhir_server.engine.engine import asking
-from fhir_server.payments.attempts import begin
+from fhir_server.hospital.billing.card.attempts import begin
+from fhir_server.server.app import create_app
 from fhir_server.settings import Settings
-from fhir_server.store.mongo import Database
-from mappings.money import Money
+from fhir_server.store.database.mongo import Database
+from mappings.shared.money import Money
 from tests.facade_server import ORIGIN, Hospital
 
 SECRET = "whsec_hospital"

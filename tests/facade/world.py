@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from mappings.notifications import Notification, to_fhir
+from mappings.notifications.notifications import Notification, to_fhir
 from tests.facade.clinic import booking_of, open_clinics, policy_of
 from tests.facade.endpoints import Endpoint
 from tests.facade.test_record import record_of

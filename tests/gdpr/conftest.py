@@ -9,7 +9,7 @@ from typing import Any
 import bson
 import pytest
 
-from fhir_server.store.mongo import Database
+from fhir_server.store.database.mongo import Database
 from tests.facade.clinic import booking_of, open_clinics
 from tests.facade_server import AppUser, Hospital, hospital
 

@@ -9,9 +9,9 @@ import pytest
 
 from fhir_server.engine.gdpr.erasure import erase_patient
 from fhir_server.jobs.erasures import erasures
-from fhir_server.store.erasure import Eraser
-from fhir_server.store.erasures import ErasureStore
-from fhir_server.store.jobs import JobStore
+from fhir_server.store.resources.erasure import Eraser
+from fhir_server.store.work.erasures import ErasureStore
+from fhir_server.store.work.jobs import JobStore
 from tests.facade.clinic import booking_of
 from tests.facade_server import PASSWORD
 from tests.gdpr.conftest import SECRETS, Story

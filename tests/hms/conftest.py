@@ -11,9 +11,9 @@ import pymongo
 import pytest
 from rich.console import Console
 
-from fhir_server.hms.export_tables import export_tables
-from fhir_server.hms.import_tables import import_tables
-from fhir_server.hms.importing import Options
+from fhir_server.hospital.tables.export_tables import export_tables
+from fhir_server.hospital.tables.import_tables import import_tables
+from fhir_server.hospital.tables.importing import Options
 from fhir_server.load.report import Summary
 from fhir_server.r4 import values
 from fhir_server.settings import Settings

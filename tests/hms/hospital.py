@@ -10,9 +10,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from fhir_server.hms.cells import cell
-from fhir_server.hms.tables import BY_NAME, TABLES
-from mappings.rows import Row
+from fhir_server.hospital.tables.cells import cell
+from fhir_server.hospital.tables.tables import BY_NAME, TABLES
+from mappings.shared.rows import Row
 from tests.unit.mappings import strategies as rows
 
 Hospital = Mapping[str, Sequence[Row]]

@@ -9,14 +9,14 @@ from typing import Any
 import bcrypt
 import pytest
 
-from fhir_server.app import services_on
 from fhir_server.auth.passwords import verify_password
 from fhir_server.engine.context import Context, Request
 from fhir_server.engine.engine import handle
 from fhir_server.engine.gdpr.erasure import erase_patient
-from fhir_server.hms.tables import BY_NAME
-from fhir_server.store.data_directory import StartupError
-from fhir_server.store.mongo import Database
+from fhir_server.hospital.tables.tables import BY_NAME
+from fhir_server.server.app import services_on
+from fhir_server.store.database.data_directory import StartupError
+from fhir_server.store.database.mongo import Database
 from tests.hms import hospital
 from tests.hms.conftest import Desk
 from tests.hms.hospital import SMALL, times

@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from fhir_server.hms.tables import TABLES
-from fhir_server.store.data_directory import StartupError
+from fhir_server.hospital.tables.tables import TABLES
+from fhir_server.store.database.data_directory import StartupError
 from tests.hms import hospital
 from tests.hms.conftest import Desk
 from tests.hms.postgres_cluster import SCHEMA, binaries, cluster, created

@@ -8,22 +8,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fhir_server.app import authorization_store, services_on
 from fhir_server.engine.context import Services
-from fhir_server.hms.batch import import_rows
-from fhir_server.hms.cells import cell, parse
-from fhir_server.hms.companions import Reading
-from fhir_server.hms.ids import from_logical, to_logical
-from fhir_server.hms.importing import Importer, Options
-from fhir_server.hms.resources import from_resources
-from fhir_server.hms.sign_in import password_hashes
-from fhir_server.hms.sources import Line
-from fhir_server.hms.tables import BY_NAME, TABLES, Table
+from fhir_server.hospital.tables.batch import import_rows
+from fhir_server.hospital.tables.cells import cell, parse
+from fhir_server.hospital.tables.companions import Reading
+from fhir_server.hospital.tables.ids import from_logical, to_logical
+from fhir_server.hospital.tables.importing import Importer, Options
+from fhir_server.hospital.tables.resources import from_resources
+from fhir_server.hospital.tables.sign_in import password_hashes
+from fhir_server.hospital.tables.sources import Line
+from fhir_server.hospital.tables.tables import BY_NAME, TABLES, Table
+from fhir_server.server.app import authorization_store, services_on
 from fhir_server.settings import Settings
-from fhir_server.store.imports import ImportStore
-from fhir_server.store.mongo import Database
-from mappings.rows import Row
-from mappings.users import User
+from fhir_server.store.database.mongo import Database
+from fhir_server.store.work.imports import ImportStore
+from mappings.accounts.users import User
+from mappings.shared.rows import Row
 from tests.hms.hospital import Hospital, cells, hospitals
 
 
@@ -45,7 +45,7 @@ async def rows_back(shared: Services, table: Table, prefix: str) -> list[Row]:
         if whole.resources[0]["id"].startswith(prefix)
     ]
     if table.row is User:
-        from fhir_server.store.accounts import UserStore
+        from fhir_server.store.accounts.accounts import UserStore
 
         hashes = await password_hashes(UserStore(shared.database), [row.id for row in found])
         found = [row.model_copy(update={"password_hash": hashes.get(row.id)}) for row in found]

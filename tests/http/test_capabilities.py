@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from fhir_server.engine.capabilities import capability_statement
+from fhir_server.engine.interactions.capabilities import capability_statement
 
 
 @pytest.mark.parametrize("query", ["", "?mode=full", "?mode=normative", "?_format=json"])

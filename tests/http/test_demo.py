@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from fhir_server.demo import bundle
+from fhir_server.hospital.demo import bundle
 from fhir_server.r4 import values
 
 _TODAY = date(2025, 10, 28)

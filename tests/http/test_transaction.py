@@ -463,7 +463,7 @@ async def test_a_conflict_names_the_resource(
     client: httpx.AsyncClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """409 with the entry whose resource others change before each attempt ends; nothing of the bundle is stored."""
-    monkeypatch.setattr("fhir_server.store.transactions.TRANSACTION_SECONDS", 0.05)
+    monkeypatch.setattr("fhir_server.store.database.transactions.TRANSACTION_SECONDS", 0.05)
     await client.put("Patient/a", json=PATIENT | {"id": "a"})
     flush = writes.flush
 

@@ -7,10 +7,10 @@ import pytest
 
 from fhir_server.engine.context import Context, Services
 from fhir_server.errors import Unavailable
-from fhir_server.jobs.definitions import definitions, publish, resources
+from fhir_server.hospital.profiles.job import definitions, publish, resources
 from fhir_server.jobs.runner import hold
-from fhir_server.store.jobs import JobStore
-from mappings import profiles
+from fhir_server.store.work.jobs import JobStore
+from mappings.shared import profiles
 
 BASE = "http://server.test/fhir"
 
@@ -71,8 +71,8 @@ async def test_what_could_not_be_written_is_tried_again(
 @pytest.mark.parametrize("publish_definitions", [True, False])
 async def test_an_operator_may_do_without(services: Services, publish_definitions: bool) -> None:
     """The setting decides whether the job is attended to."""
-    from fhir_server.jobs.background import jobs
-    from fhir_server.payments.sandbox import SandboxGateway
+    from fhir_server.hospital.billing.card.sandbox import SandboxGateway
+    from fhir_server.server.background import jobs
 
     services.settings.publish_definitions = publish_definitions
     names = {job.name for job in jobs(services, BASE, SandboxGateway())}

@@ -10,13 +10,13 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from fhir_server.cli import app
+from fhir_server.cli.main import app
+from fhir_server.cli.reindex import complete, run
 from fhir_server.jobs import reindex as job
-from fhir_server.reindex import complete, run
 from fhir_server.search.lifecycle import Pass
 from fhir_server.settings import Settings
-from fhir_server.store import reindexing
-from fhir_server.store.data_directory import StartupError
+from fhir_server.store.database.data_directory import StartupError
+from fhir_server.store.resources import reindexing
 
 
 @pytest.fixture

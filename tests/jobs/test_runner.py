@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from fhir_server.jobs.runner import Job, Runner, hold
-from fhir_server.store.jobs import JobStore, Lease, LeaseLost
-from fhir_server.store.mongo import Database
+from fhir_server.store.database.mongo import Database
+from fhir_server.store.work.jobs import JobStore, Lease, LeaseLost
 
 
 @pytest.fixture

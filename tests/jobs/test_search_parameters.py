@@ -12,7 +12,7 @@ import pytest
 from fhir_server.engine.context import Services
 from fhir_server.jobs import search_parameters as job
 from fhir_server.jobs.search_parameters import Course
-from fhir_server.store import search_parameters as store
+from fhir_server.store.search import parameters as store
 from tests.client import BASE
 from tests.jobs.conftest import BLUE, eyes
 

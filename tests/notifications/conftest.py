@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fhir_server.engine.context import Services
-from fhir_server.jobs import notifications
+from fhir_server.hospital.notifications import job as notifications
 from tests.notifications.told import CLINIC, DOCTOR, Hospital, patient
 
 

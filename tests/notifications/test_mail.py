@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from fhir_server.app import services_on
-from fhir_server.jobs.background import jobs
-from fhir_server.jobs.mail import send_due
-from fhir_server.notifications.events import reminder
-from fhir_server.notifications.smtp import SmtpServer
-from fhir_server.notifications.telling import Teller
-from fhir_server.payments.sandbox import SandboxGateway
+from fhir_server.hospital.billing.card.sandbox import SandboxGateway
+from fhir_server.hospital.notifications.events import reminder
+from fhir_server.hospital.notifications.mail_job import send_due
+from fhir_server.hospital.notifications.sender import Teller
+from fhir_server.hospital.notifications.smtp import SmtpServer
+from fhir_server.server.app import services_on
+from fhir_server.server.background import jobs
 from fhir_server.settings import Settings
-from fhir_server.store.mail_queue import PAUSES, MailQueue
-from fhir_server.store.mongo import Database
+from fhir_server.store.database.mongo import Database
+from fhir_server.store.work.mail_queue import PAUSES, MailQueue
 from tests.notifications.mail_server import MailServer, mail_server
 from tests.notifications.told import BASE, CLINIC, DOCTOR, Hospital, appointment, moment, patient, spanish
 

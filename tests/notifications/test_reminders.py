@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fhir_server.engine.context import now
-from fhir_server.jobs.reminders import remind
+from fhir_server.hospital.notifications.reminders_job import remind
 from tests.notifications.told import BASE, Hospital, appointment, moment
 
 

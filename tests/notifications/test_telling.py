@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from fhir_server.jobs.notifications import deal_with, feed
-from fhir_server.notifications.telling import Teller
+from fhir_server.hospital.notifications.job import deal_with, feed
+from fhir_server.hospital.notifications.sender import Teller
 from tests.notifications.told import BASE, SUBJECT, Hospital, appointment, moment, patient, spanish, worker, working
 
 REPORT = {"resourceType": "DiagnosticReport", "id": "r", "status": "final", "code": {"text": "Glucose"}}

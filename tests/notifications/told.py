@@ -11,11 +11,11 @@ from typing import Any
 
 from fhir_server.engine.context import Context, Request, Services
 from fhir_server.engine.engine import handle
-from fhir_server.engine.every_match import every_match
-from fhir_server.jobs import notifications
+from fhir_server.engine.search.every_match import every_match
+from fhir_server.hospital.notifications import job as notifications
 from fhir_server.jobs.runner import Runner
 from fhir_server.r4 import values
-from fhir_server.store.jobs import JobStore
+from fhir_server.store.work.jobs import JobStore
 
 BASE = "http://server.test/fhir"
 TIMEZONE = "http://hl7.org/fhir/StructureDefinition/timezone"

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from fhir_server.payments.stripe import StripeGateway
+from fhir_server.hospital.billing.card.stripe import StripeGateway
 from tests.payments.fake_stripe import FakeStripe, fake_stripe
 
 

@@ -13,13 +13,21 @@ import pytest
 from fhir_server.engine.context import Context, Request, Services, now
 from fhir_server.engine.engine import asking, handle
 from fhir_server.errors import NotFound
-from fhir_server.jobs.payments import CardPayments
-from fhir_server.payments.attempts import AlreadyPaid, NotPayable, begin, charge_card, is_open, key_of, settle
-from fhir_server.payments.gateway import Charge, Gateway, GatewayUnavailable
-from fhir_server.payments.sandbox import SandboxGateway
-from fhir_server.payments.stripe import StripeGateway
+from fhir_server.hospital.billing.card.attempts import (
+    AlreadyPaid,
+    NotPayable,
+    begin,
+    charge_card,
+    is_open,
+    key_of,
+    settle,
+)
+from fhir_server.hospital.billing.card.gateway import Charge, Gateway, GatewayUnavailable
+from fhir_server.hospital.billing.card.sandbox import SandboxGateway
+from fhir_server.hospital.billing.card.stripe import StripeGateway
+from fhir_server.hospital.billing.job import CardPayments
 from fhir_server.r4 import values
-from mappings.money import Money
+from mappings.shared.money import Money
 from tests.payments.fake_stripe import FakeStripe
 
 PRICE = Money(amount=Decimal("80.00"), currency="EUR")

@@ -12,9 +12,9 @@ import pytest
 import stripe
 
 from fhir_server.errors import BadRequest
-from fhir_server.payments.gateway import Charge, GatewayUnavailable
-from fhir_server.payments.stripe import StripeGateway, event_of
-from mappings.money import Money
+from fhir_server.hospital.billing.card.gateway import Charge, GatewayUnavailable
+from fhir_server.hospital.billing.card.stripe import StripeGateway, event_of
+from mappings.shared.money import Money
 from tests.payments.fake_stripe import FakeStripe
 
 PRICE = Money(amount=Decimal("120.50"), currency="USD")

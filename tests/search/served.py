@@ -11,16 +11,16 @@ from urllib.parse import quote, urlencode
 
 import httpx
 
-from fhir_server.app import services_on
 from fhir_server.engine.engine import handle
 from fhir_server.http.fhir import FhirApp
 from fhir_server.r4 import values
-from fhir_server.search.parse import parse
-from fhir_server.search.query import compile_query
+from fhir_server.search.planner.query import compile_query
+from fhir_server.search.query.parse import parse
+from fhir_server.server.app import services_on
 from fhir_server.settings import Settings
-from fhir_server.store.mongo import Database
-from fhir_server.store.search import SearchStore
-from fhir_server.store.search_explain import Execution
+from fhir_server.store.database.mongo import Database
+from fhir_server.store.search.explain import Execution
+from fhir_server.store.search.search import SearchStore
 from tests.databases import Databases
 
 BASE = "http://server.test/fhir"

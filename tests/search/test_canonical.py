@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from fhir_server.r4.definitions import RESOURCE_TYPES, table
-from fhir_server.search.criteria import is_canonical
-from fhir_server.search.index import index
+from fhir_server.search.index.index import index
+from fhir_server.search.query.criteria import is_canonical
 from fhir_server.search.registry import Parameter, parameters
 from tests.client import BASE
 from tests.search.asking import bundle, entries, found, store

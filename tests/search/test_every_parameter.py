@@ -10,7 +10,7 @@ import pytest
 
 from fhir_server.r4.definitions import RESOURCE_TYPES, search_parameters
 from fhir_server.settings import Settings
-from fhir_server.store.search_explain import Execution
+from fhir_server.store.search.explain import Execution
 from tests.databases import Databases
 from tests.search.sample_resources import Case, cases, of_type
 from tests.search.sample_values import filled

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fhir_server.search.match import matches
-from fhir_server.search.parse import parse
+from fhir_server.search.query.match import matches
+from fhir_server.search.query.parse import parse
 from tests.search import generated_queries as queries
 from tests.search.generated_resources import Resource, worlds
 from tests.search.oracle.evaluator import Place, World

@@ -11,7 +11,7 @@ import pytest
 
 from fhir_server.engine.context import Services
 from fhir_server.settings import Settings
-from fhir_server.store import search_estimate
+from fhir_server.store.search import estimate as search_estimate
 from tests.search.asking import bundle, entries, found, link, observation, pages, patient, refused, store
 
 

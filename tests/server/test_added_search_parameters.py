@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pymongo
 
-from fhir_server.store.mongod import join
+from fhir_server.store.database.mongod import join
 from tests.jobs.conftest import BLUE, eyes
 from tests.server.running import RunningServer
 

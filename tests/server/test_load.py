@@ -18,7 +18,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from fhir_server.cli import app
+from fhir_server.cli.main import app
 from fhir_server.load.load import load
 from fhir_server.load.report import Summary
 from fhir_server.settings import Settings

@@ -92,7 +92,7 @@ def test_every_line_is_json_when_json_is_asked_for(
 ) -> None:
     """The server's own lines, uvicorn's, warnings of Python and the greeting: each is one JSON object."""
     script = (
-        "import warnings, logging, threading, fhir_server.app as app; old = app.create_app\n"
+        "import warnings, logging, threading, fhir_server.server.app as app; old = app.create_app\n"
         "def create_app(settings=None):\n"
         "    made = old(settings); warnings.warn('careful')\n"
         "    logging.getLogger('uvicorn.error').error('broken', exc_info=ValueError('Mrs Miller'))\n"
@@ -101,7 +101,7 @@ def test_every_line_is_json_when_json_is_asked_for(
         "app.create_app = create_app\n"
     )
     (tmp_path / "run.py").write_text(
-        f"{script}\nif __name__ == '__main__':\n    from fhir_server.cli import main; main()\n"
+        f"{script}\nif __name__ == '__main__':\n    from fhir_server.cli.main import main; main()\n"
     )
     server = RunningServer(tmp_path)
     environment = {

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fhir_server.engine.audit.records import AccessRecord, Actor, encode_record
-from fhir_server.jobs.audit import AuditTrail
+from fhir_server.audit.job import AuditTrail
+from fhir_server.audit.records import AccessRecord, Actor, encode_record
 from fhir_server.r4.validation import validate
-from fhir_server.store.audit_journal import AuditJournal
+from fhir_server.store.work.audit_journal import AuditJournal
 from tests.smart_server import BASE, SmartServer
 
 
@@ -100,7 +100,7 @@ async def test_a_killed_worker_s_accesses_are_told_by_the_next_and_once(smart: S
     records = [AccessRecord(f"id-{n}", 1_700_000_000_000, Actor(), "GET", "Patient/a", "", 200) for n in range(300)]
     lines = b"\n".join(map(encode_record, records))
     program = (
-        "import os, signal, sys; from pathlib import Path; from fhir_server.store.audit_journal import AuditJournal\n"
+        "import os, signal, sys; from pathlib import Path; from fhir_server.store.work.audit_journal import AuditJournal\n"
         "journal = AuditJournal(Path(sys.argv[1]))\n"
         "for line in sys.stdin.buffer.read().split(b'\\n'): journal.append(line)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"

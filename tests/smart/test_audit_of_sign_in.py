@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from fhir_server import accounts
+from fhir_server.cli import accounts
 from fhir_server.r4.validation import validate
-from fhir_server.store.data_directory import StartupError
+from fhir_server.store.database.data_directory import StartupError
 from tests.smart_server import PASSWORD, SmartServer, answered
 
 Event = dict[str, Any]

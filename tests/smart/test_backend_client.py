@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey, RSAKey
 
-from fhir_server import accounts
-from fhir_server.app import create_app
+from fhir_server.cli import accounts
 from fhir_server.engine.context import Context, Request
 from fhir_server.engine.engine import handle
+from fhir_server.server.app import create_app
 from fhir_server.settings import Settings
-from fhir_server.store.mongo import Database
+from fhir_server.store.database.mongo import Database
 from tests.smart.over_http import free_port, served
 
 cumulus = pytest.importorskip("cumulus_fhir_support", reason="it is the client of this test")

@@ -21,10 +21,10 @@ from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from fhir_server import accounts
-from fhir_server.app import create_app
+from fhir_server.cli import accounts
+from fhir_server.server.app import create_app
 from fhir_server.settings import Settings
-from fhir_server.store.mongo import Database
+from fhir_server.store.database.mongo import Database
 from tests.smart.over_http import free_port, served
 from tests.smart_server import PASSWORD
 

@@ -14,7 +14,7 @@ import pytest
 
 from fhir_server.engine.engine import HANDLERS
 from fhir_server.engine.operations.registry import OPERATIONS
-from fhir_server.store import search_estimate
+from fhir_server.store.search import estimate as search_estimate
 from tests.databases import Databases
 from tests.smart.two_patients import fill, resources_of
 from tests.smart.ways import EACH_RESOURCE, WAYS, B, Way

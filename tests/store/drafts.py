@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fhir_server.r4.values import encode
-from fhir_server.store.resources import Draft, Version
+from fhir_server.store.resources.resources import Draft, Version
 
 TIME = datetime(2024, 5, 1, 12, 0, tzinfo=UTC)
 

@@ -16,7 +16,7 @@ from typing import Any, Self
 import pymongo
 from pymongo.errors import PyMongoError
 
-from fhir_server.store.mongod import find_mongod
+from fhir_server.store.database.mongod import find_mongod
 
 NODES = 3
 WITHIN = 60.0

@@ -8,14 +8,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fhir_server.r4.values import encode
-from fhir_server.search.index import index
-from fhir_server.search.parse import parse
-from fhir_server.search.query import Plan, TypePlan, compile_query
-from fhir_server.store.mongo import Database
-from fhir_server.store.resources import Draft, ResourceStore
-from fhir_server.store.search import SearchStore
-from fhir_server.store.search_choice import Way
-from fhir_server.store.search_pages import Cursor
+from fhir_server.search.index.index import index
+from fhir_server.search.planner.query import Plan, TypePlan, compile_query
+from fhir_server.search.query.parse import parse
+from fhir_server.store.database.mongo import Database
+from fhir_server.store.resources.resources import Draft, ResourceStore
+from fhir_server.store.search.choice import Way
+from fhir_server.store.search.pages import Cursor
+from fhir_server.store.search.search import SearchStore
 
 TIME = datetime(2024, 5, 1, 12, 0, tzinfo=UTC)
 

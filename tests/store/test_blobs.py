@@ -9,9 +9,9 @@ import pytest
 
 from fhir_server.errors import Unavailable
 from fhir_server.r4.values import decode
-from fhir_server.store.history import HistoryStore
-from fhir_server.store.mongo import Database
-from fhir_server.store.resources import AlreadyExists, ResourceStore
+from fhir_server.store.database.mongo import Database
+from fhir_server.store.resources.history import HistoryStore
+from fhir_server.store.resources.resources import AlreadyExists, ResourceStore
 from tests.store.drafts import draft, tombstone
 
 LARGE = random.Random(1).randbytes(10_000_000).hex()  # 20 MB of text, more than a document can hold

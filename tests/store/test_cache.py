@@ -14,18 +14,18 @@ import pytest
 from pymongo.errors import BulkWriteError, OperationFailure
 from rich.console import Console
 
-from fhir_server.app import services_on
 from fhir_server.engine.context import Context, Request, Services
 from fhir_server.engine.engine import handle
 from fhir_server.errors import TooLarge, Unavailable
 from fhir_server.http.admission import Admission
 from fhir_server.http.fhir import FhirApp
 from fhir_server.load.load import load
+from fhir_server.server.app import services_on
 from fhir_server.settings import Settings
-from fhir_server.store.cache import default_cache_gb
-from fhir_server.store.failures import translate
-from fhir_server.store.mongo import Database, Session
-from fhir_server.store.mongod import EmbeddedMongod
+from fhir_server.store.database.cache import default_cache_gb
+from fhir_server.store.database.failures import translate
+from fhir_server.store.database.mongo import Database, Session
+from fhir_server.store.database.mongod import EmbeddedMongod
 from tests.client import BASE
 
 GIGABYTE = 1024**3

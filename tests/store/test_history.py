@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from fhir_server.r4.values import encode
-from fhir_server.store import history_total
-from fhir_server.store.history import Cursor, HistoryStore, Page
-from fhir_server.store.mongo import Database
-from fhir_server.store.resources import Draft, ResourceStore, Version
+from fhir_server.store.database.mongo import Database
+from fhir_server.store.resources import history_total
+from fhir_server.store.resources.history import Cursor, HistoryStore, Page
+from fhir_server.store.resources.resources import Draft, ResourceStore, Version
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from fhir_server.store.erasures import ErasureStore
-from fhir_server.store.imports import Imported, ImportStore
-from fhir_server.store.mongo import Database
+from fhir_server.store.database.mongo import Database
+from fhir_server.store.work.erasures import ErasureStore
+from fhir_server.store.work.imports import Imported, ImportStore
 
 
 async def test_an_entry_replaces_the_one_before(database: Database) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from fhir_server.errors import Unavailable
-from fhir_server.store.mongo import Database
-from fhir_server.store.mongod import EmbeddedMongod
-from fhir_server.store.resources import ResourceStore
+from fhir_server.store.database.mongo import Database
+from fhir_server.store.database.mongod import EmbeddedMongod
+from fhir_server.store.resources.resources import ResourceStore
 from tests.store.drafts import draft
 
 WRITERS = 8

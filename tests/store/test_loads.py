@@ -6,9 +6,9 @@ from functools import partial
 
 import pytest
 
-from fhir_server.store.loads import Loads
-from fhir_server.store.mongo import Database, Session
-from fhir_server.store.recording import RecordingDatabase
+from fhir_server.store.database.mongo import Database, Session
+from fhir_server.store.database.recording import RecordingDatabase
+from fhir_server.store.work.loads import Loads
 
 
 async def test_a_key_is_recorded_by_the_transaction_that_loads(database: Database) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from fhir_server.app import services_on
 from fhir_server.engine.engine import handle
 from fhir_server.http.fhir import FhirApp
+from fhir_server.server.app import services_on
 from fhir_server.settings import Settings
-from fhir_server.store.mongo import Database
+from fhir_server.store.database.mongo import Database
 from tests.client import BASE
 from tests.store.replica_set import ReplicaSet
 

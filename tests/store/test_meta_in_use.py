@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from fhir_server.engine.context import Services
-from fhir_server.store import meta_in_use
+from fhir_server.store.resources import meta_in_use
 
 
 async def _store(client: httpx.AsyncClient, number: int, gender: str, **meta: Any) -> None:

@@ -11,10 +11,10 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from fhir_server.errors import Unavailable
 from fhir_server.r4.values import decimal
-from fhir_server.store.encoding import encode, with_long_integers
-from fhir_server.store.failures import translated
-from fhir_server.store.mongo import Database, Session
-from fhir_server.store.transactions import RolledBack
+from fhir_server.store.database.encoding import encode, with_long_integers
+from fhir_server.store.database.failures import translated
+from fhir_server.store.database.mongo import Database, Session
+from fhir_server.store.database.transactions import RolledBack
 
 
 async def test_collections_are_made_once_by_parallel_workers(database: Database, mongod_url: str) -> None:
@@ -62,7 +62,7 @@ async def test_transaction_gives_up_in_time(
     database: Database, monkeypatch: pytest.MonkeyPatch, cause: type[PyMongoError], told: type[Exception]
 ) -> None:
     """A transaction that keeps failing ends with an error of the server's own tree."""
-    monkeypatch.setattr("fhir_server.store.transactions.TRANSACTION_SECONDS", 0.05)
+    monkeypatch.setattr("fhir_server.store.database.transactions.TRANSACTION_SECONDS", 0.05)
 
     async def fail(_: Session) -> None:
         error = cause("no")

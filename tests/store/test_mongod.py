@@ -17,16 +17,23 @@ import pytest
 
 from fhir_server.errors import Unavailable
 from fhir_server.settings import Settings
-from fhir_server.store import data_directory
-from fhir_server.store.mongo import Database
-from fhir_server.store.mongod import AlreadyRunning, EmbeddedMongod, StartupError, database_url, find_mongod, join
-from fhir_server.store.resources import ResourceStore
+from fhir_server.store.database import data_directory
+from fhir_server.store.database.mongo import Database
+from fhir_server.store.database.mongod import (
+    AlreadyRunning,
+    EmbeddedMongod,
+    StartupError,
+    database_url,
+    find_mongod,
+    join,
+)
+from fhir_server.store.resources.resources import ResourceStore
 from tests.store.drafts import draft
 
 OWNER = """
 import sys, time
 from pathlib import Path
-from fhir_server.store.mongod import EmbeddedMongod
+from fhir_server.store.database.mongod import EmbeddedMongod
 mongod = EmbeddedMongod(Path(sys.argv[1]))
 mongod.start()
 print(mongod.pid, flush=True)
@@ -160,8 +167,8 @@ def test_mongod_that_cannot_start_for_long_comes_back_by_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where it dies again and again, as on a full disk, it is started with growing pauses until there is room again."""
-    monkeypatch.setattr("fhir_server.store.mongod.FIRST_PAUSE", 0.01)
-    monkeypatch.setattr("fhir_server.store.mongod.LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr("fhir_server.store.database.mongod.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("fhir_server.store.database.mongod.LONGEST_PAUSE", 0.1)
     full, tries, binary = tmp_path / "full", tmp_path / "tries", tmp_path / "mongod"
     binary.write_text(
         f"#!/bin/sh\nif [ -e {full} ]; then echo x >> {tries}; echo No space left on device >&2; exit 14; fi\n"
@@ -218,7 +225,7 @@ def test_no_mongod_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_log_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A log beyond its limit is set aside at the start, over the one set aside before."""
-    monkeypatch.setattr("fhir_server.store.mongod.LARGEST_LOG", 1000)
+    monkeypatch.setattr("fhir_server.store.database.mongod.LARGEST_LOG", 1000)
     (tmp_path / "mongod.log").write_text("old" * 1000)
     (tmp_path / "mongod.log.1").write_text("older")
     with EmbeddedMongod(tmp_path):

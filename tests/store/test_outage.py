@@ -11,14 +11,14 @@ import httpx
 import pytest
 from pymongo.errors import BulkWriteError, ConfigurationError, NotPrimaryError, OperationFailure, WriteConcernError
 
-from fhir_server.app import services_on
 from fhir_server.engine.engine import handle
 from fhir_server.errors import FhirError, Unavailable
 from fhir_server.http.fhir import FhirApp
+from fhir_server.server.app import services_on
 from fhir_server.settings import Settings
-from fhir_server.store.failures import translate
-from fhir_server.store.mongo import Database
-from fhir_server.store.mongod import EmbeddedMongod
+from fhir_server.store.database.failures import translate
+from fhir_server.store.database.mongo import Database
+from fhir_server.store.database.mongod import EmbeddedMongod
 from tests.client import BASE
 
 SELECTION = 2.0

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from fhir_server.store import reindexing
-from fhir_server.store.mongo import Database
-from fhir_server.store.reindexing import Batch, count, reindex_batch
-from fhir_server.store.resources import ResourceStore
+from fhir_server.store.database.mongo import Database
+from fhir_server.store.resources import reindexing
+from fhir_server.store.resources.reindexing import Batch, count, reindex_batch
+from fhir_server.store.resources.resources import ResourceStore
 from tests.store.drafts import draft, tombstone
 
 

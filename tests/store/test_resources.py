@@ -9,8 +9,8 @@ import pytest
 
 from fhir_server.errors import Conflict, TooLarge, Unprocessable
 from fhir_server.r4.values import decode
-from fhir_server.store.mongo import Database, Session
-from fhir_server.store.resources import AlreadyExists, ResourceStore, Version
+from fhir_server.store.database.mongo import Database, Session
+from fhir_server.store.resources.resources import AlreadyExists, ResourceStore, Version
 from tests.store.drafts import draft, tombstone
 
 

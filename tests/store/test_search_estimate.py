@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from fhir_server.store import search_estimate
-from fhir_server.store.mongo import Database
-from fhir_server.store.search import SearchStore
+from fhir_server.store.database.mongo import Database
+from fhir_server.store.search import estimate as search_estimate
+from fhir_server.store.search.search import SearchStore
 from tests.store.searched import plan, store
 
 NUMBER = 400

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from fhir_server.search.scans import Falling
-from fhir_server.store.mongo import Database
-from fhir_server.store.search import SearchStore
-from fhir_server.store.search_falling import Cuts
+from fhir_server.search.planner.scans import Falling
+from fhir_server.store.database.mongo import Database
+from fhir_server.store.search.falling import SplitPoints
+from fhir_server.store.search.search import SearchStore
 from tests.store.searched import decided, paged, plan, store
 
 NUMBER = 60
@@ -49,13 +49,13 @@ def _expected(world: list[dict[str, Any]], name: str) -> tuple[list[str], set[st
     return [each["id"] for each in having], {each["id"] for each in world if value(each) is None}
 
 
-async def _cuts(search: SearchStore, name: str, chance: random.Random, share: float) -> Cuts:
+async def _cuts(search: SearchStore, name: str, chance: random.Random, share: float) -> SplitPoints:
     """Return a share of the values there are as cuts, and one that no document has."""
     scan = plan("Observation", ("_sort", f"-{name}")).types[0].order[0]
     assert isinstance(scan, Falling)
     all_values = await search.cuts.of(plan("Observation", ("_sort", f"-{name}")).types[0], scan)
     kept = [value for value in all_values if chance.random() < share]
-    made = Cuts(search.cuts.sample)
+    made = SplitPoints(search.cuts.sample)
     made._known["Observation", scan] = (float("inf"), sorted([*kept, f"{scan.low}a5"]))
     return made
 

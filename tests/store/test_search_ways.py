@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from fhir_server.store.mongo import Database
-from fhir_server.store.search import SearchStore
-from fhir_server.store.search_choice import FEW, Way
-from fhir_server.store.search_commands import AT, collect
+from fhir_server.store.database.mongo import Database
+from fhir_server.store.search.choice import FEW, Way
+from fhir_server.store.search.commands import AT, collect
+from fhir_server.store.search.search import SearchStore
 from tests.store.searched import in_every_way, plan, store, ways
 
 Pairs = tuple[tuple[str, str], ...]

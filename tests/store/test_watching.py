@@ -10,8 +10,8 @@ from typing import Any
 
 from pymongo import AsyncMongoClient
 
-from fhir_server.store.mongo import Database
-from fhir_server.store.watching import DatabaseWatch
+from fhir_server.store.database.mongo import Database
+from fhir_server.store.database.watching import DatabaseWatch
 
 SILENCE = 3.0
 

@@ -14,12 +14,12 @@ from typing import Any
 from fhir_server.auth.compartment import of_patient
 from fhir_server.engine.context import Services
 from fhir_server.r4 import values
-from fhir_server.search.conditions import NOTHING, Condition, HasKey
-from fhir_server.search.criteria import key_names
-from fhir_server.search.filters import to_filter
+from fhir_server.search.planner.filters import to_filter
+from fhir_server.search.query.conditions import NOTHING, Condition, HasKey
+from fhir_server.search.query.criteria import key_names
 from fhir_server.search.registry import parameters
-from fhir_server.store.erasure import Eraser, Filter
-from fhir_server.store.resources import Version
+from fhir_server.store.resources.erasure import Eraser, Filter
+from fhir_server.store.resources.resources import Version
 
 RETAINED = frozenset({"Invoice", "PaymentReconciliation", "PaymentNotice"})
 """Accounting records, which tax law keeps for years: they stay without the person."""

@@ -15,19 +15,19 @@ from fhir_server.engine.context import Context, Request, Services, now
 from fhir_server.engine.engine import handle
 from fhir_server.engine.gdpr.anonymity import anonymised, without_text
 from fhir_server.engine.gdpr.belonging import RETAINED, Belonging, belonging, own_condition
-from fhir_server.engine.preconditions import etag
+from fhir_server.engine.interactions.preconditions import etag
 from fhir_server.errors import Conflict, PreconditionFailed
 from fhir_server.r4 import values
-from fhir_server.search.conditions import HasKey
-from fhir_server.search.filters import to_filter
-from fhir_server.store.accounts import UserStore
-from fhir_server.store.erasure import Eraser
-from fhir_server.store.erasures import Erasure, ErasureStore
-from fhir_server.store.grants import GrantStore
-from fhir_server.store.imports import ImportStore
-from fhir_server.store.login_names import LoginNames
-from fhir_server.store.revocations import Revocations
-from fhir_server.store.sign_in import SessionStore
+from fhir_server.search.planner.filters import to_filter
+from fhir_server.search.query.conditions import HasKey
+from fhir_server.store.accounts.accounts import UserStore
+from fhir_server.store.accounts.grants import GrantStore
+from fhir_server.store.accounts.login_names import LoginNames
+from fhir_server.store.accounts.revocations import Revocations
+from fhir_server.store.accounts.sign_in import SessionStore
+from fhir_server.store.resources.erasure import Eraser
+from fhir_server.store.work.erasures import Erasure, ErasureStore
+from fhir_server.store.work.imports import ImportStore
 
 _ROUNDS = 10
 _ATTEMPTS = 10

@@ -13,10 +13,10 @@ from fhir_server.engine.context import Context, instant, now
 from fhir_server.engine.gdpr.belonging import AUDIT, references, relative
 from fhir_server.engine.versions import new_id
 from fhir_server.r4 import values
-from fhir_server.search.ast import Criterion, Query
-from fhir_server.search.conditions import NOTHING, Condition, HasId
-from fhir_server.search.query import compile_query
-from fhir_server.store.search import Row
+from fhir_server.search.planner.query import compile_query
+from fhir_server.search.query.ast import Criterion, Query
+from fhir_server.search.query.conditions import NOTHING, Condition, HasId
+from fhir_server.store.search.search import Row
 
 _AT_ONCE = 100
 _REFERENCE = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})")

@@ -10,7 +10,7 @@ from typing import Any
 
 from graphql import OperationType
 
-from fhir_server.engine.audit.disclosure import note_question
+from fhir_server.audit.disclosure import note_question
 from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.graphql.checking import check
 from fhir_server.engine.graphql.execution import Execution

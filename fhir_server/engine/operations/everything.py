@@ -15,22 +15,22 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from fhir_server.engine import page_token
-from fhir_server.engine.audit.disclosure import note_resource
+from fhir_server.audit.disclosure import note_resource
 from fhir_server.engine.context import Context, Request, Response, instant, now
+from fhir_server.engine.interactions.read import read
 from fhir_server.engine.operations.inputs import Inputs
 from fhir_server.engine.operations.record import record
-from fhir_server.engine.read import read
 from fhir_server.engine.routes import Route
+from fhir_server.engine.search import page_token
 from fhir_server.engine.versions import new_id
 from fhir_server.errors import BadRequest, Forbidden, Issue, operation_outcome
 from fhir_server.r4 import values
 from fhir_server.r4.definitions import RESOURCE_TYPES, compartment
-from fhir_server.search.ast import Criterion, Query
-from fhir_server.search.conditions import Condition
-from fhir_server.search.query import compile_query
-from fhir_server.store.search import Page, Row
-from fhir_server.store.search_pages import Cursor, Snapshot
+from fhir_server.search.planner.query import compile_query
+from fhir_server.search.query.ast import Criterion, Query
+from fhir_server.search.query.conditions import Condition
+from fhir_server.store.search.pages import Cursor, Snapshot
+from fhir_server.store.search.search import Page, Row
 from fhir_server.work.threads import breathe
 
 _NAMES = ("start", "end", "_since", "_type", "_count")

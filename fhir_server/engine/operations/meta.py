@@ -12,15 +12,15 @@ from typing import Any
 
 from fhir_server.engine import versions, writes
 from fhir_server.engine.context import Context, Request, Response
+from fhir_server.engine.interactions.preconditions import require_match
+from fhir_server.engine.interactions.read import read, vread
+from fhir_server.engine.interactions.update import next_version
 from fhir_server.engine.operations.inputs import Inputs
 from fhir_server.engine.operations.meta_in_use import meta_in_use
-from fhir_server.engine.preconditions import require_match
-from fhir_server.engine.read import read, vread
 from fhir_server.engine.routes import Route
-from fhir_server.engine.update import next_version
 from fhir_server.errors import BadRequest, Gone, NotFound
 from fhir_server.r4 import values
-from fhir_server.store.resources import Version
+from fhir_server.store.resources.resources import Version
 
 Meta = dict[str, Any]
 _SETS = ("profile", "security", "tag")

@@ -10,8 +10,8 @@ from typing import Any
 
 from fhir_server.engine.context import Context, Response
 from fhir_server.r4 import values
-from fhir_server.search.conditions import NOTHING
-from fhir_server.store.meta_in_use import metas_in_use
+from fhir_server.search.query.conditions import NOTHING
+from fhir_server.store.resources.meta_in_use import metas_in_use
 
 _CODING = ("system", "version", "code", "display", "userSelected")
 _NONE = {

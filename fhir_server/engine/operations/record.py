@@ -12,9 +12,9 @@ from typing import Literal
 
 from fhir_server.engine.context import Context
 from fhir_server.engine.operations.inputs import Inputs
-from fhir_server.search.compartments import in_compartment, membership
-from fhir_server.search.conditions import EVERYTHING, All, Condition, RefersTo, either
-from fhir_server.search.parse import parse
+from fhir_server.search.query.compartments import in_compartment, membership
+from fhir_server.search.query.conditions import EVERYTHING, All, Condition, RefersTo, either
+from fhir_server.search.query.parse import parse
 from fhir_server.search.registry import parameters
 
 _CARE_DATES = frozenset({

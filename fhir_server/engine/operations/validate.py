@@ -7,11 +7,11 @@ from typing import Any
 
 from fhir_server.engine import versions, writes
 from fhir_server.engine.context import Context, Request, Response
+from fhir_server.engine.interactions.preconditions import require_match
+from fhir_server.engine.interactions.update import require_same_id
 from fhir_server.engine.link_targets import require_own_targets
 from fhir_server.engine.operations.inputs import Inputs
-from fhir_server.engine.preconditions import require_match
 from fhir_server.engine.routes import Route
-from fhir_server.engine.update import require_same_id
 from fhir_server.errors import BadRequest, FhirError, Issue, operation_outcome
 from fhir_server.r4 import values
 from fhir_server.work.threads import sized

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from fhir_server.errors import FhirError
 from fhir_server.http import log
-from fhir_server.http.seen import seen
+from fhir_server.http.audit.audit_context import seen
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 

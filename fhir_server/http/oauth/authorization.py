@@ -16,10 +16,10 @@ from fhir_server.auth.redirects import is_registered, with_parameters
 from fhir_server.auth.scopes import EHR_LAUNCH, PLAIN_SCOPES, Scopes, parse_scopes
 from fhir_server.auth.tokens import REQUEST_LIFETIME
 from fhir_server.auth.users import User
-from fhir_server.engine.page_token import seal, unseal
+from fhir_server.engine.search.page_token import seal, unseal
 from fhir_server.errors import BadRequest
 from fhir_server.http.oauth.server import AuthorizationServer
-from fhir_server.store.sign_in import Launch
+from fhir_server.store.accounts.sign_in import Launch
 
 _LONGEST_STATE = 4000
 _LONGEST_SCOPE = 8000

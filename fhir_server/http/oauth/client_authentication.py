@@ -16,9 +16,9 @@ from starlette.requests import Request
 from fhir_server.auth import client_assertions
 from fhir_server.auth.clients import Client
 from fhir_server.auth.tokens import matches
+from fhir_server.http.audit.audit_context import seen
 from fhir_server.http.oauth.answers import OAuthError
 from fhir_server.http.oauth.server import AuthorizationServer
-from fhir_server.http.seen import seen
 
 _BASIC_CHALLENGE = {"WWW-Authenticate": 'Basic realm="oauth", charset="UTF-8"'}
 

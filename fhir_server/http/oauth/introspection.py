@@ -9,11 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fhir_server.auth.bearer import BearerToken
+from fhir_server.http.audit.audit_context import seen
 from fhir_server.http.oauth.answers import CORS, NO_STORE, OAuthError, answer, endpoint
 from fhir_server.http.oauth.client_authentication import authenticate
 from fhir_server.http.oauth.forms import form
 from fhir_server.http.oauth.server import AuthorizationServer, server_of
-from fhir_server.http.seen import seen
 
 
 @endpoint

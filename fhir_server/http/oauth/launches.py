@@ -16,12 +16,12 @@ from starlette.responses import Response
 from fhir_server.auth.bearer import BearerToken, LaunchContext
 from fhir_server.auth.scopes import EHR_LAUNCH
 from fhir_server.auth.users import User
+from fhir_server.http.audit.audit_context import seen
 from fhir_server.http.oauth.answers import OAuthError, answer, endpoint
 from fhir_server.http.oauth.forms import body_of
-from fhir_server.http.oauth.patients import patient_exists
+from fhir_server.http.oauth.pages.patients import patient_exists
 from fhir_server.http.oauth.server import AuthorizationServer, server_of
-from fhir_server.http.seen import seen
-from fhir_server.store.sign_in import Launch
+from fhir_server.store.accounts.sign_in import Launch
 
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _TEXTS = ("client_id", "user", "patient", "encounter", "intent", "smart_style_url", "tenant")

@@ -13,10 +13,10 @@ from fhir_server.auth.clients import AUTHENTICATIONS, Authentication, Client, re
 from fhir_server.auth.scopes import Scopes, parse_scopes
 from fhir_server.auth.tokens import fingerprint, new_identifier, new_secret
 from fhir_server.errors import FhirError
+from fhir_server.http.audit.audit_context import seen
 from fhir_server.http.oauth.answers import OAuthError, answer, endpoint
 from fhir_server.http.oauth.forms import body_of
 from fhir_server.http.oauth.server import server_of
-from fhir_server.http.seen import seen
 
 DEFAULT_SCOPES = "openid fhirUser launch launch/patient launch/encounter offline_access online_access patient/*.rs"
 _LARGEST_SCOPES = parse_scopes(f"{DEFAULT_SCOPES} patient/*.cruds user/*.cruds profile")

@@ -8,15 +8,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from fhir_server.http.oauth.apps import revoke_app, show_apps
-from fhir_server.http.oauth.consent import authorize, consent, show_consent
 from fhir_server.http.oauth.discovery import jwks, openid_configuration, smart_configuration, style
-from fhir_server.http.oauth.encounters import pick_encounter, show_encounters
 from fhir_server.http.oauth.introspection import introspect, revoke
 from fhir_server.http.oauth.launches import prepare
-from fhir_server.http.oauth.patients import pick, show_picker
+from fhir_server.http.oauth.pages.apps import revoke_app, show_apps
+from fhir_server.http.oauth.pages.consent import authorize, consent, show_consent
+from fhir_server.http.oauth.pages.encounters import pick_encounter, show_encounters
+from fhir_server.http.oauth.pages.patients import pick, show_picker
+from fhir_server.http.oauth.pages.sign_in import show_sign_in, sign_in, sign_out
 from fhir_server.http.oauth.registration import register
-from fhir_server.http.oauth.sign_in import show_sign_in, sign_in, sign_out
 from fhir_server.http.oauth.token import token
 from fhir_server.http.oauth.userinfo import userinfo
 

@@ -13,7 +13,7 @@ from fhir_server.auth.jwks import ClientKeys
 from fhir_server.auth.outbound import Fetched, fetch
 from fhir_server.engine.access import Access
 from fhir_server.engine.context import Services
-from fhir_server.store.oauth import OAuthStore
+from fhir_server.store.accounts.oauth import OAuthStore
 
 
 @dataclass(frozen=True, slots=True)

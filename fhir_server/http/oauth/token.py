@@ -19,13 +19,13 @@ from fhir_server.auth.id_tokens import sign_id_token
 from fhir_server.auth.pkce import verifies
 from fhir_server.auth.scopes import EHR_LAUNCH, Scopes, parse_scopes
 from fhir_server.auth.tokens import ACCESS_LIFETIME, BACKEND_LIFETIME, REFRESH_LIFETIME, SESSION_LIFETIME, new_secret
-from fhir_server.engine.standing import is_active
+from fhir_server.engine.account_status import is_active
+from fhir_server.http.audit.audit_context import seen
 from fhir_server.http.oauth.answers import OAuthError, answer, endpoint
 from fhir_server.http.oauth.client_authentication import authenticate
 from fhir_server.http.oauth.forms import form
 from fhir_server.http.oauth.server import AuthorizationServer, server_of
-from fhir_server.http.seen import seen
-from fhir_server.store.grants import Code, Replayed, Withdrawn
+from fhir_server.store.accounts.grants import Code, Replayed, Withdrawn
 
 GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")
 

@@ -7,9 +7,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from fhir_server.http.audit.audit_context import seen
 from fhir_server.http.oauth.answers import OAuthError, answer, endpoint
 from fhir_server.http.oauth.server import server_of
-from fhir_server.http.seen import seen
 
 
 @endpoint

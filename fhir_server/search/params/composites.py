@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from fhir_server.r4.fhirpath import Item
-from fhir_server.search.conditions import AnyOf, Condition, HasKey, InTuple, KeySpan, Narrowed, either, every
-from fhir_server.search.entry import Entry
-from fhir_server.search.keys import SEPARATOR, after_prefix
+from fhir_server.search.index.entry import Entry
+from fhir_server.search.index.keys import SEPARATOR, after_prefix
+from fhir_server.search.query.conditions import AnyOf, Condition, HasKey, InTuple, KeySpan, Narrowed, either, every
 
 PART_NAMES = "abcdefgh"
 _SEARCHED = "<>~^="

@@ -20,9 +20,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from fhir_server.r4.fhirpath import Item
-from fhir_server.search.conditions import AnyOf, Condition, InRange, KeySpan, Narrowed, Window, either
-from fhir_server.search.entry import Entry
+from fhir_server.search.index.entry import Entry
 from fhir_server.search.params.prefixes import split_prefix
+from fhir_server.search.query.conditions import AnyOf, Condition, InRange, KeySpan, Narrowed, Window, either
 
 BEGINNING, END = "", "~"
 _TEXT = re.compile(

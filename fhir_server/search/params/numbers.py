@@ -13,10 +13,10 @@ from decimal import Decimal
 from typing import Any
 
 from fhir_server.r4.fhirpath import Item
-from fhir_server.search.conditions import Condition, InRange, KeySpan, Narrowed, Operator, either
-from fhir_server.search.entry import Entry
+from fhir_server.search.index.entry import Entry
 from fhir_server.search.params.decimals import HIGHEST, LOWEST, approximate_span, implied_span, number, sortable
 from fhir_server.search.params.prefixes import Prefix, split_prefix
+from fhir_server.search.query.conditions import Condition, InRange, KeySpan, Narrowed, Operator, either
 
 Bounds = tuple[Decimal, Decimal]
 

@@ -12,10 +12,10 @@ from decimal import Decimal
 
 from fhir_server.r4 import ucum
 from fhir_server.r4.fhirpath import Item
-from fhir_server.search.conditions import Condition, KeySpan, Narrowed, WithinDistance, either
-from fhir_server.search.entry import Entry
-from fhir_server.search.keys import after_prefix
+from fhir_server.search.index.entry import Entry
+from fhir_server.search.index.keys import after_prefix
 from fhir_server.search.params.decimals import number
+from fhir_server.search.query.conditions import Condition, KeySpan, Narrowed, WithinDistance, either
 
 EARTH_RADIUS_KM = 6371.0088
 _DEFAULT_KM = 10.0

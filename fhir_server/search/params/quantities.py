@@ -13,13 +13,13 @@ from typing import Any
 
 from fhir_server.r4 import ucum
 from fhir_server.r4.fhirpath import Item
-from fhir_server.search.conditions import Condition
-from fhir_server.search.entry import Entry
-from fhir_server.search.keys import SEPARATOR, clean
+from fhir_server.search.index.entry import Entry
+from fhir_server.search.index.keys import SEPARATOR, clean
 from fhir_server.search.params import numbers
 from fhir_server.search.params.decimals import approximate_span, implied_span, number, sortable
 from fhir_server.search.params.numbers import bound_of, write_range
 from fhir_server.search.params.prefixes import split_prefix
+from fhir_server.search.query.conditions import Condition
 
 _CURRENCIES = "urn:iso:std:iso:4217"
 _UPPER = frozenset({"<", "<="})

@@ -12,9 +12,8 @@ from datetime import datetime
 
 from fhir_server.errors import BadRequest, TooLarge
 from fhir_server.r4.definitions import RESOURCE_TYPES
-from fhir_server.search.conditions import Concepts, Condition, either, every
-from fhir_server.search.element_paths import implicit_systems
-from fhir_server.search.index_plan import keeps_tuples
+from fhir_server.search.index.element_paths import implicit_systems
+from fhir_server.search.index.index_plan import keeps_tuples
 from fhir_server.search.params import (
     composites,
     dates,
@@ -26,8 +25,9 @@ from fhir_server.search.params import (
     tokens,
     uris,
 )
+from fhir_server.search.query.conditions import Concepts, Condition, either, every
+from fhir_server.search.query.values import split, unescape
 from fhir_server.search.registry import Parameter, parameters
-from fhir_server.search.values import split, unescape
 
 MODIFIERS: dict[str, frozenset[str]] = {
     "string": frozenset({"exact", "contains"}),

@@ -15,10 +15,10 @@ from typing import Any
 
 from fhir_server.r4.definitions import RESOURCE_TYPES, table
 from fhir_server.r4.fhirpath import Item
-from fhir_server.search.conditions import Condition, HasKey, Hierarchy
-from fhir_server.search.entry import Entry
-from fhir_server.search.keys import CANONICAL, CANONICAL_MARK, clean
+from fhir_server.search.index.entry import Entry
+from fhir_server.search.index.keys import CANONICAL, CANONICAL_MARK, clean
 from fhir_server.search.params import tokens, uris
+from fhir_server.search.query.conditions import Condition, HasKey, Hierarchy
 
 _RELATIVE = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})")
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")

@@ -9,12 +9,22 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from fhir_server.errors import BadRequest, TooLarge
-from fhir_server.search.conditions import EVERYTHING, NOTHING, Condition, HasId, Not, ReferredBy, Updated, either, every
 from fhir_server.search.params import words
 from fhir_server.search.params.dates import approximately, date_range
 from fhir_server.search.params.prefixes import split_prefix
 from fhir_server.search.params.reading import Scope
-from fhir_server.search.values import split, unescape
+from fhir_server.search.query.conditions import (
+    EVERYTHING,
+    NOTHING,
+    Condition,
+    HasId,
+    Not,
+    ReferredBy,
+    Updated,
+    either,
+    every,
+)
+from fhir_server.search.query.values import split, unescape
 
 NAMES = frozenset({"_id", "_lastUpdated", "_list", "_text", "_content", "_query"})
 

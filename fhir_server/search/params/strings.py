@@ -8,9 +8,9 @@ import unicodedata
 from functools import lru_cache
 
 from fhir_server.r4.fhirpath import Item
-from fhir_server.search.conditions import Condition, HasKey, KeySpan
-from fhir_server.search.entry import Entry
-from fhir_server.search.keys import SEPARATOR, after_prefix, clean
+from fhir_server.search.index.entry import Entry
+from fhir_server.search.index.keys import SEPARATOR, after_prefix, clean
+from fhir_server.search.query.conditions import Condition, HasKey, KeySpan
 
 # Letters that have no decomposition in Unicode but are a base letter to anyone who searches.
 _LETTERS = str.maketrans(

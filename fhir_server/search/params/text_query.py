@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from fhir_server.search.values import unescape
+from fhir_server.search.query.values import unescape
 
 _TOKEN = re.compile(r'\s+|"((?:[^"\\]|\\.)*)"|([(),])|((?:[^\s"(),\\]|\\.?)+)', re.DOTALL)
 _MOST_TOKENS = 1000

@@ -13,11 +13,11 @@ from dataclasses import replace
 from typing import Any
 
 from fhir_server.r4.fhirpath import Item
-from fhir_server.search.conditions import Condition, HasKey, KeySpan, either
-from fhir_server.search.element_paths import SPECIAL_VALUES
-from fhir_server.search.entry import Entry
-from fhir_server.search.keys import SEPARATOR, after_prefix, clean
+from fhir_server.search.index.element_paths import SPECIAL_VALUES
+from fhir_server.search.index.entry import Entry
+from fhir_server.search.index.keys import SEPARATOR, after_prefix, clean
 from fhir_server.search.params.strings import sought, text_fact
+from fhir_server.search.query.conditions import Condition, HasKey, KeySpan, either
 
 CASELESS_SYSTEMS = frozenset({"http://loinc.org", "urn:ietf:bcp:47", "urn:ietf:bcp:13", "urn:iso:std:iso:3166"})
 """Code systems whose codes mean the same in upper and lower case."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from fhir_server.r4.fhirpath import Item
-from fhir_server.search.conditions import Condition, HasKey, KeySpan, either
-from fhir_server.search.entry import Entry
-from fhir_server.search.keys import after_prefix, clean
+from fhir_server.search.index.entry import Entry
+from fhir_server.search.index.keys import after_prefix, clean
+from fhir_server.search.query.conditions import Condition, HasKey, KeySpan, either
 
 
 def index(name: str, items: list[Item], entry: Entry) -> None:

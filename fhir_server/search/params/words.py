@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 
 from fhir_server.errors import TooLarge
 from fhir_server.r4.definitions import table
-from fhir_server.search.conditions import NOTHING, Condition, HasKey, HasText, KeySpan, Not, either, every
-from fhir_server.search.entry import Entry
-from fhir_server.search.keys import after_prefix
+from fhir_server.search.index.entry import Entry
+from fhir_server.search.index.keys import after_prefix
 from fhir_server.search.params.strings import fold
 from fhir_server.search.params.text_query import Joined, Negated, Part, Words, parse_text
+from fhir_server.search.query.conditions import NOTHING, Condition, HasKey, HasText, KeySpan, Not, either, every
 
 TEXT, CONTENT = "_text", "_content"
 NAMES = frozenset({TEXT, CONTENT})

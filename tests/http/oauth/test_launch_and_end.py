@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from fhir_server import accounts
-from fhir_server.store.mongo import Database
+from fhir_server.cli import accounts
+from fhir_server.store.database.mongo import Database
 from tests.smart_server import BASE, ORIGIN, App, SmartServer, answered, smart_server
 
 LAB = "http://terminology.hl7.org/CodeSystem/observation-category|laboratory"

@@ -14,7 +14,7 @@ from fhir_server.auth.patient_writes import RULES, Change, Writer, require_permi
 from fhir_server.errors import Forbidden
 from fhir_server.r4.definitions import Element, table
 from fhir_server.r4.reports import REPORTED_BY, marked, reporter_of, unmarked
-from fhir_server.search.conditions import NOTHING
+from fhir_server.search.query.conditions import NOTHING
 from tools.access_table import PAGE, printed
 
 NEVER = frozenset({

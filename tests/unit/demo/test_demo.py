@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fhir_server.demo import bundle, calendar
+from fhir_server.hospital.demo import bundle, calendar
 from fhir_server.r4.validation import validate
 
 _TODAY = date(2025, 10, 28)

@@ -8,18 +8,18 @@ from typing import Any, cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fhir_server.audit.drafts import AuditDrafts
+from fhir_server.audit.event import audit_event
+from fhir_server.audit.kinds import NAMED
+from fhir_server.audit.records import AccessRecord, Actor, EntryRecord, decode_record, encode_record
 from fhir_server.engine import versions
-from fhir_server.engine.audit.drafts import AuditDrafts
-from fhir_server.engine.audit.event import audit_event
-from fhir_server.engine.audit.kinds import NAMED
-from fhir_server.engine.audit.records import AccessRecord, Actor, EntryRecord, decode_record, encode_record
 from fhir_server.engine.context import Context, Services
 from fhir_server.r4 import values
 from fhir_server.r4.definitions import SearchParameter
 from fhir_server.r4.validation import validate
 from fhir_server.search import registry
 from fhir_server.settings import Settings
-from fhir_server.store.resources import Draft
+from fhir_server.store.resources.resources import Draft
 
 BASE = "https://clinic.example/fhir"
 CONTEXT = Context(cast(Services, SimpleNamespace(settings=Settings())), BASE)

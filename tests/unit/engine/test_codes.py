@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_server.engine.concepts import Codes
+from fhir_server.engine.search.concepts import Codes
 
 UNIVERSE = [(system, code) for system in "xy" for code in "abcd"]
 

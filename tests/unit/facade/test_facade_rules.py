@@ -9,10 +9,11 @@ import pytest
 from starlette.requests import Request
 
 from fhir_server.errors import Conflict, FhirError, Forbidden, Gone, NotFound, Unauthorized
-from fhir_server.http.facade import fields, file_range, spans, texts
-from fhir_server.http.facade.passwords import weakness
-from fhir_server.http.facade.problem import PROBLEMS, Problem, answer, problem_of
-from mappings import availability
+from fhir_server.hospital.accounts.passwords import weakness
+from fhir_server.hospital.api import fields, spans, texts
+from fhir_server.hospital.api.problem import PROBLEMS, Problem, answer, problem_of
+from fhir_server.hospital.records import file_range
+from mappings.catalogue import availability
 
 
 @pytest.mark.parametrize(

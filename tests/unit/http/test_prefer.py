@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fhir_server.http.prefer import Preferences, preferences
+from fhir_server.http.content.prefer import Preferences, preferences
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from fhir_server.errors import BadRequest, NotAcceptable, UnsupportedMediaType
-from fhir_server.http.representation import asks_for_resource, body_format, choose, http_date
+from fhir_server.http.content.representation import asks_for_resource, body_format, choose, http_date
 
 _FIREFOX = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 

@@ -8,23 +8,15 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from mappings import (
-    appointments,
-    clinics,
-    doctors,
-    insurance,
-    lab_tests,
-    medical_documents,
-    notifications,
-    payments,
-    prescriptions,
-    specialties,
-    treatment_plans,
-    user_family,
-    users,
-    visit_tracking,
-)
-from mappings.money import Money
+from mappings.accounts import user_family, users
+from mappings.billing import payments
+from mappings.booking import appointments
+from mappings.catalogue import clinics, doctors, specialties
+from mappings.insurance import insurance
+from mappings.notifications import notifications
+from mappings.records import lab_tests, medical_documents, prescriptions, treatment_plans
+from mappings.shared.money import Money
+from mappings.visits import visit_tracking
 
 ZONES = ("UTC", "America/New_York", "Europe/Madrid", "Australia/Lord_Howe", "Asia/Kathmandu", "America/St_Johns")
 

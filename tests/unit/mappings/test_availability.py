@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mappings import availability, clinic_clock
-from mappings.availability import Opening, computed, openings
+from mappings.catalogue import availability
+from mappings.catalogue.availability import Opening, computed, openings
+from mappings.shared import clinic_clock
 from tests.unit.mappings.strategies import ZONES
 
 NEW_YORK = ZoneInfo("America/New_York")

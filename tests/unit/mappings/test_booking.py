@@ -7,11 +7,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from fhir_server.r4.validation import validate
-from mappings import appointments, booking, payments
-from mappings.appointments import Appointment
-from mappings.availability import Opening, computed, computed_id
-from mappings.clinic_clock import wall_time
-from mappings.visit_tracking import Visit
+from mappings.billing import payments
+from mappings.booking import appointments, booking
+from mappings.booking.appointments import Appointment
+from mappings.catalogue.availability import Opening, computed, computed_id
+from mappings.shared.clinic_clock import wall_time
+from mappings.visits.visit_tracking import Visit
 
 CLOCK = ZoneInfo("America/New_York")
 START = datetime(2026, 3, 9, 9, 30, tzinfo=CLOCK)

@@ -6,8 +6,8 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 
-from mappings import user_family, users
-from mappings.changes import changed
+from mappings.accounts import user_family, users
+from mappings.shared.changes import changed
 from tests.unit.mappings.strategies import user_rows
 
 PATIENT: dict[str, Any] = {

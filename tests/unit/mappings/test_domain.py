@@ -10,10 +10,13 @@ from zoneinfo import ZoneInfo
 import pytest
 from icalendar import Calendar
 
-from mappings import calendar, insurance, messages, waiting
-from mappings.clinics import Clinic
-from mappings.money import Money
-from mappings.notifications import KINDS
+from mappings.booking import calendar
+from mappings.catalogue.clinics import Clinic
+from mappings.insurance import insurance
+from mappings.notifications import messages
+from mappings.notifications.notifications import KINDS
+from mappings.shared.money import Money
+from mappings.visits import waiting
 
 NOW = datetime(2026, 3, 9, 14, 0, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from mappings import dosage
+from mappings.records import dosage
 
 
 @pytest.mark.parametrize(

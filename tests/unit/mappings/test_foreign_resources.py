@@ -10,22 +10,14 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from fhir_server.r4 import values
-from mappings import (
-    appointments,
-    clinics,
-    doctors,
-    insurance,
-    lab_tests,
-    medical_documents,
-    notifications,
-    payments,
-    prescriptions,
-    specialties,
-    treatment_plans,
-    user_family,
-    users,
-    visit_tracking,
-)
+from mappings.accounts import user_family, users
+from mappings.billing import payments
+from mappings.booking import appointments
+from mappings.catalogue import clinics, doctors, specialties
+from mappings.insurance import insurance
+from mappings.notifications import notifications
+from mappings.records import lab_tests, medical_documents, prescriptions, treatment_plans
+from mappings.visits import visit_tracking
 
 EXAMPLES = Path(__file__).parents[4] / "shared" / "data" / "r4-examples"
 

@@ -12,19 +12,14 @@ from hypothesis import strategies as st
 
 from fhir_server.r4.definitions import table
 from fhir_server.r4.validation import validate
-from mappings import (
-    clinics,
-    doctors,
-    medical_documents,
-    payments,
-    prescriptions,
-    profiles,
-    specialties,
-    users,
-    visit_tracking,
-)
-from mappings.elements import BASE, CODE_SYSTEM, EXTENSION
-from mappings.extensions import EXTENSIONS
+from mappings.accounts import users
+from mappings.billing import payments
+from mappings.catalogue import clinics, doctors, specialties
+from mappings.records import medical_documents, prescriptions
+from mappings.shared import profiles
+from mappings.shared.elements import BASE, CODE_SYSTEM, EXTENSION
+from mappings.shared.extensions import EXTENSIONS
+from mappings.visits import visit_tracking
 from tests.unit.mappings import strategies as rows
 from tests.unit.mappings.test_tables import AT
 

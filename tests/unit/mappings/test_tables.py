@@ -11,22 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fhir_server.r4.validation import validate
-from mappings import (
-    appointments,
-    clinics,
-    doctors,
-    insurance,
-    lab_tests,
-    medical_documents,
-    notifications,
-    payments,
-    prescriptions,
-    specialties,
-    treatment_plans,
-    user_family,
-    users,
-    visit_tracking,
-)
+from mappings.accounts import user_family, users
+from mappings.billing import payments
+from mappings.booking import appointments
+from mappings.catalogue import clinics, doctors, specialties
+from mappings.insurance import insurance
+from mappings.notifications import notifications
+from mappings.records import lab_tests, medical_documents, prescriptions, treatment_plans
+from mappings.visits import visit_tracking
 from tests.unit.mappings import strategies as rows
 
 AT = datetime(2026, 3, 9, 14, 5, 6, tzinfo=UTC)

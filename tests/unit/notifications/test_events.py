@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from fhir_server.notifications.events import Event, Step, event_of, reminder
-from fhir_server.notifications.wording import Surroundings, communication, communication_id
+from fhir_server.hospital.notifications.events import Event, Step, event_of, reminder
+from fhir_server.hospital.notifications.wording import MappingContext, communication, communication_id
 from fhir_server.r4.validation import validate
 
 AT = datetime(2031, 3, 1, 12, tzinfo=UTC)
@@ -178,7 +178,7 @@ def test_a_reminder_is_one_for_each_time() -> None:
 def test_a_communication_is_valid_fhir(language: str | None) -> None:
     """Every kind of message makes a valid Communication, in a language that the server speaks."""
     spoken = [{"language": {"coding": [{"system": "urn:ietf:bcp:47", "code": language}]}}] if language else []
-    around = Surroundings({**PATIENT, "communication": spoken}, invoice={**invoice("balanced"), "totalGross": {}})
+    around = MappingContext({**PATIENT, "communication": spoken}, invoice={**invoice("balanced"), "totalGross": {}})
     for changed in (appointment(), report(), order(), plan(), document(), payment("error")):
         event = event_of(step({**changed, "id": "x"}))
         assert isinstance(event, Event)

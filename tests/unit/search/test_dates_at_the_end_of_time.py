@@ -10,12 +10,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fhir_server.r4.definitions import RESOURCE_TYPES
-from fhir_server.search.conditions import AnyOf, Condition, KeySpan, Narrowed, leaves
-from fhir_server.search.index import index
-from fhir_server.search.match import holds, matches
+from fhir_server.search.index.index import index
 from fhir_server.search.params.dates import date_range
-from fhir_server.search.parse import parse
-from fhir_server.search.query import compile_query
+from fhir_server.search.planner.query import compile_query
+from fhir_server.search.query.conditions import AnyOf, Condition, KeySpan, Narrowed, leaves
+from fhir_server.search.query.match import holds, matches
+from fhir_server.search.query.parse import parse
 from fhir_server.search.registry import parameters
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_server.search.filter_expression import Comparison, Joined, Negated, Step, parse_filter
+from fhir_server.search.query.filter_expression import Comparison, Joined, Negated, Step, parse_filter
 
 
 def compared(name: str, operator: str, value: str, *, quoted: bool = False) -> Comparison:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fhir_server.search.match import matches
-from fhir_server.search.parse import parse
+from fhir_server.search.query.match import matches
+from fhir_server.search.query.parse import parse
 
 latitudes = st.floats(-90, 90).map(lambda value: round(value, 4))
 longitudes = st.floats(-180, 180).map(lambda value: round(value, 4))
@@ -34,9 +34,9 @@ def test_cells_hold_all_that_is_near(
     latitude: float, longitude: float, there: float, over: float, distance: float
 ) -> None:
     """Whatever is within the distance is in a cell that narrows the search, over the poles and the date line."""
-    from fhir_server.search.conditions import Narrowed
-    from fhir_server.search.index import index
-    from fhir_server.search.match import holds
+    from fhir_server.search.index.index import index
+    from fhir_server.search.query.conditions import Narrowed
+    from fhir_server.search.query.match import holds
 
     condition = near(f"{latitude}|{longitude}|{distance}|km").condition("Location")
     assert isinstance(condition, Narrowed)

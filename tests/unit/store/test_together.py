@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_server.store.together import MOST_TOGETHER, UNDER_WAY, Together
+from fhir_server.store.database.command_batcher import MOST_TOGETHER, UNDER_WAY, CommandBatcher
 
 
 class Echo:
@@ -28,7 +28,7 @@ def test_each_call_gets_its_own_answer(items: list[int]) -> None:
     """Every caller gets the answer, or the exception, that belongs to its item."""
 
     async def ask_all() -> list[int | BaseException]:
-        together = Together(Echo())
+        together = CommandBatcher(Echo())
         return await asyncio.gather(*(together.ask("a", item) for item in items), return_exceptions=True)
 
     for item, answer in zip(items, asyncio.run(ask_all()), strict=True):
@@ -39,7 +39,7 @@ def test_each_call_gets_its_own_answer(items: list[int]) -> None:
 async def test_simultaneous_calls_gather() -> None:
     """Calls that find others under way go together, up to the limit; keys are apart."""
     echo = Echo()
-    together = Together(echo)
+    together = CommandBatcher(echo)
     count = UNDER_WAY + MOST_TOGETHER + 1
     await asyncio.gather(*(together.ask("a", item) for item in range(count)), together.ask("b", 1))
     assert sorted(len(items) for items in echo.lists) == [1] * (UNDER_WAY + 2) + [MOST_TOGETHER]
@@ -55,7 +55,7 @@ async def test_failure_reaches_every_caller_as_its_own() -> None:
             raise ConnectionError("lost")
         return items
 
-    together: Together[int, int] = Together(run)
+    together: CommandBatcher[int, int] = CommandBatcher(run)
     errors = await asyncio.gather(*(together.ask("a", item) for item in range(10)), return_exceptions=True)
     assert all(isinstance(error, ConnectionError) for error in errors)
     assert len({id(error) for error in errors}) == 10
@@ -65,7 +65,7 @@ async def test_failure_reaches_every_caller_as_its_own() -> None:
 
 async def test_cancelled_call_disturbs_no_other() -> None:
     """When a caller goes away, the others that travel with it get their answers, and later calls too."""
-    together = Together(Echo())
+    together = CommandBatcher(Echo())
     calls = [asyncio.create_task(together.ask("a", item)) for item in range(6)]
     await asyncio.sleep(0)
     calls[0].cancel()

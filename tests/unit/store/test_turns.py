@@ -7,7 +7,7 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_server.store.turns import Turns
+from fhir_server.store.database.turns import Turns
 
 
 async def hold(turns: Turns, kinds: list[bool], cancelled: set[int]) -> None:

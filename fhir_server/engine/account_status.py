@@ -1,0 +1,49 @@
+"""Whether who signs in still stands as active in FHIR.
+
+A user whose resource says that it is not active, or is deleted, is let in nowhere; and when a write says so, all that
+the user holds ends with it: sessions and tokens, on every worker, before the write is answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from fhir_server.engine.context import Services
+from fhir_server.r4 import values
+from fhir_server.store.accounts.accounts import UserStore
+from fhir_server.store.accounts.grants import GrantStore
+from fhir_server.store.accounts.revocations import Revocations
+from fhir_server.store.accounts.sign_in import SessionStore
+from fhir_server.store.resources.resources import Draft
+
+_PEOPLE = frozenset({"Patient", "Practitioner", "PractitionerRole", "RelatedPerson", "Person"})
+
+
+def retired(drafts: Iterable[Draft]) -> list[str]:
+    """Return the references of those who are not active any more by what is written."""
+    return [
+        f"{draft.type}/{draft.id}"
+        for draft in drafts
+        if draft.type in _PEOPLE and (draft.resource is None or draft.resource.get("active") is False)
+    ]
+
+
+async def end_access(services: Services, references: Iterable[str]) -> None:
+    """End all that the users hold who are these resources; on every worker when it returns."""
+    database = services.database
+    sessions, grants = SessionStore(database), GrantStore(database, Revocations(database))
+    users = await UserStore(database).ids_of(list(references))
+    await asyncio.gather(*(sessions.end_all(user) for user in users))
+    await asyncio.gather(*(grants.revoke_user(user) for user in users))
+
+
+async def is_active(services: Services, fhir_user: str | None) -> bool:
+    """Return whether the user who is that resource may be let in; one without a resource may."""
+    if fhir_user is None:
+        return True
+    resource_type, _, resource_id = fhir_user.partition("/")
+    version = await services.resources.read(resource_type, resource_id)
+    if version is None:  # the account was made first
+        return True
+    return not version.deleted and values.decode(version.json).get("active") is not False

@@ -1,0 +1,213 @@
+"""The capabilities interaction: a CapabilityStatement derived from what the code does, so that it says nothing else.
+
+Interactions are found by asking the router, search parameters in the registry, operations in theirs.
+https://hl7.org/fhir/R4/http.html#capabilities
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from importlib.metadata import version as package_version
+from typing import Any
+
+from fhir_server.auth import endpoints
+from fhir_server.engine.context import Context, Request, Response
+from fhir_server.engine.interactions.preconditions import parse_etags
+from fhir_server.engine.operations.registry import OPERATIONS, Level
+from fhir_server.engine.routes import COMPARTMENTS, Route, route
+from fhir_server.engine.search import subsets
+from fhir_server.errors import BadRequest, MethodNotAllowed, NotFound, NotSupported
+from fhir_server.r4 import values
+from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.search.query.parse import parse
+from fhir_server.search.registry import Parameter, parameters
+
+RELEASED = "2026-11-22"
+"""The day of this release: the statement changes with the code, not with the clock."""
+
+FORMATS = ("application/fhir+json", "application/fhir+xml", "json", "xml")
+PATCH_FORMATS = ("application/json-patch+json", "application/fhir+json", "application/fhir+xml")
+
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+# In the order of https://hl7.org/fhir/R4/valueset-type-restful-interaction.html (and system-)
+_TYPE_INTERACTIONS = (
+    "read", "vread", "update", "patch", "delete", "history-instance", "history-type", "create", "search-type",
+)  # fmt: skip
+_SYSTEM_INTERACTIONS = ("transaction", "batch", "search-system", "history-system")
+_STRUCTURE = "http://hl7.org/fhir/StructureDefinition/"
+_ANY = "Basic"
+"""A type that has every parameter that all types share."""
+
+
+async def answer(context: Context, request: Request, route: Route) -> Response:
+    """Answer with the CapabilityStatement; raises NotSupported or BadRequest for a mode that it does not have."""
+    for mode in (text for name, text in request.query if name == "mode"):
+        if mode == "terminology":
+            raise NotSupported("This server has no TerminologyCapabilities; leave mode out.")
+        # A server may ignore the mode: the full statement has the normative part in it.
+        if mode not in ("full", "normative"):
+            raise BadRequest(f"mode is full, normative or terminology, not {mode[:40]!r}.", code="value")
+    settings = context.services.settings
+    security = (
+        None if settings.open else endpoints.security(context.base_url, registration=settings.dynamic_registration)
+    )
+    encoded, tag = _encoded(context.base_url, security)
+    headers = {"ETag": f'W/"{tag}"', "Cache-Control": "no-cache"}
+    if request.if_none_match is not None and tag in parse_etags(request.if_none_match, "If-None-Match"):
+        return Response(304, headers=headers)
+    return Response(200, subsets.shown(encoded, request.query, "CapabilityStatement"), headers=headers)
+
+
+_last: tuple[object, Mapping[str, Parameter], bytes, str] | None = None
+
+
+def _encoded(base_url: str, security: dict[str, Any] | None) -> tuple[bytes, str]:
+    """Return the statement's bytes and their ETag, made anew when a search parameter was added."""
+    global _last  # noqa: PLW0603 - a cache of one
+    registered = parameters("Patient")
+    asked = (base_url, security)
+    if _last is None or _last[0] != asked or _last[1] is not registered:
+        made = values.encode(_statement(base_url, security))
+        _last = asked, registered, made, hashlib.sha256(made).hexdigest()[:16]
+    return _last[2], _last[3]
+
+
+def capability_statement(base_url: str | None = None) -> dict[str, Any]:
+    """Return the CapabilityStatement of the server at a base URL, or of any such server without one."""
+    return _statement(base_url, endpoints.security(base_url, registration=False))
+
+
+def _statement(base_url: str | None, security: dict[str, Any] | None) -> dict[str, Any]:
+    return {
+        "resourceType": "CapabilityStatement",
+        "id": "fhir-server",
+        "name": "FhirServer",
+        "title": "FHIR R4 server",
+        "status": "active",
+        "date": RELEASED,
+        "kind": "instance",
+        "software": {"name": "fhir-server", "version": package_version("fhir-server"), "releaseDate": RELEASED},
+        "implementation": {"description": "FHIR R4 server on MongoDB"} | ({"url": base_url} if base_url else {}),
+        "fhirVersion": "4.0.1",
+        "format": list(FORMATS),
+        "patchFormat": list(PATCH_FORMATS),
+        "rest": [_rest(security)],
+    }
+
+
+def _rest(security: dict[str, Any] | None) -> dict[str, Any]:
+    interactions = _interactions(None)
+    referring = _referring()
+    described: dict[str, Any] = {
+        "mode": "server",
+        **({"security": security} if security is not None else {}),
+        "resource": [_resource(name, referring[name]) for name in sorted(RESOURCE_TYPES)],
+        "interaction": [{"code": code} for code in _SYSTEM_INTERACTIONS if code in interactions],
+        "searchParam": [
+            *(_search_parameter(found) for found in _search_parameters(_ANY, common=True)),
+            *_unpublished(),
+        ],
+        "operation": _operations(None, ("system",)),
+        "compartment": [f"http://hl7.org/fhir/CompartmentDefinition/{name.lower()}" for name in sorted(COMPARTMENTS)],
+    }
+    return _without_empty(described)
+
+
+def _resource(name: str, referring: list[str]) -> dict[str, Any]:
+    interactions = _interactions(name)
+    own = _search_parameters(name, common=False)
+    described = {
+        "type": name,
+        "profile": _STRUCTURE + name,
+        "interaction": [_interaction(code) for code in _TYPE_INTERACTIONS if code in interactions],
+        # "versioned-update" would say that an update must name its version; here it may.
+        "versioning": "versioned",
+        "readHistory": "vread" in interactions,
+        "updateCreate": "update" in interactions,
+        "conditionalCreate": "create" in interactions,
+        "conditionalRead": "full-support",
+        "conditionalUpdate": "conditional-update" in interactions,
+        "conditionalDelete": "single" if "conditional-delete" in interactions else "not-supported",
+        "referencePolicy": ["literal", "logical"],
+        "searchInclude": ["*", *(f"{name}:{found.code}" for found in own if found.type == "reference")],
+        "searchRevInclude": referring,
+        "searchParam": [_search_parameter(found) for found in own],
+        "operation": _operations(name, ("type", "instance", "version")),
+    }
+    return _without_empty(described)
+
+
+def _interaction(code: str) -> dict[str, str]:
+    return {"code": code} | ({"documentation": _DELETE} if code == "delete" else {})
+
+
+_DELETE = "A conditional delete that finds several resources is refused, unless _multiple=true asks to delete them all."
+
+
+def _without_empty(described: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in described.items() if value != []}
+
+
+@lru_cache
+def _interactions(resource_type: str | None) -> frozenset[str]:
+    """Return what the router makes of every method on every form of path, on the system or a type."""
+    if resource_type is None:
+        paths: Iterable[str] = ("", "_history", "_search")
+    else:
+        paths = (resource_type + end for end in ("", "/_search", "/_history", "/x", "/x/_history", "/x/_history/1"))
+    found = {interaction for path in paths for interaction in _routed(path)}
+    return frozenset(found | ({"transaction"} if "batch" in found else set()))
+
+
+def _routed(path: str) -> Iterator[str]:
+    for method in _METHODS:
+        try:
+            yield route(method, path).interaction
+        except (MethodNotAllowed, NotFound):
+            continue
+
+
+def _search_parameters(resource_type: str, *, common: bool) -> list[Parameter]:
+    """Return the parameters of the type alone, or those that all types share, as far as searches take them."""
+    named = [found for code, found in parameters(resource_type).items() if code.startswith("_") == common]
+    return [found for found in named if _is_taken(resource_type, found.code, "1")]
+
+
+def _unpublished() -> list[dict[str, str]]:
+    """Return those parameters that the specification describes without a SearchParameter of their own."""
+    examples = {"_filter": ("_filter", "_id eq 1"), "_has": ("_has:List:item:code", "1"), "_list": ("_list", "1")}
+    return [{"name": code, "type": "special"} for code, example in examples.items() if _is_taken(_ANY, *example)]
+
+
+def _is_taken(resource_type: str, name: str, value: str) -> bool:
+    """Return whether a search by the parameter is understood; a value of the wrong form is no reason against it."""
+    try:
+        parse((resource_type,), [(name, value)], strict=True)
+    except BadRequest as error:
+        return error.issues[0].code != "not-supported"
+    return True
+
+
+def _search_parameter(found: Parameter) -> dict[str, str]:
+    described = {"name": found.code, "definition": found.url, "type": found.type, "documentation": found.expression}
+    return {key: value for key, value in described.items() if value}
+
+
+def _referring() -> dict[str, list[str]]:
+    """Return, for each type, what may be asked of _revinclude: the reference parameters that can point to it."""
+    found: dict[str, list[str]] = {name: [] for name in RESOURCE_TYPES}
+    for name in sorted(RESOURCE_TYPES):
+        for parameter in _search_parameters(name, common=False):
+            for target in parameter.target if parameter.type == "reference" else ():
+                found[target].append(f"{name}:{parameter.code}")
+    return found
+
+
+def _operations(resource_type: str | None, levels: Iterable[Level]) -> list[dict[str, str]]:
+    return [
+        {"name": operation.code, "definition": operation.published.url}
+        for operation in OPERATIONS
+        if operation.levels & set(levels) and operation.on(resource_type)
+    ]

@@ -1,0 +1,64 @@
+"""The create interaction, conditional or not. https://hl7.org/fhir/R4/http.html#create."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from fhir_server.engine import versions, writes
+from fhir_server.engine.context import Context, Request, Response
+from fhir_server.engine.interactions.conditional import condition_key, criteria, find_one, warnings
+from fhir_server.errors import Conflict
+from fhir_server.store.resources.resources import AlreadyExists
+from fhir_server.work.threads import sized
+
+_ATTEMPTS = 50
+
+
+async def create(context: Context, request: Request, resource_type: str) -> Response:
+    """Store a new resource under an id of the server's choosing: 201, or 200 with the one that If-None-Exist finds."""
+    resource = await versions.checked(context, request, resource_type)
+    if request.if_none_exist is None:
+        return await create_as(context, resource, versions.new_id(), size=request.size)
+    return await create_unless_found(context, resource, resource_type, request.if_none_exist, "POST")
+
+
+async def create_as(
+    context: Context,
+    resource: dict[str, Any],
+    resource_id: str,
+    method: str = "POST",
+    condition: str | None = None,
+    *,
+    size: int = 0,
+) -> Response:
+    """Store a checked resource of about that size under a new id: 201."""
+    made = await sized(size, versions.draft, context, resource, resource_id, method, None, condition=condition)
+    await writes.insert(context, made)
+    return versions.answer(201, made)
+
+
+async def create_unless_found(
+    context: Context, resource: dict[str, Any], resource_type: str, query: str, method: str
+) -> Response:
+    """Create the resource unless one meets the criteria; parallel callers with the same criteria make one.
+
+    The criteria's key is unique in the database, so of two that both found nothing one insert is refused, and that one
+    looks again.
+    """
+    found = criteria(context, resource_type, query, resource)
+    key = condition_key(context, resource_type, found)
+    for _ in range(_ATTEMPTS):
+        existing = await find_one(context, found)
+        if existing is not None:
+            if await context.services.resources.confirmed(existing):
+                return versions.answer(200, existing)
+            continue
+        try:
+            made = await create_as(context, resource, versions.new_id(), method, key)
+            return replace(made, warnings=warnings(context, found, resource))
+        except AlreadyExists:
+            if await find_one(context, found) is None:
+                # The key's holder was changed since and no longer meets the criteria.
+                await context.services.resources.release_condition(resource_type, key)
+    raise Conflict(f"{resource_type}?{query} was made and changed by others all the time; try again.")

@@ -1,0 +1,1 @@
+"""The search interaction: matches, includes, paging links."""

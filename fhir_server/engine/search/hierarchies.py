@@ -1,0 +1,64 @@
+"""Resources above and below others: locations within locations, organizations within organizations.
+
+https://hl7.org/fhir/R4/search.html#recursive
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fhir_server.engine.context import Context
+from fhir_server.errors import BadRequest
+from fhir_server.search.query.conditions import Condition, HasKey, Hierarchy, either
+from fhir_server.search.registry import parameters
+
+_MOST = 10_000
+
+
+async def settle_hierarchy(context: Context, asked: Hierarchy) -> Condition:
+    """Return the condition on references that stands for one on a hierarchy; raises BadRequest where there is none."""
+    found: list[Condition] = []
+    for reference in asked.references:
+        resource_type, _, resource_id = reference.partition("/")
+        parent = parent_parameter(resource_type)
+        if parent is None:
+            if len(asked.references) == 1:
+                raise BadRequest(f"{resource_type} resources are not above or below one another.", code="not-supported")
+            continue
+        reached = await _reached(context, resource_type, parent, resource_id, upwards=asked.relation == "above")
+        found.append(HasKey(tuple(f"{asked.name}={resource_type}/{each}" for each in reached)))
+    return either(found)
+
+
+def parent_parameter(resource_type: str) -> str | None:
+    """Return the search parameter by which resources of the type are part of others of it."""
+    for code, parameter in parameters(resource_type).items():
+        if code.replace("-", "") == "partof" and resource_type in parameter.target:
+            return code
+    return None
+
+
+async def _reached(context: Context, resource_type: str, parent: str, start: str, *, upwards: bool) -> list[str]:
+    found = {start: None}
+    fresh = [start]
+    while fresh:
+        step = await (_above if upwards else _below)(context, resource_type, parent, fresh)
+        fresh = [each for each in dict.fromkeys(step) if each not in found]
+        found.update(dict.fromkeys(fresh))
+        if len(found) > _MOST:
+            raise BadRequest(f"More than {_MOST} resources are below {resource_type}/{start}.", code="too-costly")
+    return list(found)
+
+
+async def _above(context: Context, resource_type: str, parent: str, ids: Sequence[str]) -> list[str]:
+    where = context.access.where(resource_type)
+    rows = await context.services.search.by_ids(resource_type, ids, where, len(ids), None)
+    prefix = f"{parent}={resource_type}/"
+    return [key[len(prefix) :] for row in rows for key in row.keys if key.startswith(prefix)]
+
+
+async def _below(context: Context, resource_type: str, parent: str, ids: Sequence[str]) -> list[str]:
+    keys = [f"{parent}={resource_type}/{each}" for each in ids]
+    where = context.access.where(resource_type)
+    rows = await context.services.search.by_keys(resource_type, keys, where, _MOST, None, ())
+    return [row.id for row in rows]

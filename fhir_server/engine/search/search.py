@@ -1,0 +1,235 @@
+"""The search interaction on a type, on the system or in a compartment. https://hl7.org/fhir/R4/http.html#search"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from fhir_server.audit.disclosure import note_question, note_resource
+from fhir_server.engine.context import Context, Request, Response
+from fhir_server.engine.routes import Route
+from fhir_server.engine.search import searchset, subsets
+from fhir_server.engine.search.explain import explained
+from fhir_server.engine.search.includes import included
+from fhir_server.engine.search.links import Place, followed, page_links, self_url
+from fhir_server.engine.search.resolve_terminology import settle
+from fhir_server.errors import BadRequest
+from fhir_server.r4 import values
+from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.search.planner.query import TypePlan, compile_query
+from fhir_server.search.planner.scans import EVERYTHING_RANK, drives
+from fhir_server.search.query.ast import Query
+from fhir_server.search.query.compartments import compartment_types, in_compartment
+from fhir_server.search.query.conditions import NOTHING
+from fhir_server.search.query.containment import contained_matches, in_containers
+from fhir_server.search.query.parse import parse
+from fhir_server.store.search.choice import FEW
+from fhir_server.store.search.estimate import estimate
+from fhir_server.store.search.pages import Cursor, beginning
+from fhir_server.store.search.search import Page, Row
+from fhir_server.work.budget import spend
+from fhir_server.work.threads import SMALL, sized
+
+_STEPS_A_ROW = 25
+"""What a resource that is found counts for."""
+
+
+async def search(context: Context, request: Request, route: Route) -> Response:
+    """Answer with a searchset Bundle; raises BadRequest for what cannot be understood."""
+    path = request.path.removesuffix("/_search").removesuffix("_search")
+    tokens = [value for name, value in request.query if name == "_page"]
+    if len(tokens) > 1:
+        raise BadRequest("_page stands twice.")
+    place = await followed(context, path, request.query, tokens[0]) if tokens else await _start(context, request, route)
+    if tokens or request.path.endswith("_search"):
+        typed = [("_type", ",".join(place.types))] if place.named else []
+        note_question(request.path, [*typed, *place.pairs])
+    found = _Search(context, await _query(context, route, place), place)
+    await found.run()
+    links = [{"relation": "self", "url": self_url(context, path, found.query, route, place)}]
+    links += await page_links(context, path, replace(place, total=found.counted), found.page, found.more)
+    return Response(200, values.encode(searchset.bundle(links, await found.entries(), found.total)))
+
+
+# --- What is asked -----------------------------------------------------------------------------------------------
+
+
+async def _start(context: Context, request: Request, route: Route) -> Place:
+    """Return the first page of the search that a request asks for."""
+    pairs = request.query
+    if route.type is not None and route.type != "*":
+        return Place(pairs, [route.type])
+    named = [name for key, value in pairs if key == "_type" for name in value.split(",")]
+    unknown = [name for name in named if name not in RESOURCE_TYPES]
+    if unknown:
+        raise BadRequest(f"_type: {unknown[0][:80]!r} is not a resource type of FHIR R4.", code="value")
+    for name in named:
+        context.access.require("search-type", name)
+    types = sorted(set(named)) if named else await _searchable(context)
+    if route.compartment is not None:
+        types = [name for name in types if name in compartment_types(route.compartment)]
+    return Place([pair for pair in pairs if pair[0] != "_type"], types, named=bool(named))
+
+
+async def _searchable(context: Context) -> list[str]:
+    """Return the types of which there is anything, but those of which the caller may see nothing at all."""
+    return [name for name in await context.services.search.types() if context.access.visible(name) != NOTHING]
+
+
+async def _query(context: Context, route: Route, place: Place) -> Query:
+    query = await sized(
+        heft(place.pairs),
+        parse,
+        place.types,
+        place.pairs,
+        strict=context.handling == "strict",
+        timezone=context.services.settings.default_timezone,
+        base_url=context.base_url,
+    )
+    if route.compartment is not None and route.id is not None:
+        within = {name: in_compartment(route.compartment, route.id, name) for name in place.types}
+        query = replace(query, within=within)
+    return await settle(context, query)
+
+
+def heft(pairs: Sequence[tuple[str, str]]) -> int:
+    """Return how much there is to understand in a search, in bytes: a chain multiplies by the types it leads to."""
+    length = sum(len(name) + len(value) for name, value in pairs)
+    multiplied = any("." in name or name.startswith(("_has", "_filter")) for name, _ in pairs)
+    return SMALL + length if multiplied else 4 * length
+
+
+# --- What is found -----------------------------------------------------------------------------------------------
+
+
+class _Search:
+    """One page of a search: what is found, what stands beside it, and how many there are."""
+
+    def __init__(self, context: Context, query: Query, place: Place) -> None:
+        self.context = context
+        self.query = query
+        self.place = place
+        self.store = context.services.search
+        settings = context.services.settings
+        self.limit = min(settings.default_page_size if query.count is None else query.count, settings.max_page_size)
+        self.page = Page([], None)
+        self.beside: list[Row] = []
+        self.more = False
+        self.total: int | None = None
+
+    async def run(self) -> None:
+        """Find the page, what is included with it, and the total."""
+        query = self.query
+        if query.contained != "false":
+            query = in_containers(query, await self.store.types())
+        self.plan = await sized(heft(self.place.pairs), compile_query, query, access=self.context.access.visible)
+        counting = query.summary == "count" or self.limit == 0
+        if not counting:
+            self.page = await self.store.page(
+                self.plan,
+                limit=self.limit,
+                cursor=await self._cursor(),
+                keys=bool(query.includes or query.words),
+                session=self.context.session,
+            )
+            await self._include()
+            spend(_STEPS_A_ROW * (len(self.page.rows) + len(self.beside)))
+            for row in (*self.page.rows, *self.beside):
+                note_resource(self.context.base_url, row.type, row.id, row.json)
+        self.total = await self._total(counting=counting)
+
+    @property
+    def counted(self) -> int | None:
+        """The total that following pages need not count again."""
+        return self.total
+
+    async def _include(self) -> None:
+        """Find this page's share of what the includes add."""
+        if self.query.includes and self.page.rows:
+            first = self.place.includes
+            last = first + self.context.services.settings.max_includes
+            rows = await included(self.context, self.query.includes, self.page.rows, last + 1, self.page.at)
+            self.beside, self.more = rows[first:last], len(rows) > last
+
+    async def _cursor(self) -> Cursor | None:
+        place = self.place
+        if place.cursor is not None or (place.number == 1 and place.at is None):
+            return place.cursor
+        if place.number == 1:
+            return beginning(place.at)
+        return await self.store.cursor_after(self.plan, self.limit * (place.number - 1), place.at)
+
+    async def _total(self, *, counting: bool) -> int | None:
+        """Return the number of all matches where it was asked for, or is known anyway."""
+        if self.place.total is not None:
+            return self.place.total
+        asked = self.query.total
+        if not counting and self.page.next is None and self.place.number == 1 and asked != "none":
+            return len(self.page.rows)
+        if not counting and asked is None:
+            return await self._cheap_total()
+        if not counting and asked == "none":
+            return None
+        # An estimate says something of what is stored beside what it counts.
+        if asked == "estimate" and self.context.session is None and self._sees_all():
+            seen = self.limit * self.place.number + 1 if self.page.next is not None else 0
+            return max(seen, await estimate(self.store, self.plan))
+        return await self.store.count(self.plan, session=self.context.session)
+
+    async def _cheap_total(self) -> int | None:
+        """Return the number of all matches where counting reads few documents; else only who asks for it is told."""
+        first = self.place.number == 1 and self.place.includes == 0
+        if not first or len(self.plan.types) > 1 or self.context.session is not None:
+            return None
+        return await self.store.count(self.plan) if await self._reads_few(self.plan.types[0]) else None
+
+    async def _reads_few(self, plan: TypePlan) -> bool:
+        own = self.context.access.visible(plan.type)
+        if own is None:
+            return await self.store.reads(plan) < FEW
+        # What others have must not decide, or whether there is a total would tell of it.
+        [drive, *_] = drives(own)
+        return drive.rank < EVERYTHING_RANK and await self.store.count_scans(plan.type, drive.scans, FEW) < FEW
+
+    def _sees_all(self) -> bool:
+        return all(self.context.access.visible(name) is None for name in self.query.types)
+
+    async def entries(self) -> list[searchset.Entry]:
+        """Return the entries of the Bundle."""
+        query = self.query
+        contained = query.contained != "false" and query.contained_type == "contained"
+        # Whole resources stand in the Bundle as they are stored; of others each has to be read.
+        changed = contained or query.elements or query.summary in ("true", "text", "data")
+        size = sum(len(row.json) for row in (*self.page.rows, *self.beside)) if changed else 0
+        shown = await sized(size, self._shown, contained=contained)
+        explanation = await explained(self.context, query, self.plan, self.limit) if query.explain else ()
+        return shown + searchset.outcome(query, explanation)
+
+    def _shown(self, *, contained: bool) -> list[searchset.Entry]:
+        base_url, query = self.context.base_url, self.query
+        rows = self.page.rows if self.place.includes == 0 else []
+        if contained:
+            shown = [each for row in rows for each in self._contained(row)]
+        else:
+            shown = searchset.matches(base_url, query, rows)
+        return shown + [searchset.entry(base_url, query, row, "include") for row in self.beside]
+
+    def _contained(self, row: Row) -> list[dict[str, Any]]:
+        """Return the entries of the matches that a row contains, and of the row where it is one itself."""
+        timezone, base_url = self.context.services.settings.default_timezone, self.context.base_url
+        held = contained_matches(self.query, values.decode(row.json), timezone, base_url)
+        url = f"{base_url}/{row.type}/{row.id}"
+        if not held and row.type == self.query.types[0]:
+            return [searchset.entry(base_url, self.query, row, "match")]
+        return [self._part_of(url, each) for each in held]
+
+    def _part_of(self, container: str, resource: dict[str, Any]) -> dict[str, Any]:
+        """Return the entry of a contained resource, in the parts that the search asks for."""
+        data = values.encode(resource)
+        if subsets.wanted(self.query, resource["resourceType"]):
+            data = subsets.subset(data, self.query)
+        url = f"{container}#{resource.get('id', '')}"
+        return {"fullUrl": url, "resource": msgspec.Raw(data), "search": {"mode": "match"}}

@@ -1,0 +1,151 @@
+"""How a process keeps to the search parameters that were added: it learns of changes, and says that it has.
+
+Nothing may be searched by a parameter before every writer indexes by it. So each process announces the revision of the
+set that all its work goes by: requests that began under an older one are waited for. A process that has been out of
+touch for long learns what is new before it carries out the next request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import copy
+from typing import Any
+
+import structlog
+
+from fhir_server.engine.ending import end
+from fhir_server.errors import FhirError
+from fhir_server.search import registry
+from fhir_server.search.lifecycle import ACTIVE, State, doubted
+from fhir_server.store.search.parameters import SILENT_SECONDS, SearchParameterStore
+
+LOOK_SECONDS = 1.0
+ANNOUNCE_SECONDS = 5.0
+FRESH_SECONDS = SILENT_SECONDS * 0.6
+"""After this without an announcement, a process must not work before it has made one: others will count it as gone."""
+
+log = structlog.get_logger(__name__)
+
+
+class SearchParameterSync:
+    """The search parameters of this process; those of the database as long as it is started."""
+
+    def __init__(self, store: SearchParameterStore, about: Mapping[str, Any] | None = None) -> None:
+        self.store = store
+        self.worker = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
+        self.revision = 0
+        """The revision that the registry has."""
+        self._about = dict(about or {})
+        self._acknowledged = -1
+        self._announced_at = float("-inf")
+        self._at_work: dict[int, int] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Learn of the parameters that there are, and follow them from now on."""
+        # Announced first and read afterwards: whoever changes the set in between waits for this process.
+        await self._announce()
+        await self.look()
+        self._task = asyncio.create_task(self._follow(), name="search parameters")
+
+    async def stop(self) -> None:
+        """Follow no longer."""
+        if self._task is None:
+            return
+        await end(self._task)
+        self._task = None
+        if self._looking is not None:  # it might announce once more what leaves now
+            await asyncio.wait({self._looking}, timeout=ANNOUNCE_SECONDS)
+        try:
+            await self.store.leave(self.worker)
+        except FhirError:
+            log.warning("search_parameters.left_silently")
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Mark work whose writes go by the present revision; a later one is announced only after it."""
+        revision = self.revision
+        self._at_work[revision] = self._at_work.get(revision, 0) + 1
+        try:
+            yield
+        finally:
+            left = self._at_work[revision] - 1
+            if left:
+                self._at_work[revision] = left
+            else:
+                del self._at_work[revision]
+
+    @property
+    def fresh(self) -> bool:
+        """Whether others can still count on this process being as it said."""
+        return self._task is None or time.monotonic() - self._announced_at < FRESH_SECONDS
+
+    async def look(self) -> None:
+        """Learn what is new, and announce it once all older work is done; raises Unavailable.
+
+        Who comes while that is under way shares it, and its failure: callers that try one after another would wait for
+        a database that is away as often as there are callers.
+        """
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look(), name="search parameters: look")
+            self._looking.add_done_callback(self._looked)
+        try:
+            await asyncio.shield(self._looking)
+        except FhirError as error:
+            raise copy(error) from error  # each its own: whoever answers a request adds to its error
+
+    def _looked(self, task: asyncio.Task[None]) -> None:
+        self._looking = None
+        if not task.cancelled():
+            task.exception()  # told to whoever waited
+
+    async def _look(self) -> None:
+        if not self.fresh:
+            await self._return()
+        if await self.store.revision() != self.revision:
+            self._register(await self.store.state())
+        acknowledged = min((self.revision, *self._at_work))
+        if acknowledged != self._acknowledged or time.monotonic() - self._announced_at > ANNOUNCE_SECONDS:
+            self._acknowledged = acknowledged
+            await self._announce()
+
+    async def _announce(self) -> None:
+        asked_at = time.monotonic()
+        await self.store.announce(self.worker, self._acknowledged, self._about)
+        self._announced_at = asked_at
+
+    async def _return(self) -> None:
+        """Come back after a silence, in which others may have gone on without this process.
+
+        What it has written since may lack parameters that were added meanwhile, so those are indexed once more.
+        """
+        log.warning("search_parameters.out_of_touch", seconds=round(time.monotonic() - self._announced_at))
+        await self._announce()
+        while True:
+            state = await self.store.state()
+            doubtful = doubted(state, self._acknowledged)
+            if doubtful is state or await self.store.replace(state, doubtful):
+                return
+
+    def _register(self, state: State) -> None:
+        searched = [entry.wish.definition for entry in state.entries if entry.phase == ACTIVE]
+        written = [each for entry in state.entries for each in (*entry.wish.components, entry.wish.definition)]
+        registry.register(searched, written)
+        self.revision = state.revision
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                await self.look()
+            except FhirError:
+                continue  # the database is away; the store has logged it
+            except Exception as error:
+                log.error("search_parameters.failed", kind=type(error).__name__)

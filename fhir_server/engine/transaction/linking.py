@@ -1,0 +1,120 @@
+"""References between the entries of a transaction: what each URL in the bundle becomes once everything is stored.
+
+https://hl7.org/fhir/R4/http.html#trules and https://hl7.org/fhir/R4/bundle.html#references
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
+from fhir_server.engine.context import Context
+from fhir_server.engine.places import Placing
+from fhir_server.engine.transaction.conditional_references import resolve
+from fhir_server.engine.transaction.references import Rewriter, place_of
+from fhir_server.engine.transaction.transaction_entry import WITH_RESOURCE, Entry
+from fhir_server.errors import BadRequest
+from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.work.threads import breathe
+
+_RESTFUL = re.compile(r"(https?://.+/)([A-Z][A-Za-z]+)/[A-Za-z0-9\-.]{1,64}")
+_REPLACING = WITH_RESOURCE | {"delete", "conditional-delete"}
+_REWRITTEN = WITH_RESOURCE | {"patch", "conditional-patch"}
+
+
+async def link(context: Context, entries: list[Entry]) -> None:
+    """Replace, in all resources and patches, what refers to other entries, and conditional references.
+
+    Raises BadRequest for a URN that is no entry's, PreconditionFailed for criteria that do not find one resource.
+    """
+    own = f"{context.base_url}/"
+    targets, versions = _targets(entries, own)
+    written = [entry for entry in entries if entry.route.interaction in _REWRITTEN and not entry.existing]
+    left: set[str] = set()
+    for base, group in _by_base(written, own).items():
+        rewriter = Rewriter(targets | _relative(targets, base), versions)
+        await _rewrite(group, rewriter)
+        left |= rewriter.left
+    if left:
+        await _rewrite(written, Rewriter(await _resolve_left(context, entries, left)))
+
+
+def _targets(entries: Iterable[Entry], own: str) -> tuple[dict[str, str], dict[str, int]]:
+    """Return what the URL of each stored entry becomes, and the version of those whose first one the bundle makes."""
+    targets: dict[str, str] = {}
+    versions: dict[str, int] = {}
+    for entry in entries:
+        url = _url(entry, own) if entry.id and entry.writes and entry.request.method != "DELETE" else None
+        if url is None:
+            continue
+        target = targets[url] = f"{entry.route.type}/{entry.id}"
+        if entry.existing is not None:
+            versions[target] = entry.existing.version
+        elif entry.route.interaction == "create" or entry.condition is not None:
+            versions[target] = 1
+    return targets, versions
+
+
+def _url(entry: Entry, own: str) -> str | None:
+    """Return what others call the entry: its fullUrl, or where it has none the URL of its id on this server."""
+    if entry.full_url is not None:
+        return entry.full_url
+    resource = entry.request.resource
+    known = resource.get("id") if isinstance(resource, dict) and entry.route.interaction == "create" else entry.id
+    return f"{own}{entry.route.type}/{known}" if isinstance(known, str) else None
+
+
+def _by_base(entries: Iterable[Entry], own: str) -> dict[str, list[Entry]]:
+    """Return the entries by the base that their relative references stand below: that of the fullUrl, or ours."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        match = _RESTFUL.fullmatch(entry.full_url) if entry.full_url else None
+        groups.setdefault(match[1] if match and match[2] in RESOURCE_TYPES else own, []).append(entry)
+    return groups
+
+
+def _relative(targets: dict[str, str], base: str) -> dict[str, str]:
+    """Return what references relative to the base become; a resource that keeps its name keeps them too."""
+    return {
+        relative: target
+        for url, target in targets.items()
+        if url.startswith(base) and (relative := url.removeprefix(base)) != target
+    }
+
+
+async def _rewrite(entries: Iterable[Entry], rewriter: Rewriter) -> None:
+    for entry in entries:
+        await breathe()
+        body = entry.request.resource
+        new = rewriter.rewrite_operations(body) if isinstance(body, list) else rewriter.rewrite(body)
+        if new is not body:
+            entry.request = replace(entry.request, resource=new)
+
+
+async def _resolve_left(context: Context, entries: list[Entry], left: Iterable[str]) -> dict[str, str]:
+    """Return what the conditional references stand for; raises BadRequest for a URN that names no entry."""
+    written = {
+        (entry.route.type or "", resource_id): None if entry.request.method == "DELETE" else entry.request.resource
+        for entry in entries
+        # What a patch makes of a resource is not known yet: it is found as it is stored.
+        if entry.route.interaction in _REPLACING and not entry.existing
+        for resource_id in entry.written_ids
+    }
+    resolved: dict[str, str] = {}
+    for reference in sorted(left):
+        with Placing(_place_of(entries, reference)):
+            if reference.startswith("urn:"):
+                raise BadRequest(f"The reference {reference[:100]} names no entry of the transaction.")
+            found = await resolve(context, reference, written)
+        if found is not None:
+            resolved[reference] = found
+    return resolved
+
+
+def _place_of(entries: list[Entry], reference: str) -> str:
+    for entry in entries:
+        below = place_of(entry.request.resource, reference)
+        if below:
+            return f"{entry.place}.resource{below}"
+    return "Bundle"

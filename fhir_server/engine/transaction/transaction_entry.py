@@ -1,0 +1,158 @@
+"""An entry of a transaction on its way: what it asks, and which resources it turns out to be about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fhir_server.engine import versions
+from fhir_server.engine.context import Context, Request
+from fhir_server.engine.interactions.conditional import condition_key, criteria, find_all, find_one
+from fhir_server.engine.interactions.delete import matches
+from fhir_server.engine.interactions.preconditions import require_match
+from fhir_server.engine.interactions.update import require_same_id
+from fhir_server.engine.places import Placing
+from fhir_server.engine.query_parameters import require_known
+from fhir_server.engine.requests import deletes_many, query_text
+from fhir_server.engine.routes import Route, route
+from fhir_server.engine.transaction.entries import entry_request
+from fhir_server.errors import BadRequest, PreconditionFailed
+from fhir_server.search.query.ast import Query
+from fhir_server.store.resources.resources import Version
+
+WRITES = frozenset(
+    {"create", "update", "patch", "delete", "conditional-update", "conditional-patch", "conditional-delete"}
+)
+WITH_RESOURCE = frozenset({"create", "update", "conditional-update"})
+
+
+@dataclass(slots=True)
+class Entry:
+    """An entry; what `identify` finds out is missing before it."""
+
+    position: int
+    full_url: str | None
+    request: Request
+    route: Route
+    id: str | None = None
+    """The id that is written; assigned for a create, found for a conditional interaction."""
+    ids: tuple[str, ...] = ()
+    """The ids that a conditional delete removes."""
+    existing: Version | None = None
+    """What If-None-Exist found."""
+    condition: str | None = None
+    """The key under which alone the resource may be created."""
+    criteria: Query | None = None
+    """What a conditional create or update asks for."""
+    new: bool = False
+    """Whether a conditional update found nothing, so that its id must be one that no resource has."""
+
+    @property
+    def place(self) -> str:
+        """FHIRPath of the entry."""
+        return f"Bundle.entry[{self.position}]"
+
+    @property
+    def writes(self) -> bool:
+        """Whether the interaction is one that changes something."""
+        return self.route.interaction in WRITES
+
+    @property
+    def written_ids(self) -> tuple[str, ...]:
+        """The ids of the resources that the entry writes."""
+        return self.ids if self.route.interaction == "conditional-delete" else (self.id or "",)
+
+
+def parse(context: Context, entry: dict[str, Any], position: int) -> Entry:
+    """Return the entry with its request understood and allowed; raises what is wrong with it, and Forbidden."""
+    request = entry_request(context, entry, position)
+    with Placing(f"Bundle.entry[{position}]"):
+        found = route(request.method, request.path)
+        context.access.require(found.interaction, found.type)
+        require_known(request, found)
+    full_url = entry.get("fullUrl")
+    new_id = versions.new_id() if found.interaction == "create" else found.id
+    return Entry(position, full_url if isinstance(full_url, str) else None, request, found, new_id)
+
+
+async def identify(context: Context, entry: Entry) -> None:
+    """Find out which resource a conditional entry is about; raises PreconditionFailed where that is not one."""
+    resource_type, query = entry.route.type or "", query_text(entry.request)
+    match entry.route.interaction:
+        case "create" if entry.request.if_none_exist is not None:
+            found = criteria(context, resource_type, entry.request.if_none_exist, entry.request.resource)
+            entry.existing = await find_one(context, found)
+            entry.condition = None if entry.existing else await _free_condition(context, resource_type, found)
+            entry.id = entry.existing.id if entry.existing else entry.id
+            entry.criteria = found
+        case "conditional-update":
+            entry.criteria = criteria(context, resource_type, query, entry.request.resource)
+            await _identify_updated(context, entry, entry.criteria)
+        case "conditional-patch":
+            ids = await find_all(context, criteria(context, resource_type, query), 2)
+            if len(ids) != 1:
+                raise PreconditionFailed(
+                    f"{resource_type}?{query} finds {'several' if ids else 'no'} resources to patch."
+                )
+            entry.id = ids[0]
+        case "conditional-delete":
+            entry.ids = tuple(await matches(context, resource_type, query, many=deletes_many(entry.request)))
+
+
+async def _identify_updated(context: Context, entry: Entry, found: Query) -> None:
+    resource = entry.request.resource
+    existing = await find_one(context, found)
+    if existing is not None:
+        if "id" in resource:
+            require_same_id(resource, existing.id, entry.request.path)
+        entry.id = existing.id
+    elif "id" in resource:
+        entry.id, entry.new = resource["id"], True
+    else:
+        require_match(entry.request, None)
+        entry.id = versions.new_id()
+        entry.condition = await _free_condition(context, entry.route.type or "", found)
+
+
+async def _free_condition(context: Context, resource_type: str, found: Query) -> str:
+    """Return the criteria's key, taken from a holder that no longer meets them."""
+    key = condition_key(context, resource_type, found)
+    await context.services.resources.release_condition(resource_type, key, session=context.session)
+    return key
+
+
+def require_unique_full_urls(entries: list[Entry]) -> None:
+    """Raise BadRequest where two entries go by one fullUrl: a reference to it would have no meaning."""
+    seen: set[str] = set()
+    for entry in entries:
+        if entry.full_url is None:
+            continue
+        if entry.full_url in seen:
+            raise BadRequest(f"The fullUrl {entry.full_url[:200]!r} stands twice.", expression=f"{entry.place}.fullUrl")
+        seen.add(entry.full_url)
+
+
+def require_distinct(entries: list[Entry]) -> None:
+    """Raise BadRequest where two entries are about one resource, unless both only found it by If-None-Exist.
+
+    https://hl7.org/fhir/R4/http.html#trules: identities that overlap, conditional ones included, fail the transaction.
+    """
+    written: set[tuple[str | None, str]] = set()
+    for entry in entries:
+        if entry.writes and entry.existing is None:
+            named = [(entry.route.type, resource_id) for resource_id in entry.written_ids]
+            named += [("", entry.condition)] if entry.condition else []
+            _require_none_of(named, written, entry)
+            written.update(named)
+    for entry in entries:
+        if entry.existing is not None:
+            _require_none_of([(entry.route.type, entry.existing.id)], written, entry)
+
+
+def _require_none_of(named: list[tuple[str | None, str]], written: set[tuple[str | None, str]], entry: Entry) -> None:
+    for resource_type, name in named:
+        if (resource_type, name) in written:
+            what = f"{resource_type}/{name}" if resource_type else f"The {entry.route.type} of one condition"
+            raise BadRequest(
+                f"{what} is written by two entries of the transaction.", expression=entry.place, code="duplicate"
+            )

@@ -1,0 +1,1 @@
+"""Users of the hospital's app: accounts, family, passwords, and their rights over their data."""

@@ -1,0 +1,104 @@
+"""Signing in and out of the app: token pairs of this server's own authorization server, for its own app."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from pydantic import BaseModel
+
+from fhir_server.auth.bearer import BearerToken, LaunchContext
+from fhir_server.auth.clients import Client
+from fhir_server.auth.scopes import parse_scopes
+from fhir_server.auth.tokens import ACCESS_LIFETIME, REFRESH_LIFETIME, new_secret
+from fhir_server.auth.users import User
+from fhir_server.engine.access import Access
+from fhir_server.engine.account_status import is_active
+from fhir_server.engine.context import Services
+from fhir_server.errors import FhirError
+from fhir_server.hospital.api.problem import Problem
+from fhir_server.http.audit.audit_context import seen
+from fhir_server.store.accounts.grants import Code, Replayed, Withdrawn
+from fhir_server.store.accounts.oauth import OAuthStore
+
+APP = "hms-app"
+
+# What a patient's app may do by itself over FHIR. What must hold together (slots, invoices, visits) the facade writes.
+PATIENT_SCOPES = parse_scopes(
+    "openid fhirUser offline_access patient/*.rs patient/Patient.u patient/RelatedPerson.cud patient/Appointment.cu "
+    "patient/Communication.u patient/DocumentReference.c patient/Binary.c patient/CoverageEligibilityRequest.c"
+)
+STAFF_SCOPES = parse_scopes("openid fhirUser offline_access user/*.cruds")
+
+
+class Tokens(BaseModel):
+    """A pair of tokens; `patient` is the id of the user's Patient."""
+
+    access_token: str
+    refresh_token: str
+    token_type: str = "Bearer"  # noqa: S105 - the type of the token, not the token
+    expires_in: int
+    scope: str
+    patient: str | None = None
+
+
+async def register_app(store: OAuthStore[Access]) -> None:
+    """Register the facade's own app, once."""
+    if await store.clients.find(APP) is None:
+        scopes = parse_scopes(f"{PATIENT_SCOPES} {STAFF_SCOPES}")
+        try:
+            await store.clients.add(Client(APP, "Patient app", "none", scopes))
+        except FhirError:  # another worker was faster
+            if await store.clients.find(APP) is None:
+                raise
+
+
+async def begin(store: OAuthStore[Access], user: User) -> Tokens:
+    """Return the tokens of a new session of the user."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    granted = BearerToken(
+        client_id=APP,
+        scopes=PATIENT_SCOPES if user.role == "patient" else STAFF_SCOPES,
+        expires=now + REFRESH_LIFETIME,
+        issued=now,
+        user_id=user.id,
+        username=user.username,
+        role=user.role,
+        fhir_user=user.fhir_user,
+        context=LaunchContext(patient=user.patient),
+    )
+    code = await store.grants.add(Code(granted, "", "", None, None), session=None, expires=now + REFRESH_LIFETIME)
+    redeemed = await store.grants.redeem(code)
+    assert redeemed is not None, "it was made a moment ago"
+    return await _issue(store, redeemed.token)
+
+
+async def refresh(services: Services, store: OAuthStore[Access], secret: str) -> Tokens:
+    """Return new tokens for a refresh token, which is spent by it; if it was before, the session ends."""
+    try:
+        granted = await store.grants.refresh(secret)
+        if granted is None or granted.client_id != APP or not await is_active(services, granted.fhir_user):
+            raise Problem("invalid_token")
+        await store.grants.rotate(secret)
+        return await _issue(store, granted)
+    except (Replayed, Withdrawn) as error:
+        raise Problem("invalid_token") from error
+
+
+async def _issue(store: OAuthStore[Access], granted: BearerToken) -> Tokens:
+    seen().by_token(granted)
+    now = datetime.now(UTC).replace(microsecond=0)
+    access, renewal = new_secret(), new_secret()
+    await store.grants.issue(
+        [
+            (access, "access", replace(granted, issued=now, expires=now + ACCESS_LIFETIME)),
+            (renewal, "refresh", replace(granted, issued=now, expires=now + REFRESH_LIFETIME)),
+        ]
+    )
+    return Tokens(
+        access_token=access,
+        refresh_token=renewal,
+        expires_in=int(ACCESS_LIFETIME.total_seconds()),
+        scope=str(granted.scopes),
+        patient=granted.context.patient,
+    )

@@ -1,0 +1,93 @@
+"""What the OpenAPI description says beyond the endpoints themselves: every error that an endpoint may answer with.
+
+An endpoint names the errors that are its own; those that follow from what it takes are added to each alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic.json_schema import models_json_schema
+
+from fhir_server.hospital.api.problem import MEDIA_TYPE, PROBLEMS, TYPES, ProblemDetails
+
+Responses = dict[int | str, dict[str, Any]]
+
+_METHODS = frozenset({"get", "put", "post", "delete", "patch"})
+_SCHEMAS = "#/components/schemas/"
+
+
+def errors(*codes: str) -> Responses:
+    """Return the responses that tell these problems, with an example of each."""
+    responses: Responses = {}
+    for code in codes:
+        _add(responses.setdefault(PROBLEMS[code][0], _response()), code)
+    return responses
+
+
+def _response() -> dict[str, Any]:
+    schema = {"$ref": f"{_SCHEMAS}{ProblemDetails.__name__}"}
+    return {"description": "", "content": {MEDIA_TYPE: {"schema": schema, "examples": {}}}}
+
+
+def _add(response: dict[str, Any], code: str) -> None:
+    status, title, _ = PROBLEMS[code]
+    examples = response["content"][MEDIA_TYPE]["examples"]
+    if code in examples:
+        return
+    response["description"] = "; ".join(part for part in (response["description"], f"`{code}`: {title}") if part)
+    example = {"type": TYPES + code, "title": title, "status": status, "detail": title, "code": code}
+    if code == "validation_failed":
+        example["errors"] = [{"field": "email", "message": "This is not an email address."}]
+    elif status == 422:
+        example["errors"] = [{"field": "body", "message": title}]
+    examples[code] = {"value": example}
+
+
+class DescribedApi(FastAPI):
+    """An application whose description tells of each endpoint what follows from how it is asked."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the description."""
+        if self.openapi_schema is None:
+            description = super().openapi()
+            for operation in _operations(description):
+                _complete(operation)
+            schemas = description.setdefault("components", {}).setdefault("schemas", {})
+            for unused in ("HTTPValidationError", "ValidationError"):
+                schemas.pop(unused, None)
+            _, problem = models_json_schema([(ProblemDetails, "serialization")], ref_template=f"{_SCHEMAS}{{model}}")
+            schemas.update(problem["$defs"])
+        assert self.openapi_schema is not None, "it was made a moment ago"
+        return self.openapi_schema
+
+
+def _operations(description: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for path in description["paths"].values():
+        yield from (operation for method, operation in path.items() if method in _METHODS)
+
+
+def _complete(operation: dict[str, Any]) -> None:
+    responses = operation["responses"]
+    if MEDIA_TYPE not in responses.get("422", {}).get("content", {MEDIA_TYPE: None}):
+        del responses["422"]  # FastAPI's own, in whose form no error is told here
+    for code in _implied(operation):
+        _add(responses.setdefault(str(PROBLEMS[code][0]), _response()), code)
+    operation["responses"] = dict(sorted(responses.items()))
+
+
+def _implied(operation: dict[str, Any]) -> Iterator[str]:
+    """Yield the codes of what may be wrong with any request of this form, and with the server."""
+    names = {parameter["name"].lower() for parameter in operation.get("parameters", ())}
+    if operation.get("security"):
+        yield from ("invalid_token", "forbidden")
+    if "requestBody" in operation:
+        yield from ("malformed", "too_large")
+    if "cursor" in names:
+        yield "bad_cursor"
+    if "idempotency-key" in names:
+        yield from ("idempotency_key_reused", "request_in_progress")
+    # A parameter that is not known is a fault, so there may be one of these where there are no parameters.
+    yield from ("validation_failed", "internal_error", "unavailable")

@@ -1,0 +1,150 @@
+"""The facade as an ASGI application: its endpoints, errors as problem+json, and the description of both."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from fastapi import Depends, FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from fhir_server.errors import FhirError
+from fhir_server.hospital.accounts import endpoints as user
+from fhir_server.hospital.accounts import family, gdpr, password_reset
+from fhir_server.hospital.api import texts
+from fhir_server.hospital.api.body_limit import BodyLimit
+from fhir_server.hospital.api.caller import Caller, patient_parameter
+from fhir_server.hospital.api.openapi import DescribedApi, errors
+from fhir_server.hospital.api.parameters import only_known
+from fhir_server.hospital.api.problem import Problem, answer, problem_of
+from fhir_server.hospital.billing import endpoints as payment
+from fhir_server.hospital.billing import webhooks
+from fhir_server.hospital.booking import endpoints as booking
+from fhir_server.hospital.booking import follow_up, history
+from fhir_server.hospital.catalogue import endpoints as catalogue
+from fhir_server.hospital.notifications import endpoints as notifications
+from fhir_server.hospital.notifications import stream
+from fhir_server.hospital.records import documents, lab_tests, medicine, treatment_plan
+from fhir_server.hospital.visits import endpoints as clinic
+from fhir_server.http import log
+from fhir_server.settings import Settings
+from mappings.notifications.messages import DEFAULT, Language, choose_language, named_language
+
+_HMS = (
+    user.router,
+    password_reset.router,
+    gdpr.router,
+    family.router,
+    catalogue.router,
+    booking.router,
+    payment.router,
+    webhooks.router,
+    clinic.router,
+    follow_up.router,
+    notifications.router,
+    stream.router,
+    history.router,
+)
+_EHR = (treatment_plan.router, lab_tests.router, medicine.router, documents.router)
+"""The health record's endpoints, which need nothing but FHIR: here or, by its callers' tokens, on another server."""
+_ALWAYS = [Depends(only_known)]
+_STATUSES = {404: "not_found", 405: "method_not_allowed", 400: "malformed", 413: "too_large"}
+
+
+def create_facade(settings: Settings) -> FastAPI:
+    """Return the application; `state.facade` is its FacadeServer, set when the database is connected."""
+    app = DescribedApi(
+        title="Hospital",
+        version="1",
+        description="The patient app's endpoints. Every answer comes from the FHIR resources under /fhir.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
+    if "hms" in settings.served:
+        for router in _HMS:
+            app.include_router(router, dependencies=_ALWAYS)
+    if "ehr" in settings.served:
+        elsewhere = settings.fhir_base_url is not None
+        for router in _EHR:
+            app.include_router(
+                router,
+                dependencies=[*_ALWAYS, Depends(patient_parameter)] if elsewhere else _ALWAYS,
+                responses=errors("fhir_refused", "unavailable") if elsewhere else {},
+            )
+    app.add_exception_handler(FhirError, _fhir_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _fault)
+    app.add_route("/docs", _docs, include_in_schema=False)
+    app.add_route("/docs/{name}", _docs_file, include_in_schema=False)
+    app.add_middleware(BodyLimit, largest_upload=settings.max_body_bytes)
+    return app
+
+
+async def _language(request: Request) -> Language:
+    """Return the language of the request, else that of the user who is known to have sent it."""
+    named = named_language(request.headers.get("accept-language"))
+    known: Caller | None = getattr(request.state, "caller", None)
+    if named is not None or known is None:
+        return named or DEFAULT
+    try:
+        return await known.language()
+    except FhirError:
+        return DEFAULT  # an error is being told; that the user cannot be read does not change which
+
+
+async def _fhir_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, FhirError)
+    return answer(problem_of(error), await _language(request))
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    language = await _language(request)
+    found = error.errors()
+    if any(fault["type"] == "json_invalid" for fault in found):
+        return answer(Problem("malformed"), language)
+    faults = [(_field(fault["loc"]), texts.of_validation(fault)) for fault in found]
+    return answer(Problem("validation_failed", errors=faults), language)
+
+
+def _field(place: tuple[int | str, ...]) -> str:
+    name = ".".join(str(part) for part in place[1:]) or "body"
+    return name.encode("utf-8", "replace").decode()[:200]  # an unknown field may be called anything
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    headers = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
+    return answer(Problem(_STATUSES.get(error.status_code, "malformed"), headers=headers), await _language(request))
+
+
+async def _fault(request: Request, error: Exception) -> Response:
+    log.fault(error)
+    return answer(Problem("internal_error"), choose_language(request.headers.get("accept-language")))
+
+
+# --- The browsable description, from files of this installation: a hospital's network may know no other -------------
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Hospital: endpoints</title>
+<link rel="stylesheet" href="docs/swagger-ui.css"></head>
+<body><div id="swagger-ui"></div><script src="docs/swagger-ui-bundle.js"></script><script>
+SwaggerUIBundle({url: "openapi.json", dom_id: "#swagger-ui", persistAuthorization: true, filter: true});
+</script></body></html>"""
+_FILES = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "application/javascript"}
+
+
+async def _docs(_: Request) -> Response:
+    return HTMLResponse(_PAGE)
+
+
+async def _docs_file(request: Request) -> Response:
+    name = request.path_params["name"]
+    if name not in _FILES:
+        raise Problem("not_found")
+    content = files("fastapi_swagger.resources").joinpath(name).read_bytes()
+    return Response(content, media_type=_FILES[name], headers={"Cache-Control": "max-age=86400"})

@@ -1,0 +1,125 @@
+"""Endpoints 12 and 13, and what paying and verifying for lab tests and medicines share with them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from fhir_server.engine.context import now
+from fhir_server.hospital.api.answers import Answer
+from fhir_server.hospital.api.caller import Called, Caller
+from fhir_server.hospital.api.fields import Amount, Body, Date, ResourceId
+from fhir_server.hospital.api.idempotency import IdempotencyKey, once
+from fhir_server.hospital.api.openapi import errors
+from fhir_server.hospital.api.problem import Problem, invalid
+from fhir_server.hospital.billing.paying import Order, pay
+from fhir_server.hospital.booking.appointment_answers import dues_of
+from fhir_server.hospital.insurance.verification import PolicyAsked, Service, VerificationAnswer, verify
+from mappings.billing.payments import Method, Payment, Status
+from mappings.booking import appointments
+from mappings.shared import clinic_clock
+from mappings.shared.money import Currency, Money
+from mappings.shared.rows import Number, Text
+
+router = APIRouter(prefix="/booking", tags=["booking"])
+
+PAYING_ERRORS = errors(
+    "invalid_token",
+    "payment_declined",
+    "already_paid",
+    "appointment_canceled",
+    "request_in_progress",
+    "amount_mismatch",
+    "insurance_not_verified",
+    "validation_failed",
+    "gateway_unavailable",
+)
+
+
+class Paying(Body):
+    """How much is paid, and how; `card_token` stands for a card at the gateway."""
+
+    amount: Annotated[Number, Field(ge=Decimal(0), le=Decimal(10) ** 9)]
+    currency: Currency
+    payment_method: Method
+    card_token: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+
+    def order(self) -> Order:
+        """Return what is to be paid; raises Problem for what cannot be paid like this."""
+        money = Money(amount=self.amount, currency=self.currency)
+        # Where insurance pays all there is nothing left, and that is to be written down as paid.
+        if money.amount == 0 and self.payment_method != "insurance":
+            raise invalid("amount", "positive")
+        if money.amount and not money.payable:
+            raise invalid("amount", "currency")
+        if self.payment_method == "card" and self.card_token is None:
+            raise invalid("card_token", "card_token")
+        return Order(money, self.payment_method, self.card_token)
+
+
+class AppointmentPaying(Paying):
+    """A payment for an appointment."""
+
+    appointment_id: ResourceId
+
+
+class PaymentAnswer(Answer):
+    """A payment; `id` is that of its Invoice."""
+
+    appointment_id: str | None
+    amount: Amount
+    currency: str | None
+    payment_method: Method | None
+    status: Status
+    transaction_id: str | None
+
+
+class InsuranceAsked(PolicyAsked):
+    """A policy, and the service that it shall pay for."""
+
+    provider: Annotated[Text, Field(max_length=200)]
+    policy_number: Annotated[Text, Field(max_length=100)]
+    clinic_id: ResourceId | None = None
+    specialty_id: ResourceId | None = None
+    service_date: Date | None = None
+
+
+@router.post("/insurance/verify", responses=errors("invalid_token", "validation_failed", "payer_unavailable"))
+async def verify_insurance(body: InsuranceAsked, caller: Called) -> VerificationAnswer:
+    """Find out whether the user's policy is in force, and covers a visit."""
+    public = caller.server.fhir()
+    location = await public.read("Location", body.clinic_id) if body.clinic_id else None
+    service = await public.read("HealthcareService", body.specialty_id) if body.specialty_id else None
+    for field, given, found in (("clinic_id", body.clinic_id, location), ("specialty_id", body.specialty_id, service)):
+        if given is not None and found is None:
+            raise invalid(field, "unknown_id")
+    today = clinic_clock.wall_date(now(), caller.server.clock_of(location))
+    about = Service(body.service_date or today, service, body.clinic_id if location else None)
+    return await verify(caller, body, about)
+
+
+@router.post("/payment", status_code=201, response_model=PaymentAnswer, responses=PAYING_ERRORS)
+async def pay_appointment(body: AppointmentPaying, caller: Called, idempotency_key: IdempotencyKey = None) -> Response:
+    """Pay for an appointment; nothing is ever charged twice."""
+    order = body.order()
+
+    async def run(_: str) -> BaseModel:
+        appointment = await _appointment(caller, body.appointment_id)
+        due = (await dues_of(caller, [appointment]))[body.appointment_id]
+        if appointment["status"] in ("cancelled", "noshow", "entered-in-error"):
+            raise Problem("appointment_canceled")
+        row = Payment(id="new", appointment_id=body.appointment_id, amount=body.amount, currency=body.currency)
+        return PaymentAnswer.of(await pay(caller, row, due, order))
+
+    return await once(caller, "booking/payment", idempotency_key, body, run)
+
+
+async def _appointment(caller: Caller, appointment_id: str) -> dict[str, Any]:
+    found = await caller.fhir.read("Appointment", appointment_id)
+    if found is None or appointments.actor_id(found, "Patient") != caller.patient_id:
+        raise invalid("appointment_id", "unknown_id")
+    return found

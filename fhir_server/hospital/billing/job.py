@@ -1,0 +1,115 @@
+"""The job that brings payments by card to an end: attempts whose outcome nobody waited for, and refunds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+
+from fhir_server.engine.context import Context, Request, Services, instant, now
+from fhir_server.engine.engine import asking, handle
+from fhir_server.engine.search.every_match import every_match
+from fhir_server.errors import FhirError
+from fhir_server.hospital.billing.card import attempts
+from fhir_server.hospital.billing.card.gateway import Gateway, GatewayUnavailable
+from fhir_server.jobs.runner import Job
+from fhir_server.store.work.jobs import Lease
+from mappings.billing import payments
+from mappings.shared import reading
+from mappings.shared.elements import IDENTIFIER
+from mappings.shared.money import Money
+
+EVERY_SECONDS = 60.0
+ABANDONED = timedelta(minutes=5)
+"""Longer than a gateway is given to answer: nobody waits for an attempt that is open since."""
+_LOOK_BACK = timedelta(days=30)
+
+Resource = dict[str, Any]
+log = structlog.get_logger(__name__)
+
+
+def card_payments(services: Services, base_url: str, gateway: Gateway) -> Job:
+    """Return the job."""
+    return Job("card-payments", CardPayments(Context(services, base_url), gateway).run, EVERY_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class CardPayments:
+    """What is to be done about payments by card."""
+
+    context: Context
+    gateway: Gateway
+
+    async def run(self, lease: Lease) -> None:
+        """Close abandoned attempts and give back what is due."""
+        at = now()
+        closed = await self.close_abandoned(at - ABANDONED)
+        refunded = await self.refund_due(at)
+        await lease.save({"at": at, "closed": closed, "refunded": refunded})
+
+    async def close_abandoned(self, before: datetime) -> int:
+        """Settle the attempts that were left open before a time, by what the gateway knows of them."""
+        times = [("_lastUpdated", f"lt{instant(before)}"), ("_lastUpdated", f"ge{instant(before - _LOOK_BACK)}")]
+        closed = 0
+        async for attempt in every_match(self.context, "PaymentReconciliation", [("outcome", "queued"), *times]):
+            key = attempts.key_of(attempt)
+            if key is None:
+                continue  # cash: it waits for a person
+            try:
+                closed += await self._close(attempt, key)
+            except FhirError as error:
+                log.warning("payment.open", kind=type(error).__name__)
+        return closed
+
+    async def _close(self, attempt: Resource, key: str) -> bool:
+        since = reading.moment(attempt["created"]) or datetime.now(UTC)
+        charge = await self.gateway.find(key, since=since)
+        if charge is None:
+            await attempts.fail(asking(self.context), attempt)
+        elif charge.status != "pending":
+            await attempts.settle(asking(self.context), key, charge)
+        else:
+            return False
+        return True
+
+    async def refund_due(self, at: datetime) -> int:
+        """Give back what was paid by card for invoices that were cancelled since."""
+        cancelled = [("status", "cancelled"), ("_lastUpdated", f"ge{instant(at - _LOOK_BACK)}")]
+        refunded = 0
+        async for invoice in every_match(self.context, "Invoice", cancelled):
+            if reading.extension(invoice, "refund-status") != "pending":
+                continue
+            try:
+                refunded += await self._refund(invoice)
+            except GatewayUnavailable:
+                log.warning("refund.delayed")
+            except FhirError as error:
+                log.warning("refund.not_recorded", kind=type(error).__name__)
+        return refunded
+
+    async def _refund(self, invoice: Resource) -> bool:
+        paid = await self._card_payment(invoice)
+        if paid is None:
+            return False  # cash or insurance: a person gives it back
+        amount = Money.from_fhir(paid["paymentAmount"])
+        transaction = paid["paymentIdentifier"]["value"]
+        refund = await self.gateway.refund(transaction, amount, idempotency_key=f"refund-{invoice['id']}")
+        if refund.status != "completed":
+            log.warning("refund.failed", status=refund.status, reason=refund.reason)
+            return False
+        match = f'W/"{invoice["meta"]["versionId"]}"'
+        changed = payments.with_refund_status(invoice, "completed")
+        await handle(self.context, Request("PUT", f"Invoice/{invoice['id']}", resource=changed, if_match=match))
+        return True
+
+    async def _card_payment(self, invoice: Resource) -> Resource | None:
+        mark = f"{IDENTIFIER}payment-of|Invoice/{invoice['id']}"
+        async for paid in every_match(
+            self.context, "PaymentReconciliation", [("identifier", mark), ("outcome", "complete")]
+        ):
+            row = payments.from_fhir(invoice, paid)
+            if row.payment_method == "card" and row.transaction_id:
+                return paid
+        return None

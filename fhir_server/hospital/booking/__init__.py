@@ -1,0 +1,1 @@
+"""Booking, moving, cancelling and following up appointments."""

@@ -1,0 +1,254 @@
+"""Endpoints 18 to 21: booking, moving and cancelling appointments, and taking them into a calendar."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from fhir_server.engine.context import now
+from fhir_server.hospital.api.caller import Called, Caller
+from fhir_server.hospital.api.fields import Plain, Reason, ResourceId
+from fhir_server.hospital.api.idempotency import IdempotencyKey, once
+from fhir_server.hospital.api.openapi import errors
+from fhir_server.hospital.api.problem import Problem, invalid
+from fhir_server.hospital.billing import refunds
+from fhir_server.hospital.booking.appointment_answers import AppointmentAnswer, appointment_answer, clock_of, dues_of
+from fhir_server.hospital.booking.scheduling import When, carry_out, practice_at, wanted
+from fhir_server.hospital.catalogue.practices import Practice
+from mappings.billing import payments
+from mappings.billing.payments import Payment
+from mappings.booking import appointments, booking
+from mappings.booking.appointments import Appointment
+from mappings.catalogue import clinics, specialties
+from mappings.notifications import messages
+from mappings.shared import reading
+from mappings.shared.elements import Resource
+
+router = APIRouter(prefix="/booking/appointments", tags=["booking"])
+
+_OPEN = frozenset({"booked", "pending", "proposed"})
+_HOLDING = _OPEN | {"arrived", "checked-in", "waitlist"}
+_BOOKING_ERRORS = errors(
+    "invalid_token", "slot_taken", "outside_hours", "in_the_past", "validation_failed", "idempotency_key_reused"
+)
+
+
+class Booking(When):
+    """What is to be booked."""
+
+    doctor_id: ResourceId
+    clinic_id: ResourceId
+    specialty_id: ResourceId
+    family_member_id: ResourceId | None = None
+    reason: Reason | None = None
+    insurance_coverage_id: ResourceId | None = None
+
+
+@router.post("", status_code=201, response_model=AppointmentAnswer, responses=_BOOKING_ERRORS)
+async def book(body: Booking, caller: Called, idempotency_key: IdempotencyKey = None) -> Response:
+    """Book an appointment; of several who ask for one slot, one gets it."""
+
+    async def run(new_id: str) -> AppointmentAnswer:
+        await _require_own(caller, body)
+        row = Appointment(
+            id=new_id,
+            user_id=caller.patient_id,
+            **body.model_dump(include={"doctor_id", "clinic_id", "specialty_id", "family_member_id", "reason"}),
+            insurance_coverage_id=body.insurance_coverage_id,
+        )
+        return await book_row(caller, row, body)
+
+    return await once(caller, "booking/appointments", idempotency_key, body, run)
+
+
+async def _require_own(caller: Caller, body: Booking) -> None:
+    for field, kind, owner, value in (
+        ("family_member_id", "RelatedPerson", "patient", body.family_member_id),
+        ("insurance_coverage_id", "Coverage", "beneficiary", body.insurance_coverage_id),
+    ):
+        if value is not None:
+            found = await caller.fhir.read(kind, value)
+            if found is None or reading.reference_id(found.get(owner), "Patient") != caller.patient_id:
+                raise invalid(field, "unknown_id")
+
+
+async def book_row(caller: Caller, row: Appointment, when: When) -> AppointmentAnswer:
+    """Book a new row at the opening that was asked for; raises Problem where that cannot be."""
+    practice = await practice_at(caller.server, row.doctor_id or "", row.clinic_id or "", row.specialty_id)
+
+    async def attempt() -> dict[str, Any]:
+        made = await caller.acting.read("Appointment", row.id)
+        if made is not None:  # the same request did it before and was cut off
+            return made
+        found = await wanted(caller.server, practice, when)
+        invoice = await _invoice(caller, row, practice)
+        bundle = booking.book(row, found.opening, practice.clock, schedule=practice.schedule, invoice=invoice)
+        await caller.acting.transact(bundle)
+        return await _stored(caller, row.id)
+
+    return await appointment_answer(caller, await carry_out(attempt))
+
+
+async def _invoice(caller: Caller, row: Appointment, practice: Practice) -> dict[str, Any] | None:
+    if row.specialty_id is None:
+        return None
+    service = await caller.server.fhir().read("HealthcareService", row.specialty_id)
+    specialty = specialties.from_fhir(service or {"id": row.specialty_id})
+    if specialty.fee is None or not specialty.fee.payable:
+        return None
+    fee = specialty.fee
+    owed = Payment(id=row.id, appointment_id=row.id, amount=fee.amount, currency=fee.currency)
+    return payments.to_fhir(owed, user_id=row.user_id or "", at=now(), description=specialty.name).invoice
+
+
+async def _stored(caller: Caller, appointment_id: str) -> dict[str, Any]:
+    found = await caller.acting.read("Appointment", appointment_id)
+    if found is None:
+        raise Problem("not_found")
+    return found
+
+
+async def own_appointment(caller: Caller, appointment_id: str) -> dict[str, Any]:
+    """Return an appointment of the caller; raises Problem for any other."""
+    found = await caller.fhir.read("Appointment", appointment_id)
+    if found is None or appointments.actor_id(found, "Patient") != caller.patient_id:
+        raise Problem("not_found")
+    return found
+
+
+async def _slots(caller: Caller, appointment: Resource) -> Sequence[dict[str, Any]]:
+    """Return the slots that are free when the appointment gives them up.
+
+    Those are the ones that whoever booked it had the right to take, and that no other appointment holds by now.
+    """
+    found: list[dict[str, Any]] = []
+    for item in appointment.get("slot", ()):
+        slot_id = reading.reference_id(item, "Slot")
+        if slot_id is None or not await caller.may_follow(appointment, f"Slot/{slot_id}"):
+            continue
+        slot = await caller.acting.read("Slot", slot_id)
+        if slot is not None and slot["status"].startswith("busy") and not await _is_held(caller, slot_id, appointment):
+            found.append(slot)
+    return found
+
+
+async def _is_held(caller: Caller, slot_id: str, appointment: Resource) -> bool:
+    """Return whether an appointment that still stands, other than this one, has the slot."""
+    criteria = [("slot", f"Slot/{slot_id}"), ("status", ",".join(sorted(_HOLDING)))]
+    holders = (await caller.server.fhir().all("Appointment", criteria)).matches
+    others = [holder for holder in holders if holder["id"] != appointment["id"]]
+    return any([await caller.may_follow(holder, f"Slot/{slot_id}") for holder in others])
+
+
+# --- Moving ------------------------------------------------------------------------------------------------------
+
+
+@router.put(
+    "/{appointment_id}",
+    responses=errors("invalid_token", "not_found", "slot_taken", "not_reschedulable", "outside_hours", "in_the_past"),
+)
+async def reschedule(appointment_id: str, body: When, caller: Called) -> AppointmentAnswer:
+    """Move an appointment; its old slot is free again in the same moment."""
+    await own_appointment(caller, appointment_id)
+
+    async def attempt() -> dict[str, Any]:
+        appointment = await own_appointment(caller, appointment_id)
+        _require_open(appointment)
+        practice = await _practice_of(caller, appointment)
+        found = await wanted(caller.server, practice, body)
+        bundle = booking.reschedule(
+            appointment,
+            await _slots(caller, appointment),
+            found.opening,
+            practice.clock,
+            schedule=practice.schedule,
+        )
+        await caller.acting.transact(bundle)
+        return await _stored(caller, appointment_id)
+
+    return await appointment_answer(caller, await carry_out(attempt))
+
+
+def _require_open(appointment: Resource) -> None:
+    start = reading.moment(appointment.get("start"))
+    if appointment["status"] not in _OPEN or (start is not None and start <= now()):
+        raise Problem("not_reschedulable")
+
+
+async def _practice_of(caller: Caller, appointment: Resource) -> Practice:
+    doctor_id, clinic_id = (appointments.actor_id(appointment, kind) for kind in ("Practitioner", "Location"))
+    if doctor_id is None or clinic_id is None:
+        raise Problem("not_reschedulable")
+    return await practice_at(caller.server, doctor_id, clinic_id)
+
+
+# --- Cancelling --------------------------------------------------------------------------------------------------
+
+
+@router.delete("/{appointment_id}", responses=errors("invalid_token", "not_found", "not_reschedulable"))
+async def cancel(
+    appointment_id: str, caller: Called, reason: Annotated[Plain | None, Query(max_length=2000)] = None
+) -> AppointmentAnswer:
+    """Cancel an appointment; its slot is free again, and what was paid for it is given back."""
+    await own_appointment(caller, appointment_id)
+
+    async def attempt() -> dict[str, Any]:
+        appointment = await own_appointment(caller, appointment_id)
+        if appointment["status"] == "cancelled":
+            return appointment
+        _require_open(appointment)
+        invoice = (await dues_of(caller, [appointment]))[appointment_id].invoice
+        open_invoice = invoice if invoice and invoice["status"] in ("issued", "draft", "balanced") else None
+        why = (reason or "").strip() or None
+        slots = await _slots(caller, appointment)
+        await caller.acting.transact(booking.cancel(appointment, slots, reason=why, invoice=open_invoice))
+        return await _stored(caller, appointment_id)
+
+    canceled = await carry_out(attempt)
+    await refunds.settle(caller, f"Appointment/{appointment_id}")
+    return await appointment_answer(caller, canceled)
+
+
+# --- Calendar ----------------------------------------------------------------------------------------------------
+
+
+@router.get(
+    "/{appointment_id}/calendar",
+    response_class=Response,
+    responses={**errors("invalid_token", "not_found"), 200: {"content": {"text/calendar": {}}}},
+)
+async def calendar_file(appointment_id: str, caller: Called) -> Response:
+    """Return the appointment as a calendar file."""
+    from mappings.booking import calendar  # its library is large, and a server should answer soon after its start
+
+    appointment = await own_appointment(caller, appointment_id)
+    start, end = (reading.moment(appointment.get(side)) for side in ("start", "end"))
+    if start is None or end is None:
+        raise Problem("not_found")
+    public, clock = caller.server.fhir(), await clock_of(caller, appointment)
+    clinic_id, doctor_id = (appointments.actor_id(appointment, kind) for kind in ("Location", "Practitioner"))
+    location = await public.read("Location", clinic_id) if clinic_id else None
+    doctor = await public.read("Practitioner", doctor_id) if doctor_id else None
+    clinic = clinics.from_fhir(location or {"id": clinic_id or "unknown"})
+    entry = calendar.CalendarEntry(
+        appointment_id,
+        int(appointment["meta"]["versionId"]) - 1,
+        start,
+        end,
+        reading.moment(appointment["meta"]["lastUpdated"]) or datetime.now(clock),
+        await _summary(caller, doctor, clinic.name),
+        appointments.from_fhir(appointment, clock).reason,
+        canceled=appointment["status"] in ("cancelled", "noshow", "entered-in-error"),
+    )
+    content = calendar.calendar(entry, clinic, clock, caller.server.host)
+    disposition = f'attachment; filename="appointment-{appointment_id}.ics"'
+    return Response(content, media_type="text/calendar", headers={"Content-Disposition": disposition})
+
+
+async def _summary(caller: Caller, doctor: Resource | None, clinic: str | None) -> str:
+    name = reading.human_name(reading.official_name(doctor)) if doctor else None
+    return messages.visit_title(await caller.language(), doctor=name, clinic=clinic)

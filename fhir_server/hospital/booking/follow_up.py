@@ -1,0 +1,74 @@
+"""Endpoint 25: an appointment that follows on a completed one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from fhir_server.hospital.api.caller import Called, Caller
+from fhir_server.hospital.api.fields import Reason, ResourceId
+from fhir_server.hospital.api.idempotency import IdempotencyKey, once
+from fhir_server.hospital.api.openapi import errors
+from fhir_server.hospital.api.problem import Problem, invalid
+from fhir_server.hospital.booking.appointment_answers import AppointmentAnswer, clock_of
+from fhir_server.hospital.booking.endpoints import book_row
+from fhir_server.hospital.booking.scheduling import When
+from mappings.booking import appointments
+from mappings.booking.appointments import Appointment
+
+router = APIRouter(prefix="/follow-up", tags=["follow-up"])
+
+
+class FollowUp(When):
+    """The completed appointment, and when the next one is; with the same doctor and clinic unless others are given."""
+
+    appointment_id: ResourceId
+    doctor_id: ResourceId | None = None
+    clinic_id: ResourceId | None = None
+    specialty_id: ResourceId | None = None
+    reason: Reason | None = None
+
+
+@router.post(
+    "/appointment",
+    status_code=201,
+    response_model=AppointmentAnswer,
+    responses=errors(
+        "invalid_token", "not_completed", "slot_taken", "outside_hours", "in_the_past", "validation_failed"
+    ),
+)
+async def follow_up(body: FollowUp, caller: Called, idempotency_key: IdempotencyKey = None) -> Response:
+    """Book an appointment that follows on a completed one."""
+
+    async def run(new_id: str) -> AppointmentAnswer:
+        first = await _completed(caller, body.appointment_id)
+        return await book_row(caller, _row(first, body, new_id), body)
+
+    return await once(caller, "follow-up/appointment", idempotency_key, body, run)
+
+
+async def _completed(caller: Caller, appointment_id: str) -> Appointment:
+    found: dict[str, Any] | None = await caller.fhir.read("Appointment", appointment_id)
+    if found is None or appointments.actor_id(found, "Patient") != caller.patient_id:
+        raise invalid("appointment_id", "unknown_id")
+    if found["status"] != "fulfilled":
+        raise Problem("not_completed")
+    return appointments.from_fhir(found, await clock_of(caller, found))
+
+
+def _row(first: Appointment, body: FollowUp, new_id: str) -> Appointment:
+    moved = body.clinic_id not in (None, first.clinic_id) or body.doctor_id not in (None, first.doctor_id)
+    return Appointment(
+        id=new_id,
+        user_id=first.user_id,
+        doctor_id=body.doctor_id or first.doctor_id,
+        clinic_id=body.clinic_id or first.clinic_id,
+        # Elsewhere the same specialty has another id.
+        specialty_id=body.specialty_id or (None if moved else first.specialty_id),
+        family_member_id=first.family_member_id,
+        insurance_coverage_id=first.insurance_coverage_id,
+        reason=body.reason,
+        follows=first.id,
+    )

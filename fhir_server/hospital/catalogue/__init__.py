@@ -1,0 +1,1 @@
+"""What can be booked: clinics, specialties, doctors and their free slots."""

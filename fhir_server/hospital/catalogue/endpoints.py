@@ -1,0 +1,313 @@
+"""Endpoints 14 to 17: clinics, specialties, doctors and their slots; open to all."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+
+from fhir_server.engine.context import now
+from fhir_server.hospital.api.answers import Answer, MoneyAnswer
+from fhir_server.hospital.api.caller import Server
+from fhir_server.hospital.api.fields import Amount, VisitDate
+from fhir_server.hospital.api.openapi import errors
+from fhir_server.hospital.api.paging import Cursor, Limit, Page, page_of
+from fhir_server.hospital.api.problem import Problem, invalid
+from fhir_server.hospital.api.server import FacadeServer
+from fhir_server.hospital.api.spans import Day, days_between
+from fhir_server.hospital.catalogue.practices import Agenda, Practice, practices
+from mappings.catalogue import clinics, specialties
+from mappings.catalogue.clinics import Clinic
+from mappings.shared import clinic_clock, reading
+
+router = APIRouter(prefix="/booking", tags=["booking"])
+
+_EARTH_KM = 6371.0088
+_WINDOWS = (7, 31)
+"""How many days are looked through for a doctor's next opening, a few first."""
+
+Words = Annotated[str | None, Query(max_length=200)]
+OptionalId = Annotated[str | None, Query(max_length=64)]
+
+
+class ClinicAnswer(Answer):
+    """A clinic; `distance_km` is there where `near` was asked for."""
+
+    name: str | None
+    address: str | None
+    city: str | None
+    state: str | None
+    country: str | None
+    postal_code: str | None
+    latitude: Amount | None
+    longitude: Amount | None
+    phone: str | None
+    email: str | None
+    timezone: str | None
+    distance_km: float | None = None
+
+
+class SpecialtyAnswer(Answer):
+    """A specialty of a clinic, with what a visit costs."""
+
+    clinic_id: str | None
+    name: str | None
+    fee: MoneyAnswer | None
+
+
+class DoctorAnswer(Answer):
+    """A doctor at one clinic."""
+
+    name: str | None
+    specialty_id: str | None
+    clinic_id: str | None
+    email: str | None
+    phone: str | None
+    experience_years: int | None
+    photo: str | None
+    next_available: datetime | None = None
+
+
+class SlotAnswer(BaseModel):
+    """A time at which a doctor can, or cannot, be booked."""
+
+    id: str
+    start: datetime
+    end: datetime
+    status: Literal["free", "busy"]
+    clinic_id: str
+
+
+# --- Clinics -----------------------------------------------------------------------------------------------------
+
+
+@router.get("/clinics", responses=errors("bad_cursor", "validation_failed"))
+async def list_clinics(
+    server: Server,
+    *,
+    city: Words = None,
+    specialty: Words = None,
+    q: Words = None,
+    near: Words = None,
+    distance_km: Annotated[float | None, Query(gt=0, le=21_000)] = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+) -> Page[ClinicAnswer]:
+    """Return the clinics, by name; with `near` the nearest first."""
+    place = _position(near)
+    found = await server.fhir().all("Location", [])
+    offering = await _offering(server, specialty)
+    known = [item for item in found.matches if _is_open_clinic(item) and (offering is None or item["id"] in offering)]
+    created = await server.fhir().created(known)
+    rows = [clinics.from_fhir(item, created=created.get(item["id"])) for item in known]
+    rows = [row for row in rows if _says(row.city, city, whole=True) and _says(_text_of(row), q)]
+    answers = [ClinicAnswer.of(row, distance_km=_distance(place, row)) for row in rows]
+    if place is not None:
+        far = math.inf if distance_km is None else distance_km
+        answers = [item for item in answers if item.distance_km is not None and item.distance_km <= far]
+        answers.sort(key=lambda item: (item.distance_km, item.id))
+    else:
+        answers.sort(key=lambda item: (folded(item.name), item.id))
+    return page_of(server, "clinics", answers, limit, cursor)
+
+
+def _is_open_clinic(location: Mapping[str, Any]) -> bool:
+    # A Location that is part of another is a ward or a room of it; a vehicle or a kind of place is no clinic either.
+    return (
+        location.get("status") != "inactive"
+        and "partOf" not in location
+        and location.get("mode", "instance") == "instance"
+    )
+
+
+def _text_of(row: Clinic) -> str:
+    return " ".join(filter(None, (row.name, row.address, row.city, row.state, row.postal_code)))
+
+
+async def _offering(server: FacadeServer, specialty: str | None) -> set[str] | None:
+    """Return the ids of the clinics that offer the specialty, by its id or name; None where none was asked for."""
+    if specialty is None:
+        return None
+    services = (await server.fhir().all("HealthcareService", [])).matches
+    return {
+        clinic_id
+        for item in services
+        if item.get("active") is not False
+        and (item["id"] == specialty or folded(specialties.from_fhir(item).name) == folded(specialty))
+        for reference in item.get("location", ())
+        if (clinic_id := reading.reference_id(reference, "Location"))
+    }
+
+
+def folded(text: str | None) -> str:
+    """Return the text without case and accents, for finding it."""
+    letters = unicodedata.normalize("NFKD", (text or "").casefold())
+    return "".join(letter for letter in letters if not unicodedata.combining(letter)).strip()
+
+
+def _says(text: str | None, asked: str | None, *, whole: bool = False) -> bool:
+    if asked is None:
+        return True
+    return folded(text) == folded(asked) if whole else folded(asked) in folded(text)
+
+
+def _position(near: str | None) -> tuple[float, float] | None:
+    if near is None:
+        return None
+    try:
+        latitude, longitude = (float(part) for part in near.split(","))
+    except ValueError as error:
+        raise invalid("near", "near") from error
+    if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):
+        raise invalid("near", "near")
+    return latitude, longitude
+
+
+def _distance(place: tuple[float, float] | None, row: Clinic) -> float | None:
+    if place is None or row.latitude is None or row.longitude is None:
+        return None
+    return round(kilometres(place, (float(row.latitude), float(row.longitude))), 3)
+
+
+def kilometres(one: tuple[float, float], other: tuple[float, float]) -> float:
+    """Return the distance of two positions (latitude, longitude) along the earth's surface."""
+    (latitude, longitude), (to_latitude, to_longitude) = (tuple(map(math.radians, item)) for item in (one, other))
+    half = math.sin((to_latitude - latitude) / 2) ** 2
+    half += math.cos(latitude) * math.cos(to_latitude) * math.sin((to_longitude - longitude) / 2) ** 2
+    return 2 * _EARTH_KM * math.asin(math.sqrt(min(1.0, half)))
+
+
+# --- Specialties -------------------------------------------------------------------------------------------------
+
+
+@router.get("/specialties", responses=errors("bad_cursor", "not_found"))
+async def list_specialties(
+    server: Server, *, clinic_id: OptionalId = None, limit: Limit = 20, cursor: Cursor = None
+) -> Page[SpecialtyAnswer]:
+    """Return the specialties, of all clinics or of one, by name."""
+    if clinic_id is not None:
+        await _require(server, "Location", clinic_id)
+    criteria = [("location", f"Location/{clinic_id}")] if clinic_id else []
+    found = [
+        item
+        for item in (await server.fhir().all("HealthcareService", criteria)).matches
+        if item.get("active") is not False
+    ]
+    created = await server.fhir().created(found)
+    answers = [
+        SpecialtyAnswer.of(specialties.from_fhir(item, clinic_id=place, created=created.get(item["id"])))
+        for item in found
+        for place in ([clinic_id] if clinic_id else _places(item))
+    ]
+    answers.sort(key=lambda item: (folded(item.name), item.clinic_id or "", item.id))
+    return page_of(server, "specialties", answers, limit, cursor)
+
+
+def _places(service: Mapping[str, Any]) -> list[str | None]:
+    return [reading.reference_id(item, "Location") for item in service.get("location", ())] or [None]
+
+
+async def _require(server: FacadeServer, resource_type: str, resource_id: str) -> dict[str, Any]:
+    found = await server.fhir().read(resource_type, resource_id)
+    if found is None:
+        raise Problem("not_found")
+    return found
+
+
+# --- Doctors -----------------------------------------------------------------------------------------------------
+
+
+@router.get("/doctors", responses=errors("bad_cursor", "not_found", "validation_failed"))
+async def list_doctors(
+    server: Server,
+    *,
+    clinic_id: OptionalId = None,
+    specialty_id: OptionalId = None,
+    q: Words = None,
+    date: Annotated[VisitDate | None, Query(description="Only doctors with a free slot that day.")] = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+) -> Page[DoctorAnswer]:
+    """Return the doctors, once for each clinic they work at, by name."""
+    for resource_type, asked in (("Location", clinic_id), ("HealthcareService", specialty_id)):
+        if asked is not None:
+            await _require(server, resource_type, asked)
+    known = await practices(server, clinic_id=clinic_id, specialty_id=specialty_id)
+    named = [(item.row(specialty_id).name, item) for item in known]
+    chosen = [item for name, item in sorted(named, key=lambda pair: folded(pair[0])) if _says(name, q)]
+    if date is not None:
+        agenda = await Agenda.of(server, chosen, date, date)
+        chosen = [item for item in chosen if agenda.next_free(item, date, date, now())]
+    page = page_of(server, "doctors", range(len(chosen)), limit, cursor)
+    shown = [chosen[number] for number in page.items]
+    free = await _next_available(server, shown)
+    created = await server.fhir().created([item.practitioner for item in shown])
+    answers = [
+        DoctorAnswer.of(item.row(specialty_id, created.get(item.doctor_id)), next_available=free.get(number))
+        for number, item in enumerate(shown)
+    ]
+    return Page(items=answers, total=page.total, next=page.next)
+
+
+async def _next_available(server: FacadeServer, shown: list[Practice]) -> dict[int, datetime]:
+    moment, found = now(), dict[int, datetime]()
+    first = moment.date() - timedelta(days=1)
+    for width in _WINDOWS:
+        rest = [number for number in range(len(shown)) if number not in found]
+        last = first + timedelta(days=width)
+        agenda = await Agenda.of(server, [shown[number] for number in rest], first, last)
+        for number in rest:
+            start = agenda.next_free(shown[number], first, last, moment)
+            if start is not None:
+                found[number] = start
+    return found
+
+
+@router.get("/doctors/{doctor_id}/slots", responses=errors("bad_cursor", "not_found", "validation_failed"))
+async def list_slots(
+    doctor_id: str,
+    server: Server,
+    *,
+    start: Annotated[Day, Query(alias="from")],
+    end: Annotated[Day, Query(alias="to")],
+    clinic_id: OptionalId = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+) -> Page[SlotAnswer]:
+    """Return the doctor's slots, at most 31 days of them; one that has begun is busy."""
+    await _require(server, "Practitioner", doctor_id)
+    if clinic_id is not None:
+        await _require(server, "Location", clinic_id)
+    known = await practices(server, doctor_id=doctor_id, clinic_id=clinic_id)
+    found: dict[tuple[datetime, str], SlotAnswer] = {}
+    spans = {item.clinic_id: days_between(start, end, item.clock) for item in known}
+    days_between(start, end, clinic_clock.zone("UTC"))
+    if known:
+        agenda = await Agenda.of(
+            server, known, min(span.first for span in spans.values()), max(span.last for span in spans.values())
+        )
+        for practice in known:
+            for slot in _slots(agenda, practice, spans[practice.clinic_id]):
+                found.setdefault((slot.start.astimezone(UTC), slot.id), slot)
+    return page_of(server, "slots", [found[key] for key in sorted(found)], limit, cursor)
+
+
+def _slots(agenda: Agenda, practice: Practice, span: Any) -> list[SlotAnswer]:
+    moment = now()
+    return [
+        SlotAnswer(
+            id=opening.id,
+            start=opening.start.astimezone(practice.clock),
+            end=opening.end.astimezone(practice.clock),
+            status="busy" if opening.start <= moment else opening.status,
+            clinic_id=practice.clinic_id,
+        )
+        for day in span.days
+        for opening in agenda.openings(practice, day)
+        if span.start <= opening.start < span.end
+    ]

@@ -1,0 +1,169 @@
+"""Doctors at their clinics, and when they can be booked there: roles, schedules and slots, brought together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from fhir_server.engine.context import instant
+from fhir_server.hospital.api.server import FacadeServer
+from mappings.booking import booking
+from mappings.catalogue import availability, doctors
+from mappings.catalogue.availability import Opening
+from mappings.catalogue.doctors import Doctor
+from mappings.shared import clinic_clock, reading
+from mappings.shared.elements import Resource
+
+_DAY = timedelta(days=1)
+
+
+@dataclass(slots=True)
+class Practice:
+    """A doctor's role at one clinic."""
+
+    role: Resource
+    practitioner: Resource
+    location: Resource
+    clock: ZoneInfo
+    schedules: list[Resource] = field(default_factory=list)
+
+    @property
+    def doctor_id(self) -> str:
+        """The id of the Practitioner."""
+        return str(self.practitioner["id"])
+
+    @property
+    def clinic_id(self) -> str:
+        """The id of the Location."""
+        return str(self.location["id"])
+
+    @property
+    def specialty_ids(self) -> list[str]:
+        """The ids of the HealthcareServices that the doctor provides there."""
+        ids = (reading.reference_id(item, "HealthcareService") for item in self.role.get("healthcareService", ()))
+        return [service_id for service_id in ids if service_id]
+
+    @property
+    def slot_minutes(self) -> int:
+        """How long a visit is given where no written slot says so."""
+        said = [reading.extension(item, "slot-minutes") for item in (self.role, *self.schedules)]
+        return int(next(filter(None, said), availability.SLOT_MINUTES))
+
+    @property
+    def schedule(self) -> dict[str, Any]:
+        """The Schedule that computed slots belong to: one that is stored, else one to be."""
+        return dict(self.schedules[0]) if self.schedules else booking.schedule_of(self.role, self.clock)
+
+    def row(self, specialty_id: str | None = None, created: datetime | None = None) -> Doctor:
+        """Return the row of the doctor at this clinic."""
+        return doctors.from_fhir(
+            self.practitioner, self.role, clinic_id=self.clinic_id, specialty_id=specialty_id, created=created
+        )
+
+
+async def practices(
+    server: FacadeServer,
+    *,
+    doctor_id: str | None = None,
+    clinic_id: str | None = None,
+    specialty_id: str | None = None,
+) -> list[Practice]:
+    """Return the practices of a doctor, at a clinic, in a specialty; of those that are active."""
+    criteria = [("_include", "PractitionerRole:practitioner"), ("_include", "PractitionerRole:location")]
+    for name, kind, value in (
+        ("practitioner", "Practitioner", doctor_id),
+        ("location", "Location", clinic_id),
+        ("service", "HealthcareService", specialty_id),
+    ):
+        if value is not None:
+            criteria.append((name, f"{kind}/{value}"))
+    found = await server.fhir().all("PractitionerRole", criteria)
+    known = [
+        practice
+        for role in found.matches
+        if role.get("active") is not False
+        for practice in _of_role(server, role, found.included)
+        if clinic_id in (None, practice.clinic_id)
+    ]
+    return sorted(known, key=lambda practice: (practice.doctor_id, practice.clinic_id))
+
+
+def _of_role(server: FacadeServer, role: Resource, included: dict[str, dict[str, Any]]) -> Iterable[Practice]:
+    doctor_id = reading.reference_id(role.get("practitioner"), "Practitioner")
+    practitioner = included.get(f"Practitioner/{doctor_id}")
+    if practitioner is None or practitioner.get("active") is False:
+        return
+    for reference in role.get("location", ()):
+        location = included.get(f"Location/{reading.reference_id(reference, 'Location')}")
+        if location is not None and location.get("status") != "inactive":
+            yield Practice(role, practitioner, location, server.clock_of(location))
+
+
+@dataclass(slots=True)
+class Agenda:
+    """The openings of practices over some days."""
+
+    slots: dict[str, list[dict[str, Any]]]
+    """Slots by the id of their Schedule."""
+
+    @classmethod
+    async def of(cls, server: FacadeServer, asked: Sequence[Practice], first: date, last: date) -> Agenda:
+        """Return the agenda of the practices from the first to the last day, both included."""
+        await _add_schedules(server, asked)
+        ids = sorted({schedule["id"] for practice in asked for schedule in practice.schedules})
+        if not ids:
+            return cls({})
+        # A day in some zone begins up to a day before or after it does in UTC.
+        begin, end = (datetime(day.year, day.month, day.day, tzinfo=UTC) for day in (first, last))
+        criteria = [
+            ("schedule", ",".join(f"Schedule/{schedule_id}" for schedule_id in ids)),
+            ("start", f"ge{instant(begin - 2 * _DAY)}"),
+            ("start", f"lt{instant(end + 3 * _DAY)}"),
+        ]
+        slots: dict[str, list[dict[str, Any]]] = {}
+        for slot in (await server.fhir().all("Slot", criteria)).matches:
+            schedule_id = reading.reference_id(slot["schedule"], "Schedule")
+            slots.setdefault(schedule_id or "", []).append(slot)
+        return cls(slots)
+
+    def openings(self, practice: Practice, day: date) -> list[Opening]:
+        """Return the openings of a day on the clinic's calendar; those that have begun are busy."""
+        known = [slot for schedule in practice.schedules for slot in self.slots.get(schedule["id"], ())]
+        return availability.openings(
+            practice.role, practice.location, known, day=day, clock=practice.clock, minutes=practice.slot_minutes
+        )
+
+    def next_free(self, practice: Practice, first: date, last: date, now: datetime) -> datetime | None:
+        """Return the start of the first opening after now that is free, on the clinic's clock."""
+        day = max(first, clinic_clock.wall_date(now, practice.clock))
+        while day <= last:
+            for opening in self.openings(practice, day):
+                if opening.status == "free" and opening.start > now:
+                    return opening.start.astimezone(practice.clock)
+            day += _DAY
+        return None
+
+
+async def _add_schedules(server: FacadeServer, asked: Sequence[Practice]) -> None:
+    actors = sorted(
+        {f"PractitionerRole/{item.role['id']}" for item in asked} | {f"Practitioner/{item.doctor_id}" for item in asked}
+    )
+    if not actors:
+        return
+    found = (await server.fhir().all("Schedule", [("actor", ",".join(actors))])).matches
+    usable = [schedule for schedule in found if schedule.get("active") is not False]
+    for practice in asked:
+        practice.schedules = [schedule for schedule in usable if _is_of(schedule, practice)]
+
+
+def _is_of(schedule: Resource, practice: Practice) -> bool:
+    actors = schedule.get("actor", ())
+    if reading.referenced(actors, "PractitionerRole") == practice.role["id"]:
+        return reading.referenced(actors, "Location") in (None, practice.clinic_id)
+    if reading.referenced(actors, "PractitionerRole") is not None:
+        return False
+    where = reading.referenced(actors, "Location")
+    return reading.referenced(actors, "Practitioner") == practice.doctor_id and where in (None, practice.clinic_id)

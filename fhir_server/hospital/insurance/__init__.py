@@ -1,0 +1,1 @@
+"""Verifying that an insurer covers a service."""

@@ -1,0 +1,201 @@
+"""Verifying insurance: finding the policy, asking the insurer or the local rules, and writing both down."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+
+from fhir_server.engine.context import now
+from fhir_server.hospital.api.answers import MoneyAnswer
+from fhir_server.hospital.api.caller import Caller
+from fhir_server.hospital.api.fields import Body
+from fhir_server.hospital.api.problem import Problem, invalid
+from fhir_server.hospital.catalogue.endpoints import folded
+from fhir_server.hospital.insurance.payer import PayerUnreachable, submit
+from mappings.insurance import eligibility, insurance
+from mappings.insurance.eligibility import Eligibility, Inquiry
+from mappings.insurance.insurance import Policy, Standing
+from mappings.notifications.messages import Language
+from mappings.shared import reading
+from mappings.shared.elements import Resource
+from mappings.shared.rows import Text
+
+
+class PolicyAsked(Body):
+    """The policy, as its holder reads it off the card; where it may be left out, the one on file."""
+
+    provider: Annotated[Text, Field(max_length=200)] | None = None
+    policy_number: Annotated[Text, Field(max_length=100)] | None = None
+    member_id: Annotated[Text, Field(max_length=100)] | None = None
+
+
+class VerificationAnswer(BaseModel):
+    """Whether the policy is in force, and covers the service; `covered` is null where that is not known."""
+
+    verified: bool
+    status: Standing
+    coverage_id: str | None
+    covered: bool | None
+    copay: MoneyAnswer | None
+    valid_from: date | None
+    valid_until: date | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The service that is asked about: when, what and where it is given."""
+
+    day: date
+    resource: dict[str, Any] | None = None
+    """The HealthcareService, ServiceRequest or MedicationRequest."""
+    facility_id: str | None = None
+
+    @property
+    def reference(self) -> str | None:
+        """The relative reference of the resource."""
+        return f"{self.resource['resourceType']}/{self.resource['id']}" if self.resource else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    coverage: dict[str, Any]
+    policy: Policy
+
+
+async def verify(caller: Caller, asked: PolicyAsked, service: Service) -> VerificationAnswer:
+    """Return what the insurer says of the caller's policy; raises Problem where the insurer cannot be reached."""
+    known = await _known(caller, asked)
+    if known is None and (asked.provider is None or asked.policy_number is None):
+        raise invalid("policy_number", "policy")
+    moment = now()
+    inquiry = Inquiry(
+        caller.patient_id,
+        known.policy.id if known else None,
+        known.policy.provider if known else asked.provider,
+        service.day,
+        service.reference,
+        service.facility_id,
+    )
+    request = eligibility.request_to_fhir(inquiry, str(uuid.uuid4()), moment)
+    request = await caller.acting.create(request)
+    said = await _said(caller, known, request, service)
+    response = eligibility.response_to_fhir(
+        said, inquiry, response_id=str(uuid.uuid4()), request_id=request["id"], at=moment
+    )
+    await caller.acting.create(response)
+    return _answer(said)
+
+
+def _answer(said: Eligibility) -> VerificationAnswer:
+    return VerificationAnswer(
+        verified=said.verified,
+        status=said.standing,
+        coverage_id=said.coverage_id,
+        covered=said.covered,
+        copay=MoneyAnswer.model_validate(said.copay) if said.copay else None,
+        valid_from=said.valid_from,
+        valid_until=said.valid_until,
+        reason=said.reason,
+    )
+
+
+# --- The policy on file ------------------------------------------------------------------------------------------
+
+
+async def _known(caller: Caller, asked: PolicyAsked) -> _Known | None:
+    """Return the caller's policy that is meant: of several the one that is in force."""
+    found = (await caller.acting.all("Coverage", [("beneficiary", f"Patient/{caller.patient_id}")])).matches
+    payors = await caller.public.many(
+        "Organization", (reading.referenced(item.get("payor"), "Organization") for item in found)
+    )
+    known = [
+        _Known(item, insurance.from_fhir(item, payors.get(reading.referenced(item.get("payor"), "Organization") or "")))
+        for item in found
+    ]
+    meant = [item for item in known if _is_meant(item, asked)]
+    today = now().date()
+    return min(meant, key=lambda item: insurance.standing(item.policy, today) != "active", default=None)
+
+
+def _is_meant(known: _Known, asked: PolicyAsked) -> bool:
+    numbers = {folded(item.get("value")) for item in known.coverage.get("identifier", ())}
+    return (
+        (asked.policy_number is None or folded(asked.policy_number) in numbers)
+        and (asked.provider is None or folded(asked.provider) == folded(known.policy.provider))
+        and (asked.member_id is None or folded(asked.member_id) == folded(known.policy.member_id))
+    )
+
+
+# --- What is said of it ------------------------------------------------------------------------------------------
+
+
+async def _said(caller: Caller, known: _Known | None, request: dict[str, Any], service: Service) -> Eligibility:
+    language = await caller.language()
+    if known is None:
+        return Eligibility(None, "unknown", reason=_reason("unknown", language))
+    settings = caller.server.settings
+    if settings.payer_url:
+        try:
+            beside = [await _identity(caller), known.coverage, *([service.resource] if service.resource else [])]
+            said = await submit(settings, caller.server.base_url, request, beside)
+        except PayerUnreachable as error:
+            raise Problem("payer_unavailable", headers={"Retry-After": "30"}) from error
+        return replace(said, coverage_id=known.policy.id)
+    return await _by_rules(caller, known, service, language)
+
+
+async def _identity(caller: Caller) -> dict[str, Any]:
+    """Return of the Patient what an insurer finds its member by, and no more."""
+    patient = await caller.patient()
+    told = ("resourceType", "id", "identifier", "name", "gender", "birthDate")
+    return {name: patient[name] for name in told if name in patient}
+
+
+async def _by_rules(caller: Caller, known: _Known, service: Service, language: Language) -> Eligibility:
+    standing = insurance.standing(known.policy, service.day)
+    payor_id = reading.referenced(known.coverage.get("payor"), "Organization")
+    plans: list[dict[str, Any]] = []
+    if payor_id is not None:
+        plans = (await caller.public.all("InsurancePlan", [("owned-by", f"Organization/{payor_id}")])).matches
+    copay = insurance.copay(known.coverage)
+    covered = insurance.is_covered(plans, _names_of(service.resource))
+    covered = covered if covered is not None else (True if copay else None)
+    return Eligibility(
+        coverage_id=known.policy.id,
+        standing=standing,
+        covered=covered if standing == "active" else False,
+        copay=copay if standing == "active" and covered else None,
+        valid_from=known.policy.valid_from,
+        valid_until=known.policy.valid_until,
+        reason=_reason(standing, language),
+    )
+
+
+_REASONS: dict[Standing, tuple[str, str]] = {
+    "active": ("The policy is in force.", "La póliza está en vigor."),
+    "inactive": ("The policy is not in force on that day.", "La póliza no está en vigor ese día."),
+    "expired": ("The policy has expired.", "La póliza ha caducado."),
+    "unknown": ("No such policy is on file.", "No consta ninguna póliza así."),
+}
+
+
+def _reason(standing: Standing, language: Language) -> str:
+    return _REASONS[standing][1 if language == "es" else 0]
+
+
+def _names_of(service: Resource | None) -> set[str]:
+    """Return what a HealthcareService, ServiceRequest or MedicationRequest calls the service, by codes and words."""
+    resource = service or {}
+    concepts = [*resource.get("specialty", ()), *resource.get("type", ()), *resource.get("category", ())]
+    concepts += [resource.get("code") or {}, resource.get("medicationCodeableConcept") or {}]
+    said = {resource.get("name")}
+    for concept in concepts:
+        if isinstance(concept, dict):
+            said.add(concept.get("text"))
+            said |= {coding.get(part) for coding in concept.get("coding", ()) for part in ("code", "display")}
+    return {text for text in said if text}

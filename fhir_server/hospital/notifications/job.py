@@ -1,0 +1,85 @@
+"""The job that tells patients what was written about them, by whichever door it came."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from contextlib import aclosing
+from datetime import timedelta
+from functools import partial
+
+import structlog
+
+from fhir_server.engine.context import Services
+from fhir_server.errors import Unavailable
+from fhir_server.hospital.notifications.events import TYPES, Step, event_of
+from fhir_server.hospital.notifications.local import local
+from fhir_server.hospital.notifications.sender import Teller
+from fhir_server.jobs.runner import Job
+from fhir_server.r4 import values
+from fhir_server.store.database.changes import Change, ChangeFeed
+from fhir_server.store.resources.resources import Version
+from fhir_server.store.work.jobs import Lease
+from mappings.shared.elements import Resource
+
+PAUSE_SECONDS = 2.0
+"""How long to wait for a database that is away."""
+
+log = structlog.get_logger(__name__)
+
+
+def notifications(services: Services, base_url: str) -> Job:
+    """Return the job; it runs for ever."""
+    return Job("notifications", partial(_run, services, base_url), 0.0)
+
+
+def feed(services: Services) -> ChangeFeed:
+    """Return the feed of what may be news; to `begin` it before serving leaves no gap between the two."""
+    return ChangeFeed(services.database, "notifications", TYPES)
+
+
+async def _run(services: Services, base_url: str, lease: Lease) -> None:
+    teller = Teller(services, base_url)
+    while True:
+        try:
+            async with aclosing(feed(services).follow()) as changes:
+                async for change in changes:
+                    await deal_with(services, teller, change)
+        except Unavailable:
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def deal_with(services: Services, teller: Teller, change: Change) -> None:
+    """Tell what a change means to its patient, if anything; raises Unavailable where the database is away."""
+    try:
+        step = await _step(services, teller.base_url, change)
+        event = event_of(step) if step else None
+        if step and event:
+            await teller.tell(event, step.at)
+    except Unavailable:
+        raise
+    except Exception as error:
+        # One resource that is beyond us must not keep all others from being told of.
+        # Its place is logged, but not its text, which may quote a resource.
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{frame.filename}:{frame.lineno}"
+        log.error("notification.failed", type=change.type, kind=type(error).__name__, place=place)
+
+
+async def _step(services: Services, base_url: str, change: Change) -> Step | None:
+    now = await services.resources.read_version(change.type, change.id, change.version)
+    if now is None:
+        return None  # erased
+    before = None
+    if change.version > 1:
+        before = await services.resources.read_version(change.type, change.id, change.version - 1)
+    news = timedelta(days=services.settings.notify_days)
+    told = (_resource(before, base_url), _resource(now, base_url))
+    return Step(change.type, change.id, change.version, now.updated, *told, news, now.links)
+
+
+def _resource(version: Version | None, base_url: str) -> Resource | None:
+    if version is None or version.deleted:
+        return None
+    resource: Resource = local(values.decode(version.json), base_url)
+    return resource

@@ -1,0 +1,81 @@
+"""The job that mails notifications, where a mail server is set: each until it is taken, refused, or tried too often."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any
+
+import structlog
+
+from fhir_server.engine.context import Services
+from fhir_server.errors import Unavailable
+from fhir_server.hospital.notifications.smtp import Mail, MailDelayed, MailRefused, SmtpServer
+from fhir_server.jobs.runner import Job
+from fhir_server.r4 import values
+from fhir_server.store.work.jobs import Lease
+from fhir_server.store.work.mail_queue import MailQueue, Waiting
+from mappings.notifications import messages, notifications
+from mappings.shared import reading
+
+LOOK_SECONDS = 2.0
+_SUBJECTS: dict[str, str] = {"en": "A message from your clinic", "es": "Un mensaje de su clínica"}
+
+log = structlog.get_logger(__name__)
+
+
+def mail(services: Services) -> Job:
+    """Return the job; it runs for ever."""
+    return Job("mail", partial(_run, services), 0.0)
+
+
+async def _run(services: Services, lease: Lease) -> None:
+    queue, server = MailQueue(services.database), SmtpServer(services.settings)
+    await queue.prepare()
+    while True:
+        try:
+            sent = await send_due(services, queue, server)
+        except Unavailable:
+            sent = 0
+        if not sent:
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+async def send_due(services: Services, queue: MailQueue, server: SmtpServer) -> int:
+    """Send the mails that are due, and return how many there were."""
+    due = await queue.due()
+    for waiting in due:
+        try:
+            await _send(services, queue, server, waiting)
+        except (MailDelayed, _NotYet) as error:
+            again = await queue.failed(waiting)
+            log.warning("mail.delayed" if again else "mail.given_up", kind=type(error.__cause__ or error).__name__)
+        except MailRefused:
+            await queue.done(waiting)
+            log.warning("mail.refused")
+    return len(due)
+
+
+class _NotYet(Exception):
+    """The Communication is not there, maybe not yet."""
+
+
+async def _send(services: Services, queue: MailQueue, server: SmtpServer, waiting: Waiting) -> None:
+    communication = await _read(services, "Communication", waiting.communication_id)
+    if communication is None:
+        raise _NotYet
+    row = notifications.from_fhir(communication)
+    patient = await _read(services, "Patient", row.user_id)
+    address = reading.contact(patient, "email") if patient else None
+    if address and row.message:
+        language = messages.choose_language(None, communication.get("language"))
+        await server.send(Mail(row.id, address, _SUBJECTS[language], row.message, language))
+    await queue.done(waiting)
+
+
+async def _read(services: Services, resource_type: str, resource_id: str | None) -> dict[str, Any] | None:
+    version = await services.resources.read(resource_type, resource_id) if resource_id else None
+    if version is None or version.deleted:
+        return None
+    resource: dict[str, Any] = values.decode(version.json)
+    return resource

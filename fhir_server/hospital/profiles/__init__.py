@@ -1,0 +1,1 @@
+"""Publishing the hospital's profiles and code systems under the FHIR base."""

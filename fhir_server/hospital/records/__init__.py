@@ -1,0 +1,1 @@
+"""The health record: plans, prescriptions, lab tests and documents."""

@@ -1,0 +1,249 @@
+"""Endpoints 35 and 36: the user's documents, their files, and adding one."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import uuid
+from datetime import datetime
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, File, Form, Query, UploadFile
+from starlette.requests import Request
+from starlette.responses import Response
+
+from fhir_server.engine.context import now
+from fhir_server.hospital.api.answers import Answer
+from fhir_server.hospital.api.caller import Called, Caller
+from fhir_server.hospital.api.fields import Plain
+from fhir_server.hospital.api.openapi import errors
+from fhir_server.hospital.api.paging import Cursor, Limit, Page, page_of
+from fhir_server.hospital.api.problem import Problem, invalid
+from fhir_server.hospital.api.spans import Day, end_of, start_of
+from fhir_server.hospital.records import file_range
+from fhir_server.r4.definitions import RESOURCE_TYPES
+from mappings.booking import appointments
+from mappings.records import medical_documents
+from mappings.records.medical_documents import DocumentType, MedicalDocument
+from mappings.shared import reading
+from mappings.shared.elements import Resource
+
+router = APIRouter(prefix="/history/documents", tags=["history"])
+
+_TYPES = frozenset(
+    {
+        "application/pdf",
+        "application/dicom",
+        "application/json",
+        "application/fhir+json",
+        "application/xml",
+        "text/plain",
+        "text/csv",
+        "image/png",
+        "image/jpeg",
+        "image/gif",
+        "image/webp",
+        "image/tiff",
+        "image/heic",
+    }
+)
+_EXTENSIONS = {"application/pdf": ".pdf", "text/plain": ".txt", "image/png": ".png", "image/jpeg": ".jpg"}
+
+
+class DocumentAnswer(Answer):
+    """A document; `file_url` is where its file is to be had here."""
+
+    user_id: str | None
+    appointment_id: str | None
+    document_type: DocumentType
+    title: str | None
+    content_type: str | None
+    size: int | None
+    file_url: str
+
+
+@router.get("", responses=errors("invalid_token", "bad_cursor", "validation_failed"))
+async def list_documents(
+    caller: Called,
+    *,
+    document_type: DocumentType | None = None,
+    start: Annotated[Day | None, Query(alias="from")] = None,
+    end: Annotated[Day | None, Query(alias="to")] = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+) -> Page[DocumentAnswer]:
+    """Return the user's documents, the newest first."""
+    clock = await caller.clock()
+    found = (await caller.fhir.all("DocumentReference", [("subject", f"Patient/{caller.patient_id}")])).matches
+    found = [item for item in found if item.get("status") != "entered-in-error"]
+    if document_type is not None:
+        found = [item for item in found if medical_documents.from_fhir(item).document_type == document_type]
+    if start is not None:
+        found = [item for item in found if _dated(item) >= start_of(start, clock)]
+    if end is not None:
+        found = [item for item in found if _dated(item) < end_of(end, clock)]
+    found.sort(key=lambda item: (_dated(item), item["id"]), reverse=True)
+    page = page_of(caller.server, "documents", found, limit, cursor)
+    return Page(items=await _answers(caller, page.items), total=page.total, next=page.next)
+
+
+def _dated(document: Resource) -> datetime:
+    found = reading.moment(document.get("date") or document["meta"]["lastUpdated"])
+    assert found is not None, "a stored resource has a time"
+    return found
+
+
+async def _answers(caller: Caller, found: list[dict[str, Any]]) -> list[DocumentAnswer]:
+    created = await caller.fhir.created(found)
+    answers = []
+    for item in found:
+        row = medical_documents.from_fhir(item, created=created.get(item["id"]))
+        url = f"/history/documents/download?document_id={row.id}"
+        answers.append(DocumentAnswer.of(row, file_url=url, size=_size(item)))
+    return answers
+
+
+def _attachment(document: Resource) -> Resource:
+    return reading.first(content.get("attachment", {}) for content in document["content"])
+
+
+def _size(document: Resource) -> int | None:
+    attachment = _attachment(document)
+    if "data" in attachment:
+        return len(_decoded(attachment["data"]))
+    size: int | None = attachment.get("size")
+    return size
+
+
+def _decoded(data: str) -> bytes:
+    try:
+        return base64.b64decode(data)
+    except binascii.Error:
+        return b""
+
+
+# --- The file ----------------------------------------------------------------------------------------------------
+
+
+@router.get(
+    "/download",
+    response_class=Response,
+    responses={
+        **errors("invalid_token", "not_found", "range_not_satisfiable"),
+        200: {"description": "The file.", "content": {"application/octet-stream": {}}},
+        206: {"description": "A part of the file."},
+    },
+)
+async def download(request: Request, caller: Called, document_id: Annotated[str, Query(max_length=64)]) -> Response:
+    """Return a document's file, or the part of it that is asked for."""
+    document = await caller.fhir.read("DocumentReference", document_id)
+    if document is None or reading.reference_id(document.get("subject"), "Patient") != caller.patient_id:
+        raise Problem("not_found")
+    content_type, data = await _file(caller, document)
+    headers = {
+        "Content-Disposition": _disposition(document, content_type),
+        # What others uploaded must not run in the origin of this server.
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "sandbox; default-src 'none'",
+        "Cache-Control": "private, no-cache",
+    }
+    return file_range.response(request, data, content_type, headers)
+
+
+async def _file(caller: Caller, document: Resource) -> tuple[str, bytes]:
+    """Return the type and the bytes of a file, inline or in a Binary of this server; raises Problem without one."""
+    attachment = _attachment(document)
+    said = attachment.get("contentType")
+    if "data" in attachment:
+        return said or "application/octet-stream", _decoded(attachment["data"])
+    binary = await _binary(caller, document, attachment.get("url", ""))
+    if binary is None:
+        raise Problem("not_found")
+    return said or binary["contentType"], _decoded(binary.get("data", ""))
+
+
+async def _binary(caller: Caller, document: Resource, url: str) -> dict[str, Any] | None:
+    """Return the Binary of a document: the caller's own, or one that whoever wrote the document could read, too."""
+    relative = url.removeprefix(f"{caller.server.base_url}/").partition("/_history/")[0]
+    if not re.fullmatch(r"Binary/[A-Za-z0-9\-.]{1,64}", relative):
+        return None
+    binary = await caller.public.read("Binary", relative.removeprefix("Binary/"))
+    context = _here(caller, binary.get("securityContext")) if binary else ""
+    if context == f"Patient/{caller.patient_id}":
+        return binary
+    # A Binary that is guarded for somebody else stays so, whoever refers to it.
+    may = await caller.may_follow(document, relative) and (not context or await _sees(caller, context))
+    return binary if may else None
+
+
+def _here(caller: Caller, reference: Resource | None) -> str:
+    """Return what a reference says, relative where it leads to this server; empty for none at all."""
+    if reference is None:
+        return ""
+    return str(reference.get("reference", "?")).removeprefix(f"{caller.server.base_url}/")
+
+
+async def _sees(caller: Caller, context: str) -> bool:
+    kind, _, resource_id = context.partition("/")
+    return kind in RESOURCE_TYPES and await caller.fhir.read(kind, resource_id) is not None
+
+
+def _disposition(document: Resource, content_type: str) -> str:
+    row = medical_documents.from_fhir(document)
+    name = (
+        re.sub(r"[\x00-\x1f\x7f/\\:*?\"<>|]+", "_", row.title or f"document-{row.id}").strip(". ")[:100] or "document"
+    )
+    if "." not in name:
+        name += _EXTENSIONS.get(content_type.partition(";")[0], "")
+    plain = name.encode("ascii", "replace").decode().replace("?", "_")
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}"
+
+
+# --- Adding one --------------------------------------------------------------------------------------------------
+
+
+@router.post("", status_code=201, responses=errors("invalid_token", "too_large", "validation_failed"))
+async def add_document(
+    caller: Called,
+    file: Annotated[UploadFile, File()],
+    document_type: Annotated[DocumentType, Form()],
+    title: Annotated[Plain | None, Form(max_length=200)] = None,
+    appointment_id: Annotated[str | None, Form(max_length=64)] = None,
+) -> DocumentAnswer:
+    """Add a document to the user's record."""
+    content_type = (file.content_type or "").partition(";")[0].strip().lower()
+    if content_type not in _TYPES:
+        raise invalid("file", "file_type")
+    data = await file.read()
+    if not data:
+        raise invalid("file", "blank")
+    if appointment_id is not None:
+        await _require_own(caller, appointment_id)
+    row = MedicalDocument(
+        id=str(uuid.uuid4()),
+        user_id=caller.patient_id,
+        appointment_id=appointment_id,
+        document_type=document_type,
+        title=(title or "").strip() or _name(file.filename),
+        content_type=content_type,
+    )
+    made = medical_documents.to_fhir(row, at=now(), data=data)
+    assert made.binary is not None, "there are bytes"
+    binary = await caller.acting.create(made.binary)
+    made.document["content"][0]["attachment"]["url"] = f"Binary/{binary['id']}"
+    stored = await caller.acting.create(made.document)
+    return (await _answers(caller, [stored]))[0]
+
+
+def _name(filename: str | None) -> str | None:
+    # Only as a title: it never becomes a path.
+    name = re.sub(r"[\x00-\x1f\x7f]", "", (filename or "").replace("\\", "/").rpartition("/")[2]).strip()
+    return name[:200] or None
+
+
+async def _require_own(caller: Caller, appointment_id: str) -> None:
+    found = await caller.fhir.read("Appointment", appointment_id)
+    if found is None or appointments.actor_id(found, "Patient") != caller.patient_id:
+        raise invalid("appointment_id", "unknown_id")

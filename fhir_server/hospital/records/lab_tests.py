@@ -1,0 +1,217 @@
+"""Endpoints 30 to 32: lab tests and their results, what they cost and who pays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from fhir_server.engine.context import now
+from fhir_server.hospital.api.answers import Answer
+from fhir_server.hospital.api.caller import Called, Caller
+from fhir_server.hospital.api.fields import Amount, ResourceId
+from fhir_server.hospital.api.idempotency import IdempotencyKey, once
+from fhir_server.hospital.api.openapi import errors
+from fhir_server.hospital.api.paging import Cursor, Limit, Page, page_of
+from fhir_server.hospital.api.problem import invalid
+from fhir_server.hospital.api.spans import Day, end_of, moment_of, start_of
+from fhir_server.hospital.billing.amounts_due import due_for, eligibilities, invoices_for
+from fhir_server.hospital.billing.endpoints import PAYING_ERRORS, Paying
+from fhir_server.hospital.billing.paying import pay
+from fhir_server.hospital.booking.endpoints import own_appointment
+from fhir_server.hospital.insurance.verification import PolicyAsked, Service, VerificationAnswer, verify
+from fhir_server.hospital.records.medicine import newest_first
+from fhir_server.hospital.records.records import Record
+from mappings.billing.payments import Method, Payment
+from mappings.billing.payments import Status as PaymentStatus
+from mappings.records import lab_tests
+from mappings.records.lab_tests import Status
+from mappings.shared import clinic_clock, reading
+from mappings.shared.elements import Resource
+
+router = APIRouter(prefix="/lab-tests", tags=["lab-tests"])
+
+_FINISHED = ("final", "amended", "corrected", "appended")
+
+
+class MeasurementAnswer(BaseModel):
+    """What was measured."""
+
+    name: str | None
+    value: str | None
+    unit: str | None
+    reference_range: str | None
+    flag: str | None
+
+
+class LabTestAnswer(Answer):
+    """A lab test with its results."""
+
+    treatment_plan_id: str | None
+    test_name: str | None
+    result: str | None
+    status: Status
+    observations: list[MeasurementAnswer]
+    report_id: str | None
+    issued_at: datetime | None
+
+
+class LabTestAsked(PolicyAsked):
+    """A lab test, and the policy that shall pay for it; without one that on file."""
+
+    lab_test_id: ResourceId
+
+
+class LabTestPaying(Paying):
+    """A payment for a lab test."""
+
+    lab_test_id: ResourceId
+
+
+class LabPaymentAnswer(Answer):
+    """A payment for a lab test; `id` is that of its Invoice."""
+
+    lab_test_id: str | None
+    amount: Amount
+    currency: str | None
+    payment_method: Method | None
+    status: PaymentStatus
+    transaction_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A test with its report, and what the report refers to."""
+
+    order: dict[str, Any]
+    report: dict[str, Any] | None
+    observations: list[dict[str, Any]]
+
+    @property
+    def issued(self) -> datetime | None:
+        """When the report came out."""
+        found = self.report or {}
+        return reading.moment(found.get("issued") or found.get("effectiveDateTime"))
+
+
+async def results_of(caller: Caller) -> list[Result]:
+    """Return the user's lab tests with their results, the newest first."""
+    subject = ("subject", f"Patient/{caller.patient_id}")
+    orders = (await caller.fhir.all("ServiceRequest", [subject])).matches
+    reports = await caller.fhir.all("DiagnosticReport", [subject, ("_include", "DiagnosticReport:result")])
+    by_order: dict[str, list[dict[str, Any]]] = {}
+    for report in reports.matches:
+        for reference in report.get("basedOn", ()):
+            by_order.setdefault(reading.reference_id(reference, "ServiceRequest") or "", []).append(report)
+    return [
+        _result(order, by_order.get(order["id"], []), reports.included)
+        for order in newest_first(orders)
+        if order.get("status") not in ("entered-in-error", "draft")
+    ]
+
+
+def _result(order: dict[str, Any], reports: list[dict[str, Any]], included: dict[str, dict[str, Any]]) -> Result:
+    usable = [item for item in reports if item.get("status") not in ("entered-in-error", "cancelled")]
+    usable.sort(key=lambda item: (item.get("status") in _FINISHED, item["meta"]["lastUpdated"], item["id"]))
+    report = usable[-1] if usable else None
+    ids = (reading.reference_id(item, "Observation") for item in (report or {}).get("result", ()))
+    found = [included.get(f"Observation/{observation_id}") for observation_id in ids]
+    return Result(order, report, [item for item in found if item is not None])
+
+
+async def lab_test_answers(caller: Caller, record: Record, results: Sequence[Result]) -> list[LabTestAnswer]:
+    """Return the answers for lab tests."""
+    created = await caller.fhir.created([result.order for result in results])
+    answers = []
+    for result in results:
+        row = lab_tests.from_fhir(
+            result.order,
+            result.report,
+            result.observations,
+            treatment_plan_id=record.plan_id_of(result.order),
+            created=created.get(result.order["id"]),
+        )
+        measured = [item.model_dump() for item in lab_tests.measurements(result.observations)]
+        report_id = result.report["id"] if result.report else None
+        answers.append(LabTestAnswer.of(row, observations=measured, report_id=report_id, issued_at=result.issued))
+    return answers
+
+
+@router.get("/results", responses=errors("not_found"))
+async def list_results(
+    caller: Called,
+    *,
+    appointment_id: Annotated[str | None, Query(max_length=64)] = None,
+    status: Status | None = None,
+    start: Annotated[Day | None, Query(alias="from")] = None,
+    end: Annotated[Day | None, Query(alias="to")] = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+) -> Page[LabTestAnswer]:
+    """Return the user's lab tests with their results, the newest first."""
+    record, clock = await Record.of(caller), await caller.clock()
+    found = await results_of(caller)
+    if appointment_id is not None:
+        await own_appointment(caller, appointment_id)
+        found = [item for item in found if record.appointment_of(item.order) == appointment_id]
+    if status is not None:
+        found = [item for item in found if lab_tests.from_fhir(item.order, item.report).status == status]
+    if start is not None:
+        found = [item for item in found if _dated(item, clock) >= start_of(start, clock)]
+    if end is not None:
+        found = [item for item in found if _dated(item, clock) < end_of(end, clock)]
+    page = page_of(caller.server, "lab-tests", found, limit, cursor)
+    return Page(items=await lab_test_answers(caller, record, page.items), total=page.total, next=page.next)
+
+
+def _dated(result: Result, clock: ZoneInfo) -> datetime:
+    report = result.report or {}
+    said = report.get("issued") or report.get("effectiveDateTime") or result.order.get("authoredOn")
+    return moment_of(said or result.order["meta"]["lastUpdated"], clock)
+
+
+# --- Paying for a test -------------------------------------------------------------------------------------------
+
+
+async def _order(caller: Caller, lab_test_id: str) -> dict[str, Any]:
+    found = await caller.fhir.read("ServiceRequest", lab_test_id)
+    if found is None or reading.reference_id(found.get("subject"), "Patient") != caller.patient_id:
+        raise invalid("lab_test_id", "unknown_id")
+    return found
+
+
+@router.post("/insurance/verify", responses=errors("invalid_token", "validation_failed", "payer_unavailable"))
+async def verify_insurance(body: LabTestAsked, caller: Called) -> VerificationAnswer:
+    """Find out whether the user's policy covers a lab test."""
+    order = await _order(caller, body.lab_test_id)
+    today = clinic_clock.wall_date(now(), await caller.clock())
+    return await verify(caller, body, Service(today, order))
+
+
+@router.post("/payment", status_code=201, response_model=LabPaymentAnswer, responses=PAYING_ERRORS)
+async def pay_lab_test(body: LabTestPaying, caller: Called, idempotency_key: IdempotencyKey = None) -> Response:
+    """Pay for a lab test; nothing is ever charged twice."""
+    paying = body.order()
+    reference = f"ServiceRequest/{body.lab_test_id}"
+
+    async def run(_: str) -> LabPaymentAnswer:
+        order = await _order(caller, body.lab_test_id)
+        invoice = (await invoices_for(caller.acting, [reference])).get(reference)
+        known = await eligibilities(caller.acting, caller.patient_id)
+        due = due_for(invoice, known, _policy(order, known, reference), reference)
+        row = Payment(id="new", lab_test_id=body.lab_test_id, amount=body.amount, currency=body.currency)
+        return LabPaymentAnswer.of(await pay(caller, row, due, paying))
+
+    return await once(caller, "lab-tests/payment", idempotency_key, body, run)
+
+
+def _policy(order: Resource, known: Sequence[Any], reference: str) -> str | None:
+    """Return the id of the policy that pays: the one of the order, else the last that was verified for it."""
+    own = reading.referenced(order.get("insurance"), "Coverage")
+    return own or next((item.coverage_id for item in known if reference in item.items and item.verified), None)

@@ -1,0 +1,109 @@
+"""Endpoints 33 and 34: prescriptions, and whether insurance covers them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from fhir_server.engine.context import now
+from fhir_server.hospital.api.answers import Answer
+from fhir_server.hospital.api.caller import Called, Caller
+from fhir_server.hospital.api.fields import ResourceId
+from fhir_server.hospital.api.openapi import errors
+from fhir_server.hospital.api.paging import Cursor, Limit, Page, page_of
+from fhir_server.hospital.api.problem import invalid
+from fhir_server.hospital.booking.endpoints import own_appointment
+from fhir_server.hospital.insurance.verification import PolicyAsked, Service, VerificationAnswer, verify
+from fhir_server.hospital.records.records import Record
+from mappings.records import prescriptions
+from mappings.shared import clinic_clock, reading
+from mappings.shared.elements import Resource
+
+router = APIRouter(prefix="/medicine", tags=["medicine"])
+
+
+class PrescriptionAnswer(Answer):
+    """A prescription; `status` is the code of MedicationRequest.status."""
+
+    treatment_plan_id: str | None
+    medicine_name: str | None
+    dosage: str | None
+    frequency: str | None
+    duration: str | None
+    start_date: date | None
+    end_date: date | None
+    status: str
+
+
+class MedicineAsked(PolicyAsked):
+    """A prescription, and the policy that shall pay for it; without one that on file."""
+
+    prescription_id: ResourceId
+
+
+async def prescription_answers(
+    caller: Caller, record: Record, requests: Sequence[dict[str, Any]]
+) -> list[PrescriptionAnswer]:
+    """Return the answers for MedicationRequests."""
+    created = await caller.fhir.created(requests)
+    answers = []
+    for item in requests:
+        start, end = prescriptions.taken_between(item)
+        plan_id = record.plan_id_of(item)
+        row = prescriptions.from_fhir(item, treatment_plan_id=plan_id, created=created.get(item["id"]))
+        answers.append(PrescriptionAnswer.of(row, start_date=start, end_date=end))
+    return answers
+
+
+async def requests_of(caller: Caller) -> list[dict[str, Any]]:
+    """Return the user's MedicationRequests that are orders, the newest first."""
+    found = (await caller.fhir.all("MedicationRequest", [("subject", f"Patient/{caller.patient_id}")])).matches
+    return newest_first(item for item in found if item.get("status") not in ("entered-in-error", "draft"))
+
+
+def newest_first(resources: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return orders by when they were written."""
+
+    def written(resource: Resource) -> Any:
+        said = resource.get("authoredOn") or resource["meta"]["lastUpdated"]
+        return reading.moment(said), resource["id"]
+
+    return sorted(resources, key=written, reverse=True)
+
+
+@router.get("/prescription", responses=errors("not_found"))
+async def list_prescriptions(
+    caller: Called,
+    appointment_id: Annotated[str | None, Query(max_length=64)] = None,
+    active_only: Annotated[bool, Query()] = False,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+) -> Page[PrescriptionAnswer]:
+    """Return the user's prescriptions, the newest first; active are those that are still to be taken."""
+    record, found = await Record.of(caller), await requests_of(caller)
+    if appointment_id is not None:
+        await own_appointment(caller, appointment_id)
+        found = [item for item in found if record.appointment_of(item) == appointment_id]
+    if active_only:
+        today = clinic_clock.wall_date(now(), await caller.clock())
+        found = [item for item in found if _is_active(item, today)]
+    page = page_of(caller.server, "prescriptions", found, limit, cursor)
+    return Page(items=await prescription_answers(caller, record, page.items), total=page.total, next=page.next)
+
+
+def _is_active(request: Resource, today: date) -> bool:
+    _, end = prescriptions.taken_between(request)
+    return request.get("status") == "active" and (end is None or end >= today)
+
+
+@router.post("/insurance/verify", responses=errors("invalid_token", "validation_failed", "payer_unavailable"))
+async def verify_insurance(body: MedicineAsked, caller: Called) -> VerificationAnswer:
+    """Find out whether the user's policy covers a prescription."""
+    request = await caller.fhir.read("MedicationRequest", body.prescription_id)
+    if request is None or reading.reference_id(request.get("subject"), "Patient") != caller.patient_id:
+        raise invalid("prescription_id", "unknown_id")
+    today = clinic_clock.wall_date(now(), await caller.clock())
+    return await verify(caller, body, Service(today, request))

@@ -1,0 +1,157 @@
+"""Importing into a database: what an import has to know of it, and the one transaction that stores rows.
+
+The record of a row, and the account of a user, are stored with the row's resources or not at all.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from fhir_server.engine.context import Context, Request, Services
+from fhir_server.engine.engine import handle
+from fhir_server.engine.interactions.preconditions import etag
+from fhir_server.errors import FhirError
+from fhir_server.hospital.tables.planned import Planned
+from fhir_server.hospital.tables.resources import Key, MappingContext, parents
+from fhir_server.hospital.tables.sign_in import Account, Accounts
+from fhir_server.hospital.tables.tables import Table
+from fhir_server.load.worker import Refusal
+from fhir_server.r4 import values
+from fhir_server.server.app import base_url
+from fhir_server.store.accounts.accounts import UserStore
+from fhir_server.store.accounts.grants import GrantStore
+from fhir_server.store.accounts.login_names import LoginNames
+from fhir_server.store.accounts.revocations import Revocations
+from fhir_server.store.database.mongo import Session
+from fhir_server.store.database.recording import RecordingDatabase
+from fhir_server.store.resources.listing import last_of
+from fhir_server.store.resources.resources import Version
+from fhir_server.store.work.erasures import ErasureStore
+from fhir_server.store.work.imports import Imported, ImportStore
+from mappings.accounts.users import User
+from mappings.shared import clinic_clock
+from mappings.shared.rows import Row
+
+
+@dataclass(slots=True)
+class Done:
+    """What became of rows: counts by table and outcome, what was refused, and what was noted of rows that were not."""
+
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    refusals: list[Refusal] = field(default_factory=list)
+    notes: list[Refusal] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How rows are to be understood: `prefix` stands before their ids, `timezone` is that of clinics without one."""
+
+    prefix: str = ""
+    timezone: str | None = None
+
+
+class Importer:
+    """Imports rows into the database of the services."""
+
+    def __init__(self, shared: Services, options: Options) -> None:
+        self._shared = shared
+        self.options = options
+        self._base_url = base_url(shared.settings)
+        self._record = ImportStore(shared.database)
+        self._erasures = ErasureStore(shared.database)
+        self._users, self._names = UserStore(shared.database), LoginNames(shared.database)
+        self._grants = GrantStore(shared.database, Revocations(shared.database))
+        self._clock = clinic_clock.zone(options.timezone or shared.settings.default_timezone)
+
+    async def deletions(self, table: Table) -> Done:
+        """Delete the resources of the table's deleted rows; their history stays."""
+        done, after = Done(), ""
+        while leaving := await self._record.leaving(table.type, after, 100):
+            after = leaving[-1].key
+            for imported in leaving:
+                await self._delete(table, imported, done)
+        return done
+
+    async def _delete(self, table: Table, imported: Imported, done: Done) -> None:
+        gone = {kind: number + 1 for kind, number in imported.versions.items()}
+        entries = [
+            {"request": {"method": "DELETE", "url": f"{kind}/{imported.id}", "ifMatch": etag(number)}}
+            for kind, number in imported.versions.items()
+        ]
+        try:
+            await self.transact(entries, [replace(imported, versions=gone, leaving=False)])
+        except FhirError as error:
+            done.refusals.append(refusal(table, f"id {imported.id}", error))
+        else:
+            done.counts[table.name, "deleted"] += 1
+
+    async def transact(
+        self, entries: list[dict[str, Any]], record: Sequence[Imported], accounts: Sequence[Account] = ()
+    ) -> None:
+        """Carry out the entries, the record of them and the accounts as one transaction; raises FhirError."""
+
+        async def recorded(session: Session) -> None:
+            await self._record.record(record, session)
+            await self._users.put([account.user for account in accounts], session)
+            names = {name: account.user.id for account in accounts for name in account.names}
+            await self._names.assign(names, session)
+
+        database = RecordingDatabase.of(self._shared.database, recorded)
+        bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+        context = Context(replace(self._shared, database=database), self._base_url, quiet=True)
+        await handle(context, Request("POST", "", resource=bundle))
+        for account in accounts:
+            if account.user.disabled:
+                await self._grants.revoke_user(account.user.id)
+
+    async def imported(self, table: Table, rows: Iterable[Row]) -> dict[str, Imported]:
+        """Return what was imported of these rows before."""
+        return await self._record.find([f"{table.type}/{row.id}" for row in rows])
+
+    async def erased(self, rows: Sequence[Row]) -> set[str]:
+        """Return the ids of those patients, among the rows' own, whose data was erased here."""
+        wanted = {row.id for row in rows if isinstance(row, User)}
+        wanted |= {user_id for row in rows if (user_id := getattr(row, "user_id", None)) is not None}
+        return await self._erasures.among(sorted(wanted))
+
+    async def around(self, table: Table, rows: Iterable[Row]) -> MappingContext:
+        """Return what the rows' resources are made with, deleted or not."""
+        wanted: defaultdict[str, set[str]] = defaultdict(set)
+        for row in rows:
+            for kind, resource_id in parents(table, row):
+                wanted[kind].add(resource_id)
+        known: dict[Key, Any] = {}
+        for kind, ids in wanted.items():
+            found = await last_of(self._shared.resources, kind, sorted(ids))
+            known |= {(kind, name): values.decode(last.version.json) for name, last in found.items()}
+        return MappingContext(known, self._clock)
+
+    async def current(self, planned: Iterable[Planned]) -> dict[Key, Version]:
+        """Return the current versions of the resources that the rows are, or were."""
+        wanted: defaultdict[str, set[str]] = defaultdict(set)
+        for each in planned:
+            for kind in {resource["resourceType"] for resource in each.resources} | set(
+                each.imported.versions if each.imported else ()
+            ):
+                wanted[kind].add(each.row.id)
+        current: dict[Key, Version] = {}
+        for kind, ids in wanted.items():
+            found = await self._shared.resources.read_many(kind, sorted(ids))
+            current |= {(kind, resource_id): version for resource_id, version in found.items()}
+        return current
+
+    async def accounts(self, rows: Sequence[Row]) -> Accounts:
+        """Return the maker of the accounts of rows."""
+        accounts = Accounts(self._users, self._names)
+        people = [row for row in rows if isinstance(row, User)]
+        if people:
+            await accounts.look(people)
+        return accounts
+
+
+def refusal(table: Table, place: str, error: FhirError) -> Refusal:
+    """Return what the report says of a row that was refused."""
+    return Refusal(table.name, place, (table.name,), error.status, [issue.to_fhir() for issue in error.issues])

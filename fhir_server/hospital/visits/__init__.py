@@ -1,0 +1,1 @@
+"""The day of the visit: arrival, the queue, the end."""

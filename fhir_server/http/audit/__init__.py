@@ -1,0 +1,1 @@
+"""The record of each access: who asked what, and how it ended."""

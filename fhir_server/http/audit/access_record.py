@@ -1,0 +1,90 @@
+"""From an HTTP request and its answer to the record of the access."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+from starlette.types import Scope
+
+from fhir_server.audit.disclosure import Disclosure
+from fhir_server.audit.records import AccessRecord, Actor, EntryRecord
+from fhir_server.auth.bearer import BearerToken
+from fhir_server.engine.access import Access
+from fhir_server.engine.context import Request, Response
+from fhir_server.engine.versions import new_id
+from fhir_server.http.client_address import client_address
+
+
+class _Outcome(msgspec.Struct):
+    status: str = ""
+    location: str = ""
+
+
+class _Entry(msgspec.Struct):
+    response: _Outcome = msgspec.field(default_factory=_Outcome)
+
+
+class _Bundle(msgspec.Struct):
+    type: str = ""
+    entry: list[_Entry] = []
+
+
+_decoder = msgspec.json.Decoder(_Bundle)
+
+
+def access_record(
+    scope: Scope,
+    path: str,
+    status: int,
+    *,
+    access: Access | None,
+    request: Request | None,
+    response: Response | None,
+    disclosure: Disclosure,
+) -> AccessRecord:
+    """Return the record of an access; `access` is None where the caller was not let in at all."""
+    token: BearerToken | None = getattr(access, "token", None)
+    entries, kind = bundle_entries(request, response)
+    return AccessRecord(
+        id=new_id(),
+        milliseconds=int(time.time() * 1000),
+        actor=actor(scope, token),
+        method=scope["method"],
+        path=path,
+        query=scope["query_string"].decode("latin-1"),
+        status=status,
+        patient=(token.context.patient or "") if token else "",
+        location=kind or (response.location or "" if response else ""),
+        entries=entries,
+        patients=tuple(disclosure.patients),
+        questions=tuple(disclosure.questions),
+    )
+
+
+def actor(scope: Scope, token: BearerToken | None) -> Actor:
+    """Return who acts, from the address of a request and the token that it brought."""
+    address = client_address(scope).text
+    if token is None:
+        return Actor(address)
+    return Actor(address, token.client_id, token.user_id or "", token.username or "", token.fhir_user or "")
+
+
+def bundle_entries(request: Request | None, response: Response | None) -> tuple[tuple[EntryRecord, ...], str]:
+    """Return the entries of a batch or transaction, each with its outcome, and which of the two it was."""
+    if request is None or request.path or request.method != "POST" or not isinstance(request.resource, dict):
+        return (), ""
+    bundle = _decoder.decode(response.json) if response is not None and response.json else _Bundle()
+    asked = request.resource.get("entry")
+    asked = asked if isinstance(asked, list) else []
+    outcomes = [entry.response for entry in bundle.entry] or [_Outcome()] * len(asked)
+    entries = tuple(_entry(one, outcome) for one, outcome in zip(asked, outcomes, strict=False))
+    return entries, bundle.type.removesuffix("-response")
+
+
+def _entry(asked: Any, outcome: _Outcome) -> EntryRecord:
+    wanted = asked.get("request") if isinstance(asked, dict) else None
+    wanted = wanted if isinstance(wanted, dict) else {}
+    location = "/".join(outcome.location.partition("/_history")[0].rsplit("/", 2)[-2:])
+    return EntryRecord(str(wanted.get("method", "")), str(wanted.get("url", "")), outcome.status, location)

@@ -1,0 +1,119 @@
+"""The record of every access that is no FHIR request: to the hospital's endpoints, and to the authorization server.
+
+Each leaves one AuditEvent, written down before the answer leaves. A FHIR request is recorded where it is answered.
+"""
+
+from __future__ import annotations
+
+import time
+
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fhir_server.audit.disclosure import disclosing
+from fhir_server.audit.records import AccessRecord, Actor
+from fhir_server.engine.versions import new_id
+from fhir_server.hospital.api.problem import Problem, answer
+from fhir_server.http import log
+from fhir_server.http.audit.audit_context import AuditContext, current
+from fhir_server.http.client_address import client_address
+
+_EVENTS = {
+    ("POST", "/oauth/login"): "login",
+    ("POST", "/oauth/logout"): "logout",
+    ("POST", "/oauth/consent"): "consent",
+    ("POST", "/oauth/apps"): "revocation",
+    ("POST", "/oauth/token"): "token",
+    ("POST", "/oauth/introspect"): "introspection",
+    ("POST", "/oauth/revoke"): "revocation",
+    ("POST", "/oauth/register"): "client-registration",
+    ("POST", "/oauth/launch"): "launch",
+    ("GET", "/oauth/userinfo"): "userinfo",
+    ("POST", "/oauth/userinfo"): "userinfo",
+    ("GET", "/oauth/patient"): "patient-picker",
+    ("POST", "/oauth/patient"): "patient-picker",
+    ("GET", "/oauth/encounter"): "encounter-picker",
+    ("POST", "/oauth/encounter"): "encounter-picker",
+    ("POST", "/user/login"): "login",
+    ("POST", "/user/logout"): "logout",
+    ("POST", "/user/token/refresh"): "token",
+    ("POST", "/user/signup"): "user-added",
+    ("PUT", "/user/password"): "password-changed",
+    ("POST", "/user/password/forgot"): "password-forgotten",
+    ("POST", "/user/password/reset"): "password-changed",
+}
+_TELLS_NOTHING = ("/fhir/", "/oauth/", "/health/", "/docs/", "/.well-known/")
+"""Below these there are FHIR, which records by itself, and pages and documents that are the same for everybody."""
+_ALIKE = frozenset({"/", "/fhir", "/docs", "/openapi.json"})
+
+
+class Recorded:
+    """Records accesses with the trail of the application's state, `audit`; without one it does nothing."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; its answer leaves when it is recorded."""
+        event = _event(scope)
+        trail = getattr(scope["app"].state, "audit", None) if event else None
+        if event is None or trail is None:
+            await self.app(scope, receive, send)
+            return
+        known, refused = AuditContext(), False
+
+        async def recorded(message: Message) -> None:
+            nonlocal refused
+            if message["type"] == "http.response.start":
+                try:
+                    trail.record(_record(scope, event, known, message["status"]))
+                except OSError as error:
+                    refused = True
+                    await _unavailable(scope, log.fault(error))(scope, receive, send)
+            if not refused:
+                await send(message)
+
+        token = current.set(known)
+        try:
+            with disclosing() as known.disclosure:
+                await self.app(scope, receive, recorded)
+        finally:
+            current.reset(token)
+
+
+def _event(scope: Scope) -> str | None:
+    """Return the name of what a request is, None where it is not to be recorded here."""
+    if scope["type"] != "http" or scope["method"] == "OPTIONS":
+        return None
+    path = scope["path"]
+    event = _EVENTS.get((scope["method"], path))
+    if event is not None:
+        return event
+    return None if path in _ALIKE or path.startswith(_TELLS_NOTHING) else "hospital"
+
+
+def _record(scope: Scope, event: str, known: AuditContext, status: int) -> AccessRecord:
+    return AccessRecord(
+        id=new_id(),
+        milliseconds=int(time.time() * 1000),
+        actor=Actor(client_address(scope).text, known.client, known.user, known.username, known.fhir_user),
+        method=scope["method"],
+        path=scope["path"].strip("/"),
+        # The query of an authorization page may hold what only the two sides are to know.
+        query=scope["query_string"].decode("latin-1") if event == "hospital" else "",
+        status=400 if known.failed and status < 400 else status,
+        patient=known.patient,
+        entries=tuple(known.entries),
+        event=event,
+        reason=known.reason,
+        details=tuple(known.details),
+        patients=tuple(known.disclosure.patients),
+        questions=tuple(known.disclosure.questions),
+    )
+
+
+def _unavailable(scope: Scope, reference: str) -> Response:
+    if not scope["path"].startswith("/oauth/"):
+        return answer(Problem("unavailable"), "en")
+    text = f"The access cannot be recorded now; this is logged under {reference}."
+    return PlainTextResponse(text, 503, {"Cache-Control": "no-store", "Retry-After": "5"})

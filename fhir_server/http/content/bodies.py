@@ -1,0 +1,128 @@
+"""Request bodies: read within the limit, uncompressed, and parsed by their Content-Type."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.types import Receive
+
+from fhir_server.errors import BadRequest, TooLarge, UnsupportedMediaType
+from fhir_server.http.content.content_encoding import decompress
+from fhir_server.http.content.representation import (
+    FHIR_JSON,
+    FHIR_XML,
+    FORM,
+    body_format,
+    is_fhir_type,
+    parse_resource,
+)
+from fhir_server.http.limits import Limits
+from fhir_server.r4 import values
+
+
+async def read_body(receive: Receive, headers: Mapping[str, str], limits: Limits) -> bytes:
+    """Return the whole body as it was sent; raises TooLarge past the limit, as early as it shows."""
+    limit = limits.body_bytes
+    declared = headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit:
+        raise TooLarge(f"The body is larger than the {limit} bytes that this server takes.")
+    parts: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise BadRequest("The connection was closed before the body was complete.")
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise TooLarge(f"The body is larger than the {limit} bytes that this server takes.")
+        parts.append(part)
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def undone(body: bytes, headers: Mapping[str, str], limits: Limits) -> bytes:
+    """Return the body with its Content-Encoding undone; raises TooLarge or BadRequest."""
+    return decompress(body, headers.get("content-encoding"), limit=limits.body_bytes)
+
+
+def parse_body(body: bytes, path: str, method: str, headers: Mapping[str, str], limits: Limits) -> Any:
+    """Return what the body says: a resource, the operations of a JSON Patch, or the pairs of a form.
+
+    Raises UnsupportedMediaType, BadRequest, or TooLarge beyond the limits. Raw content sent to Binary becomes a Binary
+    resource.
+    """
+    content_type = headers.get("content-type")
+    if not body:
+        return None
+    if _is_raw_binary(path, method, content_type):
+        return _binary(body, path, content_type or "application/octet-stream", headers.get("x-security-context"))
+    if path.endswith("$graphql") and (content_type or "").partition(";")[0].strip().lower() == "application/graphql":
+        return {"query": _text(body)}
+    form = body_format(content_type)
+    if form == "form":
+        return form_pairs(body, limits.parameters)
+    limits.require_few_values(body, xml=form == "xml", bundle=path == "")
+    if form == "json-patch":
+        return values.decode(body)
+    return parse_resource(body, form, max_depth=limits.depth)
+
+
+class Form(list[tuple[str, str]]):
+    """The name-value pairs of a form."""
+
+
+_SEARCHES = frozenset({"search-type", "search-system"})
+
+
+def require_media_type(interaction: str, path: str, headers: Mapping[str, str]) -> None:
+    """Raise UnsupportedMediaType where a search comes with anything but a form, or a form with what takes none."""
+    media_type = (headers.get("content-type") or "").partition(";")[0].strip().lower()
+    is_form = media_type == FORM
+    if interaction in _SEARCHES and not is_form:
+        raise UnsupportedMediaType(f"/{path[:200]} takes its parameters as {FORM}, not as {media_type[:80]!r}.")
+    if is_form and interaction not in _SEARCHES and interaction != "operation" and not path.startswith("Binary"):
+        raise UnsupportedMediaType(f"/{path[:200]} takes a resource, not {FORM}; send {FHIR_JSON} or {FHIR_XML}.")
+
+
+def form_pairs(body: bytes, most: int) -> Form:
+    """Return the name-value pairs of a form body; raises BadRequest, or TooLarge for more than `most`."""
+    require_few_parameters(body, most)
+    try:
+        return Form(parse_qsl(body.decode("utf-8"), keep_blank_values=True, errors="strict"))
+    except (UnicodeDecodeError, ValueError) as error:
+        raise BadRequest("The form in the body is not valid UTF-8.") from error
+
+
+def require_few_parameters(text: bytes, most: int) -> None:
+    """Raise TooLarge where a query or a form has more parameters than it may have."""
+    if text.count(b"&") >= most:
+        raise TooLarge(f"A request has at most {most} parameters (max_parameters).", code="too-costly")
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadRequest("The body is not valid UTF-8.") from error
+
+
+def _is_raw_binary(path: str, method: str, content_type: str | None) -> bool:
+    # https://hl7.org/fhir/R4/binary.html#rest: any type but FHIR's own is content, not a resource.
+    if method not in ("POST", "PUT") or not (path == "Binary" or path.startswith("Binary/")):
+        return False
+    return path.count("/") < 2 and not path.startswith(("Binary/$", "Binary/_")) and not is_fhir_type(content_type)
+
+
+def _binary(body: bytes, path: str, content_type: str, security_context: str | None) -> dict[str, Any]:
+    resource: dict[str, Any] = {"resourceType": "Binary"}
+    if "/" in path:
+        resource["id"] = path.partition("/")[2]
+    resource["contentType"] = content_type
+    if security_context:
+        resource["securityContext"] = {"reference": security_context}
+    resource["data"] = base64.b64encode(body).decode()
+    return resource

@@ -1,0 +1,31 @@
+"""Reading a Binary as the content it carries rather than as a resource. https://hl7.org/fhir/R4/binary.html#rest."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+
+from fhir_server.http.content.representation import asks_for_resource
+from fhir_server.r4 import values
+
+
+def is_raw_read(path: str, query: Sequence[tuple[str, str]], headers: Mapping[str, str]) -> bool:
+    """Return whether a GET of the path reads a Binary and asks for anything but a FHIR format."""
+    parts = path.split("/")
+    if parts[0] != "Binary" or (len(parts) != 2 and not (len(parts) == 4 and parts[2] == "_history")):
+        return False
+    given = dict(query)
+    if "_summary" in given or "_elements" in given:
+        return False
+    return parts[1][0] not in "_$" and not asks_for_resource(headers.get("accept"), given.get("_format"))
+
+
+def raw_content(json: bytes) -> tuple[str, bytes]:
+    """Return the media type and the bytes that a Binary resource carries."""
+    resource = values.decode(json)
+    try:
+        content = base64.b64decode(resource.get("data") or "")
+    except (binascii.Error, ValueError):
+        content = b""
+    return resource.get("contentType") or "application/octet-stream", content

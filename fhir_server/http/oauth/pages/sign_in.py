@@ -1,0 +1,152 @@
+"""The page where users sign in, and the end of their session."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from fhir_server.auth import throttle
+from fhir_server.auth.passwords import verify_password
+from fhir_server.auth.users import LONGEST_USERNAME, User
+from fhir_server.engine.account_status import is_active
+from fhir_server.http.audit.audit_context import seen
+from fhir_server.http.client_address import client_address
+from fhir_server.http.oauth.authorization import Authorization, Refusal, unsealed
+from fhir_server.http.oauth.forms import form
+from fhir_server.http.oauth.pages.browser import (
+    Browser,
+    browser_of,
+    device_of,
+    end_session,
+    is_own_origin,
+    set_device,
+    set_session,
+)
+from fhir_server.http.oauth.pages.rendering import page, redirect, render
+from fhir_server.http.oauth.server import AuthorizationServer, server_of
+
+APPS = "/oauth/apps"
+
+
+@page
+async def show_sign_in(request: Request) -> Response:
+    """Show the form, or lead on who is signed in already."""
+    server = server_of(request)
+    authorization = _authorization(server, request.query_params.get("request"))
+    browser = await browser_of(request)
+    if browser.user is not None and not _must_sign_in(authorization, browser):
+        return redirect(_next(server, authorization))
+    return await _form(request, browser, authorization)
+
+
+def _authorization(server: AuthorizationServer, sealed: str | None) -> Authorization | None:
+    return unsealed(server, sealed) if sealed else None
+
+
+def _must_sign_in(authorization: Authorization | None, browser: Browser) -> bool:
+    return authorization is not None and "login" in authorization.prompt.split()
+
+
+def _next(server: AuthorizationServer, authorization: Authorization | None) -> str:
+    if authorization is None:
+        return APPS
+    return "/oauth/consent?" + urlencode({"request": authorization.sealed(server)})
+
+
+async def _form(
+    request: Request,
+    browser: Browser,
+    authorization: Authorization | None,
+    *,
+    status: int = 200,
+    message: str = "",
+    seconds: int = 0,
+    username: str = "",
+) -> Response:
+    client = await server_of(request).store.clients.find(authorization.client_id) if authorization else None
+    response = render(
+        request,
+        "sign_in",
+        browser=browser,
+        authorization=authorization,
+        status=status,
+        app=client.name if client else None,
+        message=message,
+        seconds=seconds,
+        username=username,
+    )
+    if seconds:
+        response.headers["Retry-After"] = str(seconds)
+    return response
+
+
+@page
+async def sign_in(request: Request) -> Response:
+    """Sign the user in and lead on; the browser gets a new session, so that one planted before is worth nothing."""
+    server, given = server_of(request), await form(request)
+    authorization = _authorization(server, given.get("request"))
+    browser = await browser_of(request)
+    if not is_own_origin(request):
+        raise Refusal("foreign_form")
+    if not browser.sent(given.get("csrf")):
+        return await _form(request, browser, authorization, status=400, message="form_expired")
+    username = given.get("username", "")[:LONGEST_USERNAME]
+    user, wait = await _user(request, username, given.get("password", ""))
+    if user is None:
+        status, message = (429, "wait") if wait else (401, "wrong")
+        return await _form(
+            request, browser, authorization, status=status, message=message, seconds=wait, username=username
+        )
+    if browser.session is not None:
+        await server.store.sessions.end(browser.session.id)
+    signed_in = None if authorization is None else _without_prompt(authorization)
+    response = redirect(_next(server, signed_in))
+    set_session(response, server, await server.store.sessions.begin(user.id))
+    set_device(response, server, user)
+    return response
+
+
+def _without_prompt(authorization: Authorization) -> Authorization:
+    return replace(authorization, prompt="")
+
+
+async def _user(request: Request, username: str, password: str) -> tuple[User | None, int]:
+    """Return the user whose name and password these are, or None and the seconds to wait after too many tries."""
+    store = server_of(request).store
+    address = client_address(request.scope).text
+    counts = throttle.counts(username.casefold(), address, device_of(request, username))
+    wait = await store.attempts.begin(counts)
+    if wait:
+        seen().reason = "Too many attempts."
+        return None, wait
+    user = await store.users.find_by_name(username)
+    if user is not None:
+        # Only what is an account's name is told: people type passwords in the wrong field.
+        seen().by_user(user)
+    seen().reason = "The name or the password is wrong, or the account is not active."
+    if not await verify_password(password, user.password_hash if user else None) or user is None or user.disabled:
+        return None, 0
+    if not await is_active(server_of(request).services, user.fhir_user):
+        return None, 0
+    seen().reason = ""
+    await store.attempts.forgive(counts)
+    return user, 0
+
+
+@page
+async def sign_out(request: Request) -> Response:
+    """End the session, and with it what was granted only for as long as it lasts."""
+    server, given, browser = server_of(request), await form(request), await browser_of(request)
+    if not is_own_origin(request) or not browser.sent(given.get("csrf")):
+        raise Refusal("foreign_form")
+    if browser.user is not None:
+        seen().by_user(browser.user)
+    if browser.session is not None:
+        await server.store.sessions.end(browser.session.id)
+        await server.store.grants.revoke_session(browser.session.id)
+    response = render(request, "signed_out")
+    end_session(response)
+    return response

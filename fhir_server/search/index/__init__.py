@@ -1,0 +1,1 @@
+"""What a resource writes into the search index."""

@@ -1,0 +1,95 @@
+"""A query as a plan for the database: what may be read to find its matches, the filter that decides, and the order.
+
+How a caller uses it: `parse.parse` the URL, `compile_query` with the caller's access rule, then give the plan to
+`store.search`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fhir_server.search.planner.filters import everyone, new_joins, to_filter
+from fhir_server.search.planner.inside import Source, sources
+from fhir_server.search.planner.joins import Access, Filter, Joins
+from fhir_server.search.planner.scans import AccessPath, Scan, drives, flat
+from fhir_server.search.planner.sorting import SortField, sort_fields, sorted_scans
+from fhir_server.search.query.ast import Query
+from fhir_server.search.query.conditions import All, Condition, ReferredBy, RefersTo, leaves
+
+
+@dataclass(frozen=True, slots=True)
+class TypePlan:
+    """How one resource type may be searched; the store chooses by how much each way would read.
+
+    `drives` are scans that read every match, the likely narrowest first. `stages` look up what `filter` needs of other
+    resources, after they have left out what cannot match. `order` are the scans that read documents in the order of
+    `sort`, where there are such.
+    """
+
+    type: str
+    drives: tuple[AccessPath, ...]
+    stages: tuple[Filter, ...]
+    filter: Filter
+    sources: tuple[Source, ...] = ()
+    sort: tuple[SortField, ...] = ()
+    order: tuple[Scan, ...] = ()
+    exact: bool = False
+    """Whether the first drive reads nothing but matches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to search the types of a query."""
+
+    types: tuple[TypePlan, ...]
+    sort: tuple[SortField, ...] = field(default=())
+
+
+def compile_query(query: Query, access: Access | Mapping[str, Any] | None = None) -> Plan:
+    """Return the plan for a query.
+
+    `access` says which resources of a type the caller may see (None: all of them), also in chains and `_has`: a
+    function of the type, or for a search of one type without joins the database condition itself.
+    """
+    allowed: Access = everyone
+    if callable(access):
+        allowed = access
+    elif access is not None:
+        allowed = lambda resource_type: access  # noqa: E731 - a rule of one type
+    plans = tuple(_type_plan(query, name, allowed) for name in query.types)
+    return Plan(plans, plans[0].sort if plans else ())
+
+
+def _sort_fields(query: Query, resource_type: str, access: Access) -> tuple[SortField, ...]:
+    # Looked up under names of their own, apart from those of the filter's joins.
+    return sort_fields(query.sort, resource_type, query.words, Joins(access, to_filter, depth=100))
+
+
+def _type_plan(query: Query, resource_type: str, access: Access) -> TypePlan:
+    condition = query.condition(resource_type)
+    own = access(resource_type)
+    conditions = [condition] if own is None or isinstance(own, Mapping) else [condition, own]
+    joins = new_joins(access)
+    found = drives(All(tuple(conditions)))
+    return TypePlan(
+        type=resource_type,
+        drives=found,
+        filter=joins.visible(resource_type, [condition]),
+        stages=(*_early(condition), *joins.stages) if joins.stages else (),
+        sources=sources(condition, resource_type, access) if joins.stages else (),
+        sort=_sort_fields(query, resource_type, access),
+        order=sorted_scans(query.sort, resource_type) if len(query.types) == 1 else (),
+        exact=own is None and found[0].exact and not joins.stages,
+    )
+
+
+def _early(condition: Condition) -> list[Filter]:
+    """Return the stage that keeps what meets the parts of a condition that need no other resource: fewer to look up."""
+    own = [each for each in flat((condition,)) if not any(isinstance(leaf, _JOINED) for leaf in leaves(each))]
+    # Twice negated, so that the planner takes no index bounds from it: what is read is chosen already.
+    return [{"$match": {"$nor": [{"$nor": [to_filter(All(tuple(own)))]}]}}] if own else []
+
+
+_JOINED = (RefersTo, ReferredBy)

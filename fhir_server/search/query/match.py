@@ -1,0 +1,116 @@
+"""The same conditions decided in memory, on what `index` returns of a resource: for subscriptions, and to check the
+database by.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from fhir_server.search.index.index import index
+from fhir_server.search.index.keys import SEPARATOR
+from fhir_server.search.query.ast import Query
+from fhir_server.search.query.conditions import (
+    All,
+    AnyOf,
+    Condition,
+    HasId,
+    HasKey,
+    HasText,
+    InRange,
+    InTuple,
+    KeySpan,
+    Narrowed,
+    Not,
+    Present,
+    Updated,
+    WithinDistance,
+)
+
+_COMPARE: Mapping[str, Any] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+
+
+def matches(query: Query, resource: dict[str, Any], *, timezone: str = "UTC", base_url: str = "") -> bool:
+    """Return whether a resource meets the criteria; raises ValueError for those that need other resources (chains)."""
+    if resource["resourceType"] not in query.types:
+        return False
+    entry = _entry(resource, timezone, base_url)
+    return holds(query.condition(resource["resourceType"]), entry)
+
+
+def unmet(query: Query, resource: dict[str, Any], *, timezone: str = "UTC", base_url: str = "") -> list[str]:
+    """Return the names of the criteria that a resource does not meet; those that need other resources are left out."""
+    entry = _entry(resource, timezone, base_url)
+    found = []
+    for criterion in query.criteria:
+        try:
+            met = holds(criterion.conditions[resource["resourceType"]], entry)
+        except ValueError:
+            continue
+        if not met:
+            found.append(criterion.name)
+    return found
+
+
+def _entry(resource: dict[str, Any], timezone: str, base_url: str) -> dict[str, Any]:
+    entry = index(resource, timezone=timezone, base_url=base_url)
+    entry["_id"] = resource.get("id")
+    entry["updated"] = (resource.get("meta") or {}).get("lastUpdated")
+    return entry
+
+
+def holds(condition: Condition, entry: Mapping[str, Any]) -> bool:  # noqa: C901, PLR0912 - one branch for each condition
+    """Return whether an index entry (with `_id` and `updated` beside it) meets a condition."""
+    match condition:
+        case HasKey(keys):
+            return not set(keys).isdisjoint(entry["keys"])
+        case KeySpan():
+            return any(_in_span(condition, key) for key in entry["keys"])
+        case InRange():
+            return any(_in_range(condition, found) for found in entry.get("ranges", {}).get(condition.name, ()))
+        case WithinDistance(name, centre, closeness):
+            return any(_near(found, centre) >= closeness for found in entry.get("ranges", {}).get(name, ()))
+        case HasText(name, text):
+            return any(text in found["t"] for found in entry.get("ranges", {}).get(name, ()))
+        case InTuple(name, within):
+            return any(holds(within, found) for found in entry.get("ranges", {}).get(name, ()))
+        case Present(name):
+            return name in entry["shape"].split(",")
+        case HasId(ids):
+            return entry["_id"] in ids
+        case Updated(sign, time):
+            return entry["updated"] is not None and bool(_COMPARE[sign](_time(entry["updated"]), time))
+        case Narrowed(test, _):
+            return holds(test, entry)
+        case All(conditions):
+            return all(holds(each, entry) for each in conditions)
+        case AnyOf(conditions):
+            return any(holds(each, entry) for each in conditions)
+        case Not(inner):
+            return not holds(inner, entry)
+    raise ValueError("A condition on other resources cannot be decided on one alone.")
+
+
+def _near(position: Mapping[str, float], centre: tuple[float, float, float]) -> float:
+    return position["x"] * centre[0] + position["y"] * centre[1] + position["z"] * centre[2]
+
+
+def _in_span(span: KeySpan, key: str) -> bool:
+    if not span.low <= key < span.high or key in span.but:
+        return False
+    if not span.containing:
+        return True
+    text, separator, _ = key[len(span.low) :].partition(SEPARATOR)
+    return span.containing in text + separator
+
+
+def _in_range(condition: InRange, found: Mapping[str, Any]) -> bool:
+    if condition.unit is not None and condition.unit not in found.get("u", ()):
+        return False
+    return all(_COMPARE[sign](found[bound], value) for bound, sign, value in condition.tests)
+
+
+def _time(value: str | datetime) -> datetime:
+    return datetime.fromisoformat(value) if isinstance(value, str) else value

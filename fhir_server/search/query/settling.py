@@ -1,0 +1,84 @@
+"""Settling what a search asks of code systems and hierarchies: finding such conditions in a query, and putting answers
+in their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TypeAlias
+
+from fhir_server.search.query.ast import Query
+from fhir_server.search.query.conditions import (
+    All,
+    AnyOf,
+    Concepts,
+    Condition,
+    Hierarchy,
+    InTuple,
+    Narrowed,
+    Not,
+    ReferredBy,
+    RefersTo,
+)
+
+Open: TypeAlias = Concepts | Hierarchy
+
+
+def open_conditions(query: Query) -> set[Open]:
+    """Return the conditions of a query that are still to be settled."""
+    return {
+        found
+        for criterion in query.criteria
+        for condition in criterion.conditions.values()
+        for found in _open(condition)
+    }
+
+
+def _open(condition: Condition) -> Iterator[Open]:
+    match condition:
+        case Concepts() | Hierarchy():
+            yield condition
+        case All(parts) | AnyOf(parts):
+            for part in parts:
+                yield from _open(part)
+        case Not(inner) | Narrowed(inner, _) | InTuple(_, inner):
+            yield from _open(inner)
+        case ReferredBy():
+            yield from _open(condition.condition)
+        case RefersTo(_, targets, _, contained):
+            for inner in targets.values():
+                yield from _open(inner)
+            if contained is not None:
+                yield from _open(contained)
+
+
+def settled(query: Query, answers: Mapping[Open, Condition]) -> Query:
+    """Return the query with an answer in the place of each open condition."""
+    criteria = tuple(
+        replace(each, conditions={name: _settled(found, answers) for name, found in each.conditions.items()})
+        for each in query.criteria
+    )
+    return replace(query, criteria=criteria)
+
+
+def _settled(condition: Condition, answers: Mapping[Open, Condition]) -> Condition:
+    match condition:
+        case Concepts() | Hierarchy():
+            return answers[condition]
+        case All(parts):
+            return All(tuple(_settled(part, answers) for part in parts))
+        case AnyOf(parts):
+            return AnyOf(tuple(_settled(part, answers) for part in parts))
+        case Not(inner):
+            return Not(_settled(inner, answers))
+        case Narrowed(inner, _):
+            return replace(condition, test=_settled(inner, answers))
+        case InTuple(name, inner):
+            return InTuple(name, _settled(inner, answers))
+        case ReferredBy():
+            return replace(condition, condition=_settled(condition.condition, answers))
+        case RefersTo(_, targets, _, contained):
+            found = {target: _settled(inner, answers) for target, inner in targets.items()}
+            return replace(condition, targets=found, contained=contained and _settled(contained, answers))
+    return condition

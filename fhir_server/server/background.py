@@ -1,0 +1,48 @@
+"""Which jobs a serving worker attends to."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fhir_server.engine.context import Services
+from fhir_server.hospital.billing.card.gateway import Gateway
+from fhir_server.hospital.billing.job import card_payments
+from fhir_server.hospital.notifications import job as notifications
+from fhir_server.hospital.notifications.mail_job import mail
+from fhir_server.hospital.notifications.reminders_job import reminders
+from fhir_server.hospital.profiles.job import definitions
+from fhir_server.jobs.blob_sweep import blob_sweep
+from fhir_server.jobs.erasures import erasures
+from fhir_server.jobs.runner import Job, Runner
+from fhir_server.jobs.search_parameters import search_parameters
+from fhir_server.store.work.jobs import JobStore
+
+
+def jobs(services: Services, base_url: str, gateway: Gateway) -> list[Job]:
+    """Return the jobs; `base_url` is that of the FHIR base, below which references count as relative."""
+    found: list[Job] = [
+        search_parameters(services, base_url),
+        blob_sweep(services.resources.blobs),
+        erasures(services, base_url),
+        notifications.notifications(services, base_url),
+        reminders(services, base_url),
+        card_payments(services, base_url, gateway),
+    ]
+    if services.settings.smtp_host:
+        found.append(mail(services))
+    if services.settings.publish_definitions:
+        found.append(definitions(services, base_url))
+    return found
+
+
+@asynccontextmanager
+async def background(services: Services, base_url: str, gateway: Gateway) -> AsyncIterator[None]:
+    """Attend to the jobs meanwhile; what is written from now on will be told."""
+    await notifications.feed(services).begin()
+    runner = Runner(JobStore(services.database), services.following.worker, jobs(services, base_url, gateway))
+    runner.start()
+    try:
+        yield
+    finally:
+        await runner.stop()

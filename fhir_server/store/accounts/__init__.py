@@ -1,0 +1,1 @@
+"""Accounts, clients, grants, tokens and keys."""

@@ -1,0 +1,168 @@
+"""Users and clients: the accounts that may sign in, and the apps and services that may ask for tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pymongo import UpdateOne
+from pymongo.errors import DuplicateKeyError
+
+from fhir_server.auth.clients import Client
+from fhir_server.auth.scopes import parse_scopes
+from fhir_server.auth.users import User, folded
+from fhir_server.errors import Conflict
+from fhir_server.store.database.mongo import Database, Document, Session, translated
+
+USERS = "oauth_users"
+CLIENTS = "oauth_clients"
+
+
+class UserStore:
+    """Reads and stores users; a username is unique whatever its case."""
+
+    def __init__(self, database: Database) -> None:
+        self._users = database.collection(USERS)
+
+    async def add(self, user: User) -> None:
+        """Store a new user; raises Conflict where the username is taken."""
+        with translated:
+            try:
+                await self._users.insert_one({"_id": user.id, **_document(user)})
+            except DuplicateKeyError as error:
+                raise Conflict(f"There is a user {user.username!r} already.", code="duplicate") from error
+
+    async def find(self, user_id: str) -> User | None:
+        """Return the user of that id."""
+        return await self._find({"_id": user_id})
+
+    async def find_by_name(self, username: str) -> User | None:
+        """Return the user who signs in with that name."""
+        return await self._find({"name": folded(username)})
+
+    async def find_by_fhir_user(self, reference: str) -> User | None:
+        """Return the user who is that resource."""
+        return await self._find({"fhir_user": reference})
+
+    async def of_fhir_users(self, references: Sequence[str]) -> dict[str, User]:
+        """Return the users who are those resources, by reference."""
+        with translated:
+            found = await self._users.find({"fhir_user": {"$in": list(references)}}).to_list()
+        return {document["fhir_user"]: _user(document) for document in found}
+
+    async def ids_of(self, references: Sequence[str]) -> list[str]:
+        """Return the ids of the users who are any of those resources."""
+        if not references:
+            return []
+        with translated:
+            found = await self._users.find({"fhir_user": {"$in": list(references)}}, {"_id": 1}).to_list()
+        return [document["_id"] for document in found]
+
+    async def taken(self, usernames: Sequence[str]) -> dict[str, str]:
+        """Return the ids of the users who have these names, by folded name."""
+        with translated:
+            found = await self._users.find({"name": {"$in": [folded(name) for name in usernames]}}).to_list()
+        return {document["name"]: document["_id"] for document in found}
+
+    async def put(self, users: Sequence[User], session: Session | None = None) -> None:
+        """Store users, new or changed, as part of a transaction where one is given."""
+        changes = [UpdateOne({"_id": user.id}, {"$set": _document(user)}, upsert=True) for user in users]
+        with translated:
+            if changes:
+                await self._users.bulk_write(changes, session=session)
+
+    async def all(self) -> list[User]:
+        """Return all users by name."""
+        with translated:
+            return [_user(found) for found in await self._users.find().sort("name").to_list()]
+
+    async def change(self, user_id: str, *, password_hash: str | None = None, disabled: bool | None = None) -> None:
+        """Change what is given; what the user holds must be revoked besides."""
+        given = {"password": password_hash, "disabled": disabled}
+        with translated:
+            await self._users.update_one(
+                {"_id": user_id}, {"$set": {name: value for name, value in given.items() if value is not None}}
+            )
+
+    async def _find(self, condition: Document) -> User | None:
+        with translated:
+            found = await self._users.find_one(condition)
+        return _user(found) if found else None
+
+
+def _document(user: User) -> Document:
+    return {
+        "name": folded(user.username),
+        "username": user.username,
+        "role": user.role,
+        "fhir_user": user.fhir_user,
+        "password": user.password_hash,
+        "disabled": user.disabled,
+    }
+
+
+def _user(found: Document) -> User:
+    return User(
+        found["_id"], found["username"], found["role"], found["fhir_user"], found["password"], found["disabled"]
+    )
+
+
+class ClientStore:
+    """Reads and stores clients."""
+
+    def __init__(self, database: Database) -> None:
+        self._clients = database.collection(CLIENTS)
+
+    async def add(self, client: Client) -> None:
+        """Store a new client."""
+        document: dict[str, Any] = {
+            "_id": client.id,
+            "name": client.name,
+            "authentication": client.authentication,
+            "scopes": str(client.scopes),
+            "redirect_uris": list(client.redirect_uris),
+            "secret": client.secret_fingerprint,
+            "jwks": client.jwks,
+            "jwks_uri": client.jwks_uri,
+            "launch_url": client.launch_url,
+            "self_registered": client.self_registered,
+        }
+        with translated:
+            await self._clients.insert_one(document)
+
+    async def find(self, client_id: str) -> Client | None:
+        """Return the client of that id."""
+        with translated:
+            found = await self._clients.find_one({"_id": client_id})
+        return _client(found) if found else None
+
+    async def named(self, client_ids: list[str]) -> dict[str, str]:
+        """Return the names of the clients by their ids."""
+        with translated:
+            found = await self._clients.find({"_id": {"$in": client_ids}}, {"name": 1}).to_list()
+        return {client["_id"]: client["name"] for client in found}
+
+    async def all(self) -> list[Client]:
+        """Return all clients by name."""
+        with translated:
+            return [_client(found) for found in await self._clients.find().sort("name").to_list()]
+
+    async def remove(self, client_id: str) -> bool:
+        """Remove the client and return whether there was one; what it holds must be revoked besides."""
+        with translated:
+            return (await self._clients.delete_one({"_id": client_id})).deleted_count == 1
+
+
+def _client(found: Document) -> Client:
+    return Client(
+        id=found["_id"],
+        name=found["name"],
+        authentication=found["authentication"],
+        scopes=parse_scopes(found["scopes"]),
+        redirect_uris=tuple(found["redirect_uris"]),
+        secret_fingerprint=found["secret"],
+        jwks=found["jwks"],
+        jwks_uri=found["jwks_uri"],
+        launch_url=found["launch_url"],
+        self_registered=found["self_registered"],
+    )

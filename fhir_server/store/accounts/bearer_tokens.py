@@ -1,0 +1,98 @@
+"""Access tokens as requests present them: looked up by their hash, and remembered while that is safe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
+from typing import Generic, TypeVar
+
+from fhir_server.auth.bearer import BearerToken, LaunchContext
+from fhir_server.auth.scopes import parse_scopes
+from fhir_server.auth.tokens import fingerprint
+from fhir_server.store.accounts.revocations import Revocations
+from fhir_server.store.database.mongo import Database, Document, translated
+
+TOKENS = "oauth_tokens"
+_MOST_REMEMBERED = 10_000
+T = TypeVar("T")
+
+
+class BearerTokens(Generic[T]):
+    """Finds what access tokens stand for; `made` turns each into what is remembered of it, at its first use."""
+
+    def __init__(self, database: Database, revocations: Revocations, made: Callable[[BearerToken], T]) -> None:
+        self._tokens = database.collection(TOKENS)
+        self._revocations = revocations
+        self._made = made
+        self._remembered: dict[str, tuple[datetime, T]] = {}
+        self._under: int | None = None
+
+    async def find(self, secret: str) -> T | None:
+        """Return what was made of the live access token, or None where it is unknown, expired or revoked."""
+        number = await self._revocations.current()
+        if number is None or number != self._under:
+            self._remembered.clear()
+            self._under = number
+        name = fingerprint(secret)
+        known = self._remembered.get(name)
+        if known is None:
+            known = await self._load(name, number)
+        if known is None or known[0] <= datetime.now(UTC):
+            return None
+        return known[1]
+
+    async def living(self, names: Collection[str]) -> set[str]:
+        """Return those of the access tokens, named by their fingerprints, that have not been revoked."""
+        with translated:
+            found = await self._tokens.find({"_id": {"$in": list(names)}, "kind": "access"}, {"_id": 1}).to_list()
+        return {each["_id"] for each in found}
+
+    async def _load(self, name: str, number: int | None) -> tuple[datetime, T] | None:
+        with translated:
+            found = await self._tokens.find_one({"_id": name, "kind": "access"})
+        if found is None:
+            return None
+        token = bearer_token(found)
+        made = (token.expires, self._made(token))
+        # Only under the number that was current before the token was read: a revocation may have come between.
+        if number is not None and number == self._under:
+            if len(self._remembered) >= _MOST_REMEMBERED:
+                self._remembered.clear()
+            self._remembered[name] = made
+        return made
+
+
+def bearer_token(found: Document) -> BearerToken:
+    """Return what a stored token, access or refresh, stands for."""
+    return BearerToken(
+        client_id=found["client"],
+        scopes=parse_scopes(found["scopes"]),
+        expires=found["expires"],
+        issued=found["issued"],
+        user_id=found["user"],
+        username=found["username"],
+        role=found["role"],
+        fhir_user=found["fhir_user"],
+        context=LaunchContext(found["patient"], found["encounter"], found["extra"]),
+        grant=found["grant"],
+    )
+
+
+def token_document(secret: str, kind: str, token: BearerToken) -> Document:
+    """Return the document under which a token is stored: by the hash of its secret."""
+    return {
+        "_id": fingerprint(secret),
+        "kind": kind,
+        "client": token.client_id,
+        "scopes": str(token.scopes),
+        "expires": token.expires,
+        "issued": token.issued,
+        "user": token.user_id,
+        "username": token.username,
+        "role": token.role,
+        "fhir_user": token.fhir_user,
+        "patient": token.context.patient,
+        "encounter": token.context.encounter,
+        "extra": token.context.extra,
+        "grant": token.grant,
+    }

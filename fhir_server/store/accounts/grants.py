@@ -1,0 +1,218 @@
+"""Grants: what a user allowed an app. A grant's code is exchanged for tokens, which all end when the grant is revoked.
+
+Codes and refresh tokens are used up atomically, so of two parallel exchanges one wins. Tokens are stored in a
+transaction that also touches the grant, the user and the client they depend on, so none is issued beside a revocation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from fhir_server.auth.bearer import BearerToken
+from fhir_server.auth.scopes import Scopes, parse_scopes
+from fhir_server.auth.tokens import CODE_LIFETIME, fingerprint, new_identifier, new_secret
+from fhir_server.store.accounts.accounts import CLIENTS, USERS
+from fhir_server.store.accounts.bearer_tokens import TOKENS, bearer_token, token_document
+from fhir_server.store.accounts.revocations import Revocations
+from fhir_server.store.database.mongo import Database, Document, Session, translated
+
+GRANTS = "oauth_grants"
+CODES = "oauth_codes"
+_REPLAY_WATCH = timedelta(hours=1)
+"""How long a used code is kept, so that its second use is noticed."""
+
+
+class Replayed(Exception):
+    """A code or refresh token was used a second time, so somebody has stolen it: its grant is revoked."""
+
+
+class Withdrawn(Exception):
+    """What the token would depend on is gone: the grant, the user or the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What an authorization code was issued for."""
+
+    token: BearerToken
+    redirect_uri: str
+    challenge: str
+    nonce: str | None
+    signed_in: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class GrantedApp:
+    """A grant as its user sees it."""
+
+    id: str
+    client_id: str
+    scopes: Scopes
+    patient: str | None
+    granted: datetime
+    used: datetime
+
+
+class GrantStore:
+    """Keeps grants, their codes and their tokens."""
+
+    def __init__(self, database: Database, revocations: Revocations) -> None:
+        self._database = database
+        self._grants = database.collection(GRANTS)
+        self._codes = database.collection(CODES)
+        self._tokens = database.collection(TOKENS)
+        self._revocations = revocations
+
+    async def add(self, code: Code, *, session: str | None, expires: datetime) -> str:
+        """Store a grant and return its code; `session` is that of the user's browser, where the grant ends with it."""
+        secret, grant, now = new_secret(), new_identifier(), datetime.now(UTC)
+        token = code.token
+        document = {
+            "_id": grant,
+            "client": token.client_id,
+            "user": token.user_id,
+            "scopes": str(token.scopes),
+            "patient": token.context.patient,
+            "session": session,
+            "granted": now,
+            "used": None,
+            "revoked": False,
+            "expires": expires,
+        }
+        stored = token_document(secret, "code", replace(token, grant=grant, expires=now + CODE_LIFETIME))
+        stored |= {
+            "redirect_uri": code.redirect_uri,
+            "challenge": code.challenge,
+            "nonce": code.nonce,
+            "signed_in": code.signed_in,
+            "redeemed": False,
+            "forget": now + _REPLAY_WATCH,
+        }
+        with translated:
+            await self._grants.insert_one(document)
+            await self._codes.insert_one(stored)
+        return secret
+
+    async def redeem(self, secret: str) -> Code | None:
+        """Use a code up and return what it was issued for, or None; raises Replayed where it was used before."""
+        name = {"_id": fingerprint(secret)}
+        with translated:
+            found = await self._codes.find_one_and_update({**name, "redeemed": False}, {"$set": {"redeemed": True}})
+            if found is None:
+                await self._revoke_replayed(await self._codes.find_one(name))
+                return None
+        if found["expires"] <= datetime.now(UTC):
+            return None
+        return Code(bearer_token(found), found["redirect_uri"], found["challenge"], found["nonce"], found["signed_in"])
+
+    async def refresh(self, secret: str) -> BearerToken | None:
+        """Return what a live refresh token stands for; raises Replayed where it was rotated away before."""
+        with translated:
+            found = await self._tokens.find_one({"_id": fingerprint(secret), "kind": "refresh"})
+        if found is None or found["expires"] <= datetime.now(UTC):
+            return None
+        if found.get("rotated"):
+            await self._revoke_replayed(found)
+        return bearer_token(found)
+
+    async def rotate(self, secret: str) -> None:
+        """Use a refresh token up; raises Replayed where another was faster."""
+        name = fingerprint(secret)
+        with translated:
+            found = await self._tokens.find_one_and_update(
+                {"_id": name, "kind": "refresh", "rotated": {"$ne": True}}, {"$set": {"rotated": True}}
+            )
+            if found is None:
+                await self._revoke_replayed(await self._tokens.find_one({"_id": name}))
+
+    async def issue(self, tokens: Sequence[tuple[str, str, BearerToken]]) -> None:
+        """Store tokens, each as its secret, kind and meaning; raises Withdrawn where one may exist no longer."""
+        documents = [token_document(*token) for token in tokens]
+        token = tokens[0][2]
+
+        async def store(session: Session) -> None:
+            if not await self._touch(token, session):
+                raise Withdrawn
+            await self._tokens.insert_many(documents, session=session)
+
+        await self._database.transaction(store)
+
+    async def _touch(self, token: BearerToken, session: Session) -> bool:
+        # Written and not only read: that is what makes a revocation at the same time conflict with this transaction.
+        now = {"$set": {"used": datetime.now(UTC)}}
+        anchors: list[tuple[str, Document]] = [(CLIENTS, {"_id": token.client_id})]
+        if token.user_id is not None:
+            anchors.append((USERS, {"_id": token.user_id, "disabled": False}))
+        if token.grant is not None:
+            anchors.append((GRANTS, {"_id": token.grant, "revoked": False}))
+        for name, condition in anchors:
+            changed = await self._database.collection(name).update_one(condition, now, session=session)
+            if changed.matched_count == 0:
+                return False
+        return True
+
+    async def apps_of(self, user_id: str) -> list[GrantedApp]:
+        """Return the user's live grants that were ever used, the latest first."""
+        condition = {"user": user_id, "revoked": False, "used": {"$ne": None}, "expires": {"$gt": datetime.now(UTC)}}
+        with translated:
+            found = await self._grants.find(condition).sort("granted", -1).to_list()
+        return [_app(grant) for grant in found]
+
+    async def live_token(self, secret: str) -> tuple[str, BearerToken] | None:
+        """Return the kind and meaning of an access or refresh token that works now, or None."""
+        with translated:
+            found = await self._tokens.find_one({"_id": fingerprint(secret)})
+        if found is None or found["expires"] <= datetime.now(UTC) or found.get("rotated"):
+            return None
+        return found["kind"], bearer_token(found)
+
+    async def revoke_token(self, secret: str) -> None:
+        """End one access token."""
+        with translated:
+            await self._tokens.delete_one({"_id": fingerprint(secret)})
+        await self._revocations.announce()
+
+    async def revoke_grant(self, grant: str, user_id: str | None = None) -> None:
+        """End a grant (where `user_id` is given, only if it is that user's) with all its tokens, on every worker."""
+        await self._revoke({"_id": grant} | ({"user": user_id} if user_id else {}))
+
+    async def revoke_user(self, user_id: str) -> None:
+        """End all that was granted by a user."""
+        await self._revoke({"user": user_id})
+
+    async def forget(self, user_id: str) -> None:
+        """Remove what tells of a user's grants; they must have been revoked before."""
+        with translated:
+            await self._codes.delete_many({"user": user_id})
+            await self._grants.delete_many({"user": user_id})
+
+    async def revoke_session(self, session: str) -> None:
+        """End the grants that live only as long as the user's session."""
+        await self._revoke({"session": session})
+
+    async def revoke_client(self, client_id: str) -> None:
+        """End all that a client holds, for users or for itself."""
+        await self._revoke({"client": client_id}, {"client": client_id})
+
+    async def _revoke(self, condition: Document, tokens: Document | None = None) -> None:
+        with translated:
+            found = await self._grants.find({**condition, "revoked": False}, {"_id": 1}).to_list()
+            grants = [grant["_id"] for grant in found]
+            if not grants and tokens is None:
+                return
+            await self._grants.update_many({"_id": {"$in": grants}}, {"$set": {"revoked": True}})
+            await self._tokens.delete_many(tokens or {"grant": {"$in": grants}})
+        await self._revocations.announce()
+
+    async def _revoke_replayed(self, found: Document | None) -> None:
+        if found is not None:
+            await self.revoke_grant(found["grant"])
+            raise Replayed
+
+
+def _app(found: Document) -> GrantedApp:
+    return GrantedApp(
+        found["_id"], found["client"], parse_scopes(found["scopes"]), found["patient"], found["granted"], found["used"]
+    )

@@ -1,0 +1,90 @@
+"""Names that users of the app sign in with: an email address and a phone number, each of one user only.
+
+A name is claimed before the user's Patient exists, and kept once it does; a claim that is never kept expires.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from pymongo import DeleteMany, UpdateOne
+from pymongo.errors import DuplicateKeyError
+
+from fhir_server.store.accounts.accounts import USERS
+from fhir_server.store.database.mongo import Database, Session, translated
+
+LOGIN_NAMES = "login_names"
+_CLAIM_LIFETIME = timedelta(minutes=10)
+
+
+class LoginNames:
+    """Claims, keeps and finds names."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._names = database.collection(LOGIN_NAMES)
+
+    async def prepare(self) -> None:
+        """Make the indexes."""
+        with translated:
+            await asyncio.gather(
+                self._names.create_index("expires", expireAfterSeconds=0), self._names.create_index("user")
+            )
+
+    async def claim(self, name: str, user_id: str) -> bool:
+        """Reserve a name for the user for a while; return False where it is another's."""
+        document = {"_id": name, "user": user_id, "expires": datetime.now(UTC) + _CLAIM_LIFETIME}
+        with translated:
+            try:
+                await self._names.insert_one(document)
+            except DuplicateKeyError:
+                found = await self._names.find_one({"_id": name})
+                return found is not None and found["user"] == user_id
+        return True
+
+    async def keep(self, user_id: str, names: list[str]) -> None:
+        """Make these the user's names, and no others."""
+        with translated:
+            await self._names.update_many({"_id": {"$in": names}, "user": user_id}, {"$unset": {"expires": ""}})
+            await self._names.delete_many({"user": user_id, "_id": {"$nin": names}})
+
+    async def owners(self, names: Sequence[str]) -> dict[str, str]:
+        """Return the ids of the users who have these names, or have claimed them."""
+        with translated:
+            found = await self._names.find({"_id": {"$in": list(names)}}).to_list()
+        return {document["_id"]: document["user"] for document in found}
+
+    async def assign(self, names: Mapping[str, str], session: Session | None = None) -> None:
+        """Give names, each nobody's or its user's already, to users for good, and take what else those users had."""
+        changes: list[UpdateOne | DeleteMany] = [
+            UpdateOne({"_id": name}, {"$set": {"user": user_id}, "$unset": {"expires": ""}}, upsert=True)
+            for name, user_id in names.items()
+        ]
+        changes.append(DeleteMany({"user": {"$in": list(set(names.values()))}, "_id": {"$nin": list(names)}}))
+        with translated:
+            if names:
+                await self._names.bulk_write(changes, session=session)
+
+    async def release(self, user_id: str, names: list[str]) -> None:
+        """Give up names that were claimed and not kept."""
+        with translated:
+            await self._names.delete_many({"_id": {"$in": names}, "user": user_id, "expires": {"$exists": True}})
+
+    async def forget(self, user_id: str) -> None:
+        """Remove the user's names and account; what was granted must be revoked besides."""
+        with translated:
+            await self._names.delete_many({"user": user_id})
+            await self._database.collection(USERS).delete_one({"_id": user_id})
+
+    async def any_of(self, user_id: str) -> bool:
+        """Return whether the user has any name here."""
+        with translated:
+            return await self._names.find_one({"user": user_id}) is not None
+
+    async def find(self, name: str) -> str | None:
+        """Return the id of the user who signs in with that name."""
+        with translated:
+            found = await self._names.find_one({"_id": name})
+        return found["user"] if found else None

@@ -1,0 +1,1 @@
+"""The database itself: connection, embedded mongod, transactions, errors, commands."""

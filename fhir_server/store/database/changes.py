@@ -1,0 +1,212 @@
+"""What is written, told in the order of its storing: a MongoDB change stream from a position that is kept.
+
+Each version is told at least once, whoever wrote it and however, also after a crash: the position moves on only when
+what was told is dealt with. https://www.mongodb.com/docs/manual/changeStreams/
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any
+
+import structlog
+from pymongo.asynchronous.change_stream import AsyncChangeStream
+from pymongo.errors import OperationFailure, PyMongoError
+
+from fhir_server.store.database.encoding import Document
+from fhir_server.store.database.failures import translate
+from fhir_server.store.database.mongo import Database, translated
+
+_COLLECTION = "change_positions"
+_WAIT_MILLISECONDS = 1000
+_KEEP_EVERY = 50
+_KEEP_SECONDS = 30.0
+"""How often the position of a feed that has nothing to tell is kept, so that it does not fall out of the log."""
+_LOST = frozenset({280, 286})
+"""The database says that its log no longer reaches back to the position."""
+_MARGIN = timedelta(minutes=5)
+"""Clocks of the servers that write may differ by this."""
+
+Stream = AsyncChangeStream[Document]
+
+log = structlog.get_logger(__name__)
+
+
+class PositionLost(Exception):
+    """The database's log does not know the position, or no longer reaches back to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A version that was stored; `position` is where to go on after it."""
+
+    type: str
+    id: str
+    version: int
+    position: str = ""
+
+
+class ChangeFeed:
+    """The versions of some types as they are stored, told to one consumer; its position is kept under its name.
+
+    Versions that were written quietly are left out.
+    """
+
+    def __init__(self, database: Database, name: str, types: Sequence[str]) -> None:
+        self._database = database
+        self._positions = database.collection(_COLLECTION)
+        self._name = name
+        self._types = list(types)
+        self._kept_at = float("-inf")
+        self._dealt_with = 0
+
+    async def begin(self) -> None:
+        """Let the feed begin here, unless it has begun before."""
+        with translated:
+            if await self._positions.find_one({"_id": self._name}, {"_id": 1}):
+                return
+            position = await _present(self._database, self._types)
+            await self._positions.update_one(
+                {"_id": self._name}, {"$setOnInsert": {"position": position}, "$currentDate": {"at": True}}, upsert=True
+            )
+
+    async def follow(self) -> AsyncGenerator[Change, None]:
+        """Tell of what is stored, from the kept position on and for ever.
+
+        A change counts as dealt with when the next one is asked for. Close the generator to stop.
+        """
+        await self.begin()
+        with translated:
+            kept = await self._positions.find_one({"_id": self._name}) or {}
+        try:
+            async with aclosing(self._after(kept["position"])) as changes:
+                async for change in changes:
+                    yield change
+        except PositionLost:
+            log.warning("changes.position_lost", feed=self._name)
+        with translated:
+            position = await _present(self._database, self._types)
+        async for change in self._missed(kept["at"] - _MARGIN):
+            yield change
+        await self._keep(position)
+        async with aclosing(self._after(position)) as changes:
+            async for change in changes:
+                yield change
+
+    async def _after(self, position: str) -> AsyncGenerator[Change, None]:
+        async with aclosing(follow(self._database, self._types, position)) as changes:
+            async for change, reached in changes:
+                if change is not None:
+                    yield change
+                    self._dealt_with += 1
+                await self._keep_now_and_then(reached, idle=change is None)
+
+    async def _keep_now_and_then(self, position: str, *, idle: bool) -> None:
+        due = time.monotonic() - self._kept_at > _KEEP_SECONDS
+        if due or self._dealt_with >= _KEEP_EVERY or (idle and self._dealt_with):
+            await self._keep(position)
+
+    async def _keep(self, position: str) -> None:
+        with translated:
+            await self._positions.update_one(
+                {"_id": self._name}, {"$set": {"position": position}, "$currentDate": {"at": True}}
+            )
+        self._kept_at, self._dealt_with = time.monotonic(), 0
+
+    async def _missed(self, since: datetime) -> AsyncIterator[Change]:
+        """Tell of what was stored since a time, by the index of times and not by the log."""
+        for resource_type in self._types:
+            for collection in (self._database.history(resource_type), self._database.current(resource_type)):
+                with translated:
+                    cursor = collection.find({"updated": {"$gte": since}}, {"id": 1, "version": 1, "quiet": 1})
+                    async for found in cursor.sort("updated", 1):
+                        if found.get("quiet") != found["version"]:
+                            yield Change(resource_type, found.get("id") or found["_id"], found["version"])
+
+
+async def follow(
+    database: Database,
+    types: Sequence[str],
+    position: str | None = None,
+    *,
+    milliseconds: int = _WAIT_MILLISECONDS,
+    begun: bool = False,
+) -> AsyncGenerator[tuple[Change | None, str], None]:
+    """Tell of each version of the types as it is stored, for ever, from now on or after a position.
+
+    Where so long passes without any, None is told and the position reached; with `begun` also at the beginning. Raises
+    PositionLost.
+    """
+    try:
+        stream = await _open(database, types, position, milliseconds)
+    except OperationFailure as error:
+        if position:  # too old, or none at all, for which there are many codes
+            raise PositionLost from error
+        raise translate(error) from error
+    except PyMongoError as error:
+        raise translate(error) from error
+    async with stream:
+        if begun:
+            yield None, _position(stream)
+        while True:
+            with _losing_position:
+                found = await stream.try_next()
+            reached = _position(stream)
+            yield (None if found is None else _change(found, reached)), reached
+
+
+async def _open(
+    database: Database, types: Sequence[str], position: str | None, milliseconds: int = _WAIT_MILLISECONDS
+) -> Stream:
+    told: list[Document] = [
+        {"$match": {"ns.coll": {"$in": list(types)}, "operationType": {"$in": ["insert", "update", "replace"]}}},
+        {
+            "$project": {
+                "ns.coll": 1,
+                "documentKey": 1,
+                "version": {"$ifNull": ["$fullDocument.version", "$updateDescription.updatedFields.version"]},
+                "quiet": {"$ifNull": ["$fullDocument.quiet", "$updateDescription.updatedFields.quiet"]},
+            }
+        },
+        # An index that is made anew changes no version.
+        {"$match": {"version": {"$type": "number"}, "$expr": {"$ne": ["$version", "$quiet"]}}},
+    ]
+    token = {"_data": position} if position else None
+    return await database.raw.watch(told, resume_after=token, max_await_time_ms=milliseconds)
+
+
+async def _present(database: Database, types: Sequence[str]) -> str:
+    """Return the position after all that is stored now."""
+    async with await _open(database, types, None) as stream:
+        return _position(stream)
+
+
+def _position(stream: Stream) -> str:
+    token = stream.resume_token
+    return str(token["_data"]) if token else ""
+
+
+def _change(found: Any, position: str) -> Change:
+    return Change(found["ns"]["coll"], found["documentKey"]["_id"], found["version"], position)
+
+
+class _LosingPosition:
+    """Turns the driver's error about a position into PositionLost, and others into the server's own."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, OperationFailure) and error.code in _LOST:
+            raise PositionLost from error
+        translated.__exit__(kind, error, trace)
+
+
+_losing_position = _LosingPosition()

@@ -1,0 +1,1 @@
+"""Versions of resources, their history and their blobs."""

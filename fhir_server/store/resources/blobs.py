@@ -1,0 +1,83 @@
+"""Bytes beyond what a document should hold, in GridFS: written before the document that names them, read with it.
+
+A blob is named after the version it belongs to and never overwritten. One whose document was never stored is an orphan,
+discarded by the failed write itself or, after a crash, by `sweep`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from gridfs.asynchronous import AsyncGridFSBucket
+from gridfs.errors import NoFile
+
+from fhir_server.errors import Unavailable
+from fhir_server.store.database.encoding import Document
+from fhir_server.store.database.failures import translated
+from fhir_server.store.database.mongo import Database
+
+BUCKET = "blobs"
+CHUNK_BYTES = 1024 * 1024
+
+
+class BlobStore:
+    """Writes, reads and clears away blobs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._bucket = AsyncGridFSBucket(database.raw, bucket_name=BUCKET, chunk_size_bytes=CHUNK_BYTES)
+
+    async def write(self, resource_type: str, resource_id: str, version: int, data: bytes) -> str:
+        """Store the bytes of a version and return the blob's id, which no other write shares."""
+        # Two writers may race for one version; the loser must not discard the winner's bytes.
+        blob = f"{resource_type}/{resource_id}/{version}/{secrets.token_hex(6)}"
+        with translated:
+            await self._bucket.upload_from_stream_with_id(blob, blob, data)
+        return blob
+
+    async def read(self, blob: str) -> bytes:
+        """Return the bytes of a blob."""
+        return b"".join([chunk async for chunk in self.stream(blob)])
+
+    async def stream(self, blob: str) -> AsyncIterator[bytes]:
+        """Yield the bytes of a blob in pieces, so that a large one need not be in memory at once."""
+        with translated:
+            try:
+                download = await self._bucket.open_download_stream(blob)
+            except NoFile as error:
+                # A sweep of another server removed it between the two reads: the document says something else by now.
+                raise Unavailable("The content changed while it was read; try again.") from error
+            while chunk := await download.readchunk():
+                yield chunk
+
+    async def discard(self, document: Mapping[str, Any]) -> None:
+        """Remove the blob, if any, of a document that was not stored."""
+        blob = document.get("blob")
+        if blob is not None:
+            with translated:
+                await self._bucket.delete(blob)
+
+    async def sweep(self, older_than: timedelta = timedelta(hours=1)) -> int:
+        """Remove blobs that no document names, sparing young ones whose document may be on its way; return how many."""
+        removed = 0
+        with translated:
+            old: Document = {"uploadDate": {"$lt": datetime.now(UTC) - older_than}}
+            async for file in self._database.collection(f"{BUCKET}.files").find(old, {"_id": 1}):
+                if not await self._is_named(file["_id"]):
+                    await self._bucket.delete(file["_id"])
+                    removed += 1
+        return removed
+
+    async def _is_named(self, blob: str) -> bool:
+        resource_type, resource_id, version, _ = blob.split("/")
+        places = (
+            (self._database.current(resource_type), resource_id),
+            (self._database.history(resource_type), f"{resource_id}/{version}"),
+        )
+        for collection, key in places:
+            if await collection.find_one({"_id": key, "blob": blob}, {"_id": 1}) is not None:
+                return True
+        return False

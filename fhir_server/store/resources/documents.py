@@ -1,0 +1,101 @@
+"""What a version of a resource looks like outside the store, and as a document inside. DESIGN.md shows the document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from fhir_server.store.database.encoding import Document
+
+PROJECTION = {"version": 1, "updated": 1, "method": 1, "json": 1, "blob": 1, "links": 1}
+"""The fields that make a Version."""
+
+INDEX = ("keys", "ranges", "sort", "shape")
+"""The fields that the search index writes."""
+
+CONTENT = ("json", "resource", "blob", "claims", "links", *INDEX)
+"""Every field that a version may lack: what the one before it had there must go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What was stored: one version of a resource, with the bytes that a read of it sends."""
+
+    type: str
+    id: str
+    version: int
+    updated: datetime
+    method: str
+    deleted: bool
+    json: bytes
+    links: frozenset[str] = frozenset()
+    """What the server may follow from it by its own rights: see `engine.links`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What is to be stored; `resource` is None for a tombstone, `index` is merged into the document."""
+
+    type: str
+    id: str
+    version: int
+    updated: datetime
+    method: str
+    json: bytes
+    resource: Mapping[str, Any] | None
+    index: Mapping[str, Any]
+    condition: str | None = None
+    claims: tuple[str, ...] = ()
+    """What no other current resource of the type may have: a unique index sees to it."""
+    links: tuple[str, ...] = ()
+    """What the server may follow from it by its own rights; as long as nobody has decided, what it names at all."""
+    quiet: bool = False
+    """Whether nobody is to be told of this version: it is old news that was loaded."""
+
+
+def to_document(draft: Draft, blob: str | None) -> Document:
+    """Return the document to store; `blob` names where the bytes are, when they are not to be in it."""
+    document: Document = {"_id": draft.id, "version": draft.version, "updated": draft.updated, "method": draft.method}
+    if draft.quiet:
+        # The version and not a flag: so it shows in a change stream, and says nothing of the versions that follow.
+        document["quiet"] = draft.version
+    if draft.resource is None:
+        return document
+    if blob is not None:
+        document["blob"] = blob
+    else:
+        document["json"] = draft.json
+        document["resource"] = draft.resource
+    document.update(draft.index)
+    if draft.condition is not None:
+        document["conditions"] = [draft.condition]
+    if draft.claims:
+        document["claims"] = list(draft.claims)
+    if draft.links:
+        document["links"] = list(draft.links)
+    return document
+
+
+def to_change(document: Document) -> Document:
+    """Return the update that makes the document current; a condition stays with its holder unless that is deleted."""
+    gone = {name: "" for name in CONTENT if name not in document}
+    if document["method"] == "DELETE":
+        gone["conditions"] = ""
+    return {"$set": {name: value for name, value in document.items() if name != "_id"}, "$unset": gone}
+
+
+def to_index_change(index: Mapping[str, Any]) -> Document:
+    """Return the update that gives a stored resource this index in place of what it had."""
+    gone = {name: "" for name in INDEX if name not in index}
+    return {"$set": dict(index), **({"$unset": gone} if gone else {})}
+
+
+def to_version(resource_type: str, resource_id: str, document: Mapping[str, Any], json: bytes) -> Version:
+    """Return the version that a document fetched with PROJECTION tells of."""
+    method = document["method"]
+    links = frozenset(document.get("links", ()))
+    return Version(
+        resource_type, resource_id, document["version"], document["updated"], method, method == "DELETE", json, links
+    )

@@ -1,0 +1,80 @@
+"""Removing resources for good: every version, wherever it is kept. Nothing else in the server forgets.
+
+The content beyond documents goes first, then the current version, then the earlier ones: a writer who meanwhile copies
+a version into history either finds none to copy, or has made the copy before history is cleared.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from fhir_server.store.database.encoding import Document
+from fhir_server.store.database.failures import translated
+from fhir_server.store.resources.resources import ResourceStore, Version, of_earlier
+
+Filter = Mapping[str, Any]
+
+
+class Eraser:
+    """Finds what is to be removed, and removes it."""
+
+    def __init__(self, resources: ResourceStore) -> None:
+        self._resources = resources
+        self._database = resources.database
+
+    async def current(self, resource_type: str, where: Filter) -> list[Version]:
+        """Return the current versions that meet a condition."""
+        with translated:
+            found = await self._database.current(resource_type).find(dict(where)).to_list()
+        return [await self._resources.version(resource_type, each["_id"], each) for each in found]
+
+    async def earlier(self, resource_type: str, where: Filter) -> list[Version]:
+        """Return the earlier versions that meet a condition on current ones; no index helps with that."""
+        with translated:
+            found = await self._database.history(resource_type).find(of_earlier(dict(where))).to_list()
+        return [await self._resources.version(resource_type, each["id"], each) for each in found]
+
+    async def linking(self, resource_type: str, links: Iterable[str]) -> dict[str, set[str]]:
+        """Return which resources of the type have, in any version, one of the stamped links; no index helps with it."""
+        condition: Document = {"links": {"$in": sorted(links)}}
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        for collection in (self._database.current(resource_type), self._database.history(resource_type)):
+            with translated:
+                documents = await collection.find(condition, {"id": 1, "links": 1}).to_list()
+            for document in documents:
+                for link in document["links"]:
+                    found[link].add(f"{resource_type}/{document.get('id') or document['_id']}")
+        return found
+
+    async def erase(self, resource_type: str, ids: Sequence[str]) -> None:
+        """Remove every version of resources."""
+        current, history = self._database.current(resource_type), self._database.history(resource_type)
+        await self._discard(current, {"_id": {"$in": list(ids)}})
+        await self._discard(history, {"id": {"$in": list(ids)}})
+        with translated:
+            await current.delete_many({"_id": {"$in": list(ids)}})
+            await history.delete_many({"id": {"$in": list(ids)}})
+
+    async def erase_version(self, resource_type: str, resource_id: str, version: int) -> None:
+        """Remove one earlier version."""
+        condition: Document = {"_id": f"{resource_id}/{version}"}
+        history = self._database.history(resource_type)
+        await self._discard(history, condition)
+        with translated:
+            await history.delete_one(condition)
+
+    async def erase_earlier(self, resource_type: str, where: Filter) -> None:
+        """Remove the earlier versions that meet a condition on current ones."""
+        condition = of_earlier(dict(where))
+        history = self._database.history(resource_type)
+        await self._discard(history, condition)
+        with translated:
+            await history.delete_many(condition)
+
+    async def _discard(self, collection: Any, condition: Document) -> None:
+        with translated:
+            named = await collection.find({"$and": [condition, {"blob": {"$exists": True}}]}, {"blob": 1}).to_list()
+        for document in named:
+            await self._resources.blobs.discard(document)

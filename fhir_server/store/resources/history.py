@@ -1,0 +1,136 @@
+"""The history of an instance, a type or the whole system: current and earlier versions as one list, newest first.
+
+Rows are ordered by time, then type, then id; versions of one resource never share a time. A version may stand both as
+the current one and as an earlier one: while an update is under way, or since one failed midway. It is then told once.
+https://hl7.org/fhir/R4/http.html#history
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from fhir_server.store.database.encoding import Document
+from fhir_server.store.database.failures import translated
+from fhir_server.store.database.mongo import Database
+from fhir_server.store.resources.history_parts import EPOCH, MILLISECOND, Cursor, Part
+from fhir_server.store.resources.history_total import count_versions
+from fhir_server.store.resources.resources import PROJECTION, ResourceStore, Version
+
+__all__ = ["Cursor", "HistoryStore", "Page"]
+
+Access = Callable[[str], Mapping[str, Any] | None]
+_KEY = {"updated": 1, "version": 1, "id": 1, "type": 1, "earlier": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Versions, newest first; `next` is None on the last page."""
+
+    versions: list[Version]
+    next: Cursor | None
+
+
+class HistoryStore:
+    """Reads the versions that the resource store has kept."""
+
+    def __init__(self, database: Database, resources: ResourceStore | None = None) -> None:
+        self._database = database
+        self._resources = resources or ResourceStore(database)
+
+    async def page(
+        self,
+        *,
+        type: str | None = None,
+        id: str | None = None,
+        since: datetime | None = None,
+        at: tuple[datetime, datetime] | None = None,
+        limit: int = 50,
+        cursor: Cursor | None = None,
+        access: Access = lambda _: None,
+    ) -> Page:
+        """Return a page of the history of one resource, of a type, or (without `type`) of all types.
+
+        `since` keeps versions stored at that time or later, `at` those that were current at some time between the two
+        inclusive, `access` those that meet the condition it returns for a type.
+        """
+        types = [type] if type is not None else await self._types()
+        rows: list[Document] = []
+        while True:
+            parts = [Part(name, id, since, at and at[1], cursor, access(name)) for name in types]
+            found = await self._rows(parts, limit + 1)
+            rows += found if at is None else await self._current_since(found, at[0])
+            if at is None or len(rows) > limit or len(found) <= limit:
+                break
+            cursor = _cursor(found[-1])
+        versions = [version for row in rows[:limit] if (version := await self._version(row)) is not None]
+        more = _cursor(rows[limit - 1]) if 0 < limit < len(rows) else None
+        return Page(versions, more)
+
+    async def total(
+        self,
+        *,
+        type: str | None = None,
+        id: str | None = None,
+        since: datetime | None = None,
+        at: tuple[datetime, datetime] | None = None,
+        until: datetime,
+        access: Access = lambda _: None,
+    ) -> int:
+        """Return how many versions all pages of a history hold; `until` is the time of the newest, others the same."""
+        last = until if at is None else min(until, at[1])
+        types = [type] if type is not None else await self._types()
+        parts = [Part(name, id, since, last, None, access(name)) for name in types]
+        return await count_versions(self._database, parts, current_at=None if at is None else at[0])
+
+    async def _types(self) -> list[str]:
+        with translated:
+            names = await self._database.raw.list_collection_names(filter={"name": {"$regex": "_history$"}})
+        return sorted(name.removesuffix("_history") for name in names)
+
+    async def _rows(self, parts: list[Part], limit: int) -> list[Document]:
+        """Return the first rows, each once; their content is left out where many types would carry it in vain."""
+        shown = {**_KEY, **PROJECTION} if len(parts) == 1 else _KEY
+        # All current versions before all earlier ones: a version that moves meanwhile is then seen at least once.
+        union: list[Document] = [{"$documents": []}]
+        rows_of = [part.rows(limit, shown) for part in parts]
+        union += [current for current, _ in rows_of]
+        union += [earlier for _, earlier in rows_of]
+        # A version that stands twice may take two of the rows.
+        union += [{"$sort": {"updated": -1, "type": 1, "id": 1}}, {"$limit": 2 * limit}]
+        with translated:
+            rows = await (await self._database.raw.aggregate(union, allowDiskUse=True)).to_list()
+        return list(_once(rows))[:limit]
+
+    async def _current_since(self, rows: list[Document], time: datetime) -> list[Document]:
+        """Return the rows whose version was still current at the time, or came later."""
+        kept = []
+        for row in rows:
+            if row["updated"] >= time:
+                kept.append(row)
+                continue
+            follower = await self._resources.following(row["type"], row["id"], row["version"])
+            if follower is None or follower.updated > time:
+                kept.append(row)
+        return kept
+
+    async def _version(self, row: Document) -> Version | None:
+        if "method" in row:
+            return await self._resources.version(row["type"], row["id"], row)
+        # None where it has been erased since the row was read.
+        return await self._resources.read_version(row["type"], row["id"], row["version"])
+
+
+def _cursor(row: Document) -> Cursor:
+    return Cursor((row["updated"] - EPOCH) // MILLISECOND, row["type"], row["id"])
+
+
+def _once(rows: list[Document]) -> Iterable[Document]:
+    last: Cursor | None = None
+    for row in rows:
+        key = _cursor(row)
+        if key != last:
+            yield row
+        last = key

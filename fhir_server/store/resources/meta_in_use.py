@@ -1,0 +1,87 @@
+"""Which profiles, security labels and tags the resources of a type bear.
+
+They stand in the key index, so one leap through it finds the first resource with each; how many others bear the same
+costs nothing. A caller who sees but a few resources is answered from those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bson.max_key import MaxKey
+
+from fhir_server.r4 import values
+from fhir_server.search.index.keys import EVERY, after_prefix
+from fhir_server.store.database.encoding import Document
+from fhir_server.store.database.mongo import Session
+from fhir_server.store.search.commands import AT, aggregate, settled
+from fhir_server.store.search.search import SearchStore
+
+Meta = Mapping[str, Any]
+
+_PREFIXES = ("_profile=", "_security|", "_tag|")
+_SETS = ("profile", "security", "tag")
+_KEYS: Document = {"keys": 1, "_id": 1}
+_FEW = 1000
+
+
+async def metas_in_use(
+    store: SearchStore, resource_type: str, where: Mapping[str, Any] | None, session: Session | None
+) -> list[Meta]:
+    """Return metas of live resources that meet `where`: each profile, label and tag in use stands in one of them.
+
+    A label or tag without a code and a system is none that could be searched for, and may be missing.
+    """
+    visible: list[Document] = [{"keys": EVERY}, *([dict(where)] if where is not None else [])]
+    if where is not None:
+        few = await _of_few(store, resource_type, visible, session)
+        if few is not None:
+            return few
+    return [meta for each in _PREFIXES for meta in await _leaping(store, resource_type, each, visible, session)]
+
+
+async def _of_few(
+    store: SearchStore, resource_type: str, visible: list[Document], session: Session | None
+) -> list[Meta] | None:
+    """Return the metas of all resources that are visible; None where those are many."""
+    sets: Document = {name: f"$resource.meta.{name}" for name in _SETS}
+    stages: list[Document] = [
+        {"$match": {"$and": visible}},
+        {"$limit": _FEW},
+        {"$group": {"_id": {**sets, "blob": "$blob"}, "number": {"$sum": 1}}},
+    ]
+    found, _, _ = await store.ask(aggregate(resource_type, stages, _FEW), session)
+    if sum(each["number"] for each in found) >= _FEW:
+        return None
+    return [await _meta(store, {"resource": {"meta": each["_id"]}, **each["_id"]}) for each in found]
+
+
+async def _leaping(
+    store: SearchStore, resource_type: str, prefix: str, visible: list[Document], session: Session | None
+) -> list[Meta]:
+    """Return the meta of the first visible resource for each key that begins so."""
+    command: Document = {
+        "find": resource_type,
+        "filter": settled(visible),
+        "projection": {"blob": 1, AT: {"$meta": "indexKey"}, **{f"resource.meta.{name}": 1 for name in _SETS}},
+        "hint": _KEYS,
+        "max": {"keys": after_prefix(prefix), "_id": ""},
+        "limit": 1,
+    }
+    metas: list[Meta] = []
+    place: Document = {"keys": prefix, "_id": ""}
+    while True:
+        found, _, _ = await store.ask(command | {"min": place}, session)
+        if not found:
+            return metas
+        metas.append(await _meta(store, found[0]))
+        place = {"keys": found[0][AT]["keys"], "_id": MaxKey()}
+
+
+async def _meta(store: SearchStore, found: Document) -> Meta:
+    if found.get("blob") is None:
+        meta: Meta = found.get("resource", {}).get("meta", {})
+        return meta
+    large: Meta = values.decode(await store.blobs.read(found["blob"])).get("meta", {})
+    return large

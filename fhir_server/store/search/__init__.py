@@ -1,0 +1,1 @@
+"""Running compiled searches on the key index."""

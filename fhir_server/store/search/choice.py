@@ -1,0 +1,90 @@
+"""Choosing how to run a search: by how many documents each way would read, counted up to a limit and remembered for a
+while.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from fhir_server.search.planner.inside import Source
+from fhir_server.search.planner.query import TypePlan
+from fhir_server.search.planner.scans import ALL, EVERYTHING_RANK, SELECTIVE_RANK, Scan
+
+Way: TypeAlias = tuple[Literal["read", "order", "collect", "inside", "gather"], int]
+"""How a type's matches are found: by reading the scans of a drive as they come; in the order of the sort; by
+collecting what a drive reads and
+sorting it; or from the inside of a chain. With the number of the drive or source."""
+
+Count: TypeAlias = Callable[[str, Sequence[Scan], int], Awaitable[int]]
+
+FEW = 1_000
+INNER_LIMIT = 20_000
+_SECONDS = 60.0
+_REMEMBERED = 4096
+
+
+@dataclass(slots=True)
+class StrategyChooser:
+    """Chooses ways; `count` counts what scans read of a type, up to a limit."""
+
+    count: Count
+    _known: OrderedDict[tuple[str, tuple[Scan, ...], int], tuple[float, int]]
+
+    def __init__(self, count: Count) -> None:
+        self.count = count
+        self._known = OrderedDict()
+
+    async def choose(self, plan: TypePlan) -> Way:
+        """Return the way to run a plan for one type."""
+        inside = await self._inside(plan)
+        if inside is not None:
+            return ("gather" if plan.sort else "inside"), inside
+        drive = await self._drive(plan)
+        if not plan.sort:
+            return "read", drive
+        if not plan.order or plan.drives[drive].rank <= SELECTIVE_RANK:
+            return "collect", drive
+        many = plan.drives[drive].rank == EVERYTHING_RANK or await self._reads(plan, drive) >= FEW
+        return ("order", 0) if many else ("collect", drive)
+
+    async def _drive(self, plan: TypePlan) -> int:
+        """Return the number of the narrowest drive: the likely one where that is plain, else by counting."""
+        rival = [number for number, drive in enumerate(plan.drives) if drive.rank < EVERYTHING_RANK]
+        if len(rival) < 2 or plan.drives[0].rank <= SELECTIVE_RANK:
+            return 0
+        counts = {number: await self._reads(plan, number) for number in rival[:4]}
+        return min(counts, key=lambda number: (counts[number], number))
+
+    async def _reads(self, plan: TypePlan, drive: int) -> int:
+        return await self._counted(plan.type, plan.drives[drive].scans, FEW)
+
+    async def _inside(self, plan: TypePlan) -> int | None:
+        """Return the number of the source inside a chain to start from; None where the outside has less to read."""
+        if not plan.sources or plan.drives[0].rank <= SELECTIVE_RANK:
+            return None
+        outside = await self._counted(plan.type, (ALL,), INNER_LIMIT)
+        for number, drive in enumerate(plan.drives):
+            if drive.rank < EVERYTHING_RANK:
+                outside = min(outside, await self._reads(plan, number))
+        counts = [await self._starts(each) for each in plan.sources]
+        least = min(counts)
+        # As many inside as outside: then nearly everything outside is a match, and found without looking for it.
+        return counts.index(least) if least < outside else None
+
+    async def _starts(self, source: Source) -> int:
+        return sum([await self._counted(each.type, (each.scan,), INNER_LIMIT) for each in source.starts])
+
+    async def _counted(self, resource_type: str, scans: tuple[Scan, ...], limit: int) -> int:
+        key = (resource_type, scans, limit)
+        found = self._known.get(key)
+        if found is not None and time.monotonic() - found[0] < _SECONDS:
+            return found[1]
+        number = await self.count(resource_type, scans, limit)
+        self._known[key] = (time.monotonic(), number)
+        if len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+        return number

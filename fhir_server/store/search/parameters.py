@@ -1,0 +1,106 @@
+"""Which search parameters were added to the official ones, how far each has come, and which worker knows of it.
+
+All of it is one document, `State`, replaced as a whole and only by who has read its revision, so that every worker sees
+the same sequence of revisions. A worker announces the revision it works by; its announcement ages, and a worker that
+has not renewed it for `SILENT_SECONDS` counts as gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from fhir_server.r4 import values
+from fhir_server.search.lifecycle import State
+from fhir_server.store.database.encoding import Document
+from fhir_server.store.database.mongo import Database, translated
+from fhir_server.store.resources.documents import PROJECTION
+from fhir_server.store.resources.resources import ResourceStore
+
+SILENT_SECONDS = 20.0
+"""After this, a worker that says nothing counts as gone."""
+
+_STATE = "search-parameters"
+_FORGOTTEN_SECONDS = 3600.0
+
+
+class SearchParameterStore:
+    """Keeps the state, the workers' announcements, and reads the SearchParameter resources."""
+
+    def __init__(self, database: Database, resources: ResourceStore) -> None:
+        self._resources = resources
+        self._states = database.collection("server_state")
+        self._workers = database.collection("server_workers")
+        self._parameters = database.current("SearchParameter")
+
+    async def revision(self) -> int:
+        """Return the revision of the state."""
+        with translated:
+            found = await self._states.find_one({"_id": _STATE}, {"revision": 1})
+        return 0 if found is None else int(found.get("revision", 0))
+
+    async def state(self) -> State:
+        """Return the state as it is now."""
+        with translated:
+            found = await self._states.find_one({"_id": _STATE})
+        return State() if found is None else msgspec.convert(found, State)
+
+    async def replace(self, old: State, new: State) -> bool:
+        """Store what follows a state; return False where another has followed it already."""
+        document: Document = msgspec.to_builtins(msgspec.structs.replace(new, edit=old.edit + 1))
+        with translated:
+            if old.edit == 0:
+                await self._states.update_one({"_id": _STATE}, {"$setOnInsert": {"edit": 0}}, upsert=True)
+            stored = await self._states.replace_one({"_id": _STATE, "edit": old.edit}, document)
+        return stored.matched_count == 1
+
+    async def announce(self, worker: str, revision: int, about: Document) -> None:
+        """Say that the worker is alive and works by the revision; `about` is what others may want to know of it."""
+        with translated:
+            await self._workers.update_one(
+                {"_id": worker},
+                [{"$set": {"seen": "$$NOW", "revision": revision, "about": {"$literal": about}}}],
+                upsert=True,
+            )
+
+    async def leave(self, worker: str) -> None:
+        """Say that the worker has ended."""
+        with translated:
+            await self._workers.delete_one({"_id": worker})
+
+    async def known_to_all(self) -> int | None:
+        """Return the lowest revision that a living worker works by; None where none lives."""
+        with translated:
+            living = await self._workers.find(_seen("$gte", SILENT_SECONDS), {"revision": 1}).to_list()
+        return min((found["revision"] for found in living), default=None)
+
+    async def living(self) -> list[Document]:
+        """Return what the living workers say about themselves."""
+        with translated:
+            return [found["about"] async for found in self._workers.find(_seen("$gte", SILENT_SECONDS))]
+
+    async def forget_silent(self) -> None:
+        """Remove the announcements of workers that ended without a word long ago."""
+        with translated:
+            await self._workers.delete_many(_seen("$lt", _FORGOTTEN_SECONDS))
+
+    async def last_change(self) -> tuple[datetime, str] | None:
+        """Return when and which SearchParameter resource was last written or deleted; a value that changes with any."""
+        with translated:
+            found = await self._parameters.find_one({}, {"updated": 1}, sort=[("updated", -1), ("_id", 1)])
+        return None if found is None else (found["updated"], found["_id"])
+
+    async def published(self) -> AsyncIterator[Any]:
+        """Yield the SearchParameter resources that claim to be used."""
+        with translated:
+            documents = await self._parameters.find({"claims": {"$exists": True}}, PROJECTION).to_list()
+        for document in documents:
+            version = await self._resources.version("SearchParameter", document["_id"], document)
+            yield values.decode(version.json)
+
+
+def _seen(operator: str, seconds: float) -> Document:
+    return {"$expr": {operator: ["$seen", {"$subtract": ["$$NOW", seconds * 1000]}]}}

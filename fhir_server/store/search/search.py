@@ -1,0 +1,245 @@
+"""Runs compiled searches on the key index: pages, counts and ids. What a plan means is in `search.query`.
+
+Outside transactions a search reads a snapshot, and the following pages read the same one, so that each match of the
+first page's moment comes exactly once whatever is written meanwhile. MongoDB keeps snapshots for minutes; a page asked
+for later goes on from the same row in what is current.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+from bson.codec_options import CodecOptions
+from bson.timestamp import Timestamp
+
+from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.search.index.keys import EVERY
+from fhir_server.search.planner.filters import to_filter
+from fhir_server.search.planner.query import Plan, TypePlan
+from fhir_server.search.planner.scans import Equal, Falling, Scan, within
+from fhir_server.search.query.conditions import Condition
+from fhir_server.store.database.encoding import Document
+from fhir_server.store.database.failures import translated
+from fhir_server.store.database.mongo import Database, Session
+from fhir_server.store.database.snapshots import read_snapshot
+from fhir_server.store.resources.blobs import BlobStore
+from fhir_server.store.search import commands
+from fhir_server.store.search.choice import FEW, StrategyChooser, Way
+from fhir_server.store.search.explain import Execution, execution
+from fhir_server.store.search.falling import SplitPoints, piece
+from fhir_server.store.search.kept_searches import keep, kept
+from fhir_server.store.search.pages import Cursor, Merging, Reading, Snapshot, beginning, command_of, parts_of
+
+Access: TypeAlias = "Condition | Mapping[str, Any] | None"
+_PLACE: Document = {"_id": 1, "updated": 1}
+"""What tells where a row stands in its search, whatever leads the search."""
+_ROW: Document = {"version": 1, "updated": 1, "json": 1, "blob": 1}
+_CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A resource that a search has found, with the bytes that a read sends; its keys where they were asked for."""
+
+    type: str
+    id: str
+    version: int
+    updated: datetime
+    json: bytes
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows, and the cursor at which the next page continues (None where there is none); `at` is the moment read."""
+
+    rows: list[Row]
+    next: Cursor | None
+    at: Snapshot = None
+
+
+class SearchStore:
+    """Finds current resources by plans of `search.query`."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.blobs = BlobStore(database)
+        self.chooser = StrategyChooser(self.count_scans)
+        self.cuts = SplitPoints(self._sampled)
+
+    async def types(self) -> list[str]:
+        """Return the resource types of which there are, or were, resources."""
+        with translated:
+            names = await self.database.raw.list_collection_names()
+        return sorted(RESOURCE_TYPES.intersection(names))
+
+    async def page(
+        self,
+        plan: Plan,
+        *,
+        limit: int,
+        cursor: Cursor | None = None,
+        keys: bool = False,
+        session: Session | None = None,
+    ) -> Page:
+        """Return the next `limit` rows of a plan after the cursor; with their index keys where `keys`."""
+        reading = self._reading(plan, {**_ROW, "keys": 1} if keys else _ROW, cursor, session)
+        found = await reading.rows(limit + 1)
+        rows = await asyncio.gather(*(self._row(plan.types[place[0]].type, each) for place, each in found[:limit]))
+        following = reading.cursor(found[limit - 1][0]) if len(found) > limit > 0 else None
+        return Page(rows, following, reading.snapshot)
+
+    async def cursor_after(self, plan: Plan, rows: int, at: Snapshot) -> Cursor:
+        """Return the cursor of the page that begins after so many rows of a snapshot."""
+        reading = self._reading(plan, _PLACE, beginning(at))
+        found = await reading.rows(rows)
+        return reading.cursor(found[-1][0]) if found else beginning(at)
+
+    async def keep(self, state: Any) -> str:
+        """Keep the state of a search that is too long for a link; return its name."""
+        return await keep(self.database, state)
+
+    async def kept(self, name: str) -> Any:
+        """Return the state kept under a name, None where it has expired."""
+        return await kept(self.database, name)
+
+    async def by_ids(
+        self, resource_type: str, ids: Sequence[str], where: Access, limit: int, at: Snapshot
+    ) -> list[Row]:
+        """Return the live resources with these ids that the caller may see, with their keys."""
+        return await self._found(resource_type, [{"_id": {"$in": list(ids)}}, {"keys": EVERY}], where, limit, at)
+
+    async def by_keys(  # noqa: PLR0917 - a read and its limits
+        self, resource_type: str, keys: Sequence[str], where: Access, limit: int, at: Snapshot, hidden: Sequence[str]
+    ) -> list[Row]:
+        """Return the resources with one of these keys that the caller may see, but for the hidden ids, with their
+        keys.
+        """
+        wanted: list[Document] = [{"keys": {"$in": list(keys)}}, {"_id": {"$nin": list(hidden)}}]
+        return await self._found(resource_type, wanted, where, limit, at)
+
+    async def _found(
+        self, resource_type: str, wanted: list[Document], where: Access, limit: int, at: Snapshot
+    ) -> list[Row]:
+        if where is not None:
+            wanted.append(dict(where) if isinstance(where, Mapping) else to_filter(where))
+        command: Document = {"find": resource_type, "filter": {"$and": wanted}, "projection": {**_ROW, "keys": 1}}
+        rows: list[Row] = []
+        after = ""
+        while len(rows) < limit:
+            command["filter"] = {"$and": [*wanted, {"_id": {"$gt": after}}]}
+            command |= {"sort": {"_id": 1}, "limit": limit - len(rows), "batchSize": limit + 1}
+            found, cut, _ = await self.ask(command, None, None if at is None else Timestamp(*at))
+            rows += await asyncio.gather(*(self._row(resource_type, each) for each in found))
+            if not cut:
+                break
+            after = found[-1]["_id"]
+        return rows
+
+    async def ids(self, plan: Plan, limit: int, session: Session | None = None) -> list[str]:
+        """Return the ids of the first `limit` rows of a plan."""
+        reading = self._reading(plan, _PLACE, None, session)
+        return [found["_id"] for _, found in await reading.rows(limit)]
+
+    async def count(self, plan: Plan, session: Session | None = None) -> int:
+        """Return how many resources meet a plan."""
+        return sum([await self._count(each, session) for each in plan.types])
+
+    async def _count(self, plan: TypePlan, session: Session | None) -> int:
+        match plan.drives[0].scans:
+            # A transaction takes no count command.
+            case (Equal((_,)) as scan,) if plan.exact and session is None:
+                return await self._counted({"count": plan.type, "query": within(scan), "hint": "keys"})
+        kind, number = await self.chooser.choose(plan)
+        if kind in {"inside", "gather"}:
+            collection, stages = commands.gathering(plan.sources[number])
+        else:
+            scans = plan.drives[number if kind != "order" else 0].scans
+            stages, collection = commands.collecting(plan, scans), plan.type
+        documents, _, _ = await self.ask(commands.aggregate(collection, [*stages, {"$count": "n"}], 1), session)
+        return documents[0]["n"] if documents else 0
+
+    async def reads(self, plan: TypePlan) -> int:
+        """Return how many documents the way to run a plan begins with; no more are counted than tell few from many."""
+        kind, number = await self.chooser.choose(plan)
+        if kind in {"inside", "gather"}:
+            starts = plan.sources[number].starts
+            return sum([await self.count_scans(each.type, (each.scan,), FEW) for each in starts])
+        return await self.count_scans(plan.type, plan.drives[number if kind != "order" else 0].scans, FEW)
+
+    async def size(self, resource_type: str) -> int:
+        """Return how many documents the database says that a type has, tombstones among them, without counting."""
+        return await self._counted({"count": resource_type})
+
+    async def explain(self, plan: Plan, limit: int) -> list[tuple[str, Way, list[Execution]]]:
+        """Return, for each type, the way that its first page is found, and what the database does for each part."""
+        found = []
+        for each in plan.types:
+            way = await self.chooser.choose(each)
+            parts = range(len(parts_of(each, way)))
+            executed = [await self._explained(await self._first(each, way, part, limit)) for part in parts]
+            found.append((each.type, way, executed))
+        return found
+
+    async def _first(self, plan: TypePlan, way: Way, part: int, limit: int) -> Document:
+        """Return the first command that reads a part of a way."""
+        match parts_of(plan, way)[part]:
+            case Falling() as scan:
+                return piece(plan, scan, await self.cuts.of(plan, scan), None, 1, limit, _ROW).command
+        return command_of(plan, way, part, None, limit, _ROW)
+
+    async def _explained(self, command: Document) -> Execution:
+        with translated:
+            explained = await self.database.raw.command({"explain": command, "verbosity": "executionStats"})
+        return execution(str(command.get("find") or command["aggregate"]), explained)
+
+    async def count_scans(self, resource_type: str, scans: Sequence[Scan], limit: int) -> int:
+        """Return how many documents scans would read, at most `limit`."""
+        if not scans:
+            return 0
+        reads = [within(scan) for scan in scans]
+        wanted = reads[0] if len(reads) == 1 else {"$or": reads}
+        return await self._counted({"count": resource_type, "query": wanted, "limit": limit})
+
+    async def _counted(self, command: Document) -> int:
+        with translated:
+            answer = await self.database.raw.command(command)
+        return int(answer["n"])
+
+    async def ask(
+        self, command: Document, session: Session | None, at: Timestamp | None = None
+    ) -> tuple[list[Document], bool, Timestamp | None]:
+        """Return what a command reads, whether its answer was cut for its size, and the time of the snapshot read."""
+        with translated:
+            answer = await self._answer(command, session, at)
+        cursor = answer["cursor"]
+        if cursor["id"]:
+            with translated:
+                name = cursor["ns"].partition(".")[2]
+                await self.database.raw.command({"killCursors": name, "cursors": [cursor["id"]]}, session=session)
+        return cursor["firstBatch"], bool(cursor["id"]), cursor.get("atClusterTime")
+
+    async def _answer(self, command: Document, session: Session | None, at: Timestamp | None) -> Document:
+        if session is not None:
+            return await self.database.raw.command(command, session=session, codec_options=_CODEC)
+        return await read_snapshot(self.database, command, at)
+
+    def _reading(self, plan: Plan, fields: Document, cursor: Cursor | None, session: Session | None = None) -> Reading:
+        async def ask(command: Document, at: Timestamp | None) -> tuple[list[Document], bool, Timestamp | None]:
+            return await self.ask(command, session, at)
+
+        kind = Merging if plan.sort and len(plan.types) > 1 else Reading
+        return kind(ask, self.chooser, self.cuts, plan, fields, cursor)
+
+    async def _sampled(self, command: Document) -> list[Document]:
+        found, _, _ = await self.ask(command, None)
+        return found
+
+    async def _row(self, resource_type: str, found: Document) -> Row:
+        data = found["json"] if "json" in found else await self.blobs.read(found["blob"])
+        keys = tuple(found.get("keys", ()))
+        return Row(resource_type, found["_id"], found["version"], found["updated"], data, keys)

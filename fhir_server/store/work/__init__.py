@@ -1,0 +1,1 @@
+"""What jobs, imports and requests must remember beside resources."""

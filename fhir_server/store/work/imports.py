@@ -1,0 +1,91 @@
+"""What imports of a hospital's tables have made: for each row its resources, so that the next import knows them again.
+
+An entry is recorded in the transaction that stores the row's resources. A row that is as it was needs no second look; a
+resource whose version is no longer the one recorded was changed here since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pymongo import ReplaceOne
+
+from fhir_server.store.database.mongo import Database, Document, Session, translated
+
+COLLECTION = "server_imports"
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A row that was imported."""
+
+    key: str
+    """The resource that the row is, such as Patient/1."""
+    digest: str
+    """Of the row: an equal one has nothing new."""
+    versions: Mapping[str, int] = field(default_factory=dict)
+    """The version that the import made of each of the row's resources, by type; all have the id of the key."""
+    leaving: bool = False
+    """Whether the row is a deleted one whose resources are still to be deleted."""
+    password: str = ""
+    """Fingerprint of the password hash that came with the row."""
+
+    @property
+    def type(self) -> str:
+        """The type of the resource that the row is."""
+        return self.key.partition("/")[0]
+
+    @property
+    def id(self) -> str:
+        """The logical id of the row's resources."""
+        return self.key.partition("/")[2]
+
+
+class ImportStore:
+    """Keeps the entries."""
+
+    def __init__(self, database: Database) -> None:
+        self._collection = database.collection(COLLECTION)
+
+    async def prepare(self) -> None:
+        """Make the collection and its index; a transaction must not have to."""
+        with translated:
+            await self._collection.create_index([("leaving", 1), ("_id", 1)], sparse=True)
+
+    async def find(self, keys: Sequence[str]) -> dict[str, Imported]:
+        """Return the entries of those keys that have one."""
+        with translated:
+            found = await self._collection.find({"_id": {"$in": list(keys)}}).to_list()
+        return {document["_id"]: _imported(document) for document in found}
+
+    async def leaving(self, resource_type: str, after: str, limit: int) -> list[Imported]:
+        """Return the next entries of a type, by key, whose resources are still to be deleted."""
+        condition = {"leaving": resource_type, "_id": {"$gt": after}}
+        with translated:
+            return [_imported(found) for found in await self._collection.find(condition).sort("_id").to_list(limit)]
+
+    async def record(self, entries: Iterable[Imported], session: Session | None = None) -> None:
+        """Store entries in place of those with the same key."""
+        changes = [ReplaceOne({"_id": entry.key}, _document(entry), upsert=True) for entry in entries]
+        with translated:
+            if changes:
+                await self._collection.bulk_write(changes, session=session)
+
+    async def forget(self, keys: Sequence[str]) -> None:
+        """Remove entries."""
+        with translated:
+            await self._collection.delete_many({"_id": {"$in": list(keys)}})
+
+
+def _document(entry: Imported) -> Document:
+    document: Document = {"_id": entry.key, "digest": entry.digest, "versions": dict(entry.versions)}
+    if entry.leaving:
+        document["leaving"] = entry.type
+    if entry.password:
+        document["password"] = entry.password
+    return document
+
+
+def _imported(found: Document) -> Imported:
+    return Imported(found["_id"], found["digest"], found["versions"], "leaving" in found, found.get("password", ""))

@@ -1,0 +1,180 @@
+"""Table `payments`: an Invoice, and the PaymentReconciliation of an attempt to pay it. https://hl7.org/fhir/R4/invoice.html"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal, NamedTuple, Self
+
+from pydantic import model_validator
+
+from mappings.shared import elements, reading
+from mappings.shared.elements import Resource
+from mappings.shared.money import Currency
+from mappings.shared.rows import Id, Number, Row, Text
+
+Method = Literal["card", "insurance", "cash"]
+Status = Literal["pending", "completed", "failed"]
+RefundStatus = Literal["pending", "completed"]
+
+_OUTCOMES: dict[Status, str] = {"pending": "queued", "completed": "complete", "failed": "error"}
+_STATUSES: dict[str, Status] = {"queued": "pending", "partial": "pending", "complete": "completed", "error": "failed"}
+_PAYMENT_TYPE = "http://terminology.hl7.org/CodeSystem/payment-type"
+
+
+class Payment(Row):
+    """A row of `payments`; it pays for an appointment or for a lab test."""
+
+    appointment_id: Id | None = None
+    lab_test_id: Id | None = None
+    amount: Number
+    currency: Currency | None = None
+    payment_method: Method | None = None
+    status: Status = "pending"
+    transaction_id: Text | None = None
+    refund_status: RefundStatus | None = None
+
+    @model_validator(mode="after")
+    def _for_one_thing(self) -> Self:
+        if self.appointment_id and self.lab_test_id:
+            raise ValueError("a payment is for an appointment or for a lab test, not for both")
+        return self
+
+    @property
+    def paid_for(self) -> str | None:
+        """The relative reference of what the payment is for."""
+        if self.lab_test_id:
+            return f"ServiceRequest/{self.lab_test_id}"
+        return f"Appointment/{self.appointment_id}" if self.appointment_id else None
+
+
+class PaymentResources(NamedTuple):
+    """What is owed, and the attempt to pay it where there was one."""
+
+    invoice: dict[str, Any]
+    reconciliation: dict[str, Any] | None
+
+
+def to_fhir(
+    row: Payment, *, user_id: str, at: datetime, description: str | None = None, reconciliation_id: str | None = None
+) -> PaymentResources:
+    """Return the Invoice to the user, and the PaymentReconciliation if anything was paid or tried; `at` dates both."""
+    tried = row.payment_method or row.transaction_id or row.status != "pending"
+    return PaymentResources(
+        _invoice(row, user_id, at, description),
+        _reconciliation(row, at, reconciliation_id or row.id) if tried else None,
+    )
+
+
+def _invoice(row: Payment, user_id: str, at: datetime, description: str | None) -> dict[str, Any]:
+    total = elements.money(row.amount, row.currency)
+    line = {
+        "sequence": 1,
+        "chargeItemCodeableConcept": elements.text_concept(description),
+        "priceComponent": [{"type": "base", "amount": total}],
+    }
+    return elements.build(
+        "Invoice",
+        {
+            "id": row.id,
+            "meta": elements.meta("hms-invoice"),
+            "extension": [
+                elements.extension("payment-for", "Reference", row.paid_for and {"reference": row.paid_for}),
+                elements.extension("refund-status", "Code", row.refund_status),
+                *elements.row_extensions(row),
+            ],
+            # The reference above cannot be searched for; what was paid for is also the invoice's business key.
+            "identifier": [elements.identifier("invoice-for", row.paid_for)],
+            "status": _invoice_status(row),
+            "subject": elements.reference("Patient", user_id),
+            "recipient": elements.reference("Patient", user_id),
+            "date": elements.instant(at),
+            "lineItem": [line] if description else None,
+            "totalNet": total,
+            "totalGross": total,
+        },
+    )
+
+
+def _invoice_status(row: Payment) -> str:
+    if row.refund_status:
+        return "cancelled"
+    return "balanced" if row.status == "completed" else "issued"
+
+
+def _reconciliation(row: Payment, at: datetime, reconciliation_id: str) -> dict[str, Any]:
+    total = elements.money(row.amount, row.currency)
+    return elements.build(
+        "PaymentReconciliation",
+        {
+            "id": reconciliation_id,
+            "meta": elements.meta("hms-payment"),
+            "extension": [elements.extension("payment-method", "Code", row.payment_method)],
+            # detail.request cannot be searched for in R4; the invoice that is paid is a business key, too.
+            "identifier": [elements.identifier("payment-of", f"Invoice/{row.id}")],
+            "status": "active",
+            "created": elements.instant(at),
+            "outcome": _OUTCOMES[row.status],
+            "disposition": row.payment_method,
+            "paymentDate": at.date().isoformat(),
+            "paymentAmount": total,
+            "paymentIdentifier": elements.identifier("transaction", row.transaction_id),
+            "detail": [
+                {
+                    "type": elements.concept(_PAYMENT_TYPE, "payment", "Payment"),
+                    "request": elements.reference("Invoice", row.id),
+                    "date": at.date().isoformat(),
+                    "amount": total,
+                }
+            ],
+        },
+    )
+
+
+def from_fhir(
+    invoice: Resource,
+    reconciliation: Resource | None = None,
+    *,
+    created: datetime | None = None,
+    deleted: datetime | None = None,
+) -> Payment:
+    """Return the row that an Invoice and its latest PaymentReconciliation are."""
+    attempt = reconciliation or {}
+    # What was paid may be less than the whole: the copay, where insurance pays the rest.
+    total = attempt.get("paymentAmount") or invoice.get("totalGross") or invoice.get("totalNet") or {}
+    subject = reading.extension(invoice, "payment-for") or _business_key(invoice)
+    return Payment(
+        id=invoice["id"],
+        appointment_id=reading.reference_id(subject, "Appointment"),
+        lab_test_id=reading.reference_id(subject, "ServiceRequest"),
+        amount=total.get("value", 0),
+        currency=total.get("currency"),
+        payment_method=_method(attempt),
+        status=_status(invoice, attempt),
+        transaction_id=attempt.get("paymentIdentifier", {}).get("value"),
+        refund_status=reading.extension(invoice, "refund-status"),
+        **reading.row_times(invoice, created, deleted),
+    )
+
+
+def _business_key(invoice: Resource) -> Resource:
+    ours = f"{elements.IDENTIFIER}invoice-for"
+    key = reading.first(invoice.get("identifier"), lambda item: item.get("system") == ours).get("value")
+    return {"reference": key} if key else {}
+
+
+def with_refund_status(invoice: Resource, status: RefundStatus) -> dict[str, Any]:
+    """Return the Invoice with how far its refund is."""
+    mark = elements.extension("refund-status", "Code", status)
+    kept = [item for item in invoice.get("extension", ()) if item["url"] != f"{elements.EXTENSION}refund-status"]
+    return {**invoice, "extension": [*kept, mark]}
+
+
+def _method(attempt: Resource) -> Method | None:
+    said = reading.extension(attempt, "payment-method") or attempt.get("disposition")
+    return said if said in ("card", "insurance", "cash") else None
+
+
+def _status(invoice: Resource, attempt: Resource) -> Status:
+    if invoice.get("status") == "balanced":
+        return "completed"
+    return _STATUSES.get(attempt.get("outcome", ""), "pending")

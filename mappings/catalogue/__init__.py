@@ -1,0 +1,1 @@
+"""Clinics, doctors, specialties and when they can be booked."""

@@ -1,0 +1,1 @@
+"""Policies, and whether they cover a service."""

@@ -1,0 +1,171 @@
+"""Whether a policy is in force and covers a service: CoverageEligibilityRequest and CoverageEligibilityResponse.
+
+https://hl7.org/fhir/R4/coverageeligibilityresponse.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from mappings.insurance.insurance import Standing
+from mappings.shared import elements, reading
+from mappings.shared.elements import Resource
+from mappings.shared.money import Money
+
+_BENEFIT = "http://terminology.hl7.org/CodeSystem/benefit-type"
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """What is asked of an insurer: a patient's policy, the day, and the service by its reference."""
+
+    patient_id: str
+    coverage_id: str | None
+    provider: str | None
+    day: date
+    item: str | None = None
+    """Relative reference of the HealthcareService, ServiceRequest or MedicationRequest."""
+    facility_id: str | None = None
+    """The Location where the service is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Eligibility:
+    """What an insurer said of a policy; `covered` is None where it is not known whether the service is."""
+
+    coverage_id: str | None
+    standing: Standing
+    covered: bool | None = None
+    copay: Money | None = None
+    valid_from: date | None = None
+    valid_until: date | None = None
+    reason: str | None = None
+    items: tuple[str, ...] = ()
+    """References of the services that were asked about; none means any."""
+
+    @property
+    def verified(self) -> bool:
+        """Whether the policy is in force."""
+        return self.standing == "active"
+
+    def is_about(self, coverage_id: str | None, item: str | None) -> bool:
+        """Return whether this was said of that policy and service."""
+        return coverage_id is not None and self.coverage_id == coverage_id and (not self.items or item in self.items)
+
+
+def request_to_fhir(asked: Inquiry, request_id: str, at: datetime) -> dict[str, Any]:
+    """Return the CoverageEligibilityRequest that asks."""
+    item = {"detail": [{"reference": asked.item}]} if asked.item else None
+    return elements.build(
+        "CoverageEligibilityRequest",
+        {
+            "id": request_id,
+            "status": "active",
+            "purpose": ["validation", "benefits"],
+            "patient": elements.reference("Patient", asked.patient_id),
+            "servicedDate": asked.day.isoformat(),
+            "created": elements.instant(at),
+            "insurer": {"display": asked.provider} if asked.provider else elements.ABSENT,
+            "facility": elements.reference("Location", asked.facility_id),
+            "insurance": [_insurance(asked)],
+            "item": [item],
+        },
+    )
+
+
+def _insurance(asked: Inquiry) -> elements.Element | None:
+    covered = elements.reference("Coverage", asked.coverage_id)
+    return {"coverage": covered} if covered else None
+
+
+def response_to_fhir(
+    said: Eligibility, asked: Inquiry, *, response_id: str, request_id: str, at: datetime
+) -> dict[str, Any]:
+    """Return the CoverageEligibilityResponse that says it."""
+    return elements.build(
+        "CoverageEligibilityResponse",
+        {
+            "id": response_id,
+            "extension": [elements.extension("coverage-standing", "Code", said.standing)],
+            "status": "active",
+            "purpose": ["validation", "benefits"],
+            "patient": elements.reference("Patient", asked.patient_id),
+            "servicedDate": asked.day.isoformat(),
+            "created": elements.instant(at),
+            "request": elements.reference("CoverageEligibilityRequest", request_id),
+            "outcome": "complete",
+            "disposition": said.reason,
+            "insurer": {"display": asked.provider} if asked.provider else elements.ABSENT,
+            "insurance": [_answer(said)],
+        },
+    )
+
+
+def _answer(said: Eligibility) -> elements.Element | None:
+    if said.coverage_id is None:
+        return None
+    period = {"start": elements.optional_date(said.valid_from), "end": elements.optional_date(said.valid_until)}
+    return {
+        "coverage": elements.reference("Coverage", said.coverage_id),
+        "inforce": said.verified,
+        "benefitPeriod": period,
+        "item": [_item(said)] if said.covered is not None or said.copay else None,
+    }
+
+
+def _item(said: Eligibility) -> elements.Element:
+    copay = said.copay and {
+        "type": elements.concept(_BENEFIT, "copay", "Copayment per service"),
+        "allowedMoney": elements.money(said.copay.amount, said.copay.currency),
+    }
+    return {
+        "category": elements.concept(
+            "http://terminology.hl7.org/CodeSystem/ex-benefitcategory", "30", "Health Benefit Plan Coverage"
+        ),
+        "excluded": None if said.covered is None else not said.covered,
+        "benefit": [copay],
+    }
+
+
+def from_fhir(response: Resource, request: Resource) -> Eligibility:
+    """Return what a CoverageEligibilityResponse, of the hospital's rules or of an insurer, says to its request."""
+    insurance = reading.first(response.get("insurance"))
+    asked = reading.first(request.get("insurance"))
+    item = reading.first(insurance.get("item"))
+    period = insurance.get("benefitPeriod", {})
+    standing = _standing(response, insurance)
+    # What is not known of the policy is not known of its cover either, whatever an error says besides.
+    excluded = None if standing == "unknown" else item.get("excluded")
+    return Eligibility(
+        coverage_id=reading.reference_id(insurance.get("coverage") or asked.get("coverage"), "Coverage"),
+        standing=standing,
+        covered=None if excluded is None else not excluded,
+        copay=_copay(item),
+        valid_from=reading.whole_date(period.get("start")),
+        valid_until=reading.whole_date(period.get("end")),
+        reason=response.get("disposition"),
+        items=tuple(
+            detail["reference"]
+            for each in request.get("item", ())
+            for detail in each.get("detail", ())
+            if "reference" in detail
+        ),
+    )
+
+
+def _standing(response: Resource, insurance: Resource) -> Standing:
+    said: Standing | None = reading.extension(response, "coverage-standing")
+    if said in ("active", "inactive", "expired", "unknown"):
+        return said
+    if response.get("outcome") == "error" or "inforce" not in insurance:
+        return "unknown"
+    return "active" if insurance["inforce"] else "inactive"
+
+
+def _copay(item: Resource) -> Money | None:
+    for benefit in item.get("benefit", ()):
+        if "copay" in reading.codes([benefit.get("type", {})], _BENEFIT) and "allowedMoney" in benefit:
+            return Money.from_fhir(benefit["allowedMoney"])
+    return None

@@ -1,0 +1,1 @@
+"""What all mappings share: elements, extensions, reading, clocks and money."""

@@ -1,0 +1,1 @@
+"""Visits and the waiting queue."""
