@@ -20,7 +20,7 @@ from fhir_server.engine.access import Access
 from fhir_server.engine.context import Context, Request, Services
 from fhir_server.engine.engine import handle
 from fhir_server.errors import FhirError
-from fhir_server.server.app import authorization_store, base_url, services
+from fhir_server.services import authorization_store, base_url, services
 from fhir_server.settings import Settings
 from fhir_server.store.accounts.oauth import OAuthStore
 from fhir_server.store.database.data_directory import StartupError

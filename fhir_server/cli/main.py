@@ -109,7 +109,7 @@ def purge(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Remove a version, a resource, or a patient with all that is the patient's, for good; the audit trail says so."""
-    from fhir_server.purging import run
+    from fhir_server.cli.purge import run
 
     if not yes:
         typer.confirm(f"{target} cannot be brought back. Purge it?", abort=True)

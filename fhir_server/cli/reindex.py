@@ -14,7 +14,7 @@ from fhir_server.jobs.reindex import NAME, reindex
 from fhir_server.jobs.runner import hold
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.search.lifecycle import Pass
-from fhir_server.server.app import base_url, services
+from fhir_server.services import base_url, services
 from fhir_server.settings import Settings
 from fhir_server.store.database.data_directory import StartupError
 from fhir_server.store.database.mongod import database_url

@@ -84,7 +84,7 @@ def _serve(settings: Settings) -> None:
     import uvicorn
 
     from fhir_server.http.connections import BoundedProtocol
-    from fhir_server.workers import serve_by_workers
+    from fhir_server.server.workers import serve_by_workers
 
     for name, value in settings.model_dump(exclude_none=True).items():
         os.environ[f"FHIR_SERVER_{name.upper()}"] = str(value)
@@ -177,7 +177,7 @@ async def _load_demo(settings: Settings) -> list[Login]:
 
 
 def _greet(settings: Settings, logins: list[Login]) -> None:
-    from fhir_server.server.app import base_url
+    from fhir_server.services import base_url
 
     if settings.log_format == "json":
         # All that a program reads is JSON, on both outputs; how to begin is for people, and passwords are for no log.

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fhir_server.search.lifecycle import State
-from fhir_server.server.app import services
+from fhir_server.services import services
 from fhir_server.settings import Settings
 from fhir_server.store.database.mongod import database_url
 from fhir_server.store.work.jobs import JobStore, Progress

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-from fhir_server.server.app import services
+from fhir_server.services import services
 from fhir_server.settings import Settings
 from fhir_server.store.work.loads import Loads
 

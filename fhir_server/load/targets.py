@@ -16,7 +16,7 @@ from fhir_server.engine.context import Context, Request, Services
 from fhir_server.engine.engine import handle
 from fhir_server.errors import FhirError
 from fhir_server.r4 import values
-from fhir_server.server.app import base_url, services
+from fhir_server.services import base_url, services
 from fhir_server.settings import Settings
 from fhir_server.store.database.recording import RecordingDatabase
 from fhir_server.store.work.loads import Loads

@@ -12,17 +12,17 @@ import structlog
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
+from starlette.types import Scope
 from starlette_compress import CompressMiddleware, add_compress_type
 
 from fhir_server.audit.job import AuditTrail
-from fhir_server.auth.access import ScopedAccess
-from fhir_server.auth.bearer import BearerToken
 from fhir_server.engine.access import Access
 from fhir_server.engine.context import Services
 from fhir_server.engine.engine import handle
-from fhir_server.engine.search_parameter_sync import SearchParameterSync
 from fhir_server.hospital.api.open_streams import OpenStreams
+from fhir_server.hospital.api.problem import Problem, answer
 from fhir_server.hospital.api.remote import RemoteFhir
 from fhir_server.hospital.api.server import FacadeServer
 from fhir_server.hospital.app import create_facade
@@ -43,70 +43,11 @@ from fhir_server.http.oauth.server import AuthorizationServer
 from fhir_server.http.stopping import ENDS_WITHIN, WORKER_ENDS_WITHIN, Stopping
 from fhir_server.http.welcome import welcome
 from fhir_server.server.background import background
+from fhir_server.services import PREFIX, authorization_store, base_url, services
 from fhir_server.settings import Settings
 from fhir_server.store.accounts.oauth import OAuthStore
-from fhir_server.store.database.mongo import Database
-from fhir_server.store.database.secrets import secret
 from fhir_server.store.database.watching import DatabaseWatch
-from fhir_server.store.resources.history import HistoryStore
-from fhir_server.store.resources.resources import ResourceStore
-from fhir_server.store.search.parameters import SearchParameterStore
-from fhir_server.store.search.search import SearchStore
 from fhir_server.work.threads import share_evenly
-
-PREFIX = "/fhir"
-
-
-def base_url(settings: Settings) -> str:
-    """Return the absolute URL of the FHIR base: as configured, never from a request's headers, which can be forged."""
-    if settings.base_url:
-        return settings.base_url.rstrip("/")
-    host = "localhost" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}{PREFIX}"
-
-
-@asynccontextmanager
-async def services(settings: Settings, *, serving: bool = False) -> AsyncIterator[Services]:
-    """Connect to the database that the settings name and give what requests share; closes it afterwards.
-
-    `serving` is what other processes on the database see: that this one answers at its base URL.
-    """
-    assert settings.database_url is not None, "the command line starts the embedded mongod first"
-    database = await Database.connect(settings.database_url, settings.database_name)
-    try:
-        shared = await services_on(database, settings, serving=serving)
-        await shared.following.start()
-        try:
-            yield shared
-        finally:
-            await shared.following.stop()
-    finally:
-        await database.close()
-
-
-async def services_on(database: Database, settings: Settings, *, serving: bool = False) -> Services:
-    """Return the services on a connected database."""
-    resources = ResourceStore(database, settings.blob_threshold_bytes)
-    about = {"base_url": base_url(settings)} if serving else {}
-    return Services(
-        database=database,
-        resources=resources,
-        history=HistoryStore(database, resources),
-        search=SearchStore(database),
-        settings=settings,
-        signing_key=await secret(database, "page-token"),
-        following=SearchParameterSync(SearchParameterStore(database, resources), about),
-    )
-
-
-async def authorization_store(shared: Services) -> OAuthStore[Access]:
-    """Return the stores of authorization; each access token is remembered as the access that it gives."""
-    settings = shared.settings
-
-    def made(token: BearerToken) -> Access:
-        return ScopedAccess(token, timezone=settings.default_timezone, base_url=base_url(settings))
-
-    return await OAuthStore.open(shared.database, settings, made)
 
 
 def _calm_garbage_collector() -> None:
@@ -145,7 +86,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             Middleware(ClientAddresses, settings.trusted_networks),
             Middleware(Budgeted, settings),
             Middleware(CompressMiddleware, minimum_size=1000),
-            Middleware(Recorded),
+            Middleware(Recorded, _unrecorded),
         ],
         lifespan=parts.lifespan,
     )
@@ -218,3 +159,11 @@ class _Parts:
         trail = AuditTrail(shared, self.fhir.base_url, self.settings.data_dir / "audit")
         app.state.audit = await stack.enter_async_context(trail)
         self.fhir.record = trail.record
+
+
+def _unrecorded(scope: Scope, reference: str) -> Response:
+    """Return the 503 for an access that cannot be recorded: problem+json at the hospital's endpoints."""
+    if not scope["path"].startswith("/oauth/"):
+        return answer(Problem("unavailable"), "en")
+    text = f"The access cannot be recorded now; this is logged under {reference}."
+    return PlainTextResponse(text, 503, {"Cache-Control": "no-store", "Retry-After": "5"})

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2] / "fhir_server"
 _CANCELS = re.compile(r"\bStreamingResponse\(|\bTaskGroup\b|\banyio\b|\bwait_for\(|\bBaseHTTPMiddleware\b")
 _MAY = {
     "http/streamed.py",  # replaces what cancels
-    "jobs/audit.py",  # waits for an event, not for the database
+    "audit/job.py",  # waits for an event, not for the database
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fhir_server import purging
+from fhir_server.cli.purge import purge_target
 from fhir_server.engine.access import OpenAccess
 from fhir_server.engine.context import Context
 from fhir_server.engine.purge import finish_purges, purge, target_of
@@ -190,12 +190,12 @@ async def test_the_command_purges_and_is_told(smart: SmartServer) -> None:
     """The operator's command does the same, and the trail says who did it to what, refusals too."""
     await fill(smart, result("a", SECRET), result("a", "2"))
     settings = smart.services.settings
-    await purging.purge_target(settings, "Observation/r/_history/1")
+    await purge_target(settings, "Observation/r/_history/1")
     for refused in ("Observation/r/_history/1", "Observation/r/_history/2", "Observation/nobody"):
         with pytest.raises(FhirError):
-            await purging.purge_target(settings, refused)
+            await purge_target(settings, refused)
     with pytest.raises(BadRequest):
-        await purging.purge_target(settings, "Observation?code=x")
+        await purge_target(settings, "Observation?code=x")
     told = [event for event in await audited(smart) if event["asked"] == "purged"]
     assert len(told) == 4
     history = await smart.fhir(await smart.system_token("system/*.cruds")).get("Observation/r/_history")

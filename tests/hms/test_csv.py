@@ -14,7 +14,7 @@ from fhir_server.engine.context import Context, Request
 from fhir_server.engine.engine import handle
 from fhir_server.engine.gdpr.erasure import erase_patient
 from fhir_server.hospital.tables.tables import BY_NAME
-from fhir_server.server.app import services_on
+from fhir_server.services import services_on
 from fhir_server.store.database.data_directory import StartupError
 from fhir_server.store.database.mongo import Database
 from tests.hms import hospital

@@ -18,7 +18,7 @@ from fhir_server.hospital.tables.resources import from_resources
 from fhir_server.hospital.tables.sign_in import password_hashes
 from fhir_server.hospital.tables.sources import Line
 from fhir_server.hospital.tables.tables import BY_NAME, TABLES, Table
-from fhir_server.server.app import authorization_store, services_on
+from fhir_server.services import authorization_store, services_on
 from fhir_server.settings import Settings
 from fhir_server.store.database.mongo import Database
 from fhir_server.store.work.imports import ImportStore

@@ -13,8 +13,8 @@ from fhir_server.hospital.notifications.events import reminder
 from fhir_server.hospital.notifications.mail_job import send_due
 from fhir_server.hospital.notifications.sender import Teller
 from fhir_server.hospital.notifications.smtp import SmtpServer
-from fhir_server.server.app import services_on
 from fhir_server.server.background import jobs
+from fhir_server.services import services_on
 from fhir_server.settings import Settings
 from fhir_server.store.database.mongo import Database
 from fhir_server.store.work.mail_queue import PAUSES, MailQueue

@@ -16,7 +16,7 @@ from fhir_server.http.fhir import FhirApp
 from fhir_server.r4 import values
 from fhir_server.search.planner.query import compile_query
 from fhir_server.search.query.parse import parse
-from fhir_server.server.app import services_on
+from fhir_server.services import services_on
 from fhir_server.settings import Settings
 from fhir_server.store.database.mongo import Database
 from fhir_server.store.search.explain import Execution

@@ -100,7 +100,8 @@ async def test_a_killed_worker_s_accesses_are_told_by_the_next_and_once(smart: S
     records = [AccessRecord(f"id-{n}", 1_700_000_000_000, Actor(), "GET", "Patient/a", "", 200) for n in range(300)]
     lines = b"\n".join(map(encode_record, records))
     program = (
-        "import os, signal, sys; from pathlib import Path; from fhir_server.store.work.audit_journal import AuditJournal\n"
+        "import os, signal, sys\nfrom pathlib import Path\n"
+        "from fhir_server.store.work.audit_journal import AuditJournal\n"
         "journal = AuditJournal(Path(sys.argv[1]))\n"
         "for line in sys.stdin.buffer.read().split(b'\\n'): journal.append(line)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"

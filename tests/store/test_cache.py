@@ -20,7 +20,7 @@ from fhir_server.errors import TooLarge, Unavailable
 from fhir_server.http.admission import Admission
 from fhir_server.http.fhir import FhirApp
 from fhir_server.load.load import load
-from fhir_server.server.app import services_on
+from fhir_server.services import services_on
 from fhir_server.settings import Settings
 from fhir_server.store.database.cache import default_cache_gb
 from fhir_server.store.database.failures import translate

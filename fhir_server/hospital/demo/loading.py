@@ -14,7 +14,7 @@ from fhir_server.engine.context import Context, Request, Services
 from fhir_server.engine.engine import handle
 from fhir_server.hospital import demo
 from fhir_server.hospital.accounts.accounts import email_name
-from fhir_server.server.app import authorization_store, base_url, services
+from fhir_server.services import authorization_store, base_url, services
 from fhir_server.settings import Settings
 from fhir_server.store.accounts.login_names import LoginNames
 from fhir_server.store.accounts.oauth import OAuthStore

@@ -14,7 +14,7 @@ from fhir_server.hospital.api.fhir import in_process
 from fhir_server.hospital.tables.resources import Key, MappingContext
 from fhir_server.hospital.tables.tables import Table
 from fhir_server.r4 import values
-from fhir_server.server.app import base_url
+from fhir_server.services import base_url
 from fhir_server.store.resources.first_versions import created_times
 from fhir_server.store.resources.listing import Last, last_after, last_of
 from mappings.booking import appointments

@@ -23,7 +23,7 @@ from fhir_server.hospital.tables.sign_in import password_hashes
 from fhir_server.hospital.tables.sources import Destination, Writer
 from fhir_server.hospital.tables.tables import TABLES, Table
 from fhir_server.load.report import Summary, show, write_refusals
-from fhir_server.server.app import services
+from fhir_server.services import services
 from fhir_server.settings import Settings
 from fhir_server.store.accounts.accounts import UserStore
 from fhir_server.store.database.mongod import database_url

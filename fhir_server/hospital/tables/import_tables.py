@@ -25,7 +25,7 @@ from fhir_server.hospital.tables.tables import TABLES, Table
 from fhir_server.hospital.tables.worker import delete_rows, import_lines, start
 from fhir_server.load.report import Summary, show, write_refusals
 from fhir_server.load.worker import Refusal
-from fhir_server.server.app import authorization_store, services
+from fhir_server.services import authorization_store, services
 from fhir_server.settings import Settings
 from fhir_server.store.accounts.login_names import LoginNames
 from fhir_server.store.database.data_directory import StartupError

@@ -20,7 +20,7 @@ from fhir_server.hospital.tables.sign_in import Account, Accounts
 from fhir_server.hospital.tables.tables import Table
 from fhir_server.load.worker import Refusal
 from fhir_server.r4 import values
-from fhir_server.server.app import base_url
+from fhir_server.services import base_url
 from fhir_server.store.accounts.accounts import UserStore
 from fhir_server.store.accounts.grants import GrantStore
 from fhir_server.store.accounts.login_names import LoginNames

@@ -11,7 +11,7 @@ from fhir_server.hospital.tables.importing import Done, Importer, Options
 from fhir_server.hospital.tables.sources import Line
 from fhir_server.hospital.tables.tables import BY_NAME
 from fhir_server.load import process
-from fhir_server.server.app import services
+from fhir_server.services import services
 from fhir_server.settings import Settings
 
 _running: tuple[asyncio.Runner, AsyncExitStack, Importer] | None = None

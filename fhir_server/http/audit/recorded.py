@@ -6,14 +6,14 @@ Each leaves one AuditEvent, written down before the answer leaves. A FHIR reques
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fhir_server.audit.disclosure import disclosing
 from fhir_server.audit.records import AccessRecord, Actor
 from fhir_server.engine.versions import new_id
-from fhir_server.hospital.api.problem import Problem, answer
 from fhir_server.http import log
 from fhir_server.http.audit.audit_context import AuditContext, current
 from fhir_server.http.client_address import client_address
@@ -48,10 +48,14 @@ _ALIKE = frozenset({"/", "/fhir", "/docs", "/openapi.json"})
 
 
 class Recorded:
-    """Records accesses with the trail of the application's state, `audit`; without one it does nothing."""
+    """Records accesses with the trail of the application's state, `audit`; without one it does nothing.
 
-    def __init__(self, app: ASGIApp) -> None:
+    `unrecorded` makes the answer for an access that cannot be recorded, from its scope and the reference in the log.
+    """
+
+    def __init__(self, app: ASGIApp, unrecorded: Callable[[Scope, str], Response]) -> None:
         self.app = app
+        self.unrecorded = unrecorded
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; its answer leaves when it is recorded."""
@@ -69,7 +73,7 @@ class Recorded:
                     trail.record(_record(scope, event, known, message["status"]))
                 except OSError as error:
                     refused = True
-                    await _unavailable(scope, log.fault(error))(scope, receive, send)
+                    await self.unrecorded(scope, log.fault(error))(scope, receive, send)
             if not refused:
                 await send(message)
 
@@ -110,10 +114,3 @@ def _record(scope: Scope, event: str, known: AuditContext, status: int) -> Acces
         patients=tuple(known.disclosure.patients),
         questions=tuple(known.disclosure.questions),
     )
-
-
-def _unavailable(scope: Scope, reference: str) -> Response:
-    if not scope["path"].startswith("/oauth/"):
-        return answer(Problem("unavailable"), "en")
-    text = f"The access cannot be recorded now; this is logged under {reference}."
-    return PlainTextResponse(text, 503, {"Cache-Control": "no-store", "Retry-After": "5"})

@@ -8,7 +8,7 @@ from fhir_server.cli.operator_audit import told
 from fhir_server.engine.context import Context
 from fhir_server.engine.purge import purge, target_of
 from fhir_server.errors import FhirError
-from fhir_server.server.app import base_url, services
+from fhir_server.services import base_url, services
 from fhir_server.settings import Settings
 from fhir_server.store.database.data_directory import StartupError
 from fhir_server.store.database.mongod import database_url

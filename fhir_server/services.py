@@ -1,0 +1,74 @@
+"""What requests, jobs and commands share: the services on a connected database."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fhir_server.auth.access import ScopedAccess
+from fhir_server.auth.bearer import BearerToken
+from fhir_server.engine.access import Access
+from fhir_server.engine.context import Services
+from fhir_server.engine.search_parameter_sync import SearchParameterSync
+from fhir_server.settings import Settings
+from fhir_server.store.accounts.oauth import OAuthStore
+from fhir_server.store.database.mongo import Database
+from fhir_server.store.database.secrets import secret
+from fhir_server.store.resources.history import HistoryStore
+from fhir_server.store.resources.resources import ResourceStore
+from fhir_server.store.search.parameters import SearchParameterStore
+from fhir_server.store.search.search import SearchStore
+
+PREFIX = "/fhir"
+
+
+def base_url(settings: Settings) -> str:
+    """Return the absolute URL of the FHIR base: as configured, never from a request's headers, which can be forged."""
+    if settings.base_url:
+        return settings.base_url.rstrip("/")
+    host = "localhost" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}{PREFIX}"
+
+
+@asynccontextmanager
+async def services(settings: Settings, *, serving: bool = False) -> AsyncIterator[Services]:
+    """Connect to the database that the settings name and give what requests share; closes it afterwards.
+
+    `serving` is what other processes on the database see: that this one answers at its base URL.
+    """
+    assert settings.database_url is not None, "the command line starts the embedded mongod first"
+    database = await Database.connect(settings.database_url, settings.database_name)
+    try:
+        shared = await services_on(database, settings, serving=serving)
+        await shared.following.start()
+        try:
+            yield shared
+        finally:
+            await shared.following.stop()
+    finally:
+        await database.close()
+
+
+async def services_on(database: Database, settings: Settings, *, serving: bool = False) -> Services:
+    """Return the services on a connected database."""
+    resources = ResourceStore(database, settings.blob_threshold_bytes)
+    about = {"base_url": base_url(settings)} if serving else {}
+    return Services(
+        database=database,
+        resources=resources,
+        history=HistoryStore(database, resources),
+        search=SearchStore(database),
+        settings=settings,
+        signing_key=await secret(database, "page-token"),
+        following=SearchParameterSync(SearchParameterStore(database, resources), about),
+    )
+
+
+async def authorization_store(shared: Services) -> OAuthStore[Access]:
+    """Return the stores of authorization; each access token is remembered as the access that it gives."""
+    settings = shared.settings
+
+    def made(token: BearerToken) -> Access:
+        return ScopedAccess(token, timezone=settings.default_timezone, base_url=base_url(settings))
+
+    return await OAuthStore.open(shared.database, settings, made)
