@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
-from fhir_server.audit.disclosure import note_resource
 from fhir_server.auth.patient_writes import Change
 from fhir_server.engine import versions
 from fhir_server.engine.account_status import end_access, retired
 from fhir_server.engine.context import Context, Response
+from fhir_server.engine.disclosure import note_resource
 from fhir_server.engine.link_targets import require_own_targets
 from fhir_server.engine.links import decided
 from fhir_server.engine.panels import note_written

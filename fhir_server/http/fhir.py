@@ -15,10 +15,10 @@ from urllib.parse import parse_qsl, unquote
 
 from starlette.types import Receive, Scope, Send
 
-from fhir_server.audit.disclosure import Disclosure, disclosing
 from fhir_server.audit.records import AccessRecord
 from fhir_server.engine.access import Access, OpenAccess
 from fhir_server.engine.context import Context, Request, Response, Services
+from fhir_server.engine.disclosure import Disclosure, disclosing
 from fhir_server.engine.interactions.preconditions import etag
 from fhir_server.engine.query_parameters import FORM
 from fhir_server.engine.routes import route

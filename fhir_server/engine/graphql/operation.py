@@ -10,8 +10,8 @@ from typing import Any
 
 from graphql import OperationType
 
-from fhir_server.audit.disclosure import note_question
 from fhir_server.engine.context import Context, Request, Response
+from fhir_server.engine.disclosure import note_question
 from fhir_server.engine.graphql.checking import check
 from fhir_server.engine.graphql.execution import Execution
 from fhir_server.engine.graphql.faults import Fault, report

@@ -9,8 +9,8 @@ import hashlib
 from typing import Any
 from urllib.parse import parse_qsl
 
-from fhir_server.audit.disclosure import note_question
 from fhir_server.engine.context import Context
+from fhir_server.engine.disclosure import note_question
 from fhir_server.engine.search.resolve_terminology import settle
 from fhir_server.errors import BadRequest, Issue, PreconditionFailed
 from fhir_server.search.planner.query import compile_query

@@ -10,9 +10,9 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from fhir_server.audit.disclosure import note_resource
 from fhir_server.engine.access import viewer
 from fhir_server.engine.context import Context, Request, Response, instant, now
+from fhir_server.engine.disclosure import note_resource
 from fhir_server.engine.interactions.preconditions import etag
 from fhir_server.engine.query_parameters import FORM
 from fhir_server.engine.routes import Route

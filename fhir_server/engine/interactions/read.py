@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from fhir_server.audit.disclosure import note_resource
 from fhir_server.engine.context import Context, Request, Response
+from fhir_server.engine.disclosure import note_resource
 from fhir_server.engine.interactions.preconditions import not_modified
 from fhir_server.engine.search import subsets
 from fhir_server.errors import Gone, NotFound

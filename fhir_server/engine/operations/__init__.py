@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from fhir_server.audit.disclosure import note_question
 from fhir_server.engine.context import Context, Request, Response
+from fhir_server.engine.disclosure import note_question
 from fhir_server.engine.operations.inputs import Inputs, read_inputs
 from fhir_server.engine.operations.registry import find, require_method
 from fhir_server.engine.query_parameters import FORM

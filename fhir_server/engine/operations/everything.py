@@ -15,8 +15,8 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from fhir_server.audit.disclosure import note_resource
 from fhir_server.engine.context import Context, Request, Response, instant, now
+from fhir_server.engine.disclosure import note_resource
 from fhir_server.engine.interactions.read import read
 from fhir_server.engine.operations.inputs import Inputs
 from fhir_server.engine.operations.record import record

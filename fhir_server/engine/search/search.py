@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from fhir_server.audit.disclosure import note_question, note_resource
 from fhir_server.engine.context import Context, Request, Response
+from fhir_server.engine.disclosure import note_question, note_resource
 from fhir_server.engine.routes import Route
 from fhir_server.engine.search import searchset, subsets
 from fhir_server.engine.search.explain import explained

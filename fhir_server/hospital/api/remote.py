@@ -15,9 +15,9 @@ from urllib.parse import urlencode
 
 import httpx
 
-from fhir_server.audit.disclosure import note_resource
 from fhir_server.engine.access import OpenAccess
 from fhir_server.engine.context import Request, Response
+from fhir_server.engine.disclosure import note_resource
 from fhir_server.errors import (
     BadGateway,
     Conflict,

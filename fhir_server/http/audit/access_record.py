@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 from starlette.types import Scope
 
-from fhir_server.audit.disclosure import Disclosure
 from fhir_server.audit.records import AccessRecord, Actor, EntryRecord
 from fhir_server.auth.bearer import BearerToken
 from fhir_server.engine.access import Access
 from fhir_server.engine.context import Request, Response
+from fhir_server.engine.disclosure import Disclosure
 from fhir_server.engine.versions import new_id
 from fhir_server.http.client_address import client_address
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from fhir_server.audit.disclosure import Disclosure
 from fhir_server.audit.records import Detail, EntryRecord
 from fhir_server.auth.bearer import BearerToken
 from fhir_server.auth.users import User
 from fhir_server.engine.context import Ask, Request, Response
+from fhir_server.engine.disclosure import Disclosure
 from fhir_server.errors import FhirError
 from fhir_server.http.audit.access_record import bundle_entries
 

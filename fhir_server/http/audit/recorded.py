@@ -11,8 +11,8 @@ from collections.abc import Callable
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fhir_server.audit.disclosure import disclosing
 from fhir_server.audit.records import AccessRecord, Actor
+from fhir_server.engine.disclosure import disclosing
 from fhir_server.engine.versions import new_id
 from fhir_server.http import log
 from fhir_server.http.audit.audit_context import AuditContext, current
