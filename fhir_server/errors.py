@@ -37,7 +37,7 @@ def operation_outcome(issues: Iterable[Issue]) -> dict[str, Any]:
 class FhirError(Exception):
     """What a caller did, or met, that ends an interaction; subclasses fix the HTTP status and the issue code."""
 
-    status: ClassVar[int] = 500
+    status: int = 500
     code: ClassVar[str] = "exception"
 
     def __init__(

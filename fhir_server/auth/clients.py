@@ -72,10 +72,20 @@ def _require_keys(client: Client) -> None:
         raise BadRequest("A client has its keys inline or at a URL, not both.")
     if client.jwks is not None:
         _require_public_keys(client.jwks)
-    if client.jwks_uri is not None and urlsplit(client.jwks_uri).scheme != "https" and client.self_registered:
+    if client.jwks_uri is not None:
+        _require_url(client.jwks_uri, ("https",) if client.self_registered else ("http", "https"))
+
+
+def _require_url(url: str, schemes: tuple[str, ...]) -> None:
+    try:
+        parts = urlsplit(url)
+        named = bool(parts.hostname) and parts.port != 0
+    except ValueError as error:  # a port beyond 65535, a broken address
+        raise BadRequest("The URL of a JWKS has no valid host and port.") from error
+    if parts.scheme not in schemes:
         raise BadRequest("The URL of a JWKS is https.")
-    if client.jwks_uri is not None and urlsplit(client.jwks_uri).scheme not in ("http", "https"):
-        raise BadRequest("The URL of a JWKS is https.")
+    if not named:
+        raise BadRequest("The URL of a JWKS has no valid host and port.")
 
 
 def _require_public_keys(jwks: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ import ipaddress
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import httpx
 
@@ -51,7 +51,7 @@ async def fetch(url: str, asked: Outgoing = _PLAIN, *, allow_internal: bool = Fa
     parts = urlsplit(url)
     if not parts.hostname or not (parts.scheme == "https" or (allow_internal and parts.scheme == "http")):
         raise Refused("only https is fetched")
-    port = parts.port or (443 if parts.scheme == "https" else 80)
+    port = _port(parts)
     address = await _public_address(parts.hostname, port, allow_internal=allow_internal)
     pinned = httpx.URL(url).copy_with(host=address, port=port)
     host = parts.netloc.rpartition("@")[2]
@@ -88,6 +88,13 @@ def _max_age(cache_control: str) -> int | None:
         if name == "max-age" and value.isdigit():
             return int(value[:9])
     return None
+
+
+def _port(parts: SplitResult) -> int:
+    try:
+        return parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError as error:
+        raise Refused("its port is none") from error
 
 
 async def _public_address(host: str, port: int, *, allow_internal: bool) -> str:

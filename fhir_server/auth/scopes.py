@@ -27,6 +27,13 @@ EHR_LAUNCH = "ehr_launch"
 NO_WILDCARD = frozenset({"AuditEvent"})
 """Types that a wildcard does not stand for, anywhere: only a scope that names one is about it."""
 
+CONFORMANCE = frozenset({
+    "CapabilityStatement", "CodeSystem", "CompartmentDefinition", "ConceptMap", "GraphDefinition",
+    "ImplementationGuide", "MessageDefinition", "NamingSystem", "OperationDefinition", "SearchParameter",
+    "StructureDefinition", "StructureMap", "TerminologyCapabilities", "ValueSet",
+})  # fmt: skip
+"""Types that say how the server itself works; who may write all records may not therefore write these."""
+
 _RESOURCE_SCOPE = re.compile(r"(patient|user|system)/(\*|[A-Z][A-Za-z]+)\.([a-z]+|\*)(?:\?(.+))?", re.ASCII | re.DOTALL)
 _V2_LETTERS = re.compile(r"(?=.)c?r?u?d?s?")
 _V1 = {"read": "rs", "write": "cud", "*": "cruds"}
@@ -53,7 +60,8 @@ class Scope:
 
     def covers(self, permission: str, resource_type: str) -> bool:
         """Return whether the scope is about the type and has the permission; its parameters still narrow it."""
-        return permission in self.permissions and _includes(self.type, resource_type)
+        named = self.type == resource_type or resource_type not in CONFORMANCE or permission not in "cud"
+        return named and permission in self.permissions and _includes(self.type, resource_type)
 
     def narrowed_to(self, allowed: Scope) -> Scope | None:
         """Return the part of this scope that the other allows; None where there is none."""

@@ -135,11 +135,18 @@ _PAGE = """<!doctype html>
 <body><div id="swagger-ui"></div><script src="docs/swagger-ui-bundle.js"></script><script>
 SwaggerUIBundle({url: "openapi.json", dom_id: "#swagger-ui", persistAuthorization: true, filter: true});
 </script></body></html>"""
+_DOCS_HEADERS = {
+    # The page holds the tokens that are typed into it: nobody else's page may frame it.
+    "Content-Security-Policy": "frame-ancestors 'none'; base-uri 'none'; object-src 'none'",
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
 _FILES = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "application/javascript"}
 
 
 async def _docs(_: Request) -> Response:
-    return HTMLResponse(_PAGE)
+    return HTMLResponse(_PAGE, headers=_DOCS_HEADERS)
 
 
 async def _docs_file(request: Request) -> Response:
@@ -147,4 +154,8 @@ async def _docs_file(request: Request) -> Response:
     if name not in _FILES:
         raise Problem("not_found")
     content = files("fastapi_swagger.resources").joinpath(name).read_bytes()
-    return Response(content, media_type=_FILES[name], headers={"Cache-Control": "max-age=86400"})
+    return Response(
+        content,
+        media_type=_FILES[name],
+        headers={"Cache-Control": "max-age=86400", "X-Content-Type-Options": "nosniff"},
+    )

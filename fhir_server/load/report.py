@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -40,7 +41,9 @@ class Summary:
 
 def write_refusals(path: Path, refusals: Iterable[Refusal]) -> None:
     """Write one JSON line for each refusal: file, place, resource types, status and the OperationOutcome's issues."""
-    with path.open("w", encoding="utf-8") as file:
+    # They tell of patients: their owner alone can read them, also where the file was there before.
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), 0o600)
         file.writelines(json.dumps(asdict(refusal), ensure_ascii=False, default=str) + "\n" for refusal in refusals)
 
 

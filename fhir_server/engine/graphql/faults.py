@@ -10,7 +10,9 @@ from typing import Any
 
 from graphql import GraphQLSyntaxError, Node, get_location
 
-from fhir_server.errors import BadRequest, FhirError, operation_outcome
+from fhir_server.errors import BadRequest, FhirError, Issue, TooLarge, operation_outcome
+
+TOO_COSTLY = "too-costly"
 
 
 class Fault(BadRequest):
@@ -19,6 +21,7 @@ class Fault(BadRequest):
     def __init__(self, message: str, node: Node | None = None, code: str | None = None) -> None:
         super().__init__(message, code=code)
         self.node = node
+        self.status = _status(self.issues)
 
 
 class Faults(BadRequest):
@@ -27,6 +30,12 @@ class Faults(BadRequest):
     def __init__(self, faults: Iterable[FhirError]) -> None:
         self.faults = tuple(faults)
         super().__init__(issues=[issue for fault in self.faults for issue in fault.issues])
+        self.status = _status(self.issues)
+
+
+def _status(issues: Iterable[Issue]) -> int:
+    """Return 413 for a statement that asks for more than one may, else 400."""
+    return TooLarge.status if any(issue.code == TOO_COSTLY for issue in issues) else BadRequest.status
 
 
 def syntax_fault(error: GraphQLSyntaxError) -> Faults:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping, Sequence
 
 from fhir_server.http.content.representation import asks_for_resource
 from fhir_server.r4 import values
+
+# Stored before control characters were refused, a type may be none that a header can carry.
+_HEADER_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 
 
 def is_raw_read(path: str, query: Sequence[tuple[str, str]], headers: Mapping[str, str]) -> bool:
@@ -28,4 +32,5 @@ def raw_content(json: bytes) -> tuple[str, bytes]:
         content = base64.b64decode(resource.get("data") or "")
     except (binascii.Error, ValueError):
         content = b""
-    return resource.get("contentType") or "application/octet-stream", content
+    declared = resource.get("contentType") or ""
+    return declared if _HEADER_VALUE.fullmatch(declared) else "application/octet-stream", content

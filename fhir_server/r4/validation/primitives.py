@@ -32,7 +32,7 @@ _time_form = re.compile(_CLOCK).fullmatch
 _id_form = re.compile(r"[A-Za-z0-9\-.]{1,64}").fullmatch
 _oid_form = re.compile(r"urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+").fullmatch
 _uuid_form = re.compile(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
-_code_form = re.compile(r"\S+(?:\s\S+)*", re.ASCII).fullmatch
+_code_form = re.compile(r"\S+(?: \S+)*", re.ASCII).fullmatch
 _unspaced_form = re.compile(r"\S+", re.ASCII).fullmatch
 
 _RULES = {

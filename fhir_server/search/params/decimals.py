@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import Context, Decimal, InvalidOperation
+from decimal import Context, Decimal
 from functools import lru_cache
 
 LOWEST, HIGHEST = "", "~"
@@ -21,7 +21,7 @@ def number(text: str) -> Decimal:
         raise ValueError(f"not a number: {text[:60]}")
     try:
         value = _CONTEXT.create_decimal(text)
-    except InvalidOperation as error:
+    except ArithmeticError as error:  # beyond what a context can hold, it overflows
         raise ValueError(f"not a number: {text[:60]}") from error
     if value and not -_BIAS < value.adjusted() < _BIAS:
         raise ValueError(f"beyond the numbers that can be stored: {text[:60]}")
