@@ -33,7 +33,7 @@ from fhir_server.store.search.search import Page, Row
 from fhir_server.work.budget import spend
 from fhir_server.work.threads import SMALL, sized
 
-_STEPS_A_ROW = 25
+_STEPS_A_ROW = 60
 """What a resource that is found counts for."""
 
 
