@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test lint bench bench-search bench-facade bench-attacks bench-load lock definitions capability clean
+.PHONY: run test lint audit bench bench-search bench-facade bench-attacks bench-load lock definitions capability clean
 
 run: .venv/installed
 	$(BIN)/fhir-server serve --open --demo
@@ -17,6 +17,9 @@ lint: .venv/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+audit: .venv/installed-dev
+	$(BIN)/python tools/audit_dependencies.py
 
 bench: .venv/installed-dev
 	$(BIN)/python -m bench $(BENCH)
