@@ -12,14 +12,16 @@ from fhir_server.search.lifecycle import State
 from fhir_server.services import services
 from fhir_server.settings import Settings
 from fhir_server.store.database.mongod import database_url
+from fhir_server.store.database.mongod_lines import past_its_end
 from fhir_server.store.work.jobs import JobStore, Progress
 
 
 def show(settings: Settings, console: Console | None = None) -> None:
     """Print what the database says of them."""
     with database_url(settings) as url:
-        jobs, state = asyncio.run(_read(settings.model_copy(update={"database_url": url})))
+        jobs, state, version = asyncio.run(_read(settings.model_copy(update={"database_url": url})))
     console = console or Console()
+    console.print(past_its_end(version) or f"MongoDB {version}.")
     console.print(_jobs(jobs))
     console.print(_parameters(state))
     if state.running is not None:
@@ -29,9 +31,10 @@ def show(settings: Settings, console: Console | None = None) -> None:
         console.print(state.failure)
 
 
-async def _read(settings: Settings) -> tuple[list[Progress], State]:
+async def _read(settings: Settings) -> tuple[list[Progress], State, str]:
     async with services(settings) as shared:
-        return await JobStore(shared.database).progress(), await shared.following.store.state()
+        progress, state = await JobStore(shared.database).progress(), await shared.following.store.state()
+        return progress, state, await shared.database.version()
 
 
 def _jobs(jobs: list[Progress]) -> Table:

@@ -93,6 +93,11 @@ def serving(base_url: str, services: list[str], *, is_open: bool) -> None:
         _log.info("serving", base_url=base_url, services=services, authorization=True)
 
 
+def past_its_end(text: str) -> None:
+    """Log that the database gets no security fixes any more."""
+    _log.warning("database.past_its_end", text=text)
+
+
 def refused(reason: str) -> None:
     """Log why a command cannot be carried out; what the operator can mend."""
     _log.critical("refused", reason=reason)

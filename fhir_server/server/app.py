@@ -46,6 +46,7 @@ from fhir_server.server.background import background
 from fhir_server.services import PREFIX, authorization_store, base_url, services
 from fhir_server.settings import Settings
 from fhir_server.store.accounts.oauth import OAuthStore
+from fhir_server.store.database.mongod_lines import past_its_end
 from fhir_server.store.database.watching import DatabaseWatch
 from fhir_server.work.threads import share_evenly
 
@@ -119,6 +120,9 @@ class _Parts:
         gateway = configured_gateway(settings)
         async with services(settings, serving="fhir" in settings.served) as shared, AsyncExitStack() as stack:
             app.state.services = self.fhir.services = shared
+            ended = past_its_end(await shared.database.version())
+            if ended is not None:
+                log.past_its_end(ended)
             app.state.stopping = stopping = Stopping(settings.drain_seconds)
             stopping.listen(ENDS_WITHIN if settings.workers == 1 else WORKER_ENDS_WITHIN)
             app.state.watch = DatabaseWatch(shared.database, settings.database_silence_seconds, _give_up)

