@@ -144,6 +144,9 @@ class Settings(BaseSettings):
     key_secret: str | None = Field(
         default=None, description="Protects the signing keys; without it a file of the data directory does."
     )
+    max_sign_ups: Positive = Field(
+        default=100, description="Sign-ups from one network address within 15 minutes before the next must wait."
+    )
     dynamic_registration: bool = Field(default=False, description="Let apps register themselves at /oauth/register.")
     allow_internal_urls: bool = Field(
         default=False, description="Fetch a client's jwks_uri also by http and from private addresses."

@@ -40,6 +40,7 @@ NAMED: dict[str, tuple[Code, Code | None]] = {
     "revocation": (_SECURITY_ALERT, _RIGHTS),
     "launch": (_SECURITY_ALERT, _RIGHTS),
     "user-added": (_SECURITY_ALERT, _USER),
+    "user-changed": (_SECURITY_ALERT, _USER),
     "user-disabled": (_SECURITY_ALERT, _USER),
     "password-changed": (_SECURITY_ALERT, _USER),
     "password-forgotten": (_SECURITY_ALERT, _USER),

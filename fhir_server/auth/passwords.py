@@ -13,9 +13,7 @@ import bcrypt
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-SHORTEST = 8
-LONGEST = 256
-"""A longer one would make hashing a way to keep the server busy."""
+from fhir_server.auth.password_policy import LONGEST
 
 _BCRYPT = ("$2a$", "$2b$", "$2y$")
 
@@ -27,15 +25,6 @@ _threads = ThreadPoolExecutor(4, "password")
 @cache
 def _nobody() -> str:
     return _hasher.hash("the password of no user")
-
-
-def fault(password: str) -> str | None:
-    """Return why the text cannot become a password, or None."""
-    if len(password) < SHORTEST:
-        return f"A password has at least {SHORTEST} characters."
-    if len(password) > LONGEST:
-        return f"A password has at most {LONGEST} characters."
-    return None
 
 
 async def hash_password(password: str) -> str:

@@ -34,16 +34,24 @@ class Count:
         return 0 if over < 0 else min(2 ** min(over, 10), _LONGEST_SECONDS)
 
 
-def counts(username: str, address: str, device: str | None) -> tuple[Count, ...]:
-    """Return what a sign-in is counted under; `device` names a browser that the account's owner has used before."""
+def counts(username: str, address: str | None, device: str | None) -> tuple[Count, ...]:
+    """Return what a sign-in is counted under; `device` names one that has signed in to the account before.
+
+    Without the client's own address (None, behind a proxy that does not tell it) nothing is counted by address: it
+    would lock out everybody behind the proxy.
+    """
     account = _name("account", username)
     if device is not None:
         return (Count(_name("device", username, device), _FREE_HERE),)
-    return (
-        Count(_name("here", username, address), _FREE_HERE),
-        Count(_name("address", address), _FREE_ADDRESS),
-        Count(account, _FREE_ACCOUNT),
-    )
+    here = Count(_name("here", username, address or ""), _FREE_HERE)
+    if address is None:
+        return (here, Count(account, _FREE_ACCOUNT))
+    return (here, Count(_name("address", address), _FREE_ADDRESS), Count(account, _FREE_ACCOUNT))
+
+
+def sign_ups(address: str, free: int) -> tuple[Count, ...]:
+    """Return what a sign-up from an address of the network is counted under."""
+    return (Count(_name("sign-up", address), free),)
 
 
 def _name(*parts: str) -> str:

@@ -12,10 +12,12 @@ from typing import Any, TypeVar
 
 from fhir_server.auth import clients, users
 from fhir_server.auth.clients import Authentication, Client
-from fhir_server.auth.passwords import fault, hash_password
+from fhir_server.auth.password_policy import TEXTS, weakness
+from fhir_server.auth.passwords import hash_password
 from fhir_server.auth.tokens import fingerprint, new_identifier, new_secret
 from fhir_server.auth.users import Role, User
 from fhir_server.cli.operator_audit import told
+from fhir_server.engine import sign_in
 from fhir_server.engine.access import Access
 from fhir_server.engine.context import Context, Request, Services
 from fhir_server.engine.engine import handle
@@ -67,10 +69,10 @@ def add_user(
     """Return the work that adds a user, and the Patient that the user is where that is asked for."""
 
     async def work(shared: Services, store: OAuthStore[Access]) -> Described:
-        _require_password(password)
+        _require_password(password, username)
         reference = "Patient/new" if create_patient else fhir_user
         users.require_valid(username, role, reference)
-        if await store.users.find_by_name(username) is not None:
+        if await sign_in.find(store, username) is not None:
             raise StartupError(f"There is a user {username!r} already.")
         if create_patient:
             reference = await _new_patient(shared, username)
@@ -88,10 +90,10 @@ async def _new_patient(shared: Services, username: str) -> str:
     return str(made.location).partition("/_history")[0]
 
 
-def _require_password(password: str) -> None:
-    wrong = fault(password)
-    if wrong:
-        raise StartupError(wrong)
+def _require_password(password: str, username: str) -> None:
+    weak = weakness(password, [username, username.partition("@")[0]])
+    if weak:
+        raise StartupError(TEXTS[weak])
 
 
 def described_user(user: User) -> Described:
@@ -116,29 +118,26 @@ def disable_user(username: str) -> Work[Described]:
     async def work(shared: Services, store: OAuthStore[Access]) -> Described:
         user = await _user(store, username)
         await store.users.change(user.id, disabled=True)
-        await store.sessions.end_all(user.id)
-        await store.grants.revoke_user(user.id)
+        await sign_in.end_all(store, user.id)
         return described_user(replace(user, disabled=True))
 
     return _told("user-disabled", work)
 
 
 def change_password(username: str, password: str) -> Work[Described]:
-    """Return the work that changes a password; the user's sessions, and what lives as long as they, end."""
+    """Return the work that changes a password; all that the user granted or began with the old one ends."""
 
     async def work(shared: Services, store: OAuthStore[Access]) -> Described:
-        _require_password(password)
+        _require_password(password, username)
         user = await _user(store, username)
-        await store.users.change(user.id, password_hash=await hash_password(password))
-        for session in await store.sessions.end_all(user.id):
-            await store.grants.revoke_session(session)
+        await sign_in.set_password(shared, store, user.id, password)
         return described_user(user)
 
     return _told("password-changed", work)
 
 
 async def _user(store: OAuthStore[Access], username: str) -> User:
-    user = await store.users.find_by_name(username)
+    user = await sign_in.find(store, username)
     if user is None:
         raise StartupError(f"There is no user {username!r}.")
     return user

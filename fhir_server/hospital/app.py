@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, Response
 from fhir_server.errors import FhirError
 from fhir_server.hospital.accounts import endpoints as user
 from fhir_server.hospital.accounts import family, gdpr, password_reset
-from fhir_server.hospital.api import texts
+from fhir_server.hospital.api import contact, sign_up, texts
 from fhir_server.hospital.api.body_limit import BodyLimit
 from fhir_server.hospital.api.caller import Caller, patient_parameter
 from fhir_server.hospital.api.openapi import DescribedApi, errors
@@ -33,7 +33,9 @@ from fhir_server.settings import Settings
 from mappings.notifications.messages import DEFAULT, Language, choose_language, named_language
 
 _HMS = (
+    sign_up.router,
     user.router,
+    contact.router,
     password_reset.router,
     gdpr.router,
     family.router,

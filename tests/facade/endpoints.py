@@ -85,7 +85,7 @@ _VISIT = {"appointment_id": "{appointment_id}"}
 _TEST = {"lab_test_id": "{lab_test_id}"}
 
 ENDPOINTS = (
-    _row("1", "POST /user/signup", _NAMES, body={**_PERSON, "password": PASSWORD}, open=True),
+    _row("1", "POST /user/signup", f"{_NAMES} too_many_attempts", body={**_PERSON, "password": PASSWORD}, open=True),
     _row(
         "2",
         "POST /user/login",
@@ -96,7 +96,12 @@ ENDPOINTS = (
     _row("3", "POST /user/token/refresh", "invalid_token", body={"refresh_token": "x"}, open=True),
     _row("4", "POST /user/logout"),
     _row("5", "GET /user/profile"),
-    _row("6", "PUT /user/profile", _NAMES, body={"first_name": "Mara"}),
+    _row(
+        "6",
+        "PUT /user/profile",
+        f"{_NAMES} invalid_credentials too_many_attempts",
+        body={"first_name": "Mara"},
+    ),
     _row(
         "7",
         "PUT /user/password",
@@ -194,6 +199,20 @@ ENDPOINTS = (
         "POST /user/password/reset",
         "invalid_token",
         body={"token": "x", "new_password": "another long phrase 7"},
+        open=True,
+    ),
+    _row(
+        "signup confirm",
+        "POST /user/signup/confirm",
+        "invalid_token email_taken",
+        body={"token": "unknown"},
+        open=True,
+    ),
+    _row(
+        "contact confirm",
+        "POST /user/contact/confirm",
+        "invalid_token email_taken conflict",
+        body={"token": "unknown"},
         open=True,
     ),
     _row("export", "GET /user/export"),

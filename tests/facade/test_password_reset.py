@@ -25,7 +25,7 @@ def with_mail(hospital: Hospital) -> list[Mail]:
 
 async def test_a_new_password(hospital: Hospital) -> None:
     """The secret from the mail sets a new password once, and ends the sessions there were."""
-    mails, mara = with_mail(hospital), await hospital.sign_up("mara")
+    mara, mails = await hospital.sign_up("mara"), with_mail(hospital)
     answer = await hospital.visitor().send("POST", FORGOT, {"email": "MARA@example.org"})
     assert (answer.status_code, answer.content) == (202, b"")
     (mail,) = mails
@@ -53,7 +53,7 @@ async def test_an_unknown_address(hospital: Hospital) -> None:
 
 async def test_only_the_last_secret_works(hospital: Hospital) -> None:
     """Asking again makes the secret before worthless, and asking too often must wait."""
-    mails, _ = with_mail(hospital), await hospital.sign_up("mara")
+    _, mails = await hospital.sign_up("mara"), with_mail(hospital)
     for _ in range(2):
         await hospital.visitor().send("POST", FORGOT, {"email": "mara@example.org"}, headers={"Accept-Language": "es"})
     first, second = (mail.text.split("\n\n")[1] for mail in mails)

@@ -39,7 +39,7 @@ async def test_a_token_that_reads_only(hospital: Hospital) -> None:
     form, files = {"document_type": "scan"}, {"file": ("scan.png", b"\x89PNG", "image/png")}
     await other.refused("forbidden", "POST", "/history/documents", data=form, files=files)
     assert (await hospital.fhir("GET", "Encounter"))["total"] == 0
-    assert (await other.send("GET", "/user/export")).status_code == 200
+    assert (await other.send("GET", "/user/profile")).status_code == 200
 
 
 async def test_a_token_for_a_part_of_the_record(hospital: Hospital) -> None:

@@ -241,13 +241,14 @@ async def test_changing_the_names_one_signs_in_with(hospital: Hospital) -> None:
     """A new address signs in from then on and the old one is free for others."""
     mara = await hospital.sign_up("mara")
     noor = await hospital.sign_up("noor")
-    await noor.refused("email_taken", "PUT", "/user/profile", {"email": "mara@example.org"})
-    await noor.refused("phone_taken", "PUT", "/user/profile", {"phone": mara.session["user"]["phone"]})
-    await mara.ask("PUT", "/user/profile", {"email": "new@example.org"})
+    own = {"current_password": PASSWORD}
+    await noor.refused("email_taken", "PUT", "/user/profile", own | {"email": "mara@example.org"})
+    await noor.refused("phone_taken", "PUT", "/user/profile", own | {"phone": mara.session["user"]["phone"]})
+    await mara.ask("PUT", "/user/profile", own | {"email": "new@example.org"})
     login = {"username": "mara@example.org", "password": PASSWORD}
     await hospital.visitor().refused("invalid_credentials", "POST", "/user/login", login)
     await hospital.visitor().ask("POST", "/user/login", login | {"username": "new@example.org"})
-    await noor.ask("PUT", "/user/profile", {"email": "mara@example.org"})
+    await noor.ask("PUT", "/user/profile", own | {"email": "mara@example.org"})
     await hospital.visitor().ask("POST", "/user/login", login)
 
 

@@ -1,51 +1,47 @@
-"""Endpoints 1 to 7: signing up, in and out, the profile and the password."""
+"""Endpoints 2 to 7: signing in and out, the profile and the password."""
 
 from __future__ import annotations
 
-import uuid
-from typing import Annotated, Any
+import re
+from typing import Annotated
 
 from fastapi import APIRouter
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from starlette.background import BackgroundTasks
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
-from fhir_server.auth.passwords import hash_password
-from fhir_server.errors import PreconditionFailed
+from fhir_server.auth.login_names import LONGEST
+from fhir_server.engine import sign_in as signing_in
 from fhir_server.hospital.accounts import accounts, sessions
 from fhir_server.hospital.accounts.sessions import Tokens
+from fhir_server.hospital.api import contact
 from fhir_server.hospital.api.answers import UserAnswer, user_answer
-from fhir_server.hospital.api.caller import Called, Caller, Server
+from fhir_server.hospital.api.caller import AppCalled, Called, Caller, Server, require_own_app
 from fhir_server.hospital.api.fields import BirthDate, Body, Email, Language, Name, Password, Phone, Zone
 from fhir_server.hospital.api.openapi import errors
 from fhir_server.hospital.api.problem import Problem
-from mappings.accounts import users
+from fhir_server.hospital.api.profile_change import change_patient
+from fhir_server.http.device import set_device
 from mappings.accounts.users import Gender, User
-from mappings.shared.changes import changed
 from mappings.shared.rows import Url
 
 router = APIRouter(prefix="/user", tags=["user"])
-_ATTEMPTS = 5
+_PICTURE = re.compile(r"https://[^/?#@]+([/?#].*)?|data:image/(png|jpeg|webp|gif);base64,[A-Za-z0-9+/]+={0,2}", re.I)
+_LONGEST_PICTURE = 700_000
 
 
-class SignUp(Body):
-    """Who signs up."""
-
-    first_name: Name
-    last_name: Name
-    email: Email
-    phone: Phone
-    password: Password
-    date_of_birth: BirthDate | None = None
-    gender: Gender | None = None
-    timezone: Zone | None = None
-    language: Language | None = None
+def _picture(url: str) -> str:
+    # Whoever shows a profile follows it: nothing that runs, and no address that another network resolves otherwise.
+    if len(url) > _LONGEST_PICTURE or not _PICTURE.fullmatch(url):
+        raise ValueError("picture")
+    return url
 
 
 class Login(Body):
     """A name, which is an email address or a phone number, and the password."""
 
-    username: Annotated[str, Field(max_length=254)]
+    username: Annotated[str, Field(max_length=LONGEST)]
     password: Password
 
 
@@ -56,17 +52,24 @@ class Renewal(Body):
 
 
 class Profile(Body):
-    """What of the profile changes; null takes a value away where one need not be there."""
+    """What of the profile changes; null takes a value away where one need not be there.
+
+    A new email or phone needs `current_password`, and counts once it is confirmed.
+    """
 
     first_name: Name | None = None
     last_name: Name | None = None
     email: Email | None = None
     phone: Phone | None = None
-    profile_picture: Url | None = None
+    profile_picture: Annotated[
+        Annotated[Url, AfterValidator(_picture)] | None,
+        Field(description="An https URL, or an image of at most 500 KB as a data: URL (png, jpeg, webp, gif)."),
+    ] = None
     timezone: Zone | None = None
     language: Language | None = None
     date_of_birth: BirthDate | None = None
     gender: Gender | None = None
+    current_password: Password | None = None
 
 
 class NewPassword(Body):
@@ -76,33 +79,18 @@ class NewPassword(Body):
     new_password: Password
 
 
-class SignedIn(Tokens):
-    """A user with a new pair of tokens."""
-
-    user: UserAnswer
-
-
 class LoggedIn(Tokens):
-    """A user, or a member of the staff, who is nobody's row of the users, with a new pair of tokens."""
+    """Login response; `user` is null for staff."""
 
     user: UserAnswer | None
 
 
-@router.post("/signup", status_code=201, responses=errors("email_taken", "phone_taken", "validation_failed"))
-async def sign_up(body: SignUp, server: Server) -> SignedIn:
-    """Open an account and sign in."""
-    row = User(id=str(uuid.uuid4()), **body.model_dump(exclude={"password"}))
-    accounts.require_strong(body.password, row, "password")
-    account, patient = await accounts.open_account(server, row, body.password)
-    tokens = await sessions.begin(server.accounts, account)
-    return SignedIn(user=await user_answer(server.fhir(), patient), **tokens.model_dump())
-
-
 @router.post("/login", responses=errors("invalid_credentials", "account_inactive", "too_many_attempts"))
-async def login(body: Login, request: Request, server: Server) -> LoggedIn:
+async def login(body: Login, request: Request, response: Response, server: Server) -> LoggedIn:
     """Sign in."""
-    account = await accounts.sign_in(server, body.username, body.password, accounts.address_of(request))
+    account = await accounts.sign_in(server, body.username, body.password, request)
     tokens = await sessions.begin(server.accounts, account)
+    set_device(response, server.accounts.sealing_key, account, secure=server.is_secure)
     fhir = server.fhir()
     patient = await fhir.read("Patient", account.patient) if account.patient else None
     return LoggedIn(user=await user_answer(fhir, patient) if patient else None, **tokens.model_dump())
@@ -128,44 +116,70 @@ async def profile(caller: Called) -> UserAnswer:
     return await user_answer(caller.fhir, await caller.patient())
 
 
-@router.put("/profile", responses=errors("invalid_token", "email_taken", "phone_taken", "validation_failed"))
-async def change_profile(body: Profile, caller: Called) -> UserAnswer:
-    """Change the user; what the Patient holds besides stays."""
-    given = body.model_dump(include=body.model_fields_set)
+@router.put(
+    "/profile",
+    response_model=UserAnswer,
+    responses=errors(
+        "invalid_token",
+        "invalid_credentials",
+        "email_taken",
+        "phone_taken",
+        "validation_failed",
+        "too_many_attempts",
+    ),
+)
+async def change_profile(body: Profile, caller: Called, request: Request) -> Response:
+    """Change the user; what the Patient holds besides stays.
+
+    A new email or phone is answered as it was before until `POST /user/contact/confirm`, where mail is configured.
+    """
+    given = body.model_dump(include=body.model_fields_set - {"current_password"})
     for required in ("first_name", "last_name", "email", "phone"):
         if required in given and given[required] is None:
             raise Problem("validation_failed", errors=[(required, "missing")])
-    account_id = caller.token.user_id or ""
-    await accounts.claim_names(caller.server, account_id, given.get("email"), given.get("phone"))
-    patient = await _with_changes(caller, given)
-    row = users.from_fhir(patient)
-    await caller.server.names.keep(account_id, accounts.names_of(row.email, row.phone))
-    return await user_answer(caller.fhir, patient)
+    later = BackgroundTasks()
+    if {"email", "phone"} & given.keys():
+        await _change_contacts(caller, body, given, request, later)
+    patient = await change_patient(caller.fhir, caller.acting, caller.patient_id, given)
+    answer = await user_answer(caller.fhir, patient)
+    return JSONResponse(answer.model_dump(mode="json"), background=later)
 
 
-async def _with_changes(caller: Caller, given: dict[str, Any]) -> dict[str, Any]:
-    for _ in range(_ATTEMPTS):
-        patient = await caller.fhir.read("Patient", caller.patient_id)
-        if patient is None:
-            raise Problem("not_found")
-        row = users.from_fhir(patient)
-        new = changed(patient, users.to_fhir(row)[0], users.to_fhir(row.model_copy(update=given))[0])
-        if new == patient:
-            return patient
-        try:
-            return await caller.acting.update(new)
-        except PreconditionFailed:
-            continue
-    raise Problem("conflict")
-
-
-@router.put("/password", status_code=204, responses=errors("invalid_credentials", "too_many_attempts"))
-async def change_password(body: NewPassword, caller: Called, request: Request) -> Response:
-    """Change the password and end the user's other sessions."""
+async def _change_contacts(
+    caller: Caller, body: Profile, given: dict[str, object], request: Request, later: BackgroundTasks
+) -> None:
+    """Begin or make the change of what the account signs in with; what waits is taken out of `given`."""
+    require_own_app(caller)
     server = caller.server
-    account = await accounts.confirm(server, caller.token.user_id, body.current_password, accounts.address_of(request))
-    if account.patient is not None:
-        accounts.require_strong(body.new_password, await caller.user(), "new_password")
-    await server.accounts.users.change(account.id, password_hash=await hash_password(body.new_password))
-    await accounts.close_sessions(server, account.id, but=caller.token.grant)
+    account = await server.accounts.users.find(caller.token.user_id or "")
+    new = await contact.new_contacts(server, account, given) if account else {}
+    if account is None or not new:
+        return
+    if body.current_password is None:
+        raise Problem("validation_failed", errors=[("current_password", "missing")])
+    await accounts.confirm(server, account.id, body.current_password, request)
+    row, language = await caller.user(), await caller.language()
+    if await contact.begin_change(server, account, row, new, language=language, later=later):
+        for kind in new:
+            del given[kind]
+        return
+    await accounts.claim_names(server, account.id, new.get("email"), new.get("phone"))
+    await accounts.change_names(server, account, new.get("email"), new.get("phone"))
+
+
+@router.put(
+    "/password",
+    status_code=204,
+    responses=errors("invalid_token", "forbidden", "invalid_credentials", "too_many_attempts"),
+)
+async def change_password(body: NewPassword, caller: AppCalled, request: Request) -> Response:
+    """Change the password and end all else that the user was signed in with or had granted."""
+    server = caller.server
+    account = await accounts.confirm(server, caller.token.user_id, body.current_password, request)
+    row = await caller.user() if account.patient is not None else User(id=account.id, email=account.username)
+    await accounts.require_strong(body.new_password, row, "new_password")
+    await server.confirmations.forget(account.id)
+    await signing_in.set_password(
+        server.services, server.accounts, account.id, body.new_password, but=caller.token.grant
+    )
     return Response(status_code=204)

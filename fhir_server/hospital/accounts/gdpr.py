@@ -13,7 +13,7 @@ from fhir_server.engine.context import Context
 from fhir_server.engine.gdpr.erasure import erase_patient
 from fhir_server.engine.gdpr.record import record, record_bundle
 from fhir_server.hospital.accounts import accounts
-from fhir_server.hospital.api.caller import Called
+from fhir_server.hospital.api.caller import AppCalled
 from fhir_server.hospital.api.fields import Body, Password
 from fhir_server.hospital.api.openapi import errors
 from fhir_server.hospital.records.record_page import record_page
@@ -42,7 +42,7 @@ class Farewell(Body):
 
 
 @router.get("/export", responses={**_COPIES, **errors("invalid_token", "forbidden")}, response_class=Response)
-async def export(request: Request, caller: Called) -> Response:
+async def export(request: Request, caller: AppCalled) -> Response:
     """Return all that is held of the user, files included."""
     patient = await caller.patient()
     context = Context(caller.server.services, caller.server.base_url)
@@ -58,14 +58,14 @@ async def export(request: Request, caller: Called) -> Response:
 @router.delete(
     "/profile",
     status_code=204,
-    responses=errors("invalid_token", "invalid_credentials", "too_many_attempts", "conflict"),
+    responses=errors("invalid_token", "forbidden", "invalid_credentials", "too_many_attempts", "conflict"),
 )
-async def erase(body: Farewell, caller: Called, request: Request) -> Response:
+async def erase(body: Farewell, caller: AppCalled, request: Request) -> Response:
     """Erase the user: the account, and every version of everything that is the user's.
 
     What the law keeps stays without the person: invoices and payments. The audit trail stays.
     """
     server = caller.server
-    await accounts.confirm(server, caller.token.user_id, body.password, accounts.address_of(request))
+    await accounts.confirm(server, caller.token.user_id, body.password, request)
     await erase_patient(server.services, server.base_url, caller.patient_id)
     return Response(status_code=204)

@@ -15,6 +15,7 @@ from fhir_server.auth.users import User
 from fhir_server.engine.access import Access
 from fhir_server.engine.account_status import is_active
 from fhir_server.engine.context import Services
+from fhir_server.engine.sign_in import is_unchanged
 from fhir_server.errors import FhirError
 from fhir_server.hospital.api.problem import Problem
 from fhir_server.http.audit.audit_context import seen
@@ -70,7 +71,11 @@ async def begin(store: OAuthStore[Access], user: User) -> Tokens:
     code = await store.grants.add(Code(granted, "", "", None, None), session=None, expires=now + REFRESH_LIFETIME)
     redeemed = await store.grants.redeem(code)
     assert redeemed is not None, "it was made a moment ago"
-    return await _issue(store, redeemed.token)
+    tokens = await _issue(store, redeemed.token)
+    if not await is_unchanged(store, user):
+        await store.grants.revoke_grant(redeemed.token.grant or "")
+        raise Problem("invalid_credentials")
+    return tokens
 
 
 async def refresh(services: Services, store: OAuthStore[Access], secret: str) -> Tokens:

@@ -16,6 +16,7 @@ from fhir_server.auth.bearer import BearerToken, LaunchContext
 from fhir_server.auth.scopes import parse_scopes
 from fhir_server.engine.context import now
 from fhir_server.errors import Forbidden
+from fhir_server.hospital.accounts.sessions import APP
 from fhir_server.hospital.api.coverage import require_covered
 from fhir_server.hospital.api.delegated_access import ActingAccess
 from fhir_server.hospital.api.fhir import Fhir, version_of
@@ -166,3 +167,18 @@ def patient_parameter(
 
 Server = Annotated[FacadeServer, Depends(server_of)]
 Called = Annotated[Caller, Depends(caller)]
+
+
+def require_own_app(found: Caller) -> None:
+    """Raise Problem unless the token is of the hospital's own app: the account is the person's, not an app's."""
+    if found.token.client_id != APP:
+        raise Problem("forbidden")
+
+
+async def app_caller(found: Called) -> Caller:
+    """Return the caller of the hospital's own app; raises Problem for a token of another app."""
+    require_own_app(found)
+    return found
+
+
+AppCalled = Annotated[Caller, Depends(app_caller)]

@@ -7,8 +7,6 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Annotated, Any
 
-import phonenumbers
-from email_validator import EmailNotValidError, validate_email
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -19,6 +17,7 @@ from pydantic import (
     field_validator,
 )
 
+from fhir_server.auth.login_names import email, phone
 from mappings.shared import clinic_clock
 from mappings.shared.rows import CONTROLS, Id, Text
 
@@ -59,26 +58,6 @@ class Body(BaseModel):
         if isinstance(value, str) and _SURROGATE.search(value):
             raise ValueError("characters")
         return value
-
-
-def email(text: str) -> str:
-    """Return the address in its normal form; raises ValueError("email")."""
-    try:
-        found = validate_email(text, check_deliverability=False, test_environment=True)
-    except EmailNotValidError as error:
-        raise ValueError("email") from error
-    return found.normalized
-
-
-def phone(text: str) -> str:
-    """Return the number as E.164; raises ValueError("phone")."""
-    try:
-        found = phonenumbers.parse(text, None)
-    except phonenumbers.NumberParseException as error:
-        raise ValueError("phone") from error
-    if not phonenumbers.is_possible_number(found):
-        raise ValueError("phone")
-    return str(phonenumbers.format_number(found, phonenumbers.PhoneNumberFormat.E164))
 
 
 def _plain(text: str) -> str:

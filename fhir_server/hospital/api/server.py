@@ -22,6 +22,7 @@ from fhir_server.settings import Settings
 from fhir_server.store.accounts.login_names import LoginNames
 from fhir_server.store.accounts.oauth import OAuthStore
 from fhir_server.store.accounts.password_resets import PasswordResets
+from fhir_server.store.confirmations import Confirmations
 from fhir_server.store.work.idempotency import IdempotencyKeys
 from mappings.shared import clinic_clock, reading
 from mappings.shared.elements import Resource
@@ -37,6 +38,7 @@ class FacadeServer:
     names: LoginNames
     keys: IdempotencyKeys
     resets: PasswordResets
+    confirmations: Confirmations
     gateway: Gateway
     authenticate: Authenticate
     remote: RemoteFhir | None
@@ -54,20 +56,26 @@ class FacadeServer:
         remote: RemoteFhir | None = None,
     ) -> FacadeServer:
         """Return the facade's server, with its collections made."""
-        names, keys = LoginNames(services.database), IdempotencyKeys(services.database)
+        names, keys = accounts.names, IdempotencyKeys(services.database)
         resets, settings = PasswordResets(services.database), services.settings
+        confirmations = Confirmations(services.database)
         await sessions.register_app(accounts)
-        for store in (names, keys, resets):
+        for store in (keys, resets, confirmations):
             await store.prepare()
         send = SmtpServer(settings).send if settings.smtp_host else None
         authenticate = bearer_authentication(accounts, services)
         base = remote.base_url if remote else base_url
-        return cls(services, base, accounts, names, keys, resets, gateway, authenticate, remote, send)
+        return cls(services, base, accounts, names, keys, resets, confirmations, gateway, authenticate, remote, send)
 
     @property
     def settings(self) -> Settings:
         """The server's settings."""
         return self.services.settings
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether browsers reach the server by https."""
+        return self.base_url.startswith("https:")
 
     @property
     def host(self) -> str:

@@ -28,6 +28,10 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "A password must not contain your name or address.",
         "La contraseña no debe contener su nombre ni su dirección.",
     ),
+    "picture": (
+        "A picture is an https URL, or a small image as a data: URL.",
+        "La imagen es una URL https, o una imagen pequeña como URL data:.",
+    ),
     "characters": ("This holds what is no character.", "Contiene algo que no es un carácter."),
     "date": ("This must be a date such as 2026-03-09.", "Debe ser una fecha como 2026-03-09."),
     "time": ("This must be a time such as 14:30.", "Debe ser una hora como 14:30."),

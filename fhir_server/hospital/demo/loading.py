@@ -6,6 +6,7 @@ import secrets
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
+from fhir_server.auth.login_names import email_name
 from fhir_server.auth.passwords import hash_password
 from fhir_server.auth.tokens import new_identifier
 from fhir_server.auth.users import Role, User
@@ -13,10 +14,8 @@ from fhir_server.engine.access import Access
 from fhir_server.engine.context import Context, Request, Services
 from fhir_server.engine.engine import handle
 from fhir_server.hospital import demo
-from fhir_server.hospital.accounts.accounts import email_name
 from fhir_server.services import authorization_store, base_url, services
 from fhir_server.settings import Settings
-from fhir_server.store.accounts.login_names import LoginNames
 from fhir_server.store.accounts.oauth import OAuthStore
 
 _PEOPLE: tuple[tuple[Role, str, str], ...] = (
@@ -56,5 +55,5 @@ async def _new_login(shared: Services, store: OAuthStore[Access], role: Role, us
         await store.users.add(user)
     else:
         await store.users.change(user.id, password_hash=hashed)
-    await LoginNames(shared.database).assign({email_name(username): user.id})
+    await store.names.assign({email_name(username): user.id})
     return login

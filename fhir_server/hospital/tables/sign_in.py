@@ -6,11 +6,10 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from fhir_server.auth import login_names
 from fhir_server.auth.tokens import fingerprint
 from fhir_server.auth.users import LONGEST_USERNAME, User, folded
 from fhir_server.errors import Issue
-from fhir_server.hospital.accounts import accounts
-from fhir_server.hospital.api import fields
 from fhir_server.store.accounts.accounts import UserStore
 from fhir_server.store.accounts.login_names import LoginNames
 from fhir_server.store.work.imports import Imported
@@ -87,7 +86,7 @@ def _names(row: UserRow) -> tuple[list[str], list[Issue]]:
         return [], []
     names: list[str] = []
     notes: list[Issue] = []
-    for column, read in (("email", fields.email), ("phone", fields.phone)):
+    for column, read in (("email", login_names.email), ("phone", login_names.phone)):
         text = getattr(row, column)
         if text is None:
             continue
@@ -96,7 +95,7 @@ def _names(row: UserRow) -> tuple[list[str], list[Issue]]:
         except ValueError:
             notes.append(_note(column, "is none that one can sign in with"))
         else:
-            names += accounts.names_of(**{"email": None, "phone": None, column: normal})
+            names += login_names.names_of(**{"email": None, "phone": None, column: normal})
     return names, notes
 
 

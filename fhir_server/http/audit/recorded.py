@@ -38,6 +38,8 @@ _EVENTS = {
     ("POST", "/user/logout"): "logout",
     ("POST", "/user/token/refresh"): "token",
     ("POST", "/user/signup"): "user-added",
+    ("POST", "/user/signup/confirm"): "user-added",
+    ("POST", "/user/contact/confirm"): "user-changed",
     ("PUT", "/user/password"): "password-changed",
     ("POST", "/user/password/forgot"): "password-forgotten",
     ("POST", "/user/password/reset"): "password-changed",

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from fhir_server.auth.bearer import BearerToken, LaunchContext
 from fhir_server.auth.scopes import EHR_LAUNCH
 from fhir_server.auth.users import User
+from fhir_server.engine import sign_in
 from fhir_server.http.audit.audit_context import seen
 from fhir_server.http.oauth.answers import OAuthError, answer, endpoint
 from fhir_server.http.oauth.forms import body_of
@@ -95,7 +96,7 @@ async def _user(server: AuthorizationServer, name: str | None) -> User:
     users = server.store.users
     user = None
     if name:
-        user = await (users.find_by_fhir_user(name) if "/" in name else users.find_by_name(name))
+        user = await (users.find_by_fhir_user(name) if "/" in name else sign_in.find(server.store, name))
     if user is None or user.disabled:
         raise OAuthError("invalid_request", "user is not that of a user of this server.")
     return user

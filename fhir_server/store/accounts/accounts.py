@@ -76,6 +76,15 @@ class UserStore:
         with translated:
             return [_user(found) for found in await self._users.find().sort("name").to_list()]
 
+    async def rename(self, user_id: str, username: str) -> None:
+        """Change the username; raises Conflict where it is taken."""
+        change = {"$set": {"name": folded(username), "username": username}}
+        with translated:
+            try:
+                await self._users.update_one({"_id": user_id}, change)
+            except DuplicateKeyError as error:
+                raise Conflict("There is such a user already.", code="duplicate") from error
+
     async def change(self, user_id: str, *, password_hash: str | None = None, disabled: bool | None = None) -> None:
         """Change what is given; what the user holds must be revoked besides."""
         given = {"password": password_hash, "disabled": disabled}

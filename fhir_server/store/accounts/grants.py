@@ -107,6 +107,11 @@ class GrantStore:
             return None
         return Code(bearer_token(found), found["redirect_uri"], found["challenge"], found["nonce"], found["signed_in"])
 
+    async def withdraw_code(self, secret: str) -> None:
+        """Make a code worthless."""
+        with translated:
+            await self._codes.delete_one({"_id": fingerprint(secret)})
+
     async def refresh(self, secret: str) -> BearerToken | None:
         """Return what a live refresh token stands for; raises Replayed where it was rotated away before."""
         with translated:
@@ -178,9 +183,9 @@ class GrantStore:
         """End a grant (where `user_id` is given, only if it is that user's) with all its tokens, on every worker."""
         await self._revoke({"_id": grant} | ({"user": user_id} if user_id else {}))
 
-    async def revoke_user(self, user_id: str) -> None:
-        """End all that was granted by a user."""
-        await self._revoke({"user": user_id})
+    async def revoke_user(self, user_id: str, *, but: str | None = None) -> None:
+        """End all that was granted by a user, codes that are under way included; one grant may stay."""
+        await self._revoke({"user": user_id} | ({"_id": {"$ne": but}} if but else {}))
 
     async def forget(self, user_id: str) -> None:
         """Remove what tells of a user's grants; they must have been revoked before."""

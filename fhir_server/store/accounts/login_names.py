@@ -35,6 +35,8 @@ class LoginNames:
 
     async def claim(self, name: str, user_id: str) -> bool:
         """Reserve a name for the user for a while; return False where it is another's."""
+        if await self._is_username(name.partition(":")[2], user_id):
+            return False
         document = {"_id": name, "user": user_id, "expires": datetime.now(UTC) + _CLAIM_LIFETIME}
         with translated:
             try:
@@ -43,6 +45,14 @@ class LoginNames:
                 found = await self._names.find_one({"_id": name})
                 return found is not None and found["user"] == user_id
         return True
+
+    async def _is_username(self, text: str, user_id: str) -> bool:
+        """Return whether another account signs in with it as the name that the operator gave."""
+        with translated:
+            holder = await self._database.collection(USERS).find_one({"name": text, "_id": {"$ne": user_id}})
+        if holder is None:
+            return False
+        return holder["role"] != "patient" or not await self.any_of(holder["_id"])
 
     async def keep(self, user_id: str, names: list[str]) -> None:
         """Make these the user's names, and no others."""
@@ -78,13 +88,25 @@ class LoginNames:
             await self._names.delete_many({"user": user_id})
             await self._database.collection(USERS).delete_one({"_id": user_id})
 
+    async def names_of(self, user_id: str) -> list[str]:
+        """Return the names that the user signs in with."""
+        with translated:
+            found = await self._names.find({"user": user_id, "expires": {"$exists": False}}).to_list()
+        return sorted(document["_id"] for document in found)
+
+    async def is_taken(self, name: str, by_another_than: str = "") -> bool:
+        """Return whether somebody else signs in with the name, or has claimed it."""
+        with translated:
+            found = await self._names.find_one({"_id": name, "user": {"$ne": by_another_than}})
+        return found is not None or await self._is_username(name.partition(":")[2], by_another_than)
+
     async def any_of(self, user_id: str) -> bool:
         """Return whether the user has any name here."""
         with translated:
-            return await self._names.find_one({"user": user_id}) is not None
+            return await self._names.find_one({"user": user_id, "expires": {"$exists": False}}) is not None
 
     async def find(self, name: str) -> str | None:
-        """Return the id of the user who signs in with that name."""
+        """Return the id of the user who signs in with that name; who has only claimed it does not yet."""
         with translated:
-            found = await self._names.find_one({"_id": name})
+            found = await self._names.find_one({"_id": name, "expires": {"$exists": False}})
         return found["user"] if found else None

@@ -11,6 +11,7 @@ from fhir_server.settings import Settings
 from fhir_server.store.accounts.accounts import CLIENTS, USERS, ClientStore, UserStore
 from fhir_server.store.accounts.bearer_tokens import TOKENS, BearerTokens
 from fhir_server.store.accounts.grants import CODES, GRANTS, GrantStore
+from fhir_server.store.accounts.login_names import LoginNames
 from fhir_server.store.accounts.revocations import Revocations
 from fhir_server.store.accounts.sign_in import (
     ASSERTIONS,
@@ -58,6 +59,7 @@ class OAuthStore(Generic[T]):
         self, database: Database, settings: Settings, made: Callable[[BearerToken], T], sealing_key: bytes
     ) -> None:
         self.users = UserStore(database)
+        self.names = LoginNames(database)
         self.clients = ClientStore(database)
         self.sessions = SessionStore(database)
         self.attempts = AttemptStore(database)
@@ -80,4 +82,5 @@ class OAuthStore(Generic[T]):
                     for name, indexes in _INDEXES.items()
                 )
             )
+        await LoginNames(database).prepare()
         return cls(database, settings, made, await secret(database, "oauth-pages"))

@@ -31,6 +31,11 @@ class PasswordResets:
             await self._resets.insert_one(document)
         return secret
 
+    async def forget(self, user_id: str) -> None:
+        """Make the user's secret worthless."""
+        with translated:
+            await self._resets.delete_many({"user": user_id})
+
     async def user_of(self, secret: str) -> str | None:
         """Return the id of the user whom a live secret is for."""
         live = {"_id": fingerprint(secret), "expires": {"$gt": datetime.now(UTC)}}

@@ -103,7 +103,10 @@ class AttemptStore:
                 before = await self._counted(count.key, counted)
         if before is None:
             return 0
-        until = before["last"] + timedelta(seconds=count.wait(before["failures"]))
+        wait = count.wait(before["failures"])
+        if wait == 0:
+            return 0  # a parallel attempt may have counted at a later time than ours began
+        until = before["last"] + timedelta(seconds=wait)
         return max(0, -int((now - until) // timedelta(seconds=1))) if until > now else 0
 
     async def _counted(self, key: str, change: Document) -> Document | None:

@@ -1,4 +1,4 @@
-"""A user's browser: its session cookie, the tokens that protect forms, and the device cookie.
+"""A user's browser: its session cookie and the tokens that protect forms.
 
 The token of a form is made from the cookie itself, so that a form filled in by another browser, or before signing in,
 does not fit.
@@ -14,14 +14,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fhir_server.auth.tokens import SESSION_LIFETIME, new_secret
-from fhir_server.auth.users import User, folded
+from fhir_server.auth.users import User
 from fhir_server.http.oauth.server import AuthorizationServer, server_of
 from fhir_server.store.accounts.sign_in import BrowserSession
 
 SESSION_COOKIE = "fhir_session"
-DEVICE_COOKIE = "fhir_device"
 _PATH = "/oauth"
-_DEVICE_SECONDS = 365 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,24 +69,6 @@ def set_session(response: Response, server: AuthorizationServer, cookie: str) ->
 def end_session(response: Response) -> None:
     """Take the cookie from the browser."""
     response.delete_cookie(SESSION_COOKIE, path=_PATH)
-
-
-def set_device(response: Response, server: AuthorizationServer, user: User) -> None:
-    """Let the browser prove later that this user has signed in with it."""
-    nonce = new_secret()
-    _set(response, server, DEVICE_COOKIE, f"{nonce}.{_device_proof(server, user.username, nonce)}", _DEVICE_SECONDS)
-
-
-def device_of(request: Request, username: str) -> str | None:
-    """Return the name of the browser where the account's owner has signed in with it before, else None."""
-    nonce, _, proof = request.cookies.get(DEVICE_COOKIE, "").partition(".")
-    expected = _device_proof(server_of(request), username, nonce)
-    return nonce if nonce and hmac.compare_digest(proof.encode(), expected.encode()) else None
-
-
-def _device_proof(server: AuthorizationServer, username: str, nonce: str) -> str:
-    text = f"device\x00{folded(username)}\x00{nonce}".encode("utf-8", "replace")
-    return hmac.new(server.store.sealing_key, text, hashlib.sha256).hexdigest()
 
 
 def _set(response: Response, server: AuthorizationServer, name: str, value: str, seconds: int) -> None:

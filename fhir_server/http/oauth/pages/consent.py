@@ -234,11 +234,15 @@ async def _grant(
     code = Code(token, authorization.redirect_uri, authorization.challenge, authorization.nonce, signed_in)
     offline = "offline_access" in scopes
     lasting = offline or "online_access" in scopes
-    return await server.store.grants.add(
+    secret = await server.store.grants.add(
         code,
         session=None if offline else browser.session.id,
         expires=now + (REFRESH_LIFETIME if lasting else ACCESS_LIFETIME * 2),
     )
+    if await server.store.sessions.find(browser.cookie) is None:
+        # It ended meanwhile, by a new password perhaps; who ended it has not seen this grant.
+        await server.store.grants.withdraw_code(secret)
+    return secret
 
 
 def _granted(decision: _Decision, ticked: list[str]) -> Scopes:

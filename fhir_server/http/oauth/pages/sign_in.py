@@ -8,27 +8,21 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fhir_server.auth import throttle
-from fhir_server.auth.passwords import verify_password
-from fhir_server.auth.users import LONGEST_USERNAME, User
-from fhir_server.engine.account_status import is_active
+from fhir_server.auth.login_names import LONGEST
+from fhir_server.auth.users import User
+from fhir_server.engine import sign_in as signing_in
+from fhir_server.engine.sign_in import NotSignedIn
 from fhir_server.http.audit.audit_context import seen
 from fhir_server.http.client_address import client_address
+from fhir_server.http.device import device_of, set_device
 from fhir_server.http.oauth.authorization import Authorization, Refusal, unsealed
 from fhir_server.http.oauth.forms import form
-from fhir_server.http.oauth.pages.browser import (
-    Browser,
-    browser_of,
-    device_of,
-    end_session,
-    is_own_origin,
-    set_device,
-    set_session,
-)
+from fhir_server.http.oauth.pages.browser import Browser, browser_of, end_session, is_own_origin, set_session
 from fhir_server.http.oauth.pages.rendering import page, redirect, render
 from fhir_server.http.oauth.server import AuthorizationServer, server_of
 
 APPS = "/oauth/apps"
+_WRONG = "The name or the password is wrong, or the account is not active."
 
 
 @page
@@ -93,7 +87,7 @@ async def sign_in(request: Request) -> Response:
         raise Refusal("foreign_form")
     if not browser.sent(given.get("csrf")):
         return await _form(request, browser, authorization, status=400, message="form_expired")
-    username = given.get("username", "")[:LONGEST_USERNAME]
+    username = given.get("username", "")[: LONGEST + 1]
     user, wait = await _user(request, username, given.get("password", ""))
     if user is None:
         status, message = (429, "wait") if wait else (401, "wrong")
@@ -104,8 +98,12 @@ async def sign_in(request: Request) -> Response:
         await server.store.sessions.end(browser.session.id)
     signed_in = None if authorization is None else _without_prompt(authorization)
     response = redirect(_next(server, signed_in))
-    set_session(response, server, await server.store.sessions.begin(user.id))
-    set_device(response, server, user)
+    cookie = await server.store.sessions.begin(user.id)
+    if not await signing_in.is_unchanged(server.store, user):
+        await server.store.sessions.end_all(user.id)
+        return await _form(request, browser, authorization, status=401, message="wrong", username=username)
+    set_session(response, server, cookie)
+    set_device(response, server.store.sealing_key, user, secure=server.is_secure)
     return response
 
 
@@ -115,24 +113,25 @@ def _without_prompt(authorization: Authorization) -> Authorization:
 
 async def _user(request: Request, username: str, password: str) -> tuple[User | None, int]:
     """Return the user whose name and password these are, or None and the seconds to wait after too many tries."""
-    store = server_of(request).store
-    address = client_address(request.scope).text
-    counts = throttle.counts(username.casefold(), address, device_of(request, username))
-    wait = await store.attempts.begin(counts)
-    if wait:
-        seen().reason = "Too many attempts."
-        return None, wait
-    user = await store.users.find_by_name(username)
-    if user is not None:
+    server = server_of(request)
+    account = await signing_in.find(server.store, username)
+    if account is not None:
         # Only what is an account's name is told: people type passwords in the wrong field.
-        seen().by_user(user)
-    seen().reason = "The name or the password is wrong, or the account is not active."
-    if not await verify_password(password, user.password_hash if user else None) or user is None or user.disabled:
-        return None, 0
-    if not await is_active(server_of(request).services, user.fhir_user):
-        return None, 0
-    seen().reason = ""
-    await store.attempts.forgive(counts)
+        seen().by_user(account)
+    address = client_address(request.scope)
+    try:
+        user = await signing_in.sign_in(
+            server.services,
+            server.store,
+            username,
+            password,
+            address=address.text if address.is_client else None,
+            account=account,
+            device=device_of(request, server.store.sealing_key, account),
+        )
+    except NotSignedIn as error:
+        seen().reason = "Too many attempts." if error.wait else _WRONG
+        return None, error.wait
     return user, 0
 
 

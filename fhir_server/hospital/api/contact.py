@@ -1,0 +1,99 @@
+"""New sign-in addresses of an account: asked for with the password, valid once confirmed, told to the old address.
+
+A phone number is confirmed by a code to the account's address, as the server sends no text messages. One that is
+another account's goes on to sign in there alone, which is not told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.background import BackgroundTasks
+from starlette.responses import Response
+
+from fhir_server.auth.login_names import email_name, names_of
+from fhir_server.auth.users import User as Account
+from fhir_server.engine.account_status import is_active
+from fhir_server.hospital.accounts import accounts
+from fhir_server.hospital.api.account_mail import mail
+from fhir_server.hospital.api.caller import Server
+from fhir_server.hospital.api.fhir import Fhir
+from fhir_server.hospital.api.openapi import errors
+from fhir_server.hospital.api.problem import Problem
+from fhir_server.hospital.api.profile_change import change_patient
+from fhir_server.hospital.api.server import FacadeServer
+from fhir_server.hospital.api.sign_up import Confirmation
+from fhir_server.http.audit.audit_context import seen
+from fhir_server.store.accounts.password_resets import PasswordResets
+from mappings.accounts import users
+from mappings.accounts.users import User
+from mappings.notifications.messages import Language, choose_language
+
+router = APIRouter(prefix="/user/contact", tags=["user"])
+
+
+async def new_contacts(server: FacadeServer, account: Account, given: Mapping[str, Any]) -> dict[str, str]:
+    """Return those of the addresses and numbers given that the account does not sign in with."""
+    own = await accounts.own_names(server, account)
+    named = {"email": names_of(given.get("email"), None), "phone": names_of(None, given.get("phone"))}
+    return {kind: given[kind] for kind, names in named.items() if names and names[0] not in own}
+
+
+async def begin_change(
+    server: FacadeServer,
+    account: Account,
+    row: User,
+    new: Mapping[str, str],
+    *,
+    language: Language,
+    later: BackgroundTasks,
+) -> bool:
+    """Have a code mailed that confirms new contacts; return False where none can be, so that they count at once."""
+    to = new.get("email") or row.email
+    if server.send_mail is None or to is None:
+        return False
+    later.add_task(_mail, server, account, row.email, dict(new), language)
+    return True
+
+
+async def _mail(
+    server: FacadeServer, account: Account, old: str | None, new: Mapping[str, str], language: Language
+) -> None:
+    email = new.get("email")
+    if email is not None:
+        await mail(server, old, "contact-asked", language)
+        if await server.names.is_taken(email_name(email), account.id):
+            await mail(server, email, "sign-up-tried", language)
+            return
+    secret = await server.confirmations.begin("contact", account.id, new)
+    await mail(server, email or old, "contact", language, secret)
+
+
+@router.post(
+    "/confirm", status_code=204, responses=errors("invalid_token", "email_taken", "conflict", "validation_failed")
+)
+async def confirm_contact(body: Confirmation, server: Server) -> Response:
+    """Change the address or number that the mailed code is for; the account signs in with the new one from now on."""
+    used = await server.confirmations.use("contact", body.token)
+    account = await server.accounts.users.find(used[0]) if used else None
+    if used is None or account is None or account.patient is None or account.disabled:
+        raise Problem("invalid_token")
+    if not await is_active(server.services, account.fhir_user):
+        raise Problem("invalid_token")
+    seen().by_user(account)
+    new = used[1]
+    await accounts.claim_names(server, account.id, new.get("email"), None)
+    phone = new.get("phone")
+    if phone is not None and not await server.names.claim(names_of(None, phone)[0], account.id):
+        phone = None
+    fhir: Fhir = server.fhir()
+    patient = await fhir.read("Patient", account.patient)
+    old = users.from_fhir(patient) if patient else None
+    await change_patient(fhir, fhir, account.patient, new)
+    await accounts.change_names(server, account, new.get("email"), phone)
+    await PasswordResets(server.services.database).forget(account.id)
+    if old is not None:
+        await mail(server, old.email, "contact-changed", choose_language(None, old.language))
+    return Response(status_code=204)

@@ -1,0 +1,177 @@
+"""The account is the person's: no app, stranger or stale secret changes it, and nobody learns who has one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from fhir_server.hospital.notifications.smtp import Mail
+from fhir_server.store.database.mongo import Database
+from tests.facade.test_password_reset import with_mail
+from tests.facade_server import PASSWORD, Hospital
+from tests.smart_server import PASSWORD as SMART_PASSWORD
+from tests.smart_server import SmartServer, smart_server
+
+NEW = "another long phrase 7"
+PERSON = {"first_name": "Ines", "last_name": "Abara", "email": "ines@example.org", "phone": "+12075550177"}
+
+
+@pytest.fixture
+async def smart(database: Database, mongod_url: str, tmp_path: Path) -> AsyncIterator[SmartServer]:
+    """Yield the server with its authorization server."""
+    async with smart_server(mongod_url, database.name, tmp_path) as server:
+        yield server
+
+
+def _code(mail: Mail) -> str:
+    return mail.text.split("\n\n")[1]
+
+
+async def _login(hospital: Hospital, username: str, password: str = PASSWORD) -> int:
+    body = {"username": username, "password": password}
+    return (await hospital.visitor().send("POST", "/user/login", body)).status_code
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PUT", "/user/profile", {"email": "evil@example.org", "current_password": SMART_PASSWORD}),
+        ("PUT", "/user/profile", {"phone": "+12075550111", "current_password": SMART_PASSWORD}),
+        ("PUT", "/user/password", {"current_password": SMART_PASSWORD, "new_password": NEW}),
+        ("GET", "/user/export", None),
+        ("DELETE", "/user/profile", {"password": SMART_PASSWORD}),
+    ],
+)
+async def test_an_app_of_somebody_else_does_not_touch_the_account(
+    smart: SmartServer, method: str, path: str, body: Any
+) -> None:
+    """Endpoints of the account refuse every token but one of the hospital's own app, whatever its scopes."""
+    system = smart.fhir(await smart.system_token("system/*.cruds"))
+    patient = {"resourceType": "Patient", "id": "a", "name": [{"family": "Abara"}]}
+    assert (await system.put("Patient/a", json=patient)).status_code == 201
+    await smart.add_user("anna", "patient", "Patient/a")
+    token = await smart.token_for("anna", "openid patient/*.cruds")
+    answer = await smart.http.request(method, path, json=body, headers={"Authorization": f"Bearer {token}"})
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+
+
+async def test_sign_up_does_not_tell_who_has_an_account(hospital: Hospital) -> None:
+    """With and without an account the answer is the same; only the holder of the address reads which."""
+    await hospital.sign_up("mara")
+    mails = with_mail(hospital)
+    answers: list[httpx.Response] = []
+    for email in ("mara@example.org", "ines@example.org"):
+        body = PERSON | {"email": email, "password": PASSWORD}
+        answers.append(await hospital.visitor().send("POST", "/user/signup", body))
+    assert [(answer.status_code, answer.json()) for answer in answers] == [(202, {"confirmation": "sent"})] * 2
+    assert [mail.to for mail in mails] == ["mara@example.org", "ines@example.org"]
+    assert await _login(hospital, "ines@example.org") == 401
+    body = {"token": _code(mails[1])}
+    made = await hospital.visitor().ask("POST", "/user/signup/confirm", body, status=201)
+    assert made["user"]["email"] == "ines@example.org"
+    await hospital.visitor().refused("invalid_token", "POST", "/user/signup/confirm", body)
+    assert await _login(hospital, "ines@example.org") == 200
+
+
+async def test_a_number_of_somebody_else_is_neither_told_nor_taken(hospital: Hospital) -> None:
+    """A sign-up with another account's phone number works, and the number signs in to the other account alone."""
+    mara = await hospital.sign_up("mara")
+    mails = with_mail(hospital)
+    phone = mara.session["user"]["phone"]
+    await hospital.visitor().ask("POST", "/user/signup", PERSON | {"phone": phone, "password": NEW}, status=202)
+    await hospital.visitor().ask("POST", "/user/signup/confirm", {"token": _code(mails[0])}, status=201)
+    assert await _login(hospital, phone) == 200
+    assert await _login(hospital, phone, NEW) == 401
+
+
+async def test_a_new_address_needs_the_password_and_its_confirmation(hospital: Hospital) -> None:
+    """A stolen token changes nothing; the new address counts once it confirms, and the old one is told."""
+    mara = await hospital.sign_up("mara")
+    mails = with_mail(hospital)
+    new = {"email": "new@example.org"}
+    await mara.refused("validation_failed", "PUT", "/user/profile", new)
+    await mara.refused("invalid_credentials", "PUT", "/user/profile", new | {"current_password": "wrong"})
+    assert mails == []
+    asked = await mara.ask("PUT", "/user/profile", new | {"current_password": PASSWORD})
+    assert asked["email"] == "mara@example.org"
+    assert [await _login(hospital, name) for name in ("new@example.org", "mara@example.org")] == [401, 200]
+    assert {mail.to for mail in mails} == {"mara@example.org", "new@example.org"}
+    code = next(_code(mail) for mail in mails if mail.to == "new@example.org")
+    confirmed = await hospital.visitor().send("POST", "/user/contact/confirm", {"token": code})
+    assert confirmed.status_code == 204
+    assert [await _login(hospital, name) for name in ("new@example.org", "mara@example.org")] == [200, 401]
+    assert (await mara.ask("GET", "/user/profile"))["email"] == "new@example.org"
+    assert mails[-1].to == "mara@example.org"
+
+
+async def test_a_changed_address_does_not_tell_who_has_it(hospital: Hospital) -> None:
+    """Asking for another account's address is answered like any other, and gives no code."""
+    mara, _ = await hospital.sign_up("mara"), await hospital.sign_up("noor")
+    mails = with_mail(hospital)
+    answers = [
+        await mara.send("PUT", "/user/profile", {"email": email, "current_password": PASSWORD})
+        for email in ("noor@example.org", "free@example.org")
+    ]
+    assert answers[0].status_code == answers[1].status_code == 200
+    assert answers[0].json() == answers[1].json()
+    told = [mail for mail in mails if mail.to == "noor@example.org"]
+    assert len(told) == 1
+    assert "code" not in told[0].text
+
+
+async def test_what_fhir_says_of_a_patient_is_no_name_to_sign_in_with(hospital: Hospital) -> None:
+    """An address written into the Patient signs in nowhere, and takes nothing from the account."""
+    mara = await hospital.sign_up("mara")
+    patient = await hospital.fhir("GET", f"Patient/{mara.id}")
+    for contact in patient["telecom"]:
+        contact["value"] = "evil@example.org" if contact["system"] == "email" else contact["value"]
+    await hospital.put(patient)
+    await mara.ask("PUT", "/user/profile", {"first_name": "Maria"})
+    assert [await _login(hospital, name) for name in ("evil@example.org", "mara@example.org")] == [401, 200]
+
+
+async def test_an_old_code_of_a_mail_ends_with_a_new_password(hospital: Hospital) -> None:
+    """A change that was asked for by who knew the old password is not confirmed after the new one is set."""
+    mara = await hospital.sign_up("mara")
+    mails = with_mail(hospital)
+    await mara.ask("PUT", "/user/profile", {"email": "new@example.org", "current_password": PASSWORD})
+    body = {"current_password": PASSWORD, "new_password": NEW}
+    assert (await mara.send("PUT", "/user/password", body)).status_code == 204
+    code = {"token": next(_code(mail) for mail in mails if mail.to == "new@example.org")}
+    await hospital.visitor().refused("invalid_token", "POST", "/user/contact/confirm", code)
+
+
+async def test_sign_ups_are_limited_by_address(hospital: Hospital) -> None:
+    """One address of the network opens only so many accounts in a while."""
+    hospital.services.settings.max_sign_ups = 3
+    body = PERSON | {"password": PASSWORD}
+    codes = []
+    for number in range(4):
+        answer = await hospital.visitor().send("POST", "/user/signup", body | {"email": f"a{number}@example.org"})
+        codes.append(answer.status_code)
+    assert codes == [201, 409, 409, 429]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        "http://img.example.org/a.png",
+        "data:text/html;base64,PHNjcmlwdD4=",
+        "data:image/svg+xml;base64,PHN2Zz4=",
+        "https://",
+        "https://user@evil.example/",
+        "//evil.example/a.png",
+        "file:///etc/passwd",
+    ],
+)
+async def test_a_picture_is_https_or_an_image(hospital: Hospital, url: str) -> None:
+    """No other URL becomes the picture of a profile."""
+    mara = await hospital.sign_up("mara")
+    await mara.refused("validation_failed", "PUT", "/user/profile", {"profile_picture": url})
+    for good in ("https://img.example.org/a.png", "data:image/png;base64,iVBORw0KGgo="):
+        assert (await mara.ask("PUT", "/user/profile", {"profile_picture": good}))["profile_picture"] == good
