@@ -10,7 +10,7 @@ import pytest
 
 from fhir_server.hospital.accounts import sessions
 from tests.facade.clinic import MONDAY, booking_of, open_clinics
-from tests.facade_server import AppUser, Hospital
+from tests.facade_server import PASSWORD, AppUser, Hospital
 
 TIMES = ("09:00", "09:30", "10:00", "10:30", "11:00")
 
@@ -45,7 +45,7 @@ async def staff_of(hospital: Hospital, practitioner_id: str) -> AppUser:
 
     store = hospital.app.state.oauth.store
     work = accounts.add_user(
-        practitioner_id, "x" * 12, "practitioner", f"Practitioner/{practitioner_id}", create_patient=False
+        practitioner_id, PASSWORD, "practitioner", f"Practitioner/{practitioner_id}", create_patient=False
     )
     await work(hospital.services, store)
     user = await store.users.find_by_name(practitioner_id)

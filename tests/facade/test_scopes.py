@@ -75,6 +75,6 @@ async def test_staff_signs_in(hospital: Hospital) -> None:
     """A member of the staff signs in by the name that the operator gave, and is nobody's row of the users."""
     await open_clinics(hospital)
     await staff_of(hospital, "okpara")
-    found = await hospital.visitor().ask("POST", "/user/login", {"username": "okpara", "password": "x" * 12})
+    found = await hospital.visitor().ask("POST", "/user/login", {"username": "okpara", "password": PASSWORD})
     assert (found["user"], found["patient"]) == (None, None)
     assert "user/*.cruds" in found["scope"]
