@@ -162,6 +162,13 @@ def _business_key(invoice: Resource) -> Resource:
     return {"reference": key} if key else {}
 
 
+def balanced(invoice: Resource, attempt: Resource) -> dict[str, Any]:
+    """Return the Invoice as the attempt paid it; without a line, where there is no fee, its total is what was paid."""
+    paid = attempt.get("paymentAmount")
+    totals = {} if invoice.get("lineItem") or not paid else {"totalNet": paid, "totalGross": paid}
+    return {**invoice, "status": "balanced", **totals}
+
+
 def with_refund_status(invoice: Resource, status: RefundStatus) -> dict[str, Any]:
     """Return the Invoice with how far its refund is."""
     mark = elements.extension("refund-status", "Code", status)

@@ -83,13 +83,39 @@ async def test_the_same_key_twenty_times(hospital: Hospital) -> None:
     assert (await hospital.fhir("GET", "PaymentReconciliation"))["total"] == 1
 
 
-async def test_many_keys_at_once(hospital: Hospital) -> None:
-    """However many pay at once, the card is charged once."""
+@pytest.mark.parametrize("fee", [True, False], ids=["a fee", "no fee"])
+async def test_many_at_once(hospital: Hospital, *, fee: bool) -> None:
+    """Of several who pay at once one is charged; the others are told that it is paid, or of their own declined card."""
+    await open_clinics(hospital)
+    mara = await hospital.sign_up("mara")
+    free = {"doctor_id": "ferrand", "clinic_id": "hillside", "specialty_id": "skin", "slot_id": "ferrand-9"}
+    appointment = await mara.ask("POST", "/booking/appointments", booking_of() if fee else free, status=201)
+    cards = ["tok_visa", "tok_chargeDeclined"] * 4
+    amounts = [90] * 8 if fee else range(10, 90, 10)
+    answers = await asyncio.gather(
+        *(
+            mara.send("POST", PAY, paying(appointment, card_token=card, amount=amount))
+            for card, amount in zip(cards, amounts, strict=True)
+        )
+    )
+    codes = [(card, answer.status_code, answer.json().get("code")) for card, answer in zip(cards, answers, strict=True)]
+    assert sum(status == 201 for _, status, _ in codes) == 1
+    for card, status, code in codes:
+        assert (status, code) in {(409, "already_paid"), *(
+            [(201, None)] if card == "tok_visa" else [(402, "payment_declined")])}  # fmt: skip
+    paid = next(answer.json() for answer in answers if answer.status_code == 201)
+    invoice = await hospital.fhir("GET", f"Invoice/{paid['id']}")
+    assert (invoice["status"], float(invoice["totalGross"]["value"])) == ("balanced", paid["amount"])
+
+
+async def test_cash_many_times_at_once(hospital: Hospital) -> None:
+    """To promise cash again changes nothing."""
     mara, appointment = await booked(hospital)
-    answers = await asyncio.gather(*(mara.send("POST", PAY, paying(appointment)) for _ in range(10)))
-    assert {answer.status_code for answer in answers} <= {201, 409}
-    transactions = {answer.json()["transaction_id"] for answer in answers if answer.status_code == 201}
-    assert len(transactions) == 1
+    body = paying(appointment, payment_method="cash", card_token=None)
+    answers = await asyncio.gather(*(mara.send("POST", PAY, body) for _ in range(8)))
+    assert {(answer.status_code, answer.json()["status"]) for answer in answers} == {(201, "pending")}
+    attempt = (await hospital.fhir("GET", "PaymentReconciliation"))["entry"][0]["resource"]
+    assert attempt["meta"]["versionId"] == "1"
 
 
 @pytest.mark.parametrize(
@@ -270,3 +296,35 @@ async def test_insurance_that_was_not_verified(hospital: Hospital) -> None:
     mara, appointment = await booked(hospital)
     body = paying(appointment, payment_method="insurance", card_token=None)
     await mara.refused("insurance_not_verified", "POST", PAY, body)
+    assert (await hospital.fhir("GET", "PaymentReconciliation"))["total"] == 0
+
+
+async def without_a_fee(hospital: Hospital) -> tuple[AppUser, dict[str, Any]]:
+    """Return a user whose policy pays for an appointment without a fee, once it is verified."""
+    await open_clinics(hospital)
+    mara = await hospital.sign_up("mara")
+    await hospital.put(policy_of(mara.id))
+    body = {"doctor_id": "ferrand", "clinic_id": "hillside", "specialty_id": "skin", "slot_id": "ferrand-9"}
+    body["insurance_coverage_id"] = f"policy-{mara.id}"
+    return mara, await mara.ask("POST", "/booking/appointments", body, status=201)
+
+
+async def test_insurance_without_a_fee(hospital: Hospital) -> None:
+    """Where there is no fee insurance pays at the first try, and what is refused leaves nothing behind."""
+    mara, appointment = await without_a_fee(hospital)
+    body = paying(appointment, amount=40, payment_method="insurance", card_token=None)
+    await mara.refused("insurance_not_verified", "POST", PAY, body)
+    assert (await hospital.fhir("GET", "Invoice"))["total"] == 0
+    await mara.ask("POST", VERIFY, POLICY | {"specialty_id": "skin"})
+    paid = await mara.ask("POST", PAY, body, status=201)
+    assert (paid["amount"], paid["status"]) == (40, "completed")
+    await mara.refused("already_paid", "POST", PAY, body)
+
+
+async def test_insurance_many_times_at_once(hospital: Hospital) -> None:
+    """Of several payments by insurance at once one is made, and the others are told so."""
+    mara, appointment = await without_a_fee(hospital)
+    await mara.ask("POST", VERIFY, POLICY | {"specialty_id": "skin"})
+    body = paying(appointment, amount=40, payment_method="insurance", card_token=None)
+    answers = await asyncio.gather(*(mara.send("POST", PAY, body) for _ in range(8)))
+    assert sorted(answer.json().get("code") or "paid" for answer in answers) == [*["already_paid"] * 7, "paid"]

@@ -50,7 +50,7 @@ async def open_attempt(hospital: Hospital) -> str:
     invoice = {"resourceType": "Invoice", "id": "inv", "status": "issued", "subject": subject, "totalGross": total}
     await hospital.put(invoice)
     context = Context(hospital.services, f"{ORIGIN}/fhir")
-    return await begin(asking(context), "inv", Money(amount=Decimal(80), currency="EUR"))
+    return await begin(asking(context), "inv", Money(amount=Decimal(80), currency="EUR"), "holder")
 
 
 async def tell(hospital: Hospital, key: str, *, secret: str = SECRET) -> httpx.Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -13,8 +14,11 @@ import pytest
 from fhir_server.engine.context import Context, Request, Services, now
 from fhir_server.engine.engine import asking, handle
 from fhir_server.errors import NotFound
+from fhir_server.hospital.billing.card import attempts
 from fhir_server.hospital.billing.card.attempts import (
     AlreadyPaid,
+    AttemptOpen,
+    Card,
     NotPayable,
     begin,
     charge_card,
@@ -84,8 +88,12 @@ class Desk:
         found: dict[str, Any] = values.decode(answer.json or b"")
         return found
 
-    async def pay(self, gateway: Gateway, card: str = "tok_visa") -> Charge:
-        return await charge_card(asking(self.context), gateway, "inv", PRICE, card_token=card)
+    async def pay(self, gateway: Gateway, card: str = "tok_visa", request_id: str | None = None) -> Charge:
+        paying = Card(card, request_id or str(uuid.uuid4()))
+        return await charge_card(asking(self.context), gateway, "inv", PRICE, paying)
+
+    async def begin(self, holder: str = "ana") -> str:
+        return await begin(asking(self.context), "inv", PRICE, holder)
 
     async def stands(self) -> tuple[str, str]:
         """Return the invoice's status and the outcome of the payment."""
@@ -111,12 +119,37 @@ async def test_a_card_that_pays_settles_the_invoice(desk: Desk) -> None:
 
 
 async def test_who_asks_at_once_is_charged_once(desk: Desk) -> None:
-    """Twenty requests at once make one charge."""
+    """Of twenty requests at once one charges its card; the others are told that it is paid."""
     gateway = Watched()
     outcomes = await asyncio.gather(*(desk.pay(gateway) for _ in range(20)), return_exceptions=True)
     assert len(gateway.charges) == 1
-    assert all(isinstance(item, AlreadyPaid) or item == gateway.charges[0] for item in outcomes)
+    assert [item for item in outcomes if not isinstance(item, AlreadyPaid)] == gateway.charges
     assert await desk.stands() == ("balanced", "complete")
+
+
+async def test_each_card_has_its_own_outcome(desk: Desk) -> None:
+    """Whoever pays beside others is told of the own card: a declined one is never told that it paid."""
+    gateway = Watched()
+    cards = ["tok_chargeDeclined", "tok_visa"] * 6
+    outcomes = await asyncio.gather(*(desk.pay(gateway, card) for card in cards), return_exceptions=True)
+    for card, outcome in zip(cards, outcomes, strict=True):
+        if isinstance(outcome, Charge):
+            assert outcome.status == ("completed" if card == "tok_visa" else "failed")
+        else:
+            assert isinstance(outcome, AlreadyPaid)
+    assert sum(isinstance(item, Charge) and item.status == "completed" for item in outcomes) == 1
+    assert len(gateway.charges) == 1
+
+
+async def test_anothers_attempt_is_not_taken_up(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While another request's card may yet be charged no second one is, and the attempt stays as it is."""
+    monkeypatch.setattr(attempts, "_OTHERS_MAY_TAKE", 0.05)
+    key = await desk.begin("another")
+    gateway = Watched()
+    with pytest.raises(AttemptOpen):
+        await desk.pay(gateway)
+    attempt = await desk.read("PaymentReconciliation/inv")
+    assert (key_of(attempt), gateway.charges) == (key, [])
 
 
 async def test_a_declined_card_can_be_followed_by_another(desk: Desk) -> None:
@@ -140,14 +173,19 @@ async def test_a_gateway_that_cannot_be_reached_charges_nothing(desk: Desk) -> N
     assert (await desk.pay(gateway)).status == "completed"
 
 
-async def test_after_a_crash_the_next_try_finds_the_charge(desk: Desk) -> None:
+@pytest.mark.parametrize("same", [True, False], ids=["the same request", "another request"])
+async def test_after_a_crash_the_next_try_finds_the_charge(desk: Desk, *, same: bool) -> None:
     """Where the worker dies between charge and record, paying again charges nothing again."""
     gateway = Watched(crash=True)
     with pytest.raises(Crash):
-        await desk.pay(gateway)
+        await desk.pay(gateway, request_id="once")
     assert await desk.stands() == ("issued", "queued")
     gateway.crash = False
-    assert await desk.pay(gateway) == gateway.charges[0]
+    if same:
+        assert await desk.pay(gateway, request_id="once") == gateway.charges[0]
+    else:
+        with pytest.raises(AlreadyPaid):
+            await desk.pay(gateway)
     assert len(gateway.charges) == 1
     assert await desk.stands() == ("balanced", "complete")
 
@@ -163,21 +201,21 @@ async def test_after_a_crash_the_job_finds_the_charge(desk: Desk) -> None:
 
 async def test_the_job_closes_what_came_to_nothing(desk: Desk) -> None:
     """An attempt that never reached the gateway fails, and the next has another key."""
-    key = await begin(asking(desk.context), "inv", PRICE)
+    key = await desk.begin()
     job = CardPayments(desk.context, SandboxGateway())
     assert await job.close_abandoned(now() - LATER) == 0, "somebody may be at it"
     assert await job.close_abandoned(now() + LATER) == 1
     assert await desk.stands() == ("issued", "error")
-    assert await begin(asking(desk.context), "inv", PRICE) != key
+    assert await desk.begin() != key
 
 
 async def test_an_attempt_that_is_taken_up_again_is_not_closed(desk: Desk) -> None:
     """The job, and who tries again, cannot both go on: whoever is first makes the other see."""
-    key = await begin(asking(desk.context), "inv", PRICE)
+    key = await desk.begin()
 
     class Slow(SandboxGateway):
         async def find(self, idempotency_key: str, **_: Any) -> Charge | None:
-            assert await begin(asking(desk.context), "inv", PRICE) == key
+            assert await desk.begin() == key
             return None
 
     await CardPayments(desk.context, Slow()).close_abandoned(now() + LATER)
@@ -197,7 +235,7 @@ async def test_what_is_settled_stays(desk: Desk) -> None:
 async def test_an_invoice_cancelled_while_its_card_was_charged_is_refunded(desk: Desk) -> None:
     """What was taken for a cancelled invoice goes back, once."""
     gateway = Watched()
-    key = await begin(asking(desk.context), "inv", PRICE)
+    key = await desk.begin()
     await desk.put({**INVOICE, "status": "cancelled"})
     charge = await gateway.charge(PRICE, card_token="tok_visa", idempotency_key=key)
     await settle(asking(desk.context), key, charge)
@@ -222,18 +260,38 @@ async def test_what_is_not_owed_is_not_paid(desk: Desk, status: str) -> None:
 async def test_without_an_invoice_nothing_is_paid(desk: Desk) -> None:
     """An unknown invoice is NotFound."""
     with pytest.raises(NotFound):
-        await charge_card(asking(desk.context), SandboxGateway(), "none", PRICE, card_token="tok_visa")
+        await charge_card(asking(desk.context), SandboxGateway(), "none", PRICE, Card("tok_visa", "once"))
 
 
+@pytest.mark.parametrize("same", [True, False], ids=["the same request", "another card"])
 async def test_a_lost_answer_of_stripe_charges_once(
-    desk: Desk, stripe_api: FakeStripe, stripe_gateway: StripeGateway
+    desk: Desk, stripe_api: FakeStripe, stripe_gateway: StripeGateway, *, same: bool
 ) -> None:
-    """Stripe charges, its answer is lost, another card is tried: one charge, and the job or the retry records it."""
+    """Stripe charges, its answer is lost, and it is tried again: one charge, told as paid by the card that paid."""
     stripe_api.answers_lost = True
     with pytest.raises(GatewayUnavailable):
-        await desk.pay(stripe_gateway)
+        await desk.pay(stripe_gateway, request_id="once")
     assert is_open(await desk.read("PaymentReconciliation/inv"))
     stripe_api.answers_lost = False
-    assert (await desk.pay(stripe_gateway, "pm_card_visa")).status == "completed"
+    if same:
+        assert (await desk.pay(stripe_gateway, request_id="once")).status == "completed"
+    else:
+        with pytest.raises(AlreadyPaid):
+            await desk.pay(stripe_gateway, "pm_card_visa")
     assert stripe_api.charged == 8000
     assert await desk.stands() == ("balanced", "complete")
+
+
+async def test_a_released_attempt_is_taken_up_under_its_key(desk: Desk) -> None:
+    """Where the gateway did not answer and knows of no charge, the next request goes on under the same key."""
+
+    class Mute(SandboxGateway):
+        async def charge(self, *_: Any, **__: Any) -> Charge:
+            raise GatewayUnavailable("No answer.")
+
+    with pytest.raises(GatewayUnavailable):
+        await desk.pay(Mute())
+    key = key_of(await desk.read("PaymentReconciliation/inv"))
+    gateway = Watched()
+    assert (await desk.pay(gateway)).status == "completed"
+    assert key_of(await desk.read("PaymentReconciliation/inv")) == key

@@ -107,13 +107,13 @@ async def pay_appointment(body: AppointmentPaying, caller: Called, idempotency_k
     """Pay for an appointment; nothing is ever charged twice."""
     order = body.order()
 
-    async def run(_: str) -> BaseModel:
+    async def run(request_id: str) -> BaseModel:
         appointment = await _appointment(caller, body.appointment_id)
         due = (await dues_of(caller, [appointment]))[body.appointment_id]
         if appointment["status"] in ("cancelled", "noshow", "entered-in-error"):
             raise Problem("appointment_canceled")
         row = Payment(id="new", appointment_id=body.appointment_id, amount=body.amount, currency=body.currency)
-        return PaymentAnswer.of(await pay(caller, row, due, order))
+        return PaymentAnswer.of(await pay(caller, row, due, order, request_id))
 
     return await once(caller, "booking/payment", idempotency_key, body, run)
 

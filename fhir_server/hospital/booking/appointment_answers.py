@@ -55,7 +55,7 @@ async def dues_of(caller: Caller, found: Sequence[Resource]) -> dict[str, Due]:
     """Return what is owed for appointments, by their ids."""
     invoices = await invoices_for(caller.acting, (f"Appointment/{item['id']}" for item in found))
     insured = {item["id"]: reading.referenced(item.get("supportingInformation"), "Coverage") for item in found}
-    patients = {appointments.actor_id(item, "Patient") for item in found if insured[item["id"]] and invoices}
+    patients = {appointments.actor_id(item, "Patient") for item in found if insured[item["id"]]}
     known = {each: await eligibilities(caller.acting, each) for each in patients if each}
     return {
         item["id"]: due_for(

@@ -200,13 +200,13 @@ async def pay_lab_test(body: LabTestPaying, caller: Called, idempotency_key: Ide
     paying = body.order()
     reference = f"ServiceRequest/{body.lab_test_id}"
 
-    async def run(_: str) -> LabPaymentAnswer:
+    async def run(request_id: str) -> LabPaymentAnswer:
         order = await _order(caller, body.lab_test_id)
         invoice = (await invoices_for(caller.acting, [reference])).get(reference)
         known = await eligibilities(caller.acting, caller.patient_id)
         due = due_for(invoice, known, _policy(order, known, reference), reference)
         row = Payment(id="new", lab_test_id=body.lab_test_id, amount=body.amount, currency=body.currency)
-        return LabPaymentAnswer.of(await pay(caller, row, due, paying))
+        return LabPaymentAnswer.of(await pay(caller, row, due, paying, request_id))
 
     return await once(caller, "lab-tests/payment", idempotency_key, body, run)
 
