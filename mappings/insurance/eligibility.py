@@ -19,12 +19,13 @@ _BENEFIT = "http://terminology.hl7.org/CodeSystem/benefit-type"
 
 @dataclass(frozen=True, slots=True)
 class Inquiry:
-    """What is asked of an insurer: a patient's policy, the day, and the service by its reference."""
+    """What is asked of an insurer: a patient's policy, the day of the service, and the service by its reference."""
 
     patient_id: str
     coverage_id: str | None
     provider: str | None
-    day: date
+    day: date | None
+    """None where it was asked in general, as of now."""
     item: str | None = None
     """Relative reference of the HealthcareService, ServiceRequest or MedicationRequest."""
     facility_id: str | None = None
@@ -44,15 +45,33 @@ class Eligibility:
     reason: str | None = None
     items: tuple[str, ...] = ()
     """References of the services that were asked about; none means any."""
+    days: tuple[date | None, date | None] | None = None
+    """The first and the last day of the service that was asked about; None where it was asked in general."""
+    asked_on: date | None = None
 
     @property
     def verified(self) -> bool:
         """Whether the policy is in force."""
         return self.standing == "active"
 
-    def is_about(self, coverage_id: str | None, item: str | None) -> bool:
-        """Return whether this was said of that policy and service."""
-        return coverage_id is not None and self.coverage_id == coverage_id and (not self.items or item in self.items)
+    def is_about(self, coverage_id: str | None, item: str | None, day: date) -> bool:
+        """Return whether this was said of that policy and service, and holds on that day."""
+        meant = coverage_id is not None and self.coverage_id == coverage_id and (not self.items or item in self.items)
+        return meant and self._holds_on(day)
+
+    def _holds_on(self, day: date) -> bool:
+        if self.days is not None:
+            return _is_within(day, *self.days)
+        # Asked in general, it says nothing of a day on the other side of the policy's first or last day.
+        asked_on = self.asked_on or day
+        return self._is_in_period(day) == self._is_in_period(asked_on)
+
+    def _is_in_period(self, day: date) -> bool:
+        return _is_within(day, self.valid_from, self.valid_until)
+
+
+def _is_within(day: date, first: date | None, last: date | None) -> bool:
+    return (first is None or first <= day) and (last is None or day <= last)
 
 
 def request_to_fhir(asked: Inquiry, request_id: str, at: datetime) -> dict[str, Any]:
@@ -65,7 +84,7 @@ def request_to_fhir(asked: Inquiry, request_id: str, at: datetime) -> dict[str, 
             "status": "active",
             "purpose": ["validation", "benefits"],
             "patient": elements.reference("Patient", asked.patient_id),
-            "servicedDate": asked.day.isoformat(),
+            "servicedDate": elements.optional_date(asked.day),
             "created": elements.instant(at),
             "insurer": {"display": asked.provider} if asked.provider else elements.ABSENT,
             "facility": elements.reference("Location", asked.facility_id),
@@ -92,7 +111,7 @@ def response_to_fhir(
             "status": "active",
             "purpose": ["validation", "benefits"],
             "patient": elements.reference("Patient", asked.patient_id),
-            "servicedDate": asked.day.isoformat(),
+            "servicedDate": elements.optional_date(asked.day),
             "created": elements.instant(at),
             "request": elements.reference("CoverageEligibilityRequest", request_id),
             "outcome": "complete",
@@ -152,7 +171,17 @@ def from_fhir(response: Resource, request: Resource) -> Eligibility:
             for detail in each.get("detail", ())
             if "reference" in detail
         ),
+        days=_days(request or response),
+        asked_on=reading.whole_date(response.get("created")),
     )
+
+
+def _days(asked: Resource) -> tuple[date | None, date | None] | None:
+    day = reading.whole_date(asked.get("servicedDate"))
+    if day is not None:
+        return day, day
+    period = asked.get("servicedPeriod")
+    return (reading.whole_date(period.get("start")), reading.whole_date(period.get("end"))) if period else None
 
 
 def _standing(response: Resource, insurance: Resource) -> Standing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -289,6 +290,57 @@ async def test_the_copay_is_due(hospital: Hospital) -> None:
     await mara.refused("amount_mismatch", "POST", PAY, paying(appointment))
     body = paying(appointment, amount=20, payment_method="insurance", card_token=None)
     assert (await mara.ask("POST", PAY, body, status=201))["status"] == "completed"
+
+
+async def test_what_is_said_of_a_day_holds_on_that_day(hospital: Hospital) -> None:
+    """A copay that was verified for one day is due on that day alone, whatever is asked of other days later."""
+    await open_clinics(hospital)
+    mara = await hospital.sign_up("mara")
+    await hospital.put(policy_of(mara.id))
+    given = {"insurance_coverage_id": f"policy-{mara.id}"}
+    appointment = await mara.ask("POST", "/booking/appointments", booking_of(**given), status=201)
+    day = date.fromisoformat(appointment["appointment_date"])
+    asked = POLICY | {"specialty_id": "cardiology"}
+
+    async def due() -> float:
+        found = await mara.ask("GET", "/history/appointments")
+        return float(found["items"][0]["amount_due"]["amount"])
+
+    await mara.ask("POST", VERIFY, asked | {"service_date": str(day + timedelta(days=1))})
+    assert await due() == 90
+    body = paying(appointment, payment_method="insurance", card_token=None)
+    await mara.refused("insurance_not_verified", "POST", PAY, body)
+    await mara.ask("POST", VERIFY, asked | {"service_date": str(day)})
+    assert await due() == 20
+    await hospital.put(policy_of(mara.id, valid_until=str(day)))
+    await mara.ask("POST", VERIFY, asked | {"service_date": str(day + timedelta(days=1))})
+    assert await due() == 20
+
+
+@pytest.mark.parametrize(
+    ("policy", "amount"),
+    [
+        ({"valid_until": 0}, 20),
+        ({"valid_until": -1}, 90),
+        ({"valid_from": 0}, 90),
+        ({"valid_until": -1, "status": "cancelled"}, 90),
+    ],
+)
+async def test_what_is_said_in_general_holds_as_long_as_the_policy(
+    hospital: Hospital, policy: dict[str, Any], amount: int
+) -> None:
+    """A verification without a day counts for a visit within the policy's time, and for none outside it."""
+    await open_clinics(hospital)
+    mara = await hospital.sign_up("mara")
+    body = booking_of(insurance_coverage_id=f"policy-{mara.id}")
+    day = date.fromisoformat(body["appointment_date"])
+    dated = {
+        name: str(day + timedelta(days=value)) if isinstance(value, int) else value for name, value in policy.items()
+    }
+    await hospital.put(policy_of(mara.id, **dated))
+    await mara.ask("POST", VERIFY, POLICY | {"specialty_id": "cardiology"})
+    appointment = await mara.ask("POST", "/booking/appointments", body, status=201)
+    assert appointment["amount_due"] == {"amount": amount, "currency": "USD"}
 
 
 async def test_insurance_that_was_not_verified(hospital: Hospital) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -58,11 +59,15 @@ async def eligibilities(fhir: Fhir, patient_id: str) -> list[Eligibility]:
 
 
 def due_for(
-    invoice: dict[str, Any] | None, known: Sequence[Eligibility], coverage_id: str | None, item: str | None
+    invoice: dict[str, Any] | None,
+    known: Sequence[Eligibility],
+    coverage_id: str | None,
+    item: str | None,
+    day: date,
 ) -> Due:
-    """Return what is owed by an invoice, given the policy to be used and the reference of the service."""
+    """Return what is owed by an invoice, given the policy to be used, the service by its reference, and its day."""
     # The latest word counts: a policy that was in force, and is not any more, pays nothing.
-    said = next((each for each in known if each.is_about(coverage_id, item)), None)
+    said = next((each for each in known if each.is_about(coverage_id, item, day)), None)
     applies = said if said and said.verified else None
     return Due(invoice, applies, _amount(invoice, applies))
 

@@ -98,7 +98,7 @@ async def verify_insurance(body: InsuranceAsked, caller: Called) -> Verification
         if given is not None and found is None:
             raise invalid(field, "unknown_id")
     today = clinic_clock.wall_date(now(), caller.server.clock_of(location))
-    about = Service(body.service_date or today, service, body.clinic_id if location else None)
+    about = Service(body.service_date, today, service, body.clinic_id if location else None)
     return await verify(caller, body, about)
 
 

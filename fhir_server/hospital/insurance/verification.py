@@ -50,7 +50,9 @@ class VerificationAnswer(BaseModel):
 class Service:
     """The service that is asked about: when, what and where it is given."""
 
-    day: date
+    day: date | None
+    """None where it is asked in general, as of today."""
+    today: date
     resource: dict[str, Any] | None = None
     """The HealthcareService, ServiceRequest or MedicationRequest."""
     facility_id: str | None = None
@@ -69,7 +71,7 @@ class _Known:
 
 async def verify(caller: Caller, asked: PolicyAsked, service: Service) -> VerificationAnswer:
     """Return what the insurer says of the caller's policy; raises Problem where the insurer cannot be reached."""
-    known = await _known(caller, asked)
+    known = await _known(caller, asked, service.day or service.today)
     if known is None and (asked.provider is None or asked.policy_number is None):
         raise invalid("policy_number", "policy")
     moment = now()
@@ -107,8 +109,8 @@ def _answer(said: Eligibility) -> VerificationAnswer:
 # --- The policy on file ------------------------------------------------------------------------------------------
 
 
-async def _known(caller: Caller, asked: PolicyAsked) -> _Known | None:
-    """Return the caller's policy that is meant: of several the one that is in force."""
+async def _known(caller: Caller, asked: PolicyAsked, day: date) -> _Known | None:
+    """Return the caller's policy that is meant: of several the one that is in force on that day."""
     found = (await caller.acting.all("Coverage", [("beneficiary", f"Patient/{caller.patient_id}")])).matches
     payors = await caller.public.many(
         "Organization", (reading.referenced(item.get("payor"), "Organization") for item in found)
@@ -118,8 +120,7 @@ async def _known(caller: Caller, asked: PolicyAsked) -> _Known | None:
         for item in found
     ]
     meant = [item for item in known if _is_meant(item, asked)]
-    today = now().date()
-    return min(meant, key=lambda item: insurance.standing(item.policy, today) != "active", default=None)
+    return min(meant, key=lambda item: insurance.standing(item.policy, day) != "active", default=None)
 
 
 def _is_meant(known: _Known, asked: PolicyAsked) -> bool:
@@ -145,7 +146,13 @@ async def _said(caller: Caller, known: _Known | None, request: dict[str, Any], s
             said = await submit(settings, caller.server.base_url, request, beside)
         except PayerUnreachable as error:
             raise Problem("payer_unavailable", headers={"Retry-After": "30"}) from error
-        return replace(said, coverage_id=known.policy.id)
+        return replace(
+            said,
+            coverage_id=known.policy.id,
+            # It holds as long as the policy does, whether or not the insurer says how long that is.
+            valid_from=said.valid_from or known.policy.valid_from,
+            valid_until=said.valid_until or known.policy.valid_until,
+        )
     return await _by_rules(caller, known, service, language)
 
 
@@ -157,7 +164,7 @@ async def _identity(caller: Caller) -> dict[str, Any]:
 
 
 async def _by_rules(caller: Caller, known: _Known, service: Service, language: Language) -> Eligibility:
-    standing = insurance.standing(known.policy, service.day)
+    standing = insurance.standing(known.policy, service.day or service.today)
     payor_id = reading.referenced(known.coverage.get("payor"), "Organization")
     plans: list[dict[str, Any]] = []
     if payor_id is not None:

@@ -191,7 +191,7 @@ async def verify_insurance(body: LabTestAsked, caller: Called) -> VerificationAn
     """Find out whether the user's policy covers a lab test."""
     order = await _order(caller, body.lab_test_id)
     today = clinic_clock.wall_date(now(), await caller.clock())
-    return await verify(caller, body, Service(today, order))
+    return await verify(caller, body, Service(None, today, order))
 
 
 @router.post("/payment", status_code=201, response_model=LabPaymentAnswer, responses=PAYING_ERRORS)
@@ -204,7 +204,8 @@ async def pay_lab_test(body: LabTestPaying, caller: Called, idempotency_key: Ide
         order = await _order(caller, body.lab_test_id)
         invoice = (await invoices_for(caller.acting, [reference])).get(reference)
         known = await eligibilities(caller.acting, caller.patient_id)
-        due = due_for(invoice, known, _policy(order, known, reference), reference)
+        today = clinic_clock.wall_date(now(), await caller.clock())
+        due = due_for(invoice, known, _policy(order, known, reference), reference, today)
         row = Payment(id="new", lab_test_id=body.lab_test_id, amount=body.amount, currency=body.currency)
         return LabPaymentAnswer.of(await pay(caller, row, due, paying, request_id))
 

@@ -106,4 +106,4 @@ async def verify_insurance(body: MedicineAsked, caller: Called) -> VerificationA
     if request is None or reading.reference_id(request.get("subject"), "Patient") != caller.patient_id:
         raise invalid("prescription_id", "unknown_id")
     today = clinic_clock.wall_date(now(), await caller.clock())
-    return await verify(caller, body, Service(today, request))
+    return await verify(caller, body, Service(None, today, request))
