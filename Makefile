@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test lint audit bench bench-search bench-facade bench-attacks bench-load lock definitions capability clean
+.PHONY: run test lint audit docs bench bench-search bench-facade bench-attacks bench-load lock definitions capability clean
 
 run: .venv/installed
 	$(BIN)/fhir-server serve --open --demo
@@ -20,6 +20,9 @@ lint: .venv/installed-dev
 
 audit: .venv/installed-dev
 	$(BIN)/python tools/audit_dependencies.py
+
+docs: .venv/installed-dev
+	$(BIN)/mkdocs build
 
 bench: .venv/installed-dev
 	$(BIN)/python -m bench $(BENCH)
