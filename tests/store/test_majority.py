@@ -12,7 +12,7 @@ import pytest
 
 from fhir_server.engine.engine import handle
 from fhir_server.http.fhir import FhirApp
-from fhir_server.server.app import services_on
+from fhir_server.services import services_on
 from fhir_server.settings import Settings
 from fhir_server.store.database.mongo import Database
 from tests.client import BASE

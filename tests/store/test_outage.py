@@ -14,7 +14,7 @@ from pymongo.errors import BulkWriteError, ConfigurationError, NotPrimaryError, 
 from fhir_server.engine.engine import handle
 from fhir_server.errors import FhirError, Unavailable
 from fhir_server.http.fhir import FhirApp
-from fhir_server.server.app import services_on
+from fhir_server.services import services_on
 from fhir_server.settings import Settings
 from fhir_server.store.database.failures import translate
 from fhir_server.store.database.mongo import Database
