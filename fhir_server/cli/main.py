@@ -118,11 +118,18 @@ def purge(
 
 
 @app.command()
-def status(*, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
-    """Show how background jobs and added search parameters stand."""
+def status(
+    *,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    rows: Annotated[
+        bool, typer.Option("--rows", help="Look through all tables for odd rows, not the catalogue.")
+    ] = False,
+) -> None:
+    """Show how background jobs and added search parameters stand, and which rows hold what their tables cannot say."""
     from fhir_server.cli.status import show
 
-    show(settings_with(data_dir=data_dir, database_url=database_url))
+    show(settings_with(data_dir=data_dir, database_url=database_url), every_row=rows)
 
 
 @app.command()

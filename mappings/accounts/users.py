@@ -84,8 +84,8 @@ def from_fhir(
 ) -> User:
     """Return the row that a Patient is."""
     name = reading.official_name(patient)
-    return User(
-        id=patient["id"],
+    return User.read(
+        patient,
         first_name=" ".join(part for part in name.get("given", ()) if part) or None,
         last_name=name.get("family"),
         email=reading.contact(patient, "email"),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import model_validator
 
 from mappings.shared import elements, reading
 from mappings.shared.elements import Resource
-from mappings.shared.money import Currency
+from mappings.shared.money import Currency, Money
 from mappings.shared.rows import Id, Number, Row, Text
 
 Method = Literal["card", "insurance", "cash"]
@@ -140,14 +141,15 @@ def from_fhir(
     """Return the row that an Invoice and its latest PaymentReconciliation are."""
     attempt = reconciliation or {}
     # What was paid may be less than the whole: the copay, where insurance pays the rest.
-    total = attempt.get("paymentAmount") or invoice.get("totalGross") or invoice.get("totalNet") or {}
+    said = (attempt.get("paymentAmount"), invoice.get("totalGross"), invoice.get("totalNet"))
+    total = next(filter(None, map(Money.from_fhir, said)), Money(amount=Decimal(0)))
     subject = reading.extension(invoice, "payment-for") or _business_key(invoice)
-    return Payment(
-        id=invoice["id"],
+    return Payment.read(
+        invoice,
         appointment_id=reading.reference_id(subject, "Appointment"),
         lab_test_id=reading.reference_id(subject, "ServiceRequest"),
-        amount=total.get("value", 0),
-        currency=total.get("currency"),
+        amount=total.amount,
+        currency=total.currency,
         payment_method=_method(attempt),
         status=_status(invoice, attempt),
         transaction_id=attempt.get("paymentIdentifier", {}).get("value"),
@@ -172,7 +174,7 @@ def balanced(invoice: Resource, attempt: Resource) -> dict[str, Any]:
 def with_refund_status(invoice: Resource, status: RefundStatus) -> dict[str, Any]:
     """Return the Invoice with how far its refund is."""
     mark = elements.extension("refund-status", "Code", status)
-    kept = [item for item in invoice.get("extension", ()) if item["url"] != f"{elements.EXTENSION}refund-status"]
+    kept = [item for item in invoice.get("extension", ()) if item.get("url") != f"{elements.EXTENSION}refund-status"]
     return {**invoice, "extension": [*kept, mark]}
 
 

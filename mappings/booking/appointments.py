@@ -109,8 +109,8 @@ def from_fhir(
     """Return the row that an Appointment is, on the clinic's clock."""
     begins, ends = reading.moment(appointment.get("start")), reading.moment(appointment.get("end"))
     supporting = appointment.get("supportingInformation")
-    return Appointment(
-        id=appointment["id"],
+    return Appointment.read(
+        appointment,
         user_id=actor_id(appointment, "Patient"),
         doctor_id=actor_id(appointment, "Practitioner"),
         clinic_id=actor_id(appointment, "Location"),
@@ -130,11 +130,11 @@ def from_fhir(
 
 def actor_id(appointment: Resource, resource_type: str) -> str | None:
     """Return the id of the appointment's first participant of a type ("Patient", "Location")."""
-    return reading.referenced((item.get("actor", {}) for item in appointment["participant"]), resource_type)
+    return reading.referenced((item.get("actor", {}) for item in appointment.get("participant") or ()), resource_type)
 
 
 def _status(appointment: Resource) -> Status:
-    status = appointment["status"]
+    status = appointment.get("status")
     if status in _CANCELED:
         return "canceled"
     if status == "fulfilled":
@@ -145,4 +145,10 @@ def _status(appointment: Resource) -> Status:
 def _minutes(appointment: Resource, begins: datetime | None, ends: datetime | None) -> int:
     if begins and ends and ends > begins:
         return min(max(1, (ends - begins) // timedelta(minutes=1)), 24 * 60)
-    return min(int(appointment.get("minutesDuration", 30)), 24 * 60)
+    return slot_minutes(appointment)
+
+
+def slot_minutes(appointment: Resource) -> int:
+    """Return how long the visit is meant to take, at most a day; half an hour where the Appointment does not say."""
+    said = appointment.get("minutesDuration")
+    return min(said, 24 * 60) if isinstance(said, int) and said > 0 else 30

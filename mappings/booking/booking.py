@@ -81,7 +81,7 @@ def arrive(appointment: Resource, visit: Visit) -> Bundle:
 def complete(appointment: Resource, encounter: Resource, at: datetime) -> Bundle:
     """Return the transaction that ends the visit and makes the appointment completed."""
     period = encounter.get("period", {})
-    past = {"status": encounter["status"], "period": {**period, "end": elements.instant(at)}}
+    past = {"status": encounter.get("status", "unknown"), "period": {**period, "end": elements.instant(at)}}
     finished = _changed(
         encounter,
         status="finished",
@@ -158,7 +158,7 @@ def _new_schedule(schedule: Resource) -> Entry:
 
 
 def _canceled(invoice: Resource, reason: str | None) -> Entry:
-    paid = invoice["status"] == "balanced"
+    paid = invoice.get("status") == "balanced"
     result = {**invoice, "status": "cancelled", "cancelledReason": reason or "The appointment was canceled."}
     if paid and reading.extension(invoice, "refund-status") is None:
         result = payments.with_refund_status(result, "pending")

@@ -23,6 +23,7 @@ from mappings.shared.elements import IDENTIFIER, Resource
 Span = tuple[datetime, datetime]
 
 SLOT_MINUTES = 30
+_LONGEST_MINUTES = 24 * 60
 COMPUTED = f"{IDENTIFIER}computed-slot"
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -51,7 +52,7 @@ def openings(
     minutes: int = SLOT_MINUTES,
 ) -> list[Opening]:
     """Return the openings of a day of the clinic's calendar, by start; `slots` are those known to overlap the day."""
-    known = [_written(slot) for slot in slots if slot["status"] != "entered-in-error"]
+    known = list(filter(None, map(_written, slots)))
     written = [item for item in known if not _is_computed(item) and wall_date(item.start, clock) == day]
     booked = {item.id: item for item in known if _is_computed(item)}
     offered = written or [booked.get(item.id, item) for item in computed(role, location, day, clock, minutes)]
@@ -59,9 +60,11 @@ def openings(
     return sorted((_with_status(item, busy) for item in offered), key=lambda item: item.start)
 
 
-def _written(slot: Resource) -> Opening:
-    start, end = (datetime.fromisoformat(slot[side]).astimezone(UTC) for side in ("start", "end"))
-    return Opening(slot["id"], start, end, "free" if slot["status"] == "free" else "busy", slot)
+def _written(slot: Resource) -> Opening | None:
+    start, end = (reading.utc(slot.get(side)) for side in ("start", "end"))
+    if start is None or end is None or end <= start or slot.get("status") == "entered-in-error":
+        return None
+    return Opening(slot["id"], start, end, "free" if slot.get("status") == "free" else "busy", slot)
 
 
 def _is_computed(opening: Opening) -> bool:
@@ -82,7 +85,7 @@ def computed(
     """
     if role.get("active") is False or location.get("status") in ("suspended", "inactive"):
         return []
-    length = timedelta(minutes=reading.extension(role, "slot-minutes") or minutes)
+    length = timedelta(minutes=said_minutes(role) or minutes)
     hours, away = _hours(location, day, clock), _away(role, clock)
     found: list[Opening] = []
     for start in _starts(role, day, clock, length):
@@ -92,6 +95,12 @@ def computed(
         if inside and free and not (found and start < found[-1].end):
             found.append(Opening(computed_id(role["id"], start), start, end, "free"))
     return found
+
+
+def said_minutes(role_or_schedule: Resource) -> int | None:
+    """Return how long a visit is given, where a PractitionerRole or Schedule says it; nobody's takes over a day."""
+    minutes: int | None = reading.extension(role_or_schedule, "slot-minutes")
+    return minutes if minutes is not None and minutes <= _LONGEST_MINUTES else None
 
 
 def _starts(role: Resource, day: date, clock: ZoneInfo, length: timedelta) -> list[datetime]:
@@ -128,7 +137,7 @@ _ENDS = (("availableStartTime", "openingTime"), ("availableEndTime", "closingTim
 
 
 def _time(text: str | None) -> time | None:
-    return time.fromisoformat(text) if text else None
+    return reading.time_of_day(text)
 
 
 def _hours(location: Resource, day: date, clock: ZoneInfo) -> list[Span] | None:

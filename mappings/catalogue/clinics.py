@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Self
 
 from pydantic import model_validator
@@ -63,20 +64,32 @@ def _address(row: Clinic) -> elements.Element:
     }
 
 
+def _position(position: Resource) -> tuple[Decimal | None, Decimal | None]:
+    """Return the latitude and the longitude; neither where it is no place on earth."""
+    try:
+        latitude, longitude = (Decimal(str(position.get(name))) for name in ("latitude", "longitude"))
+    except ArithmeticError:
+        return None, None
+    if latitude.is_finite() and longitude.is_finite() and abs(latitude) <= 90 and abs(longitude) <= 180:
+        return latitude, longitude
+    return None, None
+
+
 def from_fhir(location: Resource, *, created: datetime | None = None, deleted: datetime | None = None) -> Clinic:
     """Return the row that a Location is."""
     address, position = location.get("address", {}), location.get("position", {})
+    latitude, longitude = _position(position)
     lines = ", ".join(line for line in address.get("line", ()) if line)
-    return Clinic(
-        id=location["id"],
+    return Clinic.read(
+        location,
         name=location.get("name"),
         address=lines or address.get("text"),
         city=address.get("city"),
         state=address.get("state"),
         country=address.get("country"),
         postal_code=address.get("postalCode"),
-        latitude=position.get("latitude"),
-        longitude=position.get("longitude"),
+        latitude=latitude,
+        longitude=longitude,
         phone=reading.contact(location, "phone"),
         email=reading.contact(location, "email"),
         timezone=reading.time_zone(location),

@@ -72,15 +72,14 @@ def from_fhir(
     deleted: datetime | None = None,
 ) -> Doctor:
     """Return the row that a Practitioner is in a role; at the clinic that was asked for, if the role has several."""
-    years = reading.extension(practitioner, "experience-years")
-    return Doctor(
-        id=practitioner["id"],
+    return Doctor.read(
+        practitioner,
         name=reading.human_name(reading.official_name(practitioner)),
         specialty_id=specialty_id or reading.referenced(role.get("healthcareService"), "HealthcareService"),
         clinic_id=clinic_id or reading.referenced(role.get("location"), "Location"),
         email=reading.contact(practitioner, "email"),
         phone=reading.contact(practitioner, "phone"),
-        experience_years=None if years is None else max(0, int(years)),
+        experience_years=reading.extension(practitioner, "experience-years"),
         photo=reading.first(practitioner.get("photo"), lambda photo: "url" in photo).get("url"),
         **reading.row_times(practitioner, created, deleted),
     )

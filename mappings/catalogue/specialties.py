@@ -40,11 +40,10 @@ def from_fhir(
     service: Resource, *, clinic_id: str | None = None, created: datetime | None = None, deleted: datetime | None = None
 ) -> Specialty:
     """Return the row that a HealthcareService is; at the clinic that was asked for, if it is one of several."""
-    fee = reading.extension(service, "fee")
-    return Specialty(
-        id=service["id"],
+    return Specialty.read(
+        service,
         clinic_id=clinic_id or reading.referenced(service.get("location"), "Location"),
         name=service.get("name") or reading.concept_text(reading.first(service.get("specialty"))),
-        fee=Money.from_fhir(fee) if fee else None,
+        fee=Money.from_fhir(reading.extension(service, "fee")),
         **reading.row_times(service, created, deleted),
     )

@@ -166,7 +166,7 @@ def from_fhir(response: Resource, request: Resource) -> Eligibility:
         valid_until=reading.whole_date(period.get("end")),
         reason=response.get("disposition"),
         items=tuple(
-            detail["reference"]
+            str(detail["reference"])
             for each in request.get("item", ())
             for detail in each.get("detail", ())
             if "reference" in detail
@@ -190,11 +190,12 @@ def _standing(response: Resource, insurance: Resource) -> Standing:
         return said
     if response.get("outcome") == "error" or "inforce" not in insurance:
         return "unknown"
-    return "active" if insurance["inforce"] else "inactive"
+    return "active" if insurance["inforce"] is True else "inactive"
 
 
 def _copay(item: Resource) -> Money | None:
     for benefit in item.get("benefit", ()):
-        if "copay" in reading.codes([benefit.get("type", {})], _BENEFIT) and "allowedMoney" in benefit:
-            return Money.from_fhir(benefit["allowedMoney"])
+        amount = Money.from_fhir(benefit.get("allowedMoney"))
+        if amount is not None and "copay" in reading.codes([benefit.get("type", {})], _BENEFIT):
+            return amount
     return None

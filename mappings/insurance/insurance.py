@@ -67,15 +67,15 @@ def from_fhir(
 ) -> Policy:
     """Return the row that a Coverage is; `payor` is the Organization that it names."""
     period = coverage.get("period", {})
-    return Policy(
-        id=coverage["id"],
+    return Policy.read(
+        coverage,
         user_id=reading.reference_id(coverage.get("beneficiary"), "Patient"),
-        provider=(payor or {}).get("name") or reading.first(coverage["payor"]).get("display"),
+        provider=(payor or {}).get("name") or reading.first(coverage.get("payor")).get("display"),
         policy_number=policy_number(coverage),
         member_id=coverage.get("subscriberId"),
         valid_from=reading.whole_date(period.get("start")),
         valid_until=reading.whole_date(period.get("end")),
-        status=coverage["status"],
+        status=coverage.get("status", "entered-in-error"),
         **reading.row_times(coverage, created, deleted),
     )
 
@@ -101,9 +101,8 @@ def standing(policy: Policy | None, day: date) -> Standing:
 
 def copay(coverage: Resource) -> Money | None:
     """Return what the patient pays of each service, where the Coverage says it as an amount of money."""
-    costs = (cost["valueMoney"] for cost in coverage.get("costToBeneficiary", ()) if "valueMoney" in cost)
-    first = next(costs, None)
-    return Money.from_fhir(first) if first else None
+    costs = (Money.from_fhir(cost.get("valueMoney")) for cost in coverage.get("costToBeneficiary", ()))
+    return next((cost for cost in costs if cost is not None), None)
 
 
 def is_covered(plans: Iterable[Resource], names: Collection[str]) -> bool | None:

@@ -52,8 +52,20 @@ _MOMENT: dict[Language, str] = {
     "es": "{weekday} {day} de {month} de {year} a las {time}",
 }
 _SOMETHING: dict[Language, dict[str, str]] = {
-    "en": {"doctor": "your doctor", "clinic": "the clinic", "what": "your visit", "when": "a time to be confirmed"},
-    "es": {"doctor": "su médico", "clinic": "la clínica", "what": "su visita", "when": "una hora por confirmar"},
+    "en": {
+        "doctor": "your doctor",
+        "clinic": "the clinic",
+        "what": "your visit",
+        "when": "a time to be confirmed",
+        "amount": "the amount due",
+    },
+    "es": {
+        "doctor": "su médico",
+        "clinic": "la clínica",
+        "what": "su visita",
+        "when": "una hora por confirmar",
+        "amount": "el importe debido",
+    },
 }
 _TEXTS: dict[Kind, dict[Language, str]] = {
     "appointment_booked": {

@@ -106,8 +106,8 @@ def from_fhir(
     recipient = reading.referenced(communication.get("recipient"), "Patient")
     about = (reading.typed_reference(item) for item in communication.get("about", ()))
     related = next(filter(None, about), None)
-    return Notification(
-        id=communication["id"],
+    return Notification.read(
+        communication,
         user_id=recipient or reading.reference_id(communication.get("subject"), "Patient"),
         message=_message(communication, language),
         is_read="received" in communication,
@@ -130,8 +130,8 @@ def _message(communication: Resource, language: str | None) -> str | None:
 
 def _translated(payload: Resource, language: str | None) -> str | None:
     for item in payload.get("_contentString", {}).get("extension", ()):
-        parts = {part["url"]: part for part in item.get("extension", ())}
-        if item["url"] == elements.TRANSLATION and language and parts.get("lang", {}).get("valueCode") == language:
+        parts = {part.get("url"): part for part in item.get("extension", ())}
+        if item.get("url") == elements.TRANSLATION and language and parts.get("lang", {}).get("valueCode") == language:
             translated: str | None = parts.get("content", {}).get("valueString")
             return translated
     text: str | None = payload.get("contentString")

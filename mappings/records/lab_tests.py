@@ -97,8 +97,8 @@ def from_fhir(
     plan_id = plan_id or reading.referenced(order.get("supportingInfo"), "CarePlan")
     found = report or {}
     finished = order.get("status") == "completed" or found.get("status") in _FINISHED
-    return LabTest(
-        id=order["id"],
+    return LabTest.read(
+        order,
         treatment_plan_id=plan_id or treatment_plan_id,
         test_name=reading.concept_text(order.get("code")),
         result=found.get("conclusion") or summary(measurements(observations)),

@@ -99,11 +99,11 @@ def from_fhir(
     document: Resource, *, created: datetime | None = None, deleted: datetime | None = None
 ) -> MedicalDocument:
     """Return the row that a DocumentReference is."""
-    attachment = reading.first(document["content"]).get("attachment", {})
+    attachment = reading.first(document.get("content")).get("attachment", {})
     known = (_TYPES.get(code) for code in reading.codes([document.get("type", {})], LOINC))
     url = reading.extension(attachment, "file-url") or attachment.get("url")
-    return MedicalDocument(
-        id=document["id"],
+    return MedicalDocument.read(
+        document,
         user_id=reading.reference_id(document.get("subject"), "Patient"),
         appointment_id=reading.referenced(document.get("context", {}).get("related"), "Appointment"),
         document_type=next(filter(None, known), "other"),

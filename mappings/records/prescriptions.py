@@ -67,11 +67,11 @@ def from_fhir(
     """Return the row that a MedicationRequest is; `treatment_plan_id` is of a CarePlan known to contain it."""
     plan_id = reading.referenced(request.get("basedOn"), "CarePlan")
     plan_id = plan_id or reading.referenced(request.get("supportingInformation"), "CarePlan")
-    return Prescription(
-        id=request["id"],
+    return Prescription.read(
+        request,
         treatment_plan_id=plan_id or treatment_plan_id,
         medicine_name=_medicine(request),
-        status=request["status"],
+        status=request.get("status", "unknown"),
         **_words(request),
         **reading.row_times(request, created, deleted),
     )
@@ -132,6 +132,10 @@ def _span(request: Resource) -> Resource | None:
     return span or request.get("dispenseRequest", {}).get("expectedSupplyDuration")
 
 
+def _days_after(day: date, count: int) -> date:
+    return date.max if count > (date.max - day).days else day + timedelta(days=count)
+
+
 def taken_between(request: Resource) -> tuple[date | None, date | None]:
     """Return the first and the last day of taking the medicine, as far as the MedicationRequest says."""
     repeat = reading.first(request.get("dosageInstruction")).get("timing", {}).get("repeat", {})
@@ -140,5 +144,5 @@ def taken_between(request: Resource) -> tuple[date | None, date | None]:
     end = reading.whole_date(bounds.get("end"))
     length = dosage.duration_days(_span(request) or {})
     if end is None and start is not None and length:
-        end = start + timedelta(days=length - 1)
+        end = _days_after(start, length - 1)
     return start, end

@@ -44,8 +44,8 @@ def from_fhir(
 ) -> TreatmentPlan:
     """Return the row that a CarePlan is; its appointment is the one it names, else that of its Encounter."""
     appointment_id = reading.referenced(plan.get("supportingInfo"), "Appointment")
-    return TreatmentPlan(
-        id=plan["id"],
+    return TreatmentPlan.read(
+        plan,
         appointment_id=appointment_id or reading.referenced((encounter or {}).get("appointment"), "Appointment"),
         description=plan.get("description") or plan.get("title"),
         **reading.row_times(plan, created, deleted),

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
+from mappings.shared.zones import zone
 
-def zone(name: str) -> ZoneInfo:
-    """Return the IANA time zone; raises ValueError for a name that is none."""
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(f"{name[:60]!r} is not an IANA time zone") from error
+__all__ = ["at", "day_bounds", "not_before", "occurrences", "shown", "wall_date", "wall_time", "zone"]
 
 
 def occurrences(day: date, at: time, clock: ZoneInfo) -> list[datetime]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from fhir.resources.R4B import get_fhir_model_class
 
+from mappings.shared.extensions import BASE_URL, TIME_ZONE_URL
 from mappings.shared.rows import Row, with_fhir_offset
 
 Resource = Mapping[str, Any]
@@ -19,11 +20,11 @@ Resource = Mapping[str, Any]
 Element = dict[str, Any]
 
 BASE = "https://hms.example.org/fhir"
-EXTENSION = f"{BASE}/StructureDefinition/"
+EXTENSION = BASE_URL
 CODE_SYSTEM = f"{BASE}/CodeSystem/"
 IDENTIFIER = f"{BASE}/identifier/"
 
-TIMEZONE = "http://hl7.org/fhir/StructureDefinition/timezone"
+TIMEZONE = TIME_ZONE_URL
 TRANSLATION = "http://hl7.org/fhir/StructureDefinition/translation"
 UCUM = "http://unitsofmeasure.org"
 LOINC = "http://loinc.org"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Context, Decimal
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from mappings.shared.rows import Number
 
@@ -26,9 +27,14 @@ class Money(BaseModel):
     currency: Currency | None = None
 
     @classmethod
-    def from_fhir(cls, money: Any) -> Self:
-        """Return the amount that a Money element says."""
-        return cls(amount=money.get("value", 0), currency=money.get("currency"))
+    def from_fhir(cls, money: Any) -> Self | None:
+        """Return the amount that a Money element says; None where it says none that can be read."""
+        if not isinstance(money, Mapping) or money.get("value") is None:
+            return None
+        try:
+            return cls(amount=money["value"], currency=money.get("currency"))
+        except ValidationError:
+            return None
 
     @classmethod
     def from_smallest_units(cls, count: int, currency: str) -> Self:

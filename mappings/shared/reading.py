@@ -11,6 +11,11 @@ from datetime import UTC, date, datetime, time
 from typing import Any, TypedDict
 
 from mappings.shared.elements import ABSENT_CONCEPT, EXTENSION, TIMEZONE, Resource
+from mappings.shared.extensions import EXTENSIONS
+from mappings.shared.odd_values import typed_value
+from mappings.shared.zones import is_zone
+
+_EXTENSIONS = {definition.name: definition for definition in EXTENSIONS}
 
 _REFERENCE = re.compile(r"(?:.*/)?(?P<type>[A-Z][A-Za-z]+)/(?P<id>[A-Za-z0-9\-.]{1,64})(?:/_history/.+)?\Z")
 _FRACTION = re.compile(r"\.(\d+)")
@@ -25,41 +30,70 @@ class RowTimes(TypedDict):
 
 
 def extension(element: Resource, name: str) -> Any:
-    """Return the value of the hospital's extension of that name."""
-    return extension_at(element, EXTENSION + name)
-
-
-def extension_at(element: Resource, url: str) -> Any:
-    """Return the value of the first extension with that URL."""
-    for item in element.get("extension", ()):
-        if item.get("url") == url:
-            return next((value for key, value in item.items() if key.startswith("value")), None)
-    return None
+    """Return the value of the hospital's extension of that name, where it is of the type that its definition says."""
+    definition = _EXTENSIONS[name]
+    url = EXTENSION + name
+    values = (typed_value(item, definition) for item in element.get("extension") or () if item.get("url") == url)
+    return next((value for value in values if value is not None), None)
 
 
 def time_zone(resource: Resource) -> str | None:
     """Return the IANA time zone that the resource names."""
-    name: str | None = extension_at(resource, TIMEZONE)
-    return name
+    names = (item.get("valueCode") for item in resource.get("extension") or () if item.get("url") == TIMEZONE)
+    return next(filter(is_zone, names), None)
 
 
-def moment(text: str | None) -> datetime | None:
+def moment(text: Any) -> datetime | None:
     """Return the time that a FHIR instant or dateTime says; a day, month or year is its start in UTC."""
-    if not text:
+    if not isinstance(text, str) or not text:
         return None
     if "T" not in text:
-        return datetime.combine(whole_date(text) or date.min, time.min, UTC)
+        day = whole_date(text)
+        return None if day is None else datetime.combine(day, time.min, UTC)
     # Python reads at most six digits of a second's fraction, and no leap second.
     read = _FRACTION.sub(lambda match: f".{match[1][:6]:0<6}", text).replace(":60", ":59")
-    return datetime.fromisoformat(read)
+    try:
+        said = datetime.fromisoformat(read)
+    except ValueError:
+        return None
+    return said if said.tzinfo else said.replace(tzinfo=UTC)
 
 
-def whole_date(text: str | None) -> date | None:
+def utc(text: Any) -> datetime | None:
+    """Return the time that a FHIR instant or dateTime says in UTC; None beyond the calendar."""
+    said = moment(text)
+    try:
+        return said and said.astimezone(UTC)
+    except OverflowError:
+        return None
+
+
+def dated(resource: Resource, *names: str) -> datetime:
+    """Return the first of these elements that says a time, else when the resource was last changed."""
+    said = (moment(resource.get(name)) for name in (*names,))
+    found = next(filter(None, said), None) or moment((resource.get("meta") or {}).get("lastUpdated"))
+    return found or datetime.min.replace(tzinfo=UTC)
+
+
+def whole_date(text: Any) -> date | None:
     """Return the day that a FHIR date or dateTime says, the first one where it is a month or a year."""
-    if not text:
+    if not isinstance(text, str) or not text:
         return None
     year, month, day = (*text[:10].split("-"), "01", "01")[:3]
-    return date(int(year), int(month), int(day))
+    try:
+        return date(int(year), int(month), int(day))
+    except ValueError:
+        return None
+
+
+def time_of_day(text: Any) -> time | None:
+    """Return the time that a FHIR time says; a leap second is the one before."""
+    if not isinstance(text, str):
+        return None
+    try:
+        return time.fromisoformat(_FRACTION.sub("", text).replace(":60", ":59")).replace(tzinfo=None)
+    except ValueError:
+        return None
 
 
 def row_times(resource: Resource, created: datetime | None, deleted: datetime | None = None) -> RowTimes:
@@ -136,4 +170,5 @@ def official_name(resource: Resource) -> Resource:
     """Return the name that a person goes by, an old one only if there is no other."""
     ranks = ("official", "usual", None, "temp", "nickname", "anonymous", "maiden", "old")
     names: list[Resource] = resource.get("name", [])
-    return min(names, key=lambda name: ranks.index(name.get("use")), default={})
+    uses = {use: rank for rank, use in enumerate(ranks)}
+    return min(names, key=lambda name: uses.get(name.get("use"), len(ranks)), default={})

@@ -6,11 +6,24 @@ A column type takes what its FHIR element can hold and refuses the rest, so a ro
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    StringConstraints,
+    ValidationError,
+)
+
+from mappings.shared import odd_values
 
 CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
 """What no FHIR string may hold. https://hl7.org/fhir/R4/datatypes.html#string"""
@@ -76,3 +89,30 @@ class Row(BaseModel):
     created_at: Moment | None = None
     updated_at: Moment | None = None
     deleted_at: Moment | None = None
+    _odd: tuple[str, ...] = PrivateAttr(())
+
+    @classmethod
+    def read(cls, resource: Mapping[str, Any], **columns: Any) -> Self:
+        """Return the row that a resource is; a column that cannot hold what the resource says keeps its default.
+
+        Whoever may write over FHIR may write such a value: it must not hide the row, let alone the rows beside it.
+        What was left out is logged, once for a version, and stands in `odd`.
+        """
+        fine, faulty = dict(columns), list[str]()
+        while True:
+            try:
+                row = cls(id=resource["id"], **fine)
+                break
+            except ValidationError as error:
+                names = {str(each["loc"][0]) for each in error.errors() if each["loc"]} & fine.keys()
+                if not names:
+                    raise
+                faulty += sorted(names)
+                fine = {name: value for name, value in fine.items() if name not in names}
+        row._odd = odd_values.note(resource, faulty)
+        return row
+
+    @property
+    def odd(self) -> tuple[str, ...]:
+        """The columns and extensions of the resource that hold what the table cannot say."""
+        return self._odd

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -65,19 +66,24 @@ def from_fhir(encounter: Resource, *, created: datetime | None = None, deleted: 
     """Return the row that an Encounter is."""
     period = encounter.get("period", {})
     wait = (reading.extension(encounter, "wait-time") or {}).get("value")
-    return Visit(
-        id=encounter["id"],
+    return Visit.read(
+        encounter,
         appointment_id=reading.referenced(encounter.get("appointment"), "Appointment"),
         check_in_time=reading.moment(period.get("start")),
         check_out_time=reading.moment(period.get("end")),
-        current_wait_time=None if wait is None else max(0, int(wait)),
+        current_wait_time=_minutes(wait),
         status=_status(encounter),
         **reading.row_times(encounter, created, deleted),
     )
 
 
+def _minutes(value: Any) -> int | None:
+    # Whoever was said to wait less than no time does not wait.
+    return max(0, int(value)) if isinstance(value, int | Decimal) else None
+
+
 def _status(encounter: Resource) -> Status:
-    status = encounter["status"]
+    status = encounter.get("status")
     if status == "finished":
         return "visited"
     if status in ("triaged", "in-progress", "onleave") or reading.extension(encounter, "visit-status") == "in_queue":

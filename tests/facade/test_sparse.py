@@ -8,6 +8,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from mappings.shared.elements import IDENTIFIER
 from tests.facade.endpoints import ENDPOINTS, Endpoint
 from tests.facade.test_hostile import require_told
 from tests.facade.world import World
@@ -62,6 +63,61 @@ def sparse(patient: str) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+def odd(patient: str) -> list[dict[str, Any]]:
+    """Return resources whose values FHIR allows and the hospital's tables do not."""
+    ours, zone = "https://hms.example.org/fhir/StructureDefinition/", "http://hl7.org/fhir/StructureDefinition/timezone"
+    why = {"extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "masked"}]}
+    row = [{"url": f"{ours}row-{name}", "valueString": "once"} for name in ("created", "updated", "deleted", "version")]
+    mars = {"url": zone, "valueCode": "Mars/Base"}
+    subject, odd = {"subject": {"reference": f"Patient/{patient}"}}, {"id": "wrong"}
+    participant = [{"actor": {"reference": reference}, "status": "accepted"}
+                   for reference in (f"Patient/{patient}", "Location/wrong", "Practitioner/wrong")]  # fmt: skip
+    return [
+        {"resourceType": "Location", **odd, "name": "Wrong", "extension": [mars, *row], "_status": why,
+         "position": {"latitude": 91, "longitude": 400}, "hoursOfOperation": [{"openingTime": "23:59:60"}]},
+        {"resourceType": "HealthcareService", **odd, "name": "Wrong", "location": [{"reference": "Location/wrong"}],
+         "extension": [{"url": f"{ours}fee", "valueString": "ninety"}, *row]},
+        {"resourceType": "HealthcareService", "id": "free", "name": "Free", "location": [
+            {"reference": "Location/wrong"}], "extension": [{"url": f"{ours}fee", "valueMoney": {"currency": "USD"}}]},
+        {"resourceType": "Practitioner", **odd, "name": [{"family": "Wrong", "_use": why}],
+         "extension": [{"url": f"{ours}experience-years", "valueString": "many"}, *row]},
+        {"resourceType": "PractitionerRole", **odd, "practitioner": {"reference": "Practitioner/wrong"},
+         "location": [{"reference": "Location/wrong"}], "healthcareService": [{"reference": "HealthcareService/wrong"}],
+         "availableTime": [{"availableStartTime": "08:00:00.123456789", "availableEndTime": "10:59:60"}],
+         "extension": [{"url": f"{ours}slot-minutes", "valueInteger": -5}]},
+        {"resourceType": "Schedule", **odd, "actor": [{"reference": "PractitionerRole/wrong"}],
+         "extension": [{"url": f"{ours}slot-minutes", "valuePositiveInt": 2**31 - 1}, mars]},
+        {"resourceType": "Slot", **odd, "schedule": {"reference": "Schedule/wrong"}, "_status": why, "_start": why,
+         "end": "2027-03-01T08:00:00Z"},
+        {"resourceType": "Slot", "id": "late", "schedule": {"reference": "Schedule/wrong"}, "status": "free",
+         "start": "2027-03-01T08:00:60.1234567Z", "end": "2027-03-01T08:00:00Z"},
+        {"resourceType": "Appointment", **odd, "_status": why, "participant": participant, "extension": row,
+         "start": "2027-03-01T08:00:60Z", "end": "2027-03-01T08:00:00Z"},
+        {"resourceType": "Encounter", **odd, "_status": why, "class": {"code": "AMB"}, **subject,
+         "appointment": [{"reference": "Appointment/wrong"}],
+         "extension": [{"url": f"{ours}wait-time", "valueString": "long"}, *row]},
+        {"resourceType": "Invoice", **odd, "_status": why, **subject, "totalGross": {"_value": why, "currency": "USD"},
+         "extension": [{"url": f"{ours}refund-status", "valueCode": "lost"}, *row],
+         "identifier": [{"system": f"{IDENTIFIER}invoice-for", "value": "Appointment/wrong"}]},
+        {"resourceType": "Coverage", **odd, "_status": why, "beneficiary": {"reference": f"Patient/{patient}"},
+         "payor": [{"display": "x"}], "costToBeneficiary": [{"valueMoney": {"currency": "USD"}}], "extension": row},
+        {"resourceType": "MedicationRequest", **odd, "_status": why, "_intent": why, **subject, "extension": row,
+         "medicationCodeableConcept": {"text": "x"}, "authoredOn": "9999-12-31", "dosageInstruction": [{"timing": {
+             "repeat": {"boundsDuration": {"value": 9, "system": "http://unitsofmeasure.org", "code": "d"}}}}]},
+        {"resourceType": "ServiceRequest", **odd, "_status": why, "_intent": why, **subject, "extension": row},
+        {"resourceType": "DiagnosticReport", **odd, "_status": why, "code": {"text": "x"}, **subject,
+         "basedOn": [{"reference": "ServiceRequest/wrong"}], "effectivePeriod": {"start": "2026"}},
+        {"resourceType": "CarePlan", **odd, "_status": why, "_intent": why, **subject, "extension": row},
+        {"resourceType": "DocumentReference", **odd, "_status": why, **subject, "extension": row,
+         "content": [{"attachment": {"title": "x", "_data": why, "contentType": "x", "extension": [
+             {"url": f"{ours}file-url", "valueString": "a b"}]}}]},
+        {"resourceType": "Communication", **odd, "_status": why, "recipient": [{"reference": f"Patient/{patient}"}],
+         "extension": row, "payload": [{"_contentString": why}]},
+        {"resourceType": "RelatedPerson", **odd, "patient": {"reference": f"Patient/{patient}"}, "extension": row,
+         "name": [{"_family": why}], "_birthDate": why},
+    ]  # fmt: skip
+
+
 def _at_the_edges(patient: str) -> list[dict[str, Any]]:
     subject = {"reference": f"Patient/{patient}"}
     found: list[dict[str, Any]] = []
@@ -108,13 +164,13 @@ def _at_the_edges(patient: str) -> list[dict[str, Any]]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def odd_world(world: World) -> World:
     """Return the world with all of that in it."""
-    await world.hospital.put(*sparse(world.mara.id))
+    await world.hospital.put(*sparse(world.mara.id), *odd(world.mara.id))
     return world
 
 
 def _names(row: Endpoint) -> list[dict[str, str]]:
     """Return the ids that the row's request may name, one at a time."""
-    ids = ("bare", "odd", "worded", "broken", *(f"edge-{number}" for number in range(4)), "stay-0", "stay-1")
+    ids = ("bare", "odd", "wrong", "worded", "broken", *(f"edge-{number}" for number in range(4)), "stay-0", "stay-1")
     return [{}, *({name: value} for name in (*row.own, *row.public) for value in ids)]
 
 
@@ -144,6 +200,11 @@ async def test_sparse_and_odd_resources(odd_world: World, row: Endpoint) -> None
         "/medicine/prescription?active_only=true",
         "/history/documents?from=2020-01-01&to=2030-01-01",
         "/history/appointments?from=2020-01-01&to=2030-01-01",
+        "/booking/doctors/wrong/slots?from=2027-03-01&to=2027-03-02",
+        "/booking/specialties?clinic_id=wrong",
+        "/booking/doctors?clinic_id=wrong",
+        "/user/family",
+        "/notifications",
         "/clinic/wait-time?clinic_id=odd",
         "/clinic/wait-time?clinic_id=bare&doctor_id=bare",
     ],
@@ -153,3 +214,18 @@ async def test_lists_of_odd_resources(odd_world: World, path: str, zone: str) ->
     """Lists of them are answered, in whichever zone the user lives."""
     await odd_world.mara.ask("PUT", "/user/profile", {"timezone": zone})
     assert (await odd_world.mara.send("GET", path)).status_code == 200
+
+
+async def test_an_odd_row_hides_no_other(odd_world: World) -> None:
+    """Odd values are shown as null, in rows that stand beside the others."""
+    visitor = odd_world.hospital.visitor()
+    found = {item["id"]: item for item in (await visitor.ask("GET", "/booking/clinics?limit=100"))["items"]}
+    assert {"wrong", "odd", "harbour"} <= found.keys()
+    wrong = found["wrong"]
+    assert (wrong["name"], wrong["timezone"], wrong["latitude"], wrong["longitude"]) == ("Wrong", None, None, None)
+    assert wrong["created_at"] == wrong["updated_at"]
+    services = {item["id"]: item for item in (await visitor.ask("GET", "/booking/specialties?limit=100"))["items"]}
+    assert services["wrong"]["fee"] is services["free"]["fee"] is None
+    assert services["cardiology"]["fee"] == {"amount": 90.0, "currency": "USD"}
+    doctors = (await visitor.ask("GET", "/booking/doctors?clinic_id=wrong"))["items"]
+    assert [(item["id"], item["experience_years"]) for item in doctors] == [("wrong", None)]

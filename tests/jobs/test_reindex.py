@@ -109,3 +109,4 @@ def test_status_shows_jobs_and_parameters(settings: Settings, monkeypatch: pytes
     monkeypatch.setenv("FHIR_SERVER_DATABASE_NAME", settings.database_name)
     shown = CliRunner().invoke(app, ["status", "--database-url", str(settings.database_url)])
     assert (shown.exit_code, "reindex" in shown.output) == (0, True)
+    assert "No row holds" in shown.output

@@ -57,7 +57,7 @@ class UserAnswer(Answer):
 class FamilyMemberAnswer(Answer):
     """A member of a user's family."""
 
-    user_id: str
+    user_id: str | None
     name: str | None
     relation: user_family.Relation
     dob: date | None

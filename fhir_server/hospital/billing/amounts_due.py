@@ -38,7 +38,7 @@ async def invoices_for(fhir: Fhir, references: Iterable[str]) -> dict[str, dict[
         return {}
     found = (await fhir.all("Invoice", [("identifier", keys)])).matches
     ranks = {"balanced": 0, "issued": 1, "draft": 2, "cancelled": 3, "entered-in-error": 4}
-    found.sort(key=lambda item: (ranks.get(item["status"], 9), item["id"]), reverse=True)
+    found.sort(key=lambda item: (ranks.get(item.get("status", ""), 9), item["id"]), reverse=True)
     return {reference: item for item in found if (reference := payments.from_fhir(item).paid_for)}
 
 

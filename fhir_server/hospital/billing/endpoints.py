@@ -110,7 +110,7 @@ async def pay_appointment(body: AppointmentPaying, caller: Called, idempotency_k
     async def run(request_id: str) -> BaseModel:
         appointment = await _appointment(caller, body.appointment_id)
         due = (await dues_of(caller, [appointment]))[body.appointment_id]
-        if appointment["status"] in ("cancelled", "noshow", "entered-in-error"):
+        if appointment.get("status") in ("cancelled", "noshow", "entered-in-error"):
             raise Problem("appointment_canceled")
         row = Payment(id="new", appointment_id=body.appointment_id, amount=body.amount, currency=body.currency)
         return PaymentAnswer.of(await pay(caller, row, due, order, request_id))

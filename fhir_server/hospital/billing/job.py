@@ -64,7 +64,7 @@ class CardPayments:
         return closed
 
     async def _close(self, attempt: Resource, key: str) -> bool:
-        since = reading.moment(attempt["created"]) or datetime.now(UTC)
+        since = reading.moment(attempt.get("created")) or datetime.now(UTC)
         charge = await self.gateway.find(key, since=since)
         if charge is None:
             await attempts.fail(asking(self.context), attempt)
@@ -93,8 +93,10 @@ class CardPayments:
         paid = await self._card_payment(invoice)
         if paid is None:
             return False  # cash or insurance: a person gives it back
-        amount = Money.from_fhir(paid["paymentAmount"])
-        transaction = paid["paymentIdentifier"]["value"]
+        amount = Money.from_fhir(paid.get("paymentAmount"))
+        transaction = payments.from_fhir(invoice, paid).transaction_id
+        if amount is None or transaction is None:
+            return False
         refund = await self.gateway.refund(transaction, amount, idempotency_key=f"refund-{invoice['id']}")
         if refund.status != "completed":
             log.warning("refund.failed", status=refund.status, reason=refund.reason)

@@ -50,7 +50,7 @@ async def pay(caller: Caller, row: Payment, due: Due, order: Order, request_id: 
 
 def _require_due(due: Due, order: Order) -> None:
     """Raise Problem where this cannot be paid like this; nothing is written for what is refused."""
-    if due.invoice is not None and due.invoice["status"] == "cancelled":
+    if due.invoice is not None and due.invoice.get("status") == "cancelled":
         raise Problem("appointment_canceled")
     if due.invoice is not None and due.invoice.get("lineItem"):
         if order.money != due.amount:
@@ -114,9 +114,9 @@ async def _payment_entries(caller: Caller, invoice_id: str, order: Order) -> lis
     """Return what is to be written for a payment by insurance or in cash; nothing where that is promised already."""
     invoice = await caller.acting.read("Invoice", invoice_id)
     previous = await caller.acting.read("PaymentReconciliation", invoice_id)
-    if invoice is None or invoice["status"] == "cancelled":
+    if invoice is None or invoice.get("status") == "cancelled":
         raise Problem("appointment_canceled")
-    if invoice["status"] == "balanced" or (previous is not None and previous.get("outcome") == "complete"):
+    if invoice.get("status") == "balanced" or (previous is not None and previous.get("outcome") == "complete"):
         raise Problem("already_paid")
     if previous is not None and is_open(previous):
         raise Problem("request_in_progress")  # a card may turn out to have been charged
@@ -154,7 +154,7 @@ async def _outcome(caller: Caller, invoice: Resource) -> Payment:
     stored = await caller.acting.read("Invoice", invoice["id"]) or invoice
     attempt = await caller.acting.read("PaymentReconciliation", invoice["id"])
     row = payments.from_fhir(stored, attempt, created=await caller.acting.created_at(stored))
-    if stored["status"] == "cancelled":  # while the card was being charged: what was taken goes back
+    if stored.get("status") == "cancelled":  # while the card was being charged: what was taken goes back
         await refunds.settle(caller, row.paid_for or "")
         raise Problem("appointment_canceled")
     return row

@@ -22,7 +22,7 @@ async def settle(caller: Caller, reference: str) -> None:
     row = payments.from_fhir(invoice, paid)
     if row.payment_method != "card" or row.transaction_id is None or row.currency is None:
         return
-    amount = Money(amount=(paid or {}).get("paymentAmount", {}).get("value", row.amount), currency=row.currency)
+    amount = Money(amount=row.amount, currency=row.currency)
     try:
         refund = await caller.server.gateway.refund(
             row.transaction_id, amount, idempotency_key=f"refund-{invoice['id']}"
@@ -44,5 +44,5 @@ async def payment_of(caller: Caller, invoice: Resource) -> dict[str, Any] | None
     """Return the attempt to pay the invoice that counts: the one that succeeded, else the latest."""
     key = f"{IDENTIFIER}payment-of|Invoice/{invoice['id']}"
     found = (await caller.acting.all("PaymentReconciliation", [("identifier", key)])).matches
-    found.sort(key=lambda item: (item.get("outcome") == "complete", item["created"], item["id"]))
+    found.sort(key=lambda item: (item.get("outcome") == "complete", item.get("created", ""), item["id"]))
     return found[-1] if found else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -131,7 +130,11 @@ async def _slots(caller: Caller, appointment: Resource) -> Sequence[dict[str, An
         if slot_id is None or not await caller.may_follow(appointment, f"Slot/{slot_id}"):
             continue
         slot = await caller.acting.read("Slot", slot_id)
-        if slot is not None and slot["status"].startswith("busy") and not await _is_held(caller, slot_id, appointment):
+        if (
+            slot is not None
+            and slot.get("status", "").startswith("busy")
+            and not await _is_held(caller, slot_id, appointment)
+        ):
             found.append(slot)
     return found
 
@@ -175,7 +178,7 @@ async def reschedule(appointment_id: str, body: When, caller: Called) -> Appoint
 
 def _require_open(appointment: Resource) -> None:
     start = reading.moment(appointment.get("start"))
-    if appointment["status"] not in _OPEN or (start is not None and start <= now()):
+    if appointment.get("status") not in _OPEN or (start is not None and start <= now()):
         raise Problem("not_reschedulable")
 
 
@@ -198,11 +201,11 @@ async def cancel(
 
     async def attempt() -> dict[str, Any]:
         appointment = await own_appointment(caller, appointment_id)
-        if appointment["status"] == "cancelled":
+        if appointment.get("status") == "cancelled":
             return appointment
         _require_open(appointment)
         invoice = (await dues_of(caller, [appointment]))[appointment_id].invoice
-        open_invoice = invoice if invoice and invoice["status"] in ("issued", "draft", "balanced") else None
+        open_invoice = invoice if invoice and invoice.get("status") in ("issued", "draft", "balanced") else None
         why = (reason or "").strip() or None
         slots = await _slots(caller, appointment)
         await caller.acting.transact(booking.cancel(appointment, slots, reason=why, invoice=open_invoice))
@@ -239,10 +242,10 @@ async def calendar_file(appointment_id: str, caller: Called) -> Response:
         int(appointment["meta"]["versionId"]) - 1,
         start,
         end,
-        reading.moment(appointment["meta"]["lastUpdated"]) or datetime.now(clock),
+        reading.dated(appointment),
         await _summary(caller, doctor, clinic.name),
         appointments.from_fhir(appointment, clock).reason,
-        canceled=appointment["status"] in ("cancelled", "noshow", "entered-in-error"),
+        canceled=appointment.get("status") in ("cancelled", "noshow", "entered-in-error"),
     )
     content = calendar.calendar(entry, clinic, clock, caller.server.host)
     disposition = f'attachment; filename="appointment-{appointment_id}.ics"'

@@ -53,7 +53,7 @@ async def _completed(caller: Caller, appointment_id: str) -> Appointment:
     found: dict[str, Any] | None = await caller.fhir.read("Appointment", appointment_id)
     if found is None or appointments.actor_id(found, "Patient") != caller.patient_id:
         raise invalid("appointment_id", "unknown_id")
-    if found["status"] != "fulfilled":
+    if found.get("status") != "fulfilled":
         raise Problem("not_completed")
     return appointments.from_fhir(found, await clock_of(caller, found))
 

@@ -95,8 +95,9 @@ async def _asked(server: FacadeServer, practice: Practice, when: When) -> tuple[
             slot = await server.fhir().read("Slot", when.slot_id)
             if slot is None:
                 raise invalid("slot_id", "unknown_id")
-            start = reading.moment(slot["start"])
-        assert start is not None, "Slot.start is required"
+            start = reading.utc(slot.get("start"))
+        if start is None:
+            raise invalid("slot_id", "unknown_id")
         return clinic_clock.wall_date(start, practice.clock), lambda item: item.id == when.slot_id
     assert when.appointment_date is not None, "one of both is there"
     assert when.appointment_time is not None, "with the other"

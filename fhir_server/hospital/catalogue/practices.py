@@ -49,8 +49,8 @@ class Practice:
     @property
     def slot_minutes(self) -> int:
         """How long a visit is given where no written slot says so."""
-        said = [reading.extension(item, "slot-minutes") for item in (self.role, *self.schedules)]
-        return int(next(filter(None, said), availability.SLOT_MINUTES))
+        said = map(availability.said_minutes, (self.role, *self.schedules))
+        return next(filter(None, said), availability.SLOT_MINUTES)
 
     @property
     def schedule(self) -> dict[str, Any]:
@@ -125,7 +125,7 @@ class Agenda:
         ]
         slots: dict[str, list[dict[str, Any]]] = {}
         for slot in (await server.fhir().all("Slot", criteria)).matches:
-            schedule_id = reading.reference_id(slot["schedule"], "Schedule")
+            schedule_id = reading.reference_id(slot.get("schedule"), "Schedule")
             slots.setdefault(schedule_id or "", []).append(slot)
         return cls(slots)
 

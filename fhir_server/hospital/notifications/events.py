@@ -133,7 +133,7 @@ def _visit(appointment: Resource) -> Visit:
 
 
 def _report(step: Step, report: Resource) -> Event | None:
-    if report["status"] not in _READY or report["status"] == step.was("status"):
+    if report.get("status") not in _READY or report.get("status") == step.was("status"):
         return None
     if not step.is_news(report.get("issued"), report.get("effectiveDateTime")):
         return None
@@ -141,8 +141,8 @@ def _report(step: Step, report: Resource) -> Event | None:
 
 
 def _prescription(step: Step, request: Resource) -> Event | None:
-    begins = request["status"] == "active" and step.was("status") in (None, "draft")
-    if not begins or request["intent"] not in _ORDERS or not step.is_news(request.get("authoredOn")):
+    begins = request.get("status") == "active" and step.was("status") in (None, "draft")
+    if not begins or request.get("intent") not in _ORDERS or not step.is_news(request.get("authoredOn")):
         return None
     # A Medication is nobody's; whatever else the reference may lead to is not told of.
     medication = reading.reference_id(request.get("medicationReference"), "Medication")
@@ -152,8 +152,8 @@ def _prescription(step: Step, request: Resource) -> Event | None:
 
 
 def _plan(step: Step, plan: Resource) -> Event | None:
-    begins = plan["status"] == "active" and step.was("status") in (None, "draft")
-    if not begins or plan["intent"] not in _PLANS:
+    begins = plan.get("status") == "active" and step.was("status") in (None, "draft")
+    if not begins or plan.get("intent") not in _PLANS:
         return None
     if not step.is_news(plan.get("created"), plan.get("period", {}).get("start")):
         return None
@@ -173,7 +173,7 @@ def _document(step: Step, document: Resource) -> Event | None:
 
 
 def _is_filed(document: Resource) -> bool:
-    return document["status"] == "current" and document.get("docStatus", "final") in ("final", "amended")
+    return document.get("status") == "current" and document.get("docStatus", "final") in ("final", "amended")
 
 
 def _record_event(
@@ -197,14 +197,14 @@ def _reconciliation(step: Step, attempt: Resource) -> Event | None:
         or not step.is_news(attempt.get("created"))
     ):
         return None
-    related, amount = Related(type="Invoice", id=invoice_id), Money.from_fhir(attempt["paymentAmount"])
+    related, amount = Related(type="Invoice", id=invoice_id), Money.from_fhir(attempt.get("paymentAmount"))
     if outcome == "complete":
         return Event("payment_completed", related, invoice_id, amount=amount)
     return Event("payment_failed", related, step.once, amount=amount) if outcome == "error" else None
 
 
 def _invoice(step: Step, invoice: Resource) -> Event | None:
-    settled = invoice["status"] == "balanced" and step.was("status") != "balanced"
+    settled = invoice.get("status") == "balanced" and step.was("status") != "balanced"
     if not settled or not step.is_news(invoice.get("date")):
         return None
     # The same event as the payment's, of which there may or may not be a record besides.

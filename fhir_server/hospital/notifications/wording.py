@@ -80,8 +80,9 @@ def _other_facts(event: Event, around: MappingContext) -> Mapping[str, str | Non
     what = event.what or reading.concept_text((around.medication or {}).get("code"))
     if around.invoice is None:
         return {"what": what}
-    amount = event.amount or Money.from_fhir(around.invoice.get("totalGross", {}))
-    return {"what": _paid_for(around.invoice), "amount": f"{amount.amount:f} {amount.currency or ''}".rstrip()}
+    amount = event.amount or Money.from_fhir(around.invoice.get("totalGross"))
+    said = f"{amount.amount:f} {amount.currency or ''}".rstrip() if amount else None
+    return {"what": _paid_for(around.invoice), "amount": said}
 
 
 def _paid_for(invoice: Resource) -> str | None:

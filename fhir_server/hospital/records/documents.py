@@ -90,9 +90,7 @@ async def list_documents(
 
 
 def _dated(document: Resource) -> datetime:
-    found = reading.moment(document.get("date") or document["meta"]["lastUpdated"])
-    assert found is not None, "a stored resource has a time"
-    return found
+    return reading.dated(document, "date")
 
 
 async def _answers(caller: Caller, found: list[dict[str, Any]]) -> list[DocumentAnswer]:
@@ -106,7 +104,7 @@ async def _answers(caller: Caller, found: list[dict[str, Any]]) -> list[Document
 
 
 def _attachment(document: Resource) -> Resource:
-    return reading.first(content.get("attachment", {}) for content in document["content"])
+    return reading.first(content.get("attachment", {}) for content in document.get("content") or ())
 
 
 def _size(document: Resource) -> int | None:
@@ -161,7 +159,7 @@ async def _file(caller: Caller, document: Resource) -> tuple[str, bytes]:
     binary = await _binary(caller, document, attachment.get("url", ""))
     if binary is None:
         raise Problem("not_found")
-    return said or binary["contentType"], _decoded(binary.get("data", ""))
+    return said or binary.get("contentType", "application/octet-stream"), _decoded(binary.get("data", ""))
 
 
 async def _binary(caller: Caller, document: Resource, url: str) -> dict[str, Any] | None:

@@ -97,7 +97,7 @@ class Result:
     def issued(self) -> datetime | None:
         """When the report came out."""
         found = self.report or {}
-        return reading.moment(found.get("issued") or found.get("effectiveDateTime"))
+        return reading.moment(found.get("issued")) or reading.moment(found.get("effectiveDateTime"))
 
 
 async def results_of(caller: Caller) -> list[Result]:
@@ -172,8 +172,9 @@ async def list_results(
 
 def _dated(result: Result, clock: ZoneInfo) -> datetime:
     report = result.report or {}
-    said = report.get("issued") or report.get("effectiveDateTime") or result.order.get("authoredOn")
-    return moment_of(said or result.order["meta"]["lastUpdated"], clock)
+    said = (report.get("issued"), report.get("effectiveDateTime"), result.order.get("authoredOn"))
+    known = (moment_of(text, clock) for text in said if text)
+    return next(filter(None, known), None) or reading.dated(result.order)
 
 
 # --- Paying for a test -------------------------------------------------------------------------------------------

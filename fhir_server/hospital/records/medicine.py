@@ -68,8 +68,7 @@ def newest_first(resources: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return orders by when they were written."""
 
     def written(resource: Resource) -> Any:
-        said = resource.get("authoredOn") or resource["meta"]["lastUpdated"]
-        return reading.moment(said), resource["id"]
+        return reading.dated(resource, "authoredOn"), resource["id"]
 
     return sorted(resources, key=written, reverse=True)
 

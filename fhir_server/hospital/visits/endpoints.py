@@ -101,12 +101,12 @@ async def _appointment(caller: Caller, appointment_id: str) -> dict[str, Any]:
 
 
 async def _require_arrivable(caller: Caller, appointment: Resource, body: Arrival) -> None:
-    if appointment["status"] in _GONE:
+    if appointment.get("status") in _GONE:
         raise Problem("appointment_canceled")
-    if appointment["status"] in ("arrived", "checked-in", "fulfilled") or await _visit(caller, appointment):
+    if appointment.get("status") in ("arrived", "checked-in", "fulfilled") or await _visit(caller, appointment):
         raise Problem("already_arrived")
     settings = caller.server.settings
-    start = datetime.fromisoformat(appointment["start"]) if "start" in appointment else now()
+    start = reading.utc(appointment.get("start")) or now()
     if now() < start - timedelta(hours=settings.arrival_hours_before):
         raise refused("appointment_id", "too_early")
     clinic = await _clinic(caller, appointment)
@@ -239,7 +239,7 @@ async def complete(body: Completion, caller: Called) -> VisitAnswer:
         encounter = await _visit(caller, appointment)
         if encounter is None:
             raise Problem("not_arrived")
-        if encounter["status"] != "finished":
+        if encounter.get("status") != "finished":
             await caller.acting.transact(booking.complete(appointment, encounter, now()))
         return await _visit(caller, appointment) or encounter
 

@@ -61,4 +61,4 @@ async def queues(server: FacadeServer, visits: Sequence[dict[str, Any]]) -> dict
 
 def slot_minutes(appointment: Resource) -> int:
     """Return how long the appointment's slot is."""
-    return int(appointment.get("minutesDuration", availability.SLOT_MINUTES))
+    return appointments.slot_minutes(appointment)

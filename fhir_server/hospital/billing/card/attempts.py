@@ -205,8 +205,8 @@ def _is_released(attempt: Mapping[str, Any]) -> bool:
     return attempt.get("disposition") == _RELEASED
 
 
-def _amount_of(attempt: Mapping[str, Any]) -> Money:
-    return Money.from_fhir(attempt.get("paymentAmount") or {})
+def _amount_of(attempt: Mapping[str, Any]) -> Money | None:
+    return Money.from_fhir(attempt.get("paymentAmount"))
 
 
 def is_open(reconciliation: Mapping[str, Any]) -> bool:
@@ -215,10 +215,10 @@ def is_open(reconciliation: Mapping[str, Any]) -> bool:
 
 
 def _require_payable(invoice: Resource, previous: Resource | None) -> None:
-    if invoice["status"] == "balanced" or (previous or {}).get("outcome") == "complete":
+    if invoice.get("status") == "balanced" or (previous or {}).get("outcome") == "complete":
         raise AlreadyPaid("The invoice has been paid.")
-    if invoice["status"] not in _PAYABLE:
-        raise NotPayable(f"An invoice that is {invoice['status']} is not to be paid.")
+    if invoice.get("status") not in _PAYABLE:
+        raise NotPayable(f"An invoice that is {invoice.get('status')} is not to be paid.")
 
 
 def _next_key(invoice_id: str, previous: Resource | None) -> str:
@@ -263,9 +263,9 @@ def _settled(attempt: Resource, charge: Charge) -> Resource:
 
 def _paid(invoice: Resource | None, attempt: Resource) -> list[Resource]:
     """Return the change that a payment makes to its invoice; one cancelled meanwhile is to be refunded."""
-    if invoice is None or invoice["status"] == "balanced" or reading.extension(invoice, "refund-status"):
+    if invoice is None or invoice.get("status") == "balanced" or reading.extension(invoice, "refund-status"):
         return []
-    if invoice["status"] in _PAYABLE:
+    if invoice.get("status") in _PAYABLE:
         return [_put(payments.balanced(invoice, attempt), invoice)]
     refund = elements.extension("refund-status", "Code", "pending")
     return [_put({**invoice, "extension": [*invoice.get("extension", ()), refund]}, invoice)]
