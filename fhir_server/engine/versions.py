@@ -189,9 +189,13 @@ def _following(previous: Version | None) -> tuple[int, datetime]:
 def unchanged(resource: Mapping[str, Any], previous: Version) -> bool:
     """Return whether the resource says just what the previous version says: then there is nothing to write.
 
-    Compared as bytes, so that 1.0 and 1.00, or another order of elements, count as a change.
+    The order of properties says nothing in JSON; a decimal's precision does, so 1.0 and 1.00 differ.
     """
-    return values.encode(stamp(resource, previous.id, previous.version, previous.updated)) == previous.json
+    stamped = stamp(resource, previous.id, previous.version, previous.updated)
+    json = values.encode(stamped)
+    if json == previous.json or len(json) != len(previous.json):  # equal contents have equally long compact texts
+        return json == previous.json
+    return values.encode_sorted(stamped) == values.encode_sorted(values.decode(previous.json))
 
 
 def answer(status: int, version: Version | Draft) -> Response:

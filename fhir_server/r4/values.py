@@ -46,6 +46,8 @@ def _encode_unknown(value: object) -> object:
 _decoder = msgspec.json.Decoder(float_hook=decimal)
 _encoder = msgspec.json.Encoder(decimal_format="number", enc_hook=_encode_unknown)
 encode = _encoder.encode
+encode_sorted = msgspec.json.Encoder(decimal_format="number", enc_hook=_encode_unknown, order="sorted").encode
+"""Return a value as JSON bytes that do not depend on the order of its properties."""
 
 
 def pretty(data: bytes) -> bytes:

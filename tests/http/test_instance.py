@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import httpx
@@ -68,6 +69,30 @@ async def test_an_update_that_changes_nothing_makes_no_version(client: httpx.Asy
     precise = await client.put("Observation/o", content=observation_of("1.00"))
     assert precise.headers["ETag"] == 'W/"2"'
     assert b'"value":1.00' in precise.content
+
+
+def _reversed(node: Any) -> Any:
+    """Return a JSON value with the properties of every object in the opposite order."""
+    if isinstance(node, dict):
+        return {name: _reversed(node[name]) for name in reversed(node)}
+    return [_reversed(each) for each in node] if isinstance(node, list) else node
+
+
+async def test_the_order_of_properties_makes_no_version(client: httpx.AsyncClient) -> None:
+    """Properties in another order, at any depth, or other white space say the same; another order of an array not."""
+    patient: dict[str, Any] = {
+        "resourceType": "Patient",
+        "id": "o",
+        "meta": {"tag": [{"system": "urn:s", "code": "1"}], "profile": ["http://example.org/p"]},
+        "name": [{"family": "Ω", "given": ["A", "B"], "_given": [None, {"id": "g"}]}, {"text": "C"}],
+        "contained": [{"resourceType": "Organization", "id": "c", "name": "N"}],
+        "managingOrganization": {"reference": "#c", "display": "N"},
+    }
+    await client.put("Patient/o", json=patient)
+    again = await client.put("Patient/o", content=json.dumps(_reversed(patient), indent=3))
+    assert (again.status_code, again.headers["ETag"]) == (200, 'W/"1"')
+    swapped = {**patient, "name": patient["name"][::-1]}
+    assert (await client.put("Patient/o", json=swapped)).headers["ETag"] == 'W/"2"'
 
 
 @pytest.mark.parametrize("text", ["1.0", "1.00", "1E+2", "1e2", "-0.0", "0.0000001", "12345678901234567890.12", "100"])
