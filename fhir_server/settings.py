@@ -125,7 +125,8 @@ class Settings(BaseSettings):
         default=2, gt=0, description="Processor time of one request; a bundle has 2 ms more for each entry."
     )
     max_waiting_requests: Positive = Field(
-        default=32, description="Requests of one caller that wait because others of the same caller are worked on."
+        default=256,
+        description="Requests of one caller that wait because others of the same caller are worked on; beyond is 429.",
     )
     max_answer_bytes: Positive = Field(
         default=64 * 1024 * 1024, description="What a bundle or a GraphQL statement may be answered with."

@@ -37,7 +37,7 @@ class Budget:
     UNITS_A_SECOND: ClassVar[int] = 2_000_000
     """Steps that a second is taken to have: the limit that holds where no clock is looked at."""
 
-    def __init__(self, seconds: float, *, caller: str = "", most_waiting: int = 32) -> None:
+    def __init__(self, seconds: float, *, caller: str = "", most_waiting: int = 256) -> None:
         self.caller = caller
         self.most_waiting = most_waiting
         self.resumed = time.perf_counter()

@@ -278,3 +278,11 @@ async def test_a_search_parameter_needs_its_scope(smart: SmartServer) -> None:
     assert (await wide.post("ValueSet", json=body)).status_code == 403
     named = smart.fhir(await smart.system_token("system/ValueSet.cruds"))
     assert (await named.post("ValueSet", json=body)).status_code == 201
+
+
+async def test_the_clients_that_share_a_token_wait_for_one_another(client: httpx.AsyncClient) -> None:
+    """A hundred bodies of one caller, each too large to be dealt with at once, are all stored, and none is refused."""
+    text = "x" * (48 * 1024)
+    note = {"resourceType": "Basic", "code": {"text": text}}
+    answers = await asyncio.gather(*(client.post("Basic", json=note) for _ in range(100)))
+    assert {answer.status_code for answer in answers} == {201}
