@@ -9,12 +9,21 @@ from typing import Any
 
 import httpx
 import pytest
-from pymongo.errors import BulkWriteError, ConfigurationError, NotPrimaryError, OperationFailure, WriteConcernError
+import structlog
+from pymongo.errors import (
+    BulkWriteError,
+    ConfigurationError,
+    DuplicateKeyError,
+    NotPrimaryError,
+    OperationFailure,
+    WriteConcernError,
+)
 
 from fhir_server.engine.engine import handle
-from fhir_server.errors import FhirError, Unavailable
+from fhir_server.errors import Conflict, FhirError, Unavailable
+from fhir_server.hospital.accounts.sessions import register_app
 from fhir_server.http.fhir import FhirApp
-from fhir_server.services import services_on
+from fhir_server.services import authorization_store, services_on
 from fhir_server.settings import Settings
 from fhir_server.store.database.failures import translate
 from fhir_server.store.database.mongo import Database
@@ -41,6 +50,27 @@ def test_a_node_that_comes_or_goes_is_unavailable(error: Exception) -> None:
     told = translate(error)
     assert isinstance(told, Unavailable)
     assert int(told.headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DuplicateKeyError("E11000", 11000, {"code": 11000}),
+        BulkWriteError({"writeErrors": [{"code": 11000}], "writeConcernErrors": []}),
+    ],
+    ids=["one", "several"],
+)
+def test_what_is_stored_already_is_a_conflict(error: Exception) -> None:
+    """Of two who store the same at once the slower one is told so: a 409, not a fault of ours."""
+    assert isinstance(translate(error), Conflict)
+
+
+async def test_workers_that_start_together_on_an_empty_database_find_no_fault(database: Database) -> None:
+    """Each makes what all need, or finds it made; none logs a failure."""
+    stores = [await authorization_store(await services_on(database, Settings())) for _ in range(8)]
+    with structlog.testing.capture_logs() as lines:
+        await asyncio.gather(*(register_app(store) for store in stores))
+    assert lines == []
 
 
 def test_what_the_database_does_not_understand_is_a_fault_of_ours() -> None:

@@ -16,7 +16,7 @@ from fhir_server.engine.access import Access
 from fhir_server.engine.account_status import is_active
 from fhir_server.engine.context import Services
 from fhir_server.engine.sign_in import is_unchanged
-from fhir_server.errors import FhirError
+from fhir_server.errors import Conflict
 from fhir_server.hospital.api.problem import Problem
 from fhir_server.http.audit.audit_context import seen
 from fhir_server.store.accounts.grants import Code, Replayed, Withdrawn
@@ -49,7 +49,7 @@ async def register_app(store: OAuthStore[Access]) -> None:
         scopes = parse_scopes(f"{PATIENT_SCOPES} {STAFF_SCOPES}")
         try:
             await store.clients.add(Client(APP, "Patient app", "none", scopes))
-        except FhirError:  # another worker was faster
+        except Conflict:  # another worker was faster
             if await store.clients.find(APP) is None:
                 raise
 

@@ -123,7 +123,7 @@ class ClientStore:
         self._clients = database.collection(CLIENTS)
 
     async def add(self, client: Client) -> None:
-        """Store a new client."""
+        """Store a new client; raises Conflict where there is one of that id."""
         document: dict[str, Any] = {
             "_id": client.id,
             "name": client.name,

@@ -17,13 +17,14 @@ from pymongo.errors import (
     WTimeoutError,
 )
 
-from fhir_server.errors import FhirError, TooLarge, Unavailable, Unprocessable
+from fhir_server.errors import Conflict, FhirError, TooLarge, Unavailable, Unprocessable
 
 TRANSIENT = "TransientTransactionError"
 """The driver's label on an error after which the transaction is to be run again."""
 
 # BSONObjectTooLarge, and an update's result that is.
 _TOO_LARGE = frozenset({10334, 17419, 17420})
+_DUPLICATE_KEY = 11000
 _TRANSACTION_TOO_LARGE_FOR_CACHE = 388
 # LockTimeout, MaxTimeMSExpired, WriteConflict, NoSuchTransaction, ExceededTimeLimit, TransactionExceededLifetimeLimit,
 # TemporarilyUnavailable (the cache is full of changes that are not committed).
@@ -70,6 +71,8 @@ def translate(error: Exception) -> Exception:
     if code in _BUSY or code == _TRANSACTION_TOO_LARGE_FOR_CACHE:
         log.warning("database.busy", kind=type(error).__name__, code=code)
         return (Unavailable if code in _BUSY else CacheFull)("The database is too busy now; try again.")
+    if code == _DUPLICATE_KEY:  # where a caller could learn more from it, the store says more
+        return Conflict("Another request has just stored the same; nothing was changed. Try again.", code="duplicate")
     log.error("database.failure", kind=type(error).__name__, code=code)
     return FhirError("The database refused the operation.")
 
