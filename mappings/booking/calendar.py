@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, timedelta
-from functools import lru_cache
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from icalendar import Alarm, Calendar, Event, Timezone, vGeo
+from icalendar import Alarm, Calendar, Event, vCalAddress, vGeo, vText
 
+from mappings.booking import time_zones
 from mappings.catalogue.clinics import Clinic
 from mappings.shared import clinic_clock
 
+_ADDRESS = re.compile(r"[^\s@:;,\"<>\x00-\x1f]+@[^\s@:;,\"<>\x00-\x1f]+")
 _REMINDER = timedelta(hours=1)
 
 
@@ -40,16 +42,9 @@ def calendar(entry: CalendarEntry, clinic: Clinic, clock: ZoneInfo, host: str) -
     file.add("version", "2.0")
     file.add("method", "CANCEL" if entry.canceled else "PUBLISH")
     if clock.key != "UTC":
-        file.add_component(_zone(clock.key, entry.start.year))
+        file.add_component(time_zones.definition(clock.key))
     file.add_component(_event(entry, clinic, clock, host))
     return bytes(file.to_ical())
-
-
-@lru_cache(maxsize=200)
-def _zone(name: str, year: int) -> Timezone:
-    """Return what the file says of its time zone around a year; to find the changes of a clock takes milliseconds."""
-    first, last = date(max(year - 1, MINYEAR), 1, 1), date(min(year + 2, MAXYEAR), 1, 1)
-    return Timezone.from_tzid(name, first_date=first, last_date=last)
 
 
 def _event(entry: CalendarEntry, clinic: Clinic, clock: ZoneInfo, host: str) -> Event:
@@ -59,6 +54,7 @@ def _event(entry: CalendarEntry, clinic: Clinic, clock: ZoneInfo, host: str) -> 
     event.add("dtstamp", entry.stamp.astimezone(UTC))
     event.add("dtstart", _local(entry.start, clock))
     event.add("dtend", _local(entry.end, clock))
+    event.add("organizer", _organizer(clinic, host))
     event.add("summary", entry.summary)
     if entry.description:
         event.add("description", entry.description)
@@ -71,6 +67,15 @@ def _event(entry: CalendarEntry, clinic: Clinic, clock: ZoneInfo, host: str) -> 
     if not entry.canceled:
         event.add_component(_alarm(entry.summary))
     return event
+
+
+def _organizer(clinic: Clinic, host: str) -> vCalAddress:
+    """Return the clinic as the organizer, whom published and cancelled events must have; RFC 5546, 3.2.1 and 3.2.5."""
+    is_address = clinic.email is not None and _ADDRESS.fullmatch(clinic.email)
+    organizer = vCalAddress(f"mailto:{clinic.email if is_address else f'noreply@{host}'}")
+    if clinic.name:
+        organizer.params["cn"] = vText(clinic.name)
+    return organizer
 
 
 def _local(moment: datetime, clock: ZoneInfo) -> datetime:

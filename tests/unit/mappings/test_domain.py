@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from icalendar import Calendar
+from icalendar import Calendar, Timezone
+from icalendar.timezone import TZP
 
-from mappings.booking import calendar
+from mappings.booking import calendar, time_zones
 from mappings.catalogue.clinics import Clinic
 from mappings.insurance import insurance
 from mappings.notifications import messages
@@ -18,6 +19,10 @@ from mappings.notifications.notifications import KINDS
 from mappings.shared.money import Money
 from mappings.visits import waiting
 
+ZONES_OF_INTEREST = (
+    *("America/New_York", "America/Santiago", "America/Nuuk", "Europe/Berlin", "Europe/Dublin", "Africa/Casablanca"),
+    *("Africa/Cairo", "Asia/Jerusalem", "Asia/Kathmandu", "Australia/Lord_Howe"),
+)
 NOW = datetime(2026, 3, 9, 14, 0, tzinfo=UTC)
 
 
@@ -160,6 +165,46 @@ def test_calendar_file() -> None:
     assert (str(file["method"]), str(event["uid"]), event["sequence"]) == ("PUBLISH", "a1@hms.example.org", 2)
     assert str(event["location"]) == "Harbour, 12 Ferry Street"
     assert event.alarms.times[0].trigger == datetime(2026, 3, 9, 12, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("name", sorted(available_timezones() & set(ZONES_OF_INTEREST)))
+def test_a_zone_has_one_definition_that_is_right_in_all_years(name: str) -> None:
+    """What a file says of its zone is the same whatever the year, and shows each moment of each year as the clock."""
+    clock = ZoneInfo(name)
+    text = time_zones.definition(name).to_ical()
+    read = Timezone.from_ical(text).to_tz(TZP("zoneinfo"), lookup_tzid=False)
+    for year in (1971, 1987, 2005, 2006, 2007, 2025, 2026, 2040, 2060, 2087, 2099):
+        for day in range(0, 366, 3):
+            moment = datetime(year, 1, 1, 0, 30, tzinfo=UTC) + timedelta(days=day, hours=day % 24)
+            local = moment.astimezone(clock).replace(tzinfo=None)
+            assert local.replace(tzinfo=read).utcoffset() == local.replace(tzinfo=clock).utcoffset(), local
+
+
+def test_onset_of_daylight_saving() -> None:
+    """The onset of daylight saving time is what the clock shows before it is changed."""
+    text = time_zones.definition("America/New_York").to_ical().decode()
+    parts = [part for part in text.split("BEGIN:") if "RRULE" in part]
+    assert ["DTSTART:20070311T020000" in part for part in parts] == [True, False]
+    assert "RRULE:FREQ=YEARLY;BYDAY=2SU;BYMONTH=3" in parts[0]
+    assert "DTSTART:20071104T020000" in parts[1]
+    berlin = time_zones.definition("Europe/Berlin").to_ical().decode()
+    assert "T020000\r\nRRULE:FREQ=YEARLY;BYDAY=-1SU;BYMONTH=3" in berlin
+
+
+@pytest.mark.parametrize(
+    ("clinic", "organizer"),
+    [
+        ({"email": "desk@harbour.example", "name": "Harbour, north"}, "mailto:desk@harbour.example"),
+        ({"email": "a b@c\r\nX:y", "name": "Harbour"}, "mailto:noreply@hms.example.org"),
+        ({}, "mailto:noreply@hms.example.org"),
+    ],
+)
+def test_the_clinic_is_the_organizer(clinic: dict[str, Any], organizer: str) -> None:
+    """Events name the clinic as their organizer, by an address that is one."""
+    text = calendar.calendar(entry(), Clinic(id="c", **clinic), ZoneInfo("UTC"), "hms.example.org")
+    found = Calendar.from_ical(text).events[0]["organizer"]
+    assert str(found) == organizer
+    assert found.params.get("cn") == clinic.get("name")
 
 
 def test_calendar_file_of_a_canceled_appointment() -> None:
