@@ -123,6 +123,23 @@ async def test_a_type_may_stand_before_the_only_target(client: httpx.AsyncClient
     assert await found(client, "Observation?patient=Group/p") == set()
 
 
+async def test_a_parameter_of_one_type_leads_to_no_other(client: httpx.AsyncClient) -> None:
+    """Appointment's `patient` and `actor` read one element: through `patient` nothing leads to a practitioner."""
+    doctor = {"resourceType": "Practitioner", "id": "d", "name": [{"family": "Vasari"}]}
+    seen = {
+        "resourceType": "Appointment",
+        "id": "a",
+        "status": "proposed",
+        "participant": [{"actor": {"reference": "Practitioner/d"}, "status": "accepted"}],
+    }
+    await store(client, doctor, seen)
+    assert await found(client, "Practitioner?_has:Appointment:actor:status=proposed") == {"d"}
+    assert await found(client, "Practitioner?_has:Appointment:patient:status=proposed") == set()
+    assert await found(client, "Appointment?actor:Practitioner.family=vasari") == {"a"}
+    assert await found(client, "Appointment?patient:Practitioner.family=vasari") == set()
+    assert await found(client, 'Appointment?_filter=patient:Practitioner.family eq "vasari"') == set()
+
+
 async def test_a_primitive_with_only_an_extension_matches_nothing(client: httpx.AsyncClient) -> None:
     """Trap 16: `_birthDate` without `birthDate` neither fails nor is found by any value."""
     await store(

@@ -123,6 +123,10 @@ def _chain(  # noqa: PLR0917 - a chain has this many parts
 
 def chained(resource_type: str, parameter: Parameter, found: Mapping[str, Condition]) -> Condition:
     """Return the condition that the parameter leads to a resource that meets the condition for its type."""
+    if parameter.only:  # its values stand among those of a parameter that leads to more types
+        found = {target: inner for target, inner in found.items() if target == parameter.only}
+    if not found:
+        return NOTHING
     if is_embedded(parameter):
         return _any_of([asked(parameter.code, target, inner) for target, inner in found.items()])
     canonical = is_canonical(parameter)
@@ -155,6 +159,8 @@ def _reverse_chain(resource_type: str, name: str, value: str, scope: Scope, dept
         raise UnknownParameter(f"{source[:80]!r} is not a resource type of FHIR R4.")
     parameter = reference_parameter(source, code)
     inner = condition(source, rest, value, scope, depth + 1)
+    if parameter.only not in (None, resource_type):
+        return NOTHING
     canonical = is_canonical(parameter)
     return _any_of([ReferredBy(source, key, inner, resource_type, canonical) for key in key_names(source, parameter)])
 
