@@ -87,7 +87,7 @@ def _bodies() -> Iterator[Attack]:
                     {
                         "resourceType": "Patient",
                         "id": f"p{at}",
-                        "link": [{"other": {"reference": f"#p{at + 1}"}, "type": "refer"}],
+                        "link": [{"other": {"reference": f"#p{(at + 1) % 6000}"}, "type": "refer"}],
                     }
                     for at in range(6000)
                 ],

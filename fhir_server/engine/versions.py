@@ -16,7 +16,7 @@ from fhir_server.engine.context import Context, Request, Response, instant, now
 from fhir_server.engine.links import named_links
 from fhir_server.engine.places import placed
 from fhir_server.engine.search import subsets
-from fhir_server.engine.transaction.references import place_of
+from fhir_server.engine.transaction.references import places_of
 from fhir_server.errors import BadRequest, Issue, Unprocessable
 from fhir_server.r4 import values
 from fhir_server.r4.validation import validate
@@ -156,7 +156,7 @@ def _require_resolved(resource: dict[str, Any], json: bytes) -> None:
     text = found[1].decode()
     raise Unprocessable(
         f"The conditional reference {text[:200]!r} can stand in a transaction only, which resolves it.",
-        expression=f"{resource['resourceType']}{place_of(resource, text)}",
+        expression=f"{resource['resourceType']}{dict(places_of(resource)).get(text, '')}",
         code="value",
     )
 

@@ -7,7 +7,7 @@ https://hl7.org/fhir/R4/http.html#trules
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from fhir_server.engine.context import Context
@@ -15,12 +15,87 @@ from fhir_server.engine.interactions.conditional import criteria, find_all
 from fhir_server.errors import BadRequest, PreconditionFailed
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.search.query.ast import Query
-from fhir_server.search.query.match import matches
+from fhir_server.search.query.conditions import (
+    All,
+    Condition,
+    HasKey,
+    Narrowed,
+    ReferredBy,
+    RefersTo,
+    leaves,
+)
+from fhir_server.search.query.match import holds, index_entry
+from fhir_server.work.budget import spend
+from fhir_server.work.threads import breathe
 
 _CONDITIONAL = re.compile(r"([A-Z][A-Za-z]+)\?(.+)", re.DOTALL)
 
-Written = Mapping[tuple[str, str], dict[str, Any] | None]
-"""What the transaction makes of each resource that it writes, by type and id; None where it deletes it."""
+
+class Written:
+    """What a transaction makes of the resources that it writes, by type and id (None where it deletes one), in a form
+    that many criteria can be asked of.
+    """
+
+    def __init__(self, context: Context, resources: Mapping[tuple[str, str], dict[str, Any] | None]) -> None:
+        self._context = context
+        self._types: dict[str, dict[str, dict[str, Any] | None]] = {}
+        self._kept: dict[str, _Entries] = {}
+        for (resource_type, resource_id), resource in resources.items():
+            self._types.setdefault(resource_type, {})[resource_id] = resource
+
+    def ids(self, resource_type: str) -> Collection[str]:
+        """Return the ids of those of a type."""
+        return self._types.get(resource_type, {}).keys()
+
+    async def matches(self, query: Query) -> set[str]:
+        """Return the ids of those that meet the criteria; raises ValueError for criteria that need other resources."""
+        condition = query.condition(query.types[0])
+        entries = await self._entries(query.types[0])
+        return {resource_id for resource_id in entries.candidates(condition) if entries.meets(resource_id, condition)}
+
+    async def _entries(self, resource_type: str) -> _Entries:
+        """Return the index entries of those of a type, made once."""
+        if resource_type not in self._kept:
+            entries = self._kept[resource_type] = _Entries()
+            settings = self._context.services.settings
+            for resource_id, resource in self._types.get(resource_type, {}).items():
+                await breathe()
+                if resource is not None:
+                    own = resource | {"id": resource_id}
+                    entries.add(resource_id, index_entry(own, settings.default_timezone, self._context.base_url))
+        return self._kept[resource_type]
+
+
+class _Entries:
+    """Index entries of several resources, and which of them have a key."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, dict[str, Any]] = {}
+        self._by_key: dict[str, set[str]] = {}
+
+    def add(self, resource_id: str, entry: dict[str, Any]) -> None:
+        self._entries[resource_id] = entry
+        for key in entry["keys"]:
+            self._by_key.setdefault(key, set()).add(resource_id)
+
+    def meets(self, resource_id: str, condition: Condition) -> bool:
+        spend(3)
+        return holds(condition, self._entries[resource_id])
+
+    def candidates(self, condition: Condition) -> Collection[str]:
+        """Return ids among which are all that meet the condition."""
+        match condition:
+            case HasKey(keys):
+                return {resource_id for key in keys for resource_id in self._by_key.get(key, ())}
+            case Narrowed(test, _):
+                return self.candidates(test)
+            case All(parts) if parts and not any(_asks_others(each) for each in parts):
+                return min((self.candidates(each) for each in parts), key=len)
+        return self._entries.keys()
+
+
+def _asks_others(condition: Condition) -> bool:
+    return any(isinstance(each, RefersTo | ReferredBy) for each in leaves(condition))
 
 
 async def resolve(context: Context, reference: str, written: Written) -> str | None:
@@ -32,9 +107,9 @@ async def resolve(context: Context, reference: str, written: Written) -> str | N
     if match is None or match[1] not in RESOURCE_TYPES:
         return None
     query = criteria(context, match[1], match[2])
-    own = {key[1] for key in written if key[0] == match[1]}
+    own = written.ids(match[1])
     found = await find_all(context, query, 2 + len(own))
-    ids = {resource_id for resource_id in found if resource_id not in own} | _written_matches(context, query, written)
+    ids = {resource_id for resource_id in found if resource_id not in own} | await _written_matches(query, written)
     if len(ids) != 1:
         raise PreconditionFailed(
             f"The conditional reference {reference[:200]} finds {'several resources' if ids else 'no resource'}."
@@ -42,23 +117,12 @@ async def resolve(context: Context, reference: str, written: Written) -> str | N
     return f"{match[1]}/{ids.pop()}"
 
 
-def _written_matches(context: Context, query: Query, written: Written) -> set[str]:
-    timezone = context.services.settings.default_timezone
+async def _written_matches(query: Query, written: Written) -> set[str]:
     try:
-        return _matching(query, written, timezone, context.base_url)
+        return await written.matches(query)
     except ValueError as error:
         raise BadRequest(
             f"A conditional reference to {query.types[0]} can have no chain or value set where the transaction"
             " writes such resources itself.",
             code="not-supported",
         ) from error
-
-
-def _matching(query: Query, written: Written, timezone: str, base_url: str) -> set[str]:
-    return {
-        resource_id
-        for (resource_type, resource_id), resource in written.items()
-        if resource_type == query.types[0]
-        and resource is not None
-        and matches(query, resource | {"id": resource_id}, timezone=timezone, base_url=base_url)
-    }

@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from fhir_server.engine.context import Context
 from fhir_server.engine.places import Placing
-from fhir_server.engine.transaction.conditional_references import resolve
-from fhir_server.engine.transaction.references import Rewriter, place_of
+from fhir_server.engine.transaction.conditional_references import Written, resolve
+from fhir_server.engine.transaction.references import Rewriter, places_of
 from fhir_server.engine.transaction.transaction_entry import WITH_RESOURCE, Entry
 from fhir_server.errors import BadRequest
 from fhir_server.r4.definitions import RESOURCE_TYPES
@@ -31,13 +31,13 @@ async def link(context: Context, entries: list[Entry]) -> None:
     own = f"{context.base_url}/"
     targets, versions = _targets(entries, own)
     written = [entry for entry in entries if entry.route.interaction in _REWRITTEN and not entry.existing]
-    left: set[str] = set()
+    relative = _relative(targets)
+    rewriter = Rewriter(targets, versions)
     for base, group in _by_base(written, own).items():
-        rewriter = Rewriter(targets | _relative(targets, base), versions)
+        rewriter.relative = relative.get(base, {})
         await _rewrite(group, rewriter)
-        left |= rewriter.left
-    if left:
-        await _rewrite(written, Rewriter(await _resolve_left(context, entries, left)))
+    if rewriter.left:
+        await _rewrite(written, Rewriter(await _resolve_left(context, entries, rewriter.left)))
 
 
 def _targets(entries: Iterable[Entry], own: str) -> tuple[dict[str, str], dict[str, int]]:
@@ -69,18 +69,24 @@ def _by_base(entries: Iterable[Entry], own: str) -> dict[str, list[Entry]]:
     """Return the entries by the base that their relative references stand below: that of the fullUrl, or ours."""
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
-        match = _RESTFUL.fullmatch(entry.full_url) if entry.full_url else None
-        groups.setdefault(match[1] if match and match[2] in RESOURCE_TYPES else own, []).append(entry)
+        groups.setdefault((entry.full_url and _base(entry.full_url)) or own, []).append(entry)
     return groups
 
 
-def _relative(targets: dict[str, str], base: str) -> dict[str, str]:
-    """Return what references relative to the base become; a resource that keeps its name keeps them too."""
-    return {
-        relative: target
-        for url, target in targets.items()
-        if url.startswith(base) and (relative := url.removeprefix(base)) != target
-    }
+def _base(url: str) -> str | None:
+    """Return what stands before type and id in a RESTful URL; None for any other."""
+    match = _RESTFUL.fullmatch(url)
+    return match[1] if match and match[2] in RESOURCE_TYPES else None
+
+
+def _relative(targets: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Return, for each base, what relative references become; a resource that keeps its name keeps them too."""
+    found: dict[str, dict[str, str]] = {}
+    for url, target in targets.items():
+        base = _base(url)
+        if base is not None and url.removeprefix(base) != target:
+            found.setdefault(base, {})[url.removeprefix(base)] = target
+    return found
 
 
 async def _rewrite(entries: Iterable[Entry], rewriter: Rewriter) -> None:
@@ -102,19 +108,23 @@ async def _resolve_left(context: Context, entries: list[Entry], left: Iterable[s
         for resource_id in entry.written_ids
     }
     resolved: dict[str, str] = {}
+    results = Written(context, written)
+    places = _places(entries)
     for reference in sorted(left):
-        with Placing(_place_of(entries, reference)):
+        await breathe()
+        with Placing(places.get(reference, "Bundle")):
             if reference.startswith("urn:"):
                 raise BadRequest(f"The reference {reference[:100]} names no entry of the transaction.")
-            found = await resolve(context, reference, written)
+            found = await resolve(context, reference, results)
         if found is not None:
             resolved[reference] = found
     return resolved
 
 
-def _place_of(entries: list[Entry], reference: str) -> str:
+def _places(entries: Iterable[Entry]) -> dict[str, str]:
+    """Return where each reference stands first."""
+    found: dict[str, str] = {}
     for entry in entries:
-        below = place_of(entry.request.resource, reference)
-        if below:
-            return f"{entry.place}.resource{below}"
-    return "Bundle"
+        for reference, below in places_of(entry.request.resource):
+            found.setdefault(reference, f"{entry.place}.resource{below}")
+    return found

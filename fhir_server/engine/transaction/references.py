@@ -25,11 +25,12 @@ class Rewriter:
 
     `versions` tells which version a version-specific mention of such a value then means; where it does not, the mention
     stays as it is. `left` gathers the References that only mean something within the bundle and are none of the keys:
-    conditional ones, and URNs.
+    conditional ones, and URNs. `relative` are targets that go before the others, for entries below one base.
     """
 
     def __init__(self, targets: Mapping[str, str], versions: Mapping[str, int] | None = None) -> None:
         self.targets = targets
+        self.relative: Mapping[str, str] = {}
         self.versions = versions or {}
         self.left: set[str] = set()
 
@@ -85,7 +86,7 @@ class Rewriter:
     def _text(self, text: str, action: _Action) -> str:
         if action == "xhtml":
             return _NARRATIVE_LINK.sub(self._narrative_link, text) if "=" in text else text
-        target = self.targets.get(text)
+        target = self._target(text)
         if target is not None:
             return target
         if action == "reference" and (text.startswith(_OPEN) or "?" in text):
@@ -102,11 +103,14 @@ class Rewriter:
         """Return the URL of a version or of a part of a resource, led from what the resource's own URL becomes."""
         base, mark, fragment = url.partition("#")
         if mark:
-            target = self.targets.get(base)
+            target = self._target(base)
             return url if target is None else f"{target}#{fragment}"
-        target = self.targets.get(url.partition("/_history/")[0], "")
+        target = self._target(url.partition("/_history/")[0]) or ""
         version = self.versions.get(target)
         return url if version is None else f"{target}/_history/{version}"
+
+    def _target(self, url: str) -> str | None:
+        return self.relative.get(url) or self.targets.get(url)
 
     def _narrative_link(self, match: re.Match[str]) -> str:
         quoted = match[2]
@@ -129,9 +133,9 @@ def _actions(type_name: str) -> dict[str, _Action]:
     return actions
 
 
-def place_of(resource: object, reference: str) -> str:
-    """Return the FHIRPath of the reference below the resource, starting with a dot; empty where there is none."""
-    return next((path for path, text in _references(resource, "") if text == reference), "")
+def places_of(resource: object) -> Iterator[tuple[str, str]]:
+    """Yield each reference of the resource with its FHIRPath below it, which starts with a dot."""
+    return ((text, path) for path, text in _references(resource, ""))
 
 
 def _references(node: object, path: str) -> Iterator[tuple[str, str]]:

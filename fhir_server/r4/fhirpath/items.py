@@ -53,7 +53,7 @@ class Scope:
     The budget is the evaluation's own; what it takes of it is told to the request's budget, too.
     """
 
-    __slots__ = ("_report_at", "_steps", "context", "index", "resource", "root", "total")
+    __slots__ = ("_contained", "_report_at", "_steps", "context", "index", "resource", "root", "total")
 
     def __init__(self, context: Item, resource: dict[str, Any] | None, root: dict[str, Any] | None) -> None:
         self.context = context
@@ -61,7 +61,17 @@ class Scope:
         self.root = root
         self.index = 0
         self.total: Items = EMPTY
+        self._contained: dict[str, dict[str, Any]] | None = None
         self.limit(_MOST_STEPS)
+
+    def contained(self, identifier: str) -> dict[str, Any] | None:
+        """Return what the container, or else the resource itself, contains under an id; None where there is nothing."""
+        if self._contained is None:
+            self._contained = {}
+            for holder in (self.root, self.resource):
+                for each in _contained_in(holder):
+                    self._contained.setdefault(each["id"], each)
+        return self._contained.get(identifier)
 
     def limit(self, steps: int) -> None:
         """Set how many steps the evaluation may take from here."""
@@ -76,6 +86,14 @@ class Scope:
             self._report_at = self._steps - _REPORTED
             if self._steps < 0:
                 raise TooCostly("The expression is too costly to evaluate.")
+
+
+def _contained_in(holder: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """Return the contained resources that have an id."""
+    contained = None if holder is None else holder.get("contained")
+    if not isinstance(contained, list):
+        return []
+    return [each for each in contained if isinstance(each, dict) and isinstance(each.get("id"), str)]
 
 
 def weight(items: Items) -> int:

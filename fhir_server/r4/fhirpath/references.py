@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 from fhir_server.r4.definitions import RESOURCE_TYPES
-from fhir_server.r4.fhirpath.items import Item
+from fhir_server.r4.fhirpath.items import Item, Scope
 from fhir_server.r4.fhirpath.navigation import resource_item
 from fhir_server.work.budget import spend
 
@@ -34,28 +34,17 @@ def reference_text(item: Item) -> str | None:
     return text if isinstance(text, str) else None
 
 
-def resolved(item: Item, resource: Resource | None, root: Resource | None) -> Item | None:
+def resolved(item: Item, scope: Scope) -> Item | None:
     """Return what a reference points to within its container or its Bundle, None where that is elsewhere."""
     text = reference_text(item)
     if text is None:
         return None
-    container = root if root is not None else resource
-    if text.startswith("#"):
-        found = _contained(text[1:], container) or _contained(text[1:], resource)
+    container = scope.root if scope.root is not None else scope.resource
+    if text == "#":
+        found = container
     else:
-        found = _bundled(text, container)
+        found = scope.contained(text[1:]) if text.startswith("#") else _bundled(text, container)
     return None if found is None else resource_item(found)
-
-
-def _contained(identifier: str, container: Resource | None) -> Resource | None:
-    if container is None or not identifier:
-        return container
-    contained = container.get("contained", ())
-    spend(len(contained) >> 2)
-    for each in contained:
-        if isinstance(each, dict) and each.get("id") == identifier:
-            return each
-    return None
 
 
 def _bundled(text: str, bundle: Resource | None) -> Resource | None:

@@ -34,15 +34,18 @@ class Fault(NamedTuple):
 class Scope:
     """The resource that a value is checked in, and the one that contains this resource (itself if none does)."""
 
-    __slots__ = ("_contained", "resource", "root")
+    __slots__ = ("_contained", "_container", "resource", "root")
 
-    def __init__(self, resource: dict[str, Any], root: dict[str, Any]) -> None:
+    def __init__(self, resource: dict[str, Any], container: Scope | None = None) -> None:
         self.resource = resource
-        self.root = root
+        self.root: dict[str, Any] = resource if container is None else container.root
+        self._container = container
         self._contained: dict[str, str] | None = None
 
     def contained(self) -> dict[str, str]:
         """Return the types of the root's contained resources by their ids."""
+        if self._container is not None:
+            return self._container.contained()  # which gathers them once for all
         if self._contained is None:
             resources = self.root.get("contained")
             self._contained = {

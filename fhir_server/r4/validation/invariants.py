@@ -41,7 +41,7 @@ def is_decided_by_shape(invariant: Invariant) -> bool:
 def shape_faults(table: Table, invariants: Iterable[Invariant], present: frozenset[str]) -> list[Fault]:
     """Return what the invariants that a shape decides say of an object of `table` with the elements `present`."""
     node = {element.name: _placeholder(element) for element in table.elements.values() if element.name in present}
-    scope = Scope(node, node)
+    scope = Scope(node)
     return [
         fault
         for invariant in invariants

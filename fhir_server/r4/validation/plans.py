@@ -223,12 +223,12 @@ def _type_faults(node: Any) -> Faults:
 def resource_check(node: Any, depth: int, _scope: Scope | None = None) -> Faults:
     """Check a resource that stands for itself: the whole body, an entry of a Bundle, a parameter of Parameters."""
     faults = _type_faults(node)
-    return faults or type_check(node["resourceType"])(node, depth, Scope(node, node))
+    return faults or type_check(node["resourceType"])(node, depth, Scope(node))
 
 
 def _contained_check(node: Any, depth: int, scope: Scope) -> Faults:
     faults = _type_faults(node)
     if faults:
         return faults
-    found = type_check(node["resourceType"])(node, depth, Scope(node, scope.root))
+    found = type_check(node["resourceType"])(node, depth, Scope(node, scope))
     return placed(found, "", contained_faults(node)) or None

@@ -36,13 +36,13 @@ def matches(query: Query, resource: dict[str, Any], *, timezone: str = "UTC", ba
     """Return whether a resource meets the criteria; raises ValueError for those that need other resources (chains)."""
     if resource["resourceType"] not in query.types:
         return False
-    entry = _entry(resource, timezone, base_url)
+    entry = index_entry(resource, timezone, base_url)
     return holds(query.condition(resource["resourceType"]), entry)
 
 
 def unmet(query: Query, resource: dict[str, Any], *, timezone: str = "UTC", base_url: str = "") -> list[str]:
     """Return the names of the criteria that a resource does not meet; those that need other resources are left out."""
-    entry = _entry(resource, timezone, base_url)
+    entry = index_entry(resource, timezone, base_url)
     found = []
     for criterion in query.criteria:
         try:
@@ -54,7 +54,8 @@ def unmet(query: Query, resource: dict[str, Any], *, timezone: str = "UTC", base
     return found
 
 
-def _entry(resource: dict[str, Any], timezone: str, base_url: str) -> dict[str, Any]:
+def index_entry(resource: dict[str, Any], timezone: str, base_url: str) -> dict[str, Any]:
+    """Return what `holds` decides on: the index entry of a resource, with its `_id` and `updated`."""
     entry = index(resource, timezone=timezone, base_url=base_url)
     entry["_id"] = resource.get("id")
     entry["updated"] = (resource.get("meta") or {}).get("lastUpdated")

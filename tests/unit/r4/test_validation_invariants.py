@@ -49,7 +49,7 @@ def test_every_enforced_invariant_can_be_evaluated() -> None:
     for type_name, invariant in official():
         if enforced([invariant]):
             node: Any = "1" if table(type_name).kind == "primitive" else {"id": "x"}
-            faults = invariant_rule(invariant, type_name)(node, Scope({}, {})) or []
+            faults = invariant_rule(invariant, type_name)(node, Scope({})) or []
             failed |= {invariant.key for fault in faults if fault.code == UNDECIDED}
     assert failed == CANNOT_BE_EVALUATED
 
@@ -57,7 +57,7 @@ def test_every_enforced_invariant_can_be_evaluated() -> None:
 def test_what_cannot_be_evaluated_is_a_fault() -> None:
     """An invariant that raises is reported and not passed over."""
     invariant = Invariant("x-1", "error", "Never decided.", "noSuchFunction()")
-    (fault,) = invariant_rule(invariant, "Patient")({}, Scope({}, {})) or []
+    (fault,) = invariant_rule(invariant, "Patient")({}, Scope({})) or []
     assert fault.code == UNDECIDED
     assert "x-1" in fault.text
 
@@ -150,5 +150,5 @@ BROKEN: list[tuple[str, dict[str, Any], str]] = [
 def test_a_broken_invariant_is_named(name: str, node: dict[str, Any], key: str) -> None:
     """An object that breaks an invariant is found by that invariant."""
     (invariant,) = [each for each in table(name).invariants if each.key == key]
-    (fault,) = invariant_rule(invariant, name)(node, Scope(node, node)) or []
+    (fault,) = invariant_rule(invariant, name)(node, Scope(node)) or []
     assert fault.text == f"{key}: {invariant.human}"

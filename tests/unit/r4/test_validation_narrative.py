@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from fhir_server.r4.validation.faults import Scope
 from fhir_server.r4.validation.narrative import xhtml
 
-SCOPE = Scope({}, {})
+SCOPE = Scope({})
 
 
 def div(content: str) -> str:

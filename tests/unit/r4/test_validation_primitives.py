@@ -101,7 +101,7 @@ REFUSED: dict[str, list[Any]] = {
     "uuid": ["6d0f9f6e-3f4e-4d0f-9d5a-0a5a3c6f5e01", "urn:uuid:6D0F9F6E-3F4E-4D0F-9D5A-0A5A3C6F5E01", "urn:uuid:1"],
 }
 
-SCOPE = Scope({}, {})
+SCOPE = Scope({})
 
 
 def is_sound(type_: str, value: object) -> bool:

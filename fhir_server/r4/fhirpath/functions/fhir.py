@@ -59,7 +59,7 @@ def _resolve(compiler: Compiler, call: Call) -> Code:
         return of_items(lambda this, scope: [_stub(item, scope) for item in source(this, scope)])
 
     def resolve(this: Items, scope: Scope) -> Items:
-        found = (resolved(item, scope.resource, scope.root) for item in source(this, scope))
+        found = (resolved(item, scope) for item in source(this, scope))
         return [item for item in found if item is not None]
 
     return of_items(resolve)
@@ -67,7 +67,7 @@ def _resolve(compiler: Compiler, call: Call) -> Code:
 
 def _stub(item: Item, scope: Scope) -> Item:
     # An index may not depend on other resources, so search asks a reference only for what it says itself.
-    found = resolved(item, scope.resource, scope.root)
+    found = resolved(item, scope)
     return found or Item(target_type(item) or "Resource", None)
 
 
