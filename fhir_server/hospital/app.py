@@ -16,7 +16,8 @@ from fhir_server.hospital.accounts import family, gdpr, password_reset
 from fhir_server.hospital.api import contact, sign_up, texts
 from fhir_server.hospital.api.body_limit import BodyLimit
 from fhir_server.hospital.api.caller import Caller, patient_parameter
-from fhir_server.hospital.api.openapi import DescribedApi, errors
+from fhir_server.hospital.api.methods import HeadAsGet, allowed
+from fhir_server.hospital.api.openapi import DescribedApi, errors, operation_id
 from fhir_server.hospital.api.parameters import only_known
 from fhir_server.hospital.api.problem import Problem, answer, problem_of
 from fhir_server.hospital.billing import endpoints as payment
@@ -64,6 +65,7 @@ def create_facade(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
+        generate_unique_id_function=operation_id,
     )
     if "hms" in settings.served:
         for router in _HMS:
@@ -82,6 +84,7 @@ def create_facade(settings: Settings) -> FastAPI:
     app.add_exception_handler(Exception, _fault)
     app.add_route("/docs", _docs, include_in_schema=False)
     app.add_route("/docs/{name}", _docs_file, include_in_schema=False)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, largest_upload=settings.max_body_bytes)
     return app
 
@@ -120,7 +123,9 @@ def _field(place: tuple[int | str, ...]) -> str:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    headers = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
+    headers = {}
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(allowed(request.app.routes, request.scope))
     return answer(Problem(_STATUSES.get(error.status_code, "malformed"), headers=headers), await _language(request))
 
 

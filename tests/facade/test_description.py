@@ -62,3 +62,21 @@ def test_the_description_is_whole() -> None:
     assert {"ProblemDetails", "FieldError"} <= schemas.keys()
     referred = {part.split("'")[0] for part in text.split("#/components/schemas/")[1:]}
     assert referred <= schemas.keys()
+
+
+def test_operations_have_names_of_their_own() -> None:
+    """Each operation has an id that a generated client can use as a name."""
+    names = [operation["operationId"] for path in DESCRIPTION["paths"].values() for operation in path.values()]
+    assert len(names) == len(set(names))
+    assert all(name.isidentifier() for name in names)
+
+
+def test_values_are_described_as_they_are_checked() -> None:
+    """Addresses, passwords, times and ids say their format or pattern."""
+    schemas = DESCRIPTION["components"]["schemas"]
+    booking = schemas["Booking"]["properties"]
+    assert booking["doctor_id"]["pattern"] == "^[A-Za-z0-9\\-.]{1,64}$"
+    assert booking["appointment_time"]["anyOf"][0]["pattern"] == "^\\d{2}:\\d{2}(:\\d{2})?$"
+    assert booking["appointment_date"]["anyOf"][0]["format"] == "date"
+    files = DESCRIPTION["paths"]["/history/documents/download"]["get"]["responses"]["200"]["content"]
+    assert {"application/pdf", "image/png", "application/octet-stream"} <= files.keys()

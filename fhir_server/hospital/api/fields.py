@@ -12,8 +12,10 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     PlainSerializer,
     StringConstraints,
+    WithJsonSchema,
     field_validator,
 )
 
@@ -43,7 +45,8 @@ __all__ = [
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_CLOCK_TIME = re.compile(r"\d{2}:\d{2}(:\d{2})?", re.ASCII)
+_RESOURCE_ID = re.compile(r"^[A-Za-z0-9\-.]{1,64}$")
+_CLOCK_TIME = re.compile(r"^\d{2}:\d{2}(:\d{2})?$", re.ASCII)
 
 
 class Body(BaseModel):
@@ -68,7 +71,7 @@ def _plain(text: str) -> str:
 
 def _resource_id(text: str) -> str:
     # What no resource can have as its id is told as what none has.
-    if re.fullmatch(r"[A-Za-z0-9\-.]{1,64}", text) is None:
+    if _RESOURCE_ID.fullmatch(text) is None:
         raise ValueError("unknown_id")
     return text
 
@@ -123,22 +126,35 @@ def _text(value: Any) -> Any:
     return value
 
 
-Email = Annotated[str, StringConstraints(max_length=254), AfterValidator(email)]
-Phone = Annotated[str, StringConstraints(max_length=40), AfterValidator(phone)]
-Zone = Annotated[str, StringConstraints(max_length=60), AfterValidator(_zone)]
-Language = Annotated[str, StringConstraints(max_length=60), AfterValidator(_language)]
+Email = Annotated[
+    str,
+    StringConstraints(max_length=254),
+    AfterValidator(email),
+    Field(json_schema_extra={"format": "email", "examples": ["ana@example.org"]}),
+]
+Phone = Annotated[str, StringConstraints(max_length=40), AfterValidator(phone), Field(examples=["+12075550123"])]
+Zone = Annotated[str, StringConstraints(max_length=60), AfterValidator(_zone), Field(examples=["Europe/Madrid"])]
+Language = Annotated[str, StringConstraints(max_length=60), AfterValidator(_language), Field(examples=["es"])]
 Date = Annotated[date, BeforeValidator(iso_date)]
 VisitDate = Annotated[Date, AfterValidator(_bookable)]
 """A day on which there may be a visit; one at the calendar's edge has none, nor has the next one."""
-ClockTime = Annotated[time, BeforeValidator(_clock_time)]
+ClockTime = Annotated[
+    time,
+    BeforeValidator(_clock_time),
+    WithJsonSchema({"type": "string", "pattern": _CLOCK_TIME.pattern, "examples": ["14:30"]}),
+]
 """A time on the clinic's clock, such as 14:30."""
 BirthDate = Annotated[Date, AfterValidator(_birth_date)]
 Name = Annotated[Text, BeforeValidator(_text), StringConstraints(max_length=200)]
 Plain = Annotated[str, AfterValidator(_plain)]
 """A text that may be empty."""
-ResourceId = Annotated[str, AfterValidator(_resource_id)]
+ResourceId = Annotated[
+    str,
+    AfterValidator(_resource_id),
+    Field(json_schema_extra={"pattern": _RESOURCE_ID.pattern, "minLength": 1, "maxLength": 64}),
+]
 """The id of a resource, in a body."""
 Reason = Annotated[Text, BeforeValidator(_text), StringConstraints(max_length=2000)]
-Password = Annotated[str, StringConstraints(strip_whitespace=False)]
+Password = Annotated[str, StringConstraints(strip_whitespace=False), Field(json_schema_extra={"format": "password"})]
 Amount = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")]
 """An amount in an answer: a JSON number."""

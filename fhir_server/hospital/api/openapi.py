@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
 from fhir_server.hospital.api.problem import MEDIA_TYPE, PROBLEMS, TYPES, ProblemDetails
@@ -16,6 +17,23 @@ from fhir_server.hospital.api.problem import MEDIA_TYPE, PROBLEMS, TYPES, Proble
 Responses = dict[int | str, dict[str, Any]]
 
 _METHODS = frozenset({"get", "put", "post", "delete", "patch"})
+_OAUTH2 = {
+    "type": "oauth2",
+    "description": "SMART App Launch: a token of this server, with the scopes of the types used.",
+    "flows": {
+        "authorizationCode": {
+            "authorizationUrl": "oauth/authorize",
+            "tokenUrl": "oauth/token",
+            "refreshUrl": "oauth/token",
+            "scopes": {
+                "launch/patient": "Whose record it is.",
+                "offline_access": "A refresh token.",
+                "patient/*.rs": "Read and search the patient's record.",
+                "patient/*.cruds": "Write it, too: book, pay, upload.",
+            },
+        }
+    },
+}
 _SCHEMAS = "#/components/schemas/"
 
 
@@ -46,6 +64,11 @@ def _add(response: dict[str, Any], code: str) -> None:
     examples[code] = {"value": example}
 
 
+def operation_id(route: APIRoute) -> str:
+    """Return what an operation is called in generated clients: its tag and its name."""
+    return f"{route.tags[0]}_{route.name}".replace("-", "_") if route.tags else route.name
+
+
 class DescribedApi(FastAPI):
     """An application whose description tells of each endpoint what follows from how it is asked."""
 
@@ -55,7 +78,9 @@ class DescribedApi(FastAPI):
             description = super().openapi()
             for operation in _operations(description):
                 _complete(operation)
-            schemas = description.setdefault("components", {}).setdefault("schemas", {})
+            components = description.setdefault("components", {})
+            components.setdefault("securitySchemes", {})["OAuth2"] = _OAUTH2
+            schemas = components.setdefault("schemas", {})
             for unused in ("HTTPValidationError", "ValidationError"):
                 schemas.pop(unused, None)
             _, problem = models_json_schema([(ProblemDetails, "serialization")], ref_template=f"{_SCHEMAS}{{model}}")
@@ -71,6 +96,8 @@ def _operations(description: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _complete(operation: dict[str, Any]) -> None:
     responses = operation["responses"]
+    if operation.get("security"):
+        operation["security"] = [*operation["security"], {"OAuth2": []}]  # either of both
     if MEDIA_TYPE not in responses.get("422", {}).get("content", {MEDIA_TYPE: None}):
         del responses["422"]  # FastAPI's own, in whose form no error is told here
     for code in _implied(operation):

@@ -49,6 +49,8 @@ _TYPES = frozenset(
         "image/heic",
     }
 )
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
+_FILES = dict.fromkeys((*sorted(_TYPES), "application/octet-stream"), _BYTES)
 _EXTENSIONS = {"application/pdf": ".pdf", "text/plain": ".txt", "image/png": ".png", "image/jpeg": ".jpg"}
 
 
@@ -130,8 +132,9 @@ def _decoded(data: str) -> bytes:
     response_class=Response,
     responses={
         **errors("invalid_token", "not_found", "range_not_satisfiable"),
-        200: {"description": "The file.", "content": {"application/octet-stream": {}}},
-        206: {"description": "A part of the file."},
+        200: {"description": "The file, in the type that it was stored with.", "content": _FILES},
+        206: {"description": "A part of the file.", "content": _FILES},
+        304: {"description": "The file that `If-None-Match` names."},
     },
 )
 async def download(request: Request, caller: Called, document_id: Annotated[str, Query(max_length=64)]) -> Response:
