@@ -48,7 +48,7 @@ def to_fhir(row: MedicalDocument, *, at: datetime, data: bytes | None = None) ->
             "meta": elements.meta("hms-document"),
             "extension": elements.row_extensions(row),
             "status": "current",
-            "type": _type(row.document_type),
+            "type": type_of(row.document_type),
             "subject": elements.reference("Patient", row.user_id),
             "date": elements.instant(at),
             "description": row.title,
@@ -59,7 +59,8 @@ def to_fhir(row: MedicalDocument, *, at: datetime, data: bytes | None = None) ->
     return DocumentResources(document, None if data is None else _binary(row, data))
 
 
-def _type(document_type: DocumentType) -> Element:
+def type_of(document_type: DocumentType) -> Element:
+    """Return the CodeableConcept that says the type."""
     if document_type == "other":
         return elements.concept(f"{elements.CODE_SYSTEM}document-type", "other", "Other document")
     return elements.concept(LOINC, *_LOINC[document_type])

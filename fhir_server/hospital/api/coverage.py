@@ -64,7 +64,7 @@ TABLE: Mapping[str, tuple[str, ...]] = {
     "POST /lab-tests/payment": ("ServiceRequest.r", "Appointment.u", *_PAID),
     "GET /medicine/prescription": (*_PLANNED, "MedicationRequest.rs"),
     "POST /medicine/insurance/verify": ("MedicationRequest.r", *_VERIFIED),
-    "GET /history/documents": ("DocumentReference.rs",),
+    "GET /history/documents": ("DocumentReference.rs", "DiagnosticReport.rs"),
     "POST /history/documents": ("DocumentReference.c", "Binary.c"),
     "GET /history/documents/download": ("DocumentReference.r", "Binary.r"),
 }

@@ -23,6 +23,7 @@ from fhir_server.hospital.api.paging import Cursor, Limit, Page, page_of
 from fhir_server.hospital.api.problem import Problem, invalid
 from fhir_server.hospital.api.spans import Day, end_of, start_of
 from fhir_server.hospital.records import file_range
+from fhir_server.hospital.records.report_documents import report_document, report_documents
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from mappings.booking import appointments
 from mappings.records import medical_documents
@@ -49,6 +50,7 @@ _TYPES = frozenset(
         "image/heic",
     }
 )
+_LONGEST_ID = 64
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _FILES = dict.fromkeys((*sorted(_TYPES), "application/octet-stream"), _BYTES)
 _EXTENSIONS = {"application/pdf": ".pdf", "text/plain": ".txt", "image/png": ".png", "image/jpeg": ".jpg"}
@@ -80,6 +82,7 @@ async def list_documents(
     clock = await caller.clock()
     found = (await caller.fhir.all("DocumentReference", [("subject", f"Patient/{caller.patient_id}")])).matches
     found = [item for item in found if item.get("status") != "entered-in-error"]
+    found += await report_documents(caller)
     if document_type is not None:
         found = [item for item in found if medical_documents.from_fhir(item).document_type == document_type]
     if start is not None:
@@ -96,7 +99,8 @@ def _dated(document: Resource) -> datetime:
 
 
 async def _answers(caller: Caller, found: list[dict[str, Any]]) -> list[DocumentAnswer]:
-    created = await caller.fhir.created(found)
+    # When the report was made counts for what it brings along, and that it says itself.
+    created = await caller.fhir.created(item for item in found if not item["id"].startswith("report."))
     answers = []
     for item in found:
         row = medical_documents.from_fhir(item, created=created.get(item["id"]))
@@ -137,12 +141,12 @@ def _decoded(data: str) -> bytes:
         304: {"description": "The file that `If-None-Match` names."},
     },
 )
-async def download(request: Request, caller: Called, document_id: Annotated[str, Query(max_length=64)]) -> Response:
+async def download(request: Request, caller: Called, document_id: Annotated[str, Query(max_length=80)]) -> Response:
     """Return a document's file, or the part of it that is asked for."""
-    document = await caller.fhir.read("DocumentReference", document_id)
+    document, source = await _document(caller, document_id)
     if document is None or reading.reference_id(document.get("subject"), "Patient") != caller.patient_id:
         raise Problem("not_found")
-    content_type, data = await _file(caller, document)
+    content_type, data = await _file(caller, document, source or document)
     headers = {
         "Content-Disposition": _disposition(document, content_type),
         # What others uploaded must not run in the origin of this server.
@@ -153,13 +157,19 @@ async def download(request: Request, caller: Called, document_id: Annotated[str,
     return file_range.response(request, data, content_type, headers)
 
 
-async def _file(caller: Caller, document: Resource) -> tuple[str, bytes]:
+async def _document(caller: Caller, document_id: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Return the document of that id, and the DiagnosticReport that it is of where it is of one."""
+    found = await caller.fhir.read("DocumentReference", document_id) if len(document_id) <= _LONGEST_ID else None
+    return (found, None) if found else await report_document(caller, document_id) or (None, None)
+
+
+async def _file(caller: Caller, document: Resource, source: Resource) -> tuple[str, bytes]:
     """Return the type and the bytes of a file, inline or in a Binary of this server; raises Problem without one."""
     attachment = _attachment(document)
     said = attachment.get("contentType")
     if "data" in attachment:
         return said or "application/octet-stream", _decoded(attachment["data"])
-    binary = await _binary(caller, document, attachment.get("url", ""))
+    binary = await _binary(caller, source, attachment.get("url", ""))
     if binary is None:
         raise Problem("not_found")
     return said or binary.get("contentType", "application/octet-stream"), _decoded(binary.get("data", ""))

@@ -26,7 +26,6 @@ from fhir_server.hospital.billing.endpoints import PAYING_ERRORS, Paying
 from fhir_server.hospital.billing.paying import pay
 from fhir_server.hospital.booking.endpoints import own_appointment
 from fhir_server.hospital.insurance.verification import PolicyAsked, Service, VerificationAnswer, verify
-from fhir_server.hospital.records.medicine import newest_first
 from fhir_server.hospital.records.records import Record
 from mappings.billing.payments import Method, Payment
 from mappings.billing.payments import Status as PaymentStatus
@@ -37,6 +36,8 @@ from mappings.shared.elements import Resource
 
 router = APIRouter(prefix="/lab-tests", tags=["lab-tests"])
 
+_NOT_ORDERED = ("entered-in-error", "draft", "revoked")
+_MISTAKEN = ("entered-in-error", "cancelled")
 _FINISHED = ("final", "amended", "corrected", "appended")
 
 
@@ -90,8 +91,14 @@ class Result:
     """A test with its report, and what the report refers to."""
 
     order: dict[str, Any]
+    """The ServiceRequest, or the DiagnosticReport where there is no order."""
     report: dict[str, Any] | None
     observations: list[dict[str, Any]]
+
+    @property
+    def written(self) -> datetime:
+        """When the test was ordered, or the report without an order came out."""
+        return reading.dated(self.order, "authoredOn", "issued", "effectiveDateTime")
 
     @property
     def issued(self) -> datetime | None:
@@ -106,28 +113,36 @@ async def results_of(caller: Caller) -> list[Result]:
     orders = (await caller.fhir.all("ServiceRequest", [subject])).matches
     reports = await caller.fhir.all("DiagnosticReport", [subject, ("_include", "DiagnosticReport:result")])
     by_order: dict[str, list[dict[str, Any]]] = {}
+    shown = [order for order in orders if order.get("status") not in _NOT_ORDERED]
+    known = {order["id"] for order in shown}
+    alone = []
     for report in reports.matches:
-        for reference in report.get("basedOn", ()):
-            by_order.setdefault(reading.reference_id(reference, "ServiceRequest") or "", []).append(report)
-    return [
-        _result(order, by_order.get(order["id"], []), reports.included)
-        for order in newest_first(orders)
-        if order.get("status") not in ("entered-in-error", "draft")
-    ]
+        ids = [reading.reference_id(reference, "ServiceRequest") for reference in report.get("basedOn", ())]
+        for order_id in ids:
+            by_order.setdefault(order_id or "", []).append(report)
+        if not known & set(ids) and report.get("status") in _FINISHED:
+            alone.append(report)
+    found = [_result(order, by_order.get(order["id"], []), reports.included) for order in shown]
+    # A report without an order is a row of its own, told from the report alone.
+    found += [_result(report, [report], reports.included) for report in alone]
+    return sorted(found, key=lambda item: (item.written, item.order["id"]), reverse=True)
 
 
 def _result(order: dict[str, Any], reports: list[dict[str, Any]], included: dict[str, dict[str, Any]]) -> Result:
-    usable = [item for item in reports if item.get("status") not in ("entered-in-error", "cancelled")]
+    usable = [item for item in reports if item.get("status") not in _MISTAKEN]
     usable.sort(key=lambda item: (item.get("status") in _FINISHED, item["meta"]["lastUpdated"], item["id"]))
     report = usable[-1] if usable else None
     ids = (reading.reference_id(item, "Observation") for item in (report or {}).get("result", ()))
     found = [included.get(f"Observation/{observation_id}") for observation_id in ids]
-    return Result(order, report, [item for item in found if item is not None])
+    return Result(order, report, [item for item in found if item and item.get("status") not in _MISTAKEN])
 
 
 async def lab_test_answers(caller: Caller, record: Record, results: Sequence[Result]) -> list[LabTestAnswer]:
     """Return the answers for lab tests."""
-    created = await caller.fhir.created([result.order for result in results])
+    created: dict[tuple[str, str], datetime] = {}
+    for kind in ("ServiceRequest", "DiagnosticReport"):
+        times = await caller.fhir.created(item.order for item in results if item.order["resourceType"] == kind)
+        created |= {(kind, each): moment for each, moment in times.items()}
     answers = []
     for result in results:
         row = lab_tests.from_fhir(
@@ -135,7 +150,7 @@ async def lab_test_answers(caller: Caller, record: Record, results: Sequence[Res
             result.report,
             result.observations,
             treatment_plan_id=record.plan_id_of(result.order),
-            created=created.get(result.order["id"]),
+            created=created.get((result.order["resourceType"], result.order["id"])),
         )
         measured = [item.model_dump() for item in lab_tests.measurements(result.observations)]
         report_id = result.report["id"] if result.report else None
