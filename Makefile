@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test lint audit docs bench bench-search bench-facade bench-attacks bench-load lock definitions capability clean
+.PHONY: run test lint audit docs bench bench-search bench-facade bench-attacks bench-failover bench-load lock definitions capability clean
 
 run: .venv/installed
 	$(BIN)/fhir-server serve --open --demo
@@ -38,6 +38,9 @@ bench-load: .venv/installed-dev
 
 bench-attacks: .venv/installed-dev
 	$(BIN)/python -m bench.attacks $(BENCH)
+
+bench-failover: .venv/installed-dev
+	$(BIN)/python -m bench.failover $(BENCH)
 
 lock: .venv/installed-dev
 	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-options --output-file requirements.lock pyproject.toml

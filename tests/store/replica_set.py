@@ -81,6 +81,10 @@ class ReplicaSet:
         """Stop a node as a machine stops that loses its power for a while: its connections stay, and say nothing."""
         os.kill(self._nodes[port].pid, signal.SIGSTOP)
 
+    def resume(self, port: int) -> None:
+        """Let a node go on that was stopped."""
+        os.kill(self._nodes[port].pid, signal.SIGCONT)
+
     def cut_off(self, primary: int) -> None:
         """Keep the other nodes from copying what the primary writes, so that nothing has a majority."""
         self._stop_copying("alwaysOn", primary)
@@ -97,17 +101,32 @@ class ReplicaSet:
 
     def primary(self) -> int:
         """Return the port of the node that takes writes, once there is one."""
+        return self.primary_other_than(0)
+
+    def primary_other_than(self, ended: int) -> int:
+        """Return the port of the node that takes writes instead of one that is dead or frozen."""
         chosen: list[int] = []
 
         def has_one() -> bool:
             for port in self._nodes:
-                state = self._ask(port, {"hello": 1})
+                state = None if port == ended else self._ask(port, {"hello": 1})
                 if state is not None and state.get("isWritablePrimary"):
                     chosen.append(port)
             return bool(chosen)
 
         self._until(has_one)
         return chosen[-1]
+
+    def all_caught_up(self) -> None:
+        """Return once every node follows the primary again."""
+
+        def is_whole() -> bool:
+            states = [self._ask(port, {"hello": 1}) or {} for port in self.ports]
+            return sorted(bool(state.get("isWritablePrimary")) for state in states) == [False, False, True] and all(
+                state.get("isWritablePrimary") or state.get("secondary") for state in states
+            )
+
+        self._until(is_whole)
 
     def secondaries(self) -> list[int]:
         """Return the ports of the other nodes."""

@@ -31,12 +31,19 @@ CONNECTION: dict[str, Any] = {
     "appName": "fhir-server",
     "connectTimeoutMS": 5_000,
     "maxPoolSize": 64,
-    "serverSelectionTimeoutMS": 5_000,
+    "serverSelectionTimeoutMS": 3_000,
     "socketTimeoutMS": 120_000,
     "waitQueueTimeoutMS": 30_000,
     "wTimeoutMS": 5_000,
 }
 """What a connection keeps to, unless the database URL says otherwise."""
+WITH_OTHER_NODES: dict[str, Any] = {"connectTimeoutMS": 1_500, "heartbeatFrequencyMS": 500, "wTimeoutMS": 3_000}
+"""What differs where another node can take over.
+
+A node that freezes keeps its connections and says nothing. The driver's monitors expect a word twice a second; after
+2 s without one the commands that wait for the node fail and are tried once more on its successor, which is waited
+for as long as `serverSelectionTimeoutMS`, or its majority for `wTimeoutMS`: so no answer takes longer than some 5 s.
+"""
 
 CLOSE_SECONDS = 2.0
 
@@ -92,7 +99,8 @@ class Database:
         """
         try:
             given = {name.lower() for name, _ in parse_qsl(urlsplit(url).query)}
-            options = {name: value for name, value in CONNECTION.items() if name.lower() not in given}
+            usual = CONNECTION if "directconnection" in given else CONNECTION | WITH_OTHER_NODES
+            options = {name: value for name, value in usual.items() if name.lower() not in given}
             client: AsyncMongoClient[Document] = AsyncMongoClient(url, w="majority", journal=True, **options)
         except (ConfigurationError, ValueError, InvalidOperation) as error:
             raise StartupError(f"The database URL cannot be understood: {error}") from error

@@ -27,8 +27,8 @@ __all__ = ["FillsCache", "RolledBack", "Session", "run_in_transaction"]
 T = TypeVar("T")
 
 TRANSACTION_SECONDS = 30.0
-AWAY_SECONDS = 5.0
-"""How long a database that is away, or has no majority, is waited for."""
+AWAY_SECONDS = 2.5
+"""How long a database that is away, or has no majority, is waited for, beside the time that one command takes."""
 ABORT_SECONDS = 0.5
 """How long to tell the database of a transaction that is given up; it ends it by itself in the end."""
 UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
