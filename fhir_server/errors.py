@@ -159,3 +159,10 @@ class Unavailable(FhirError):
     def __init__(self, diagnostics: str = "", **about: Any) -> None:
         super().__init__(diagnostics, **about)
         self.headers["Retry-After"] = str(self.retry_after)
+
+
+class OutOfSpace(Unavailable):
+    """The disk of the database is full; a retry succeeds once somebody has made room."""
+
+    status = 507
+    retry_after: ClassVar[int] = 30

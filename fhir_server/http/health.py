@@ -21,6 +21,7 @@ async def ready(request: Request) -> JSONResponse:
         return JSONResponse({"status": "stopping"}, 503, {"Retry-After": "5"})
     try:
         await request.app.state.services.database.ping()
-    except FhirError:
-        return JSONResponse({"status": "the database does not answer"}, 503, {"Retry-After": "5"})
+    except FhirError as error:
+        reason = {"status": "the database does not answer", "reason": str(error)}
+        return JSONResponse(reason, 503, {"Retry-After": "5"})
     return JSONResponse({"status": "ready"})

@@ -18,6 +18,7 @@ from pymongo.errors import (
 )
 
 from fhir_server.errors import Conflict, FhirError, TooLarge, Unavailable, Unprocessable
+from fhir_server.store.database.disk import away
 
 TRANSIENT = "TransientTransactionError"
 """The driver's label on an error after which the transaction is to be run again."""
@@ -67,7 +68,7 @@ def translate(error: Exception) -> Exception:
     # ConfigurationError: a node that is just starting does not say yet that it belongs to a replica set.
     if isinstance(error, (ConnectionFailure, ConfigurationError, ExecutionTimeout, WTimeoutError)) or code in _AWAY:
         log.warning("database.unavailable", kind=type(error).__name__, code=code)
-        return Unavailable("The database cannot be reached now; try again.")
+        return away()
     if code in _BUSY or code == _TRANSACTION_TOO_LARGE_FOR_CACHE:
         log.warning("database.busy", kind=type(error).__name__, code=code)
         return (Unavailable if code in _BUSY else CacheFull)("The database is too busy now; try again.")

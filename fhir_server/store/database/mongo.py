@@ -13,6 +13,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import ConfigurationError, InvalidOperation, OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 
+from fhir_server.store.database import disk
 from fhir_server.store.database.cache import Room
 from fhir_server.store.database.data_directory import StartupError
 from fhir_server.store.database.encoding import CODEC, Document
@@ -104,6 +105,7 @@ class Database:
             client: AsyncMongoClient[Document] = AsyncMongoClient(url, w="majority", journal=True, **options)
         except (ConfigurationError, ValueError, InvalidOperation) as error:
             raise StartupError(f"The database URL cannot be understood: {error}") from error
+        disk.remember(url)
         try:
             await _require_transactions(client)
         except BaseException:
@@ -228,6 +230,8 @@ def _silence(client: AsyncMongoClient[Document], error: PyMongoError) -> str:
     """Return why the database does not answer, without the driver's account of it, which may name users."""
     if isinstance(error, OperationFailure):
         return f"The database refuses the connection: {(error.details or {}).get('codeName', 'no reason given')}."
+    if disk.is_full():
+        return disk.FULL
     hosts = ", ".join(
         sorted(f"{host}:{port}" if port else host for host, port in client.topology_description.server_descriptions())
     )

@@ -18,6 +18,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession as Session
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
 from fhir_server.errors import FhirError, TooLarge, Unavailable
+from fhir_server.store.database.disk import away
 from fhir_server.store.database.encoding import Document
 from fhir_server.store.database.failures import TRANSIENT, CacheFull, translate
 from fhir_server.store.database.turns import Turns
@@ -109,4 +110,4 @@ async def _attempt(session: Session, callback: Callable[[Session], Awaitable[T]]
 def _gave_up(error: Exception) -> FhirError:
     if isinstance(error, OperationFailure):
         return RolledBack("The database is too busy to carry this out now; nothing of it is stored. Try again.")
-    return error if isinstance(error, FhirError) else Unavailable("The database cannot be reached now; try again.")
+    return error if isinstance(error, FhirError) else away()
