@@ -158,7 +158,7 @@ class ScopedAccess:
             and any(
                 scope.covers(permission, resource_type or "") and self._reaches(scope)
                 for scope in self.token.scopes.resources
-                if self._is_allowed(scope, resource_type or "", permission)
+                if self._is_confined(scope) and self._is_allowed(scope, resource_type or "", permission)
             )
         )
 

@@ -105,6 +105,7 @@ EXTENSIONS = frozenset(
 )
 """Extensions that may be written: those that say how to read a value. Others may carry a state of the hospital's."""
 
+_PERSONS = frozenset({"Group", "Patient", "Person", "RelatedPerson"})
 _LITERAL = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?")
 _SERVERS_META = frozenset({"versionId", "lastUpdated", "_versionId", "_lastUpdated"})
 
@@ -207,7 +208,7 @@ def _faults(change: Change, writer: Writer) -> Iterator[Fault]:
             f'It must be the patient of the token, as {{"reference": "Patient/{writer.patient}"}}.',
         )
     yield from _meta_faults(change)
-    for name in sorted(set(change.changed()) - {"resourceType", "id", "meta", rule.subject}):
+    for name in sorted(set(change.changed()) - {"resourceType", "id", "meta"}):
         yield from _element_faults(change, rule, name, writer)
 
 
@@ -248,7 +249,7 @@ def _element_faults(change: Change, rule: Rule, name: str, writer: Writer) -> It
 def _writable(resource_type: str) -> frozenset[str]:
     """Return the JSON names of what may be written, a choice once for each type that it may have."""
     rule = RULES[resource_type]
-    named = rule.elements | rule.authors | ALWAYS
+    named = {rule.subject} | rule.elements | rule.authors | ALWAYS
     if not rule.subject:
         named -= {"contained"}  # the hospital's own references may lead there
     return frozenset(
@@ -265,6 +266,8 @@ def _node_fault(node: Node, writer: Writer, *, own: bool) -> str | None:
         return "A patient's token does not write this extension."
     if node.element.name == "authorReference" and not writer.is_self(node.value):
         return "It must be the patient of the token, or its user, by id."
+    if node.type == "Annotation" and not node.value.keys().isdisjoint({"authorString", "_authorString"}):
+        return "Whose word it is can only be told by id, as authorReference."
     if node.type == "Reference":
         return _reference_fault(node.value, writer, own=own)
     if node.type == "Attachment" and not _is_file(node.value, writer):
@@ -276,7 +279,10 @@ def _reference_fault(reference: Mapping[str, Any], writer: Writer, *, own: bool)
     if not _is_plain(reference):
         return "A patient's token names others by their id on this server, not by identifier."
     text = reference.get("reference")
-    if text is None or (isinstance(text, str) and text.startswith("#")):
+    if text is None:
+        named = reference.get("type") in _PERSONS
+        return "A patient's token names people by their id on this server, not by name." if named else None
+    if isinstance(text, str) and text.startswith("#"):
         return None
     target = writer.literal(text)
     if target is None:

@@ -19,6 +19,10 @@ _SIGN = "=Patient/"
 _NOBODY_KNOWS_WHOSE = frozenset({"Bundle", "Group", "Linkage", "MessageHeader", "VerificationResult"})
 """Types that may be about anybody, or about several: a confined member of the staff sees none of them."""
 
+STAFFING = frozenset({"Location", "Practitioner", "PractitionerRole"})
+"""Types that say who works where, which decides whose patients are seen and who may sign in: the hospital writes them,
+a confined member of the staff does not."""
+
 
 @dataclass(frozen=True, slots=True)
 class Panel:
@@ -28,6 +32,8 @@ class Panel:
 
     def region(self, resource_type: str, permission: str) -> Condition | None:
         """Return the condition of what is seen of a type; None for all of it. A new Patient may be registered."""
+        if resource_type in STAFFING and permission in "cud":
+            return NOTHING
         common = shared(resource_type)
         if common is None or (resource_type, permission) == ("Patient", "c"):
             return None

@@ -21,6 +21,7 @@ KEPT_SECONDS = 2.0
 MOST_PATIENTS = 50_000
 """How many patients one member of the staff can be confined to; beyond that the setting must say another policy."""
 _RESTS_ON = frozenset({"Appointment", "CareTeam", "Encounter", "Location", "Patient", "PractitionerRole"})
+_UNDER_CARE = frozenset({"Patient", "Person", "RelatedPerson"})
 _generation = 0
 _kept: dict[tuple[str, str, str], tuple[float, int, Panel]] = {}
 
@@ -35,11 +36,13 @@ def note_written(types: Iterable[str]) -> None:
 async def panel_of(services: Services, fhir_user: str | None) -> Panel | None:
     """Return the patients that a practitioner sees by the policy of the settings; None where that is all.
 
-    Who is neither a Practitioner nor a PractitionerRole has no patients.
+    Who is neither a Practitioner nor a PractitionerRole has no patients; who is under care has none by any policy.
 
     Raises Forbidden where they are too many to be told apart.
     """
     policy: Policy = services.settings.staff_sees
+    if (fhir_user or "").partition("/")[0] in _UNDER_CARE:
+        return Panel(frozenset())
     if policy == "all":
         return None
     key = (services.database.name, policy, fhir_user or "")

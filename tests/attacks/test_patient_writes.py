@@ -215,6 +215,33 @@ async def test_no_reference_of_a_report_leads_to_another_patient(hospital: Hospi
         await untouched(hospital, kind, number)
 
 
+@pytest.mark.parametrize("kind", ["Patient", "RelatedPerson", "Person", "Group"])
+async def test_nobody_is_named_by_name_alone(hospital: Hospital, kind: str) -> None:
+    """A reference that only says that it means a person names one whom nothing can check."""
+    for named in ({"type": kind}, {"type": kind, "display": "Bea"}):
+        body = {"resourceType": "QuestionnaireResponse", "status": "completed", "subject": E,
+                "item": [{"linkId": "1", "answer": [{"valueReference": named}]}]}  # fmt: skip
+        answer = await ask(hospital.services, patient_token("eve"), "POST", "QuestionnaireResponse", body)
+        assert answer.status == 403, answer
+
+
+@pytest.mark.parametrize("kind", ["Binary", "DocumentReference", "Condition", "Goal"])
+async def test_no_extension_hides_in_the_subject(hospital: Hospital, kind: str) -> None:
+    """The subject, too, has nothing but the elements that may be written."""
+    bodies: dict[str, dict[str, Any]] = {
+        "Binary": {"contentType": "text/plain", "data": "eA=="},
+        "DocumentReference": {"status": "current", "content": [{"attachment": FILE}]},
+        "Condition": {"code": CODED},
+        "Goal": {"lifecycleStatus": "active", "description": CODED},
+    }
+    whose = "securityContext" if kind == "Binary" else "subject"
+    before = await total(hospital, kind)
+    for extension in ({"url": f"{STATE}x", "valueCode": "y"}, {"url": "urn:x", "valueReference": {"identifier": HR}}):
+        body = {"resourceType": kind, **bodies[kind], whose: {**E, "extension": [extension]}}
+        assert (await ask(hospital.services, patient_token("eve"), "POST", kind, body)).status == 403
+    await untouched(hospital, kind, before)
+
+
 async def test_no_contained_resource_brings_another_patient(hospital: Hospital) -> None:
     """Neither a contained patient nor a contained resource that names one is stored."""
     for contained, subject in (
@@ -355,6 +382,11 @@ NOT_A_PATIENTS: list[dict[str, Any]] = [
     {"meta": {"source": "urn:lab"}},
     {"meta": {"extension": [{"url": f"{STATE}row-created", "valueDateTime": "2020-01-01"}]}},
     {"_status": {"extension": [{"url": f"{STATE}x", "valueCode": "y"}]}},
+    {"note": [{"text": "x", "authorString": "Dr. House"}]},
+    {"note": [{"text": "x", "_authorString": {"extension": [{"url": f"{STATE}x", "valueCode": "y"}]}}]},
+    {"subject": {**E, "extension": [{"url": f"{STATE}fee", "valueMoney": MONEY}]}},
+    {"subject": {**E, "extension": [{"url": "urn:x", "valueReference": {"reference": "http://else.test/Patient/b"}}]}},
+    {"subject": {**E, "_display": {"extension": [{"url": "urn:x", "valueIdentifier": HR}]}}},
     {"encounter": {"reference": "Encounter/beas"}},
     {"encounter": {"reference": "Encounter/unknown"}},
     {"derivedFrom": [{"reference": "Observation/of-bea-by-eve/_history/9"}, {"reference": "Observation/beas"}]},

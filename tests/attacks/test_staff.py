@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from fhir_server.store.database.mongo import Database
-from tests.smart_server import SmartServer, smart_server
+from tests.smart_server import SmartServer, answered, smart_server
 
 SECRET = "zebra"
 
@@ -169,6 +169,33 @@ async def test_staff_does_not_write_its_way_to_a_patient(by_clinics: SmartServer
     assert (await doctor.post("Patient", json={"resourceType": "Patient"})).status_code == 201
 
 
+async def test_staff_does_not_appoint_itself(by_clinics: SmartServer) -> None:
+    """Who works where, and whether colleagues may sign in, is the hospital's to write: not a doctor's by any door."""
+    doctor = await dora(by_clinics)
+    place = [{"reference": "Location/hillside"}]
+    role = {"resourceType": "PractitionerRole", "practitioner": {"reference": "Practitioner/dora"}, "location": place}
+    hillside = {"resourceType": "Location", "id": "hillside", "partOf": {"reference": "Location/harbour"}}
+    retired = {"resourceType": "Practitioner", "id": "other", "active": False}
+    patch = {"headers": {"Content-Type": "application/json-patch+json"}}
+    entry = {"resource": role, "request": {"method": "POST", "url": "PractitionerRole"}}
+    answers = [
+        await doctor.post("PractitionerRole", json=role),
+        await doctor.put("PractitionerRole/dora", json={**role, "id": "dora"}),
+        await doctor.put("PractitionerRole?practitioner=Practitioner/dora&active:not=false", json=role),
+        await doctor.patch("PractitionerRole/past", json=[{"op": "remove", "path": "/active"}], **patch),
+        await doctor.delete("PractitionerRole/past"),
+        await doctor.put("Location/hillside", json=hillside),
+        await doctor.post("Location", json={**hillside, "id": "x"}),
+        await doctor.put("Practitioner/other", json=retired),
+        await doctor.delete("Practitioner/other"),
+        await doctor.post("", json={"resourceType": "Bundle", "type": "transaction", "entry": [entry]}),
+    ]
+    assert {answer.status_code for answer in answers} == {403}
+    assert "patient's token" not in answers[0].text
+    assert (await doctor.get("Patient/strangers")).status_code == 404
+    assert (await doctor.get("Practitioner/other/_history")).json()["total"] == 1
+
+
 async def test_the_picker_shows_the_same(by_clinics: SmartServer) -> None:
     """The page on which a doctor picks a patient for an app shows the doctor's patients only."""
     app = await by_clinics.add_client()
@@ -189,3 +216,36 @@ async def test_admins_and_services_are_not_confined(by_clinics: SmartServer) -> 
         client = by_clinics.fhir(await by_clinics.token_for(name, "user/*.rs"))
         totals[name] = (await client.get("Patient?_summary=count")).json()["total"]
     assert totals == {"olga": 4, "nemo": 0, "role": 3}
+
+
+async def _launch_decided(server: SmartServer, username: str, patient: str) -> dict[str, str]:
+    """Return what an app is told after an EHR's launch for that user and patient."""
+    app = await server.add_client()
+    ehr = {"Authorization": f"Bearer {await server.system_token('ehr_launch')}"}
+    asked = {"client_id": app.client_id, "user": username, "patient": patient}
+    prepared = await server.http.post("/oauth/launch", json=asked, headers=ehr)
+    assert prepared.status_code == 201, prepared.text
+    browser = server.browser()
+    url = app.authorize_url("launch patient/*.rs", launch=prepared.json()["launch"])
+    page = await browser.sign_in(await browser.get(url), username)
+    return answered(page if page.status_code != 200 else await browser.submit(page, "/oauth/consent", button="approve"))
+
+
+async def test_a_launch_opens_no_record_that_the_user_does_not_see(by_clinics: SmartServer) -> None:
+    """Whatever patient an EHR launches an app with, the user's own right decides: also somebody related's."""
+    await store(by_clinics, {"resourceType": "RelatedPerson", "id": "r", "patient": {"reference": "Patient/rooms"}})
+    await by_clinics.add_user("rhea", "practitioner", "RelatedPerson/r")
+    assert (await _launch_decided(by_clinics, "dora", "strangers"))["error"] == "access_denied"
+    assert (await _launch_decided(by_clinics, "rhea", "strangers"))["error"] == "access_denied"
+    assert "code" in await _launch_decided(by_clinics, "dora", "treated")
+    assert "code" in await _launch_decided(by_clinics, "rhea", "rooms")
+
+
+async def test_who_is_under_care_is_no_staff_by_any_policy(policy: tuple[str, SmartServer]) -> None:
+    """A user who is a RelatedPerson picks no patient, though the account's role is a practitioner's."""
+    _, server = policy
+    await server.add_user("rhea", "practitioner", "RelatedPerson/r")
+    app = await server.add_client()
+    browser = server.browser()
+    page = await browser.sign_in(await browser.get(app.authorize_url("launch/patient patient/*.rs")), "rhea")
+    assert SECRET not in page.text

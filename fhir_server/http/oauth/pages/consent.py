@@ -32,7 +32,7 @@ from fhir_server.http.oauth.authorization import (
 from fhir_server.http.oauth.forms import form_pairs, once, query
 from fhir_server.http.oauth.pages.browser import Browser, browser_of, is_own_origin
 from fhir_server.http.oauth.pages.encounters import described, encounter_of, has_encounters
-from fhir_server.http.oauth.pages.patients import patient_name
+from fhir_server.http.oauth.pages.patients import may_open, patient_name
 from fhir_server.http.oauth.pages.rendering import describe, language, page, redirect, render
 from fhir_server.http.oauth.server import AuthorizationServer, server_of
 from fhir_server.store.accounts.grants import Code
@@ -131,7 +131,7 @@ async def _decision(server: AuthorizationServer, authorization: Authorization, u
     context = launch.context if launch else LaunchContext()
     patient = context.patient or _default_patient(authorization, scopes, user)
     encounter = context.encounter if launch else await _picked_encounter(server, authorization, patient)
-    if user.role == "patient" and patient not in (None, user.patient):
+    if patient is not None and not await may_open(server, user, patient):
         raise Rejection("access_denied", "The user has no access to the patient of the launch.")
     return _Decision(client, user, scopes, _told(server, LaunchContext(patient, encounter, context.extra)))
 

@@ -57,6 +57,19 @@ async def patient_exists(server: AuthorizationServer, resource_id: str, user: Us
     return await ask(server, f"Patient/{resource_id}", [], user=user) is not None
 
 
+async def may_open(server: AuthorizationServer, user: User, patient: str) -> bool:
+    """Return whether the user may let an app work on the patient, whoever says that it shall.
+
+    Patients work on themselves, and somebody related on the patient of that relation; staff on the patients seen.
+    """
+    if user.role == "patient":
+        return patient == user.patient
+    if (user.fhir_user or "").startswith("RelatedPerson/"):
+        related = await ask(server, str(user.fhir_user), [], "user/RelatedPerson.rs") or {}
+        return bool(related.get("patient", {}).get("reference") == f"Patient/{patient}")
+    return await patient_exists(server, patient, user)
+
+
 async def patient_name(server: AuthorizationServer, resource_id: str) -> str:
     """Return how to call the patient; the id where the patient has no name."""
     patient = await ask(server, f"Patient/{resource_id}", [])
