@@ -124,6 +124,9 @@ class Settings(BaseSettings):
     max_request_seconds: float = Field(
         default=2, gt=0, description="Processor time of one request; a bundle has 2 ms more for each entry."
     )
+    max_database_seconds: float = Field(
+        default=20, gt=0, description="Time that each search of a request may take in the database."
+    )
     max_waiting_requests: Positive = Field(
         default=256,
         description="Requests of one caller that wait because others of the same caller are worked on; beyond is 429.",

@@ -119,7 +119,12 @@ class FhirApp:
             require_single(scope["headers"])
             seen.access = access = await self.authenticate(headers) if self.authenticate else _OPEN
             seen.limits = limits = limits_of(self._settings, access)
-            budget = Budget(limits.seconds, caller=caller_of(scope, access), most_waiting=limits.waiting)
+            budget = Budget(
+                limits.seconds,
+                caller=caller_of(scope, access),
+                most_waiting=limits.waiting,
+                database_seconds=limits.database_seconds,
+            )
             with working(budget):
                 return await counted(self._carried_out(scope, receive, headers, query, seen), budget)
         except FhirError as error:

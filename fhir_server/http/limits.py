@@ -34,6 +34,8 @@ class Limits:
     """Parameters of a URL or a form."""
     waiting: int
     """Requests of the caller that wait for a thread."""
+    database_seconds: float
+    """What each search may take in the database."""
 
     def require_few_values(self, body: bytes, *, xml: bool, bundle: bool) -> None:
         """Raise TooLarge where a body has more values than it may have, counted by the marks between them.
@@ -58,6 +60,7 @@ def limits_of(settings: Settings, access: Access) -> Limits:
         depth=settings.max_depth,
         parameters=settings.max_parameters,
         waiting=max(1, int(settings.max_waiting_requests * share)),
+        database_seconds=settings.max_database_seconds * share,
     )
 
 
@@ -91,7 +94,10 @@ class Budgeted:
             return
         settings = self.settings
         budget = Budget(
-            settings.max_request_seconds, caller=caller_of(scope), most_waiting=settings.max_waiting_requests
+            settings.max_request_seconds,
+            caller=caller_of(scope),
+            most_waiting=settings.max_waiting_requests,
+            database_seconds=settings.max_database_seconds,
         )
         with working(budget):
             await self.app(scope, receive, send)

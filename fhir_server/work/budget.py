@@ -30,15 +30,31 @@ class OutOfBudget(FhirError):
 
 
 class Budget:
-    """What a request may still cost; `caller` names who is to wait when there is too much to do at once."""
+    """What a request may still cost; `caller` names who is to wait when there is too much to do at once.
 
-    __slots__ = ("_look_at", "_seconds", "_steps", "_used", "caller", "most_waiting", "resumed", "waiting")
+    `database_seconds` is what each search may take in the database, None for any time.
+    """
+
+    __slots__ = (
+        "_look_at",
+        "_seconds",
+        "_steps",
+        "_used",
+        "caller",
+        "database_seconds",
+        "most_waiting",
+        "resumed",
+        "waiting",
+    )
 
     UNITS_A_SECOND: ClassVar[int] = 2_000_000
     """Steps that a second is taken to have: the limit that holds where no clock is looked at."""
 
-    def __init__(self, seconds: float, *, caller: str = "", most_waiting: int = 256) -> None:
+    def __init__(
+        self, seconds: float, *, caller: str = "", most_waiting: int = 256, database_seconds: float | None = None
+    ) -> None:
         self.caller = caller
+        self.database_seconds = database_seconds
         self.most_waiting = most_waiting
         self.resumed = time.perf_counter()
         self.waiting = 0

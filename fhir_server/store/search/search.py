@@ -26,6 +26,7 @@ from fhir_server.store.database.encoding import Document
 from fhir_server.store.database.failures import translated
 from fhir_server.store.database.mongo import Database, Session
 from fhir_server.store.database.snapshots import read_snapshot
+from fhir_server.store.database.time_limit import limited
 from fhir_server.store.resources.blobs import BlobStore
 from fhir_server.store.search import commands
 from fhir_server.store.search.choice import FEW, StrategyChooser, Way
@@ -193,8 +194,8 @@ class SearchStore:
         return command_of(plan, way, part, None, limit, _ROW)
 
     async def _explained(self, command: Document) -> Execution:
-        with translated:
-            explained = await self.database.raw.command({"explain": command, "verbosity": "executionStats"})
+        with translated, limited() as limit:
+            explained = await self.database.raw.command({"explain": command, "verbosity": "executionStats", **limit})
         return execution(str(command.get("find") or command["aggregate"]), explained)
 
     async def count_scans(self, resource_type: str, scans: Sequence[Scan], limit: int) -> int:
@@ -206,16 +207,16 @@ class SearchStore:
         return await self._counted({"count": resource_type, "query": wanted, "limit": limit})
 
     async def _counted(self, command: Document) -> int:
-        with translated:
-            answer = await self.database.raw.command(command)
+        with translated, limited() as limit:
+            answer = await self.database.raw.command(command | limit)
         return int(answer["n"])
 
     async def ask(
         self, command: Document, session: Session | None, at: Timestamp | None = None
     ) -> tuple[list[Document], bool, Timestamp | None]:
         """Return what a command reads, whether its answer was cut for its size, and the time of the snapshot read."""
-        with translated:
-            answer = await self._answer(command, session, at)
+        with translated, limited() as limit:
+            answer = await self._answer(command | limit, session, at)
         cursor = answer["cursor"]
         if cursor["id"]:
             with translated:

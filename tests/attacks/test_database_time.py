@@ -1,0 +1,48 @@
+"""A search of a request takes a limited time in the database; work without a caller takes what it needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from fhir_server.settings import Settings
+from fhir_server.store.database.mongo import Database
+from fhir_server.store.search import pages
+from fhir_server.store.search.search import SearchStore
+from fhir_server.work.budget import Budget, OutOfBudget, working
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """A time that no slow search keeps."""
+    return Settings(max_database_seconds=0.1)
+
+
+def _slow(rows: int) -> dict[str, Any]:
+    """Return a command that multiplies rows, and reads none of a collection."""
+    numbers = [{"$set": {"n": {"$range": [0, rows]}}}, {"$unwind": "$n"}]
+    stages = [{"$documents": [{}]}, *numbers, *numbers, {"$match": {"n": -1}}]
+    return {"aggregate": 1, "pipeline": stages, "cursor": {}}
+
+
+async def test_a_command_of_a_request_is_ended_at_its_time(database: Database) -> None:
+    """The refusal names the setting; within the time, and without a request, the same command is answered."""
+    search = SearchStore(database)
+    with working(Budget(2, database_seconds=0.05)), pytest.raises(OutOfBudget, match="max_database_seconds"):
+        await search.ask(_slow(20_000), None)
+    with working(Budget(2, database_seconds=60)):
+        assert (await search.ask(_slow(10), None))[0] == []
+    assert (await search.ask(_slow(10), None))[0] == []
+
+
+async def test_a_search_that_takes_too_long_is_refused(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer is an OperationOutcome with 422 that names the setting, no fault of the server."""
+    monkeypatch.setattr(pages, "command_of", lambda *_: _slow(20_000))
+    answer = await client.get("Patient?_total=none")
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["issue"][0]["code"] == "too-costly"
+    assert "max_database_seconds" in answer.text
