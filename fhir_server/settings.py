@@ -179,6 +179,10 @@ class Settings(BaseSettings):
     )
     payer_token: str | None = Field(default=None, description="Access token for the insurer's FHIR base.")
     arrival_hours_before: float = Field(default=2, description="How early a patient may register the arrival.")
+    arrival_hours_after: float = Field(
+        default=12, description="How long after the end of an appointment a patient may register the arrival."
+    )
+    booking_days_ahead: int = Field(default=400, ge=1, le=3650, description="How far ahead may be booked.")
     arrival_distance_km: float = Field(default=1, description="How near the clinic a patient must be to arrive.")
 
     log_format: Literal["json", "console"] = "console"

@@ -22,7 +22,7 @@ _PAYING = (
     "request_in_progress idempotency_key_reused"
 )
 _NAMES = "email_taken phone_taken"
-_SLOTS = "slot_taken outside_hours in_the_past"
+_SLOTS = "slot_taken outside_hours in_the_past too_far_ahead"
 _KEYS = "idempotency_key_reused request_in_progress"
 
 
@@ -150,7 +150,7 @@ ENDPOINTS = (
     _row(
         "22",
         "POST /clinic/arrival",
-        "already_arrived too_early too_far appointment_canceled",
+        "already_arrived too_early too_late too_far appointment_canceled",
         body=_VISIT,
         own=("appointment_id",),
     ),

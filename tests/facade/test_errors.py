@@ -67,6 +67,8 @@ FIELDS = {
     "outside_hours": ["appointment_time"],
     "too_early": ["appointment_id"],
     "too_far": ["latitude"],
+    "too_far_ahead": ["appointment_time"],
+    "too_late": ["appointment_id"],
     "validation_failed": ["appointment_id"],
 }
 """The fields that a 422 is told of."""
@@ -221,6 +223,17 @@ async def _(case: Case) -> httpx.Response:
 @brings("in_the_past", "18", "19", "25")
 async def _(case: Case) -> httpx.Response:
     return await case.ask(appointment_date=(MONDAY - timedelta(weeks=4)).isoformat())
+
+
+@brings("too_far_ahead", "18", "19", "25")
+async def _(case: Case) -> httpx.Response:
+    return await case.ask(appointment_date=(MONDAY + timedelta(weeks=80)).isoformat())
+
+
+@brings("too_late", "22")
+async def _(case: Case) -> httpx.Response:
+    appointment = await due_now(case.hospital, case.world.mara, "10:00", minutes=-13 * 60)
+    return await case.ask(appointment_id=appointment["id"])
 
 
 @brings("not_reschedulable", "19", "20")

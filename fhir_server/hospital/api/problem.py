@@ -54,6 +54,8 @@ PROBLEMS: dict[str, tuple[int, str, str]] = {
         "El seguro no se ha verificado para esto.",
     ),
     "too_early": (422, "It is too early to arrive.", "Es demasiado pronto para registrar la llegada."),
+    "too_late": (422, "The visit was too long ago to arrive.", "La cita fue hace demasiado tiempo."),
+    "too_far_ahead": (422, "The time is too far ahead to be booked.", "La fecha está demasiado lejos."),
     "too_far": (422, "You are too far from the clinic.", "Está demasiado lejos de la clínica."),
     "idempotency_key_reused": (
         422,

@@ -32,19 +32,30 @@ router = APIRouter(prefix="/booking/appointments", tags=["booking"])
 _OPEN = frozenset({"booked", "pending", "proposed"})
 _HOLDING = _OPEN | {"arrived", "checked-in", "waitlist"}
 _BOOKING_ERRORS = errors(
-    "invalid_token", "slot_taken", "outside_hours", "in_the_past", "validation_failed", "idempotency_key_reused"
+    "invalid_token",
+    "slot_taken",
+    "outside_hours",
+    "in_the_past",
+    "too_far_ahead",
+    "validation_failed",
+    "idempotency_key_reused",
 )
 
 
-class Booking(When):
+class People(When):
+    """For whom it is booked, where not for the user, and who pays."""
+
+    family_member_id: ResourceId | None = None
+    insurance_coverage_id: ResourceId | None = None
+
+
+class Booking(People):
     """What is to be booked."""
 
     doctor_id: ResourceId
     clinic_id: ResourceId
     specialty_id: ResourceId
-    family_member_id: ResourceId | None = None
     reason: Reason | None = None
-    insurance_coverage_id: ResourceId | None = None
 
 
 @router.post("", status_code=201, response_model=AppointmentAnswer, responses=_BOOKING_ERRORS)
@@ -52,7 +63,7 @@ async def book(body: Booking, caller: Called, idempotency_key: IdempotencyKey = 
     """Book an appointment; of several who ask for one slot, one gets it."""
 
     async def run(new_id: str) -> AppointmentAnswer:
-        await _require_own(caller, body)
+        await require_own(caller, body)
         row = Appointment(
             id=new_id,
             user_id=caller.patient_id,
@@ -64,7 +75,8 @@ async def book(body: Booking, caller: Called, idempotency_key: IdempotencyKey = 
     return await once(caller, "booking/appointments", idempotency_key, body, run)
 
 
-async def _require_own(caller: Caller, body: Booking) -> None:
+async def require_own(caller: Caller, body: People) -> None:
+    """Raise Problem unless the family member and the policy that a body names are the caller's."""
     for field, kind, owner, value in (
         ("family_member_id", "RelatedPerson", "patient", body.family_member_id),
         ("insurance_coverage_id", "Coverage", "beneficiary", body.insurance_coverage_id),
@@ -152,7 +164,9 @@ async def _is_held(caller: Caller, slot_id: str, appointment: Resource) -> bool:
 
 @router.put(
     "/{appointment_id}",
-    responses=errors("invalid_token", "not_found", "slot_taken", "not_reschedulable", "outside_hours", "in_the_past"),
+    responses=errors(
+        "invalid_token", "not_found", "slot_taken", "not_reschedulable", "outside_hours", "in_the_past", "too_far_ahead"
+    ),
 )
 async def reschedule(appointment_id: str, body: When, caller: Called) -> AppointmentAnswer:
     """Move an appointment; its old slot is free again in the same moment."""

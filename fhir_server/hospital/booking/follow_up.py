@@ -13,15 +13,14 @@ from fhir_server.hospital.api.idempotency import IdempotencyKey, once
 from fhir_server.hospital.api.openapi import errors
 from fhir_server.hospital.api.problem import Problem, invalid
 from fhir_server.hospital.booking.appointment_answers import AppointmentAnswer, clock_of
-from fhir_server.hospital.booking.endpoints import book_row
-from fhir_server.hospital.booking.scheduling import When
+from fhir_server.hospital.booking.endpoints import People, book_row, require_own
 from mappings.booking import appointments
 from mappings.booking.appointments import Appointment
 
 router = APIRouter(prefix="/follow-up", tags=["follow-up"])
 
 
-class FollowUp(When):
+class FollowUp(People):
     """The completed appointment, and when the next one is; with the same doctor and clinic unless others are given."""
 
     appointment_id: ResourceId
@@ -36,7 +35,13 @@ class FollowUp(When):
     status_code=201,
     response_model=AppointmentAnswer,
     responses=errors(
-        "invalid_token", "not_completed", "slot_taken", "outside_hours", "in_the_past", "validation_failed"
+        "invalid_token",
+        "not_completed",
+        "slot_taken",
+        "outside_hours",
+        "in_the_past",
+        "too_far_ahead",
+        "validation_failed",
     ),
 )
 async def follow_up(body: FollowUp, caller: Called, idempotency_key: IdempotencyKey = None) -> Response:
@@ -44,6 +49,7 @@ async def follow_up(body: FollowUp, caller: Called, idempotency_key: Idempotency
 
     async def run(new_id: str) -> AppointmentAnswer:
         first = await _completed(caller, body.appointment_id)
+        await require_own(caller, body)
         return await book_row(caller, _row(first, body, new_id), body)
 
     return await once(caller, "follow-up/appointment", idempotency_key, body, run)
@@ -67,8 +73,8 @@ def _row(first: Appointment, body: FollowUp, new_id: str) -> Appointment:
         clinic_id=body.clinic_id or first.clinic_id,
         # Elsewhere the same specialty has another id.
         specialty_id=body.specialty_id or (None if moved else first.specialty_id),
-        family_member_id=first.family_member_id,
-        insurance_coverage_id=first.insurance_coverage_id,
+        family_member_id=body.family_member_id or first.family_member_id,
+        insurance_coverage_id=body.insurance_coverage_id or first.insurance_coverage_id,
         reason=body.reason,
         follows=first.id,
     )

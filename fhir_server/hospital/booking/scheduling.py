@@ -72,6 +72,8 @@ async def wanted(server: FacadeServer, practice: Practice, when: When) -> Wanted
     """Return the opening that was asked for; raises Problem where there is none, or not any more."""
     field = "appointment_time" if when.slot_id is None else "slot_id"
     day, matches = await _asked(server, practice, when)
+    if (day - clinic_clock.wall_date(now(), practice.clock)).days > server.settings.booking_days_ahead:
+        raise refused(field, "too_far_ahead")
     agenda = await Agenda.of(server, [practice], day, day)
     if when.slot_id is not None and availability.computed_start(when.slot_id) is None:
         await _require_own(server, practice, when.slot_id)

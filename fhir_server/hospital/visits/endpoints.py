@@ -78,7 +78,13 @@ class WaitAnswer(BaseModel):
 @router.post(
     "/arrival",
     responses=errors(
-        "invalid_token", "already_arrived", "appointment_canceled", "validation_failed", "too_early", "too_far"
+        "invalid_token",
+        "already_arrived",
+        "appointment_canceled",
+        "validation_failed",
+        "too_early",
+        "too_late",
+        "too_far",
     ),
 )
 async def arrive(body: Arrival, caller: Called) -> VisitAnswer:
@@ -109,6 +115,10 @@ async def _require_arrivable(caller: Caller, appointment: Resource, body: Arriva
     start = reading.utc(appointment.get("start")) or now()
     if now() < start - timedelta(hours=settings.arrival_hours_before):
         raise refused("appointment_id", "too_early")
+    # A visit of another day would join today's queue.
+    end = max(start, reading.utc(appointment.get("end")) or start)
+    if now() > end + timedelta(hours=settings.arrival_hours_after):
+        raise refused("appointment_id", "too_late")
     clinic = await _clinic(caller, appointment)
     if body.latitude is None or body.longitude is None or clinic is None:
         return
