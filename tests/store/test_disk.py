@@ -10,6 +10,7 @@ import pytest
 from pymongo.errors import AutoReconnect
 
 from fhir_server.errors import OutOfSpace, Unavailable
+from fhir_server.hospital.api.problem import problem_of
 from fhir_server.store.database import disk
 from fhir_server.store.database.data_directory import StartupError
 from fhir_server.store.database.failures import translate
@@ -34,6 +35,9 @@ async def test_a_full_disk_is_why_the_database_is_away(embedded: str, monkeypatc
     assert told.status == 507
     assert int(told.headers["Retry-After"]) > 0
     assert "/" not in str(told)
+    problem = problem_of(told)
+    assert problem.problem == "unavailable"
+    assert problem.headers["Retry-After"] == told.headers["Retry-After"]
 
 
 async def test_a_disk_with_room_is_not_blamed(embedded: str) -> None:

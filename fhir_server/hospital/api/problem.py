@@ -157,6 +157,7 @@ _BY_STATUS = {
     429: "too_many_attempts",
     502: "fhir_refused",
     503: "unavailable",
+    507: "unavailable",  # a patient can do nothing about a full disk
 }
 
 
