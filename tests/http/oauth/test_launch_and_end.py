@@ -214,9 +214,9 @@ async def test_user_scopes_reach_what_the_user_may_see(filled: SmartServer) -> N
     await filled.add_user("auditor", "admin")
     auditor = filled.fhir(await filled.token_for("auditor", "user/AuditEvent.rs"))
     assert (await auditor.get("AuditEvent")).status_code == 200
-    assert (
-        await filled.fhir(await filled.token_for("doctor", "user/AuditEvent.rs")).get("AuditEvent")
-    ).status_code == 403
+    both = filled.fhir(await filled.token_for("doctor", "user/Patient.rs user/AuditEvent.rs"))
+    assert (await both.get("Patient")).status_code == 200
+    assert (await both.get("AuditEvent")).status_code == 403
 
 
 async def test_a_patient_scope_without_a_patient_is_denied(filled: SmartServer) -> None:
