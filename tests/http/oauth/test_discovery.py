@@ -134,3 +134,15 @@ async def test_a_forged_host_changes_no_link(smart: SmartServer) -> None:
         answer = await smart.http.get(path, headers=forged)
         assert "evil.test" not in answer.text
         assert BASE.rpartition("/")[0] in answer.text
+
+
+async def test_a_preflight_allows_the_headers_that_are_asked_for(smart: SmartServer) -> None:
+    """An app's own headers, such as those of tracing, do not stop it; what is no list of names is not repeated."""
+    headers = {"Origin": "https://app.test", "Access-Control-Request-Method": "GET"}
+    asked = {**headers, "Access-Control-Request-Headers": "authorization, x-trace-id"}
+    allowed = (await smart.http.options("/fhir/Patient", headers=asked)).headers["access-control-allow-headers"]
+    assert allowed == "authorization, x-trace-id"
+    for wrong in ("a b", "<script>", "x" * 3000, ""):
+        asked = {**headers, "Access-Control-Request-Headers": wrong}
+        allowed = (await smart.http.options("/fhir/Patient", headers=asked)).headers["access-control-allow-headers"]
+        assert allowed.startswith("Authorization, ")
