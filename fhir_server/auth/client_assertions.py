@@ -124,7 +124,7 @@ def _current(claims: dict[str, Any], client: Client, audiences: Sequence[str]) -
     now = time.time()
     named = claims.get("aud")
     if not any(audience in (named if isinstance(named, list) else [named]) for audience in audiences):
-        raise Invalid("The aud of a client assertion is the URL of the token endpoint.")
+        raise Invalid("The aud of a client assertion is the URL of the token endpoint, or the issuer.")
     expires, begins = _number(claims, "exp"), _number(claims, "nbf")
     if expires is None or expires <= now - _SKEW:
         raise Invalid("The client assertion has expired, or has no exp.")

@@ -91,7 +91,7 @@ async def _by_assertion(server: AuthorizationServer, form: Mapping[str, str], ur
         _see(client)
         if client is None or form.get("client_id", assertion.client_id) != assertion.client_id:
             _refuse("The client is unknown.")
-        proof = await client_assertions.verify(assertion, client, server.client_keys, (url,))
+        proof = await client_assertions.verify(assertion, client, server.client_keys, (url, server.issuer))
     except client_assertions.Invalid as error:
         _refuse(str(error))
     if not await server.store.assertions.accept(proof.client_id, proof.jti, proof.expires):

@@ -162,7 +162,8 @@ def _response(secret: str, access: BearerToken, seconds: int) -> dict[str, Any]:
 
 
 async def _backend(server: AuthorizationServer, client: Client, given: Mapping[str, str]) -> dict[str, Any]:
-    asked = parse_scopes(given.get("scope", ""))
+    # https://www.rfc-editor.org/rfc/rfc6749#section-3.3: without a scope the default, here all that is registered.
+    asked = parse_scopes(given["scope"]) if "scope" in given else client.scopes
     allowed = asked.narrowed_to(client.scopes).without_level("patient", "user")
     scopes = Scopes(allowed.resources, tuple(name for name in allowed.plain if name == EHR_LAUNCH))
     if not scopes:

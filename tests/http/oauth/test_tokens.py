@@ -277,7 +277,6 @@ async def test_requests_that_are_no_token_requests_are_refused(smart: SmartServe
         ({"grant_type": "authorization_code", "code": "x"}, "unauthorized_client"),
         ({"grant_type": "client_credentials", "scope": "patient/*.rs openid"}, "invalid_scope"),
         ({"grant_type": "client_credentials", "scope": "system/*.cu"}, "invalid_scope"),
-        ({"grant_type": "client_credentials"}, "invalid_scope"),
     ]
     for form, error in cases:
         answer = await service.token(**form)
@@ -342,6 +341,10 @@ async def test_a_service_with_keys_proves_itself_by_rs384_or_es384_once(
         }
         return await smart.http.post("/oauth/token", data=form)
 
+    for_issuer = _assertion(service.client_id, rsa, {"alg": "RS384", "kid": "r"}, aud=ORIGIN, jti="issuer")
+    assert (await ask(for_issuer)).status_code == 200
+    for_base = _assertion(service.client_id, rsa, {"alg": "RS384", "kid": "r"}, aud=f"{ORIGIN}/fhir/x", jti="base")
+    assert (await ask(for_base)).json()["error"] == "invalid_client"
     first = _assertion(service.client_id, rsa, {"alg": "RS384", "kid": "r"})
     answer = await ask(first)
     assert (answer.status_code, answer.json()["expires_in"]) == (200, 300)
@@ -373,3 +376,10 @@ async def test_nothing_that_opens_anything_is_stored_as_it_is(smart: SmartServer
         dump += repr(await smart.services.database.collection(name).find().to_list())
     for secret in (code, found["access_token"], found["refresh_token"], confidential.secret, PASSWORD, "PRIVATE KEY"):
         assert secret not in dump
+
+
+async def test_client_credentials_without_a_scope_give_what_is_registered(smart: SmartServer) -> None:
+    """RFC 6749 3.3: the default of a service is its registration, without what only users can give."""
+    service = await smart.add_client("system/Patient.rs system/Observation.r user/*.rs", secret=True)
+    granted = (await service.token(grant_type="client_credentials")).json()["scope"]
+    assert granted == "system/Patient.rs system/Observation.r"
