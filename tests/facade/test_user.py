@@ -298,5 +298,6 @@ async def test_description(hospital: Hospital) -> None:
     description = await hospital.visitor().ask("GET", "/openapi.json")
     assert "/user/signup" in description["paths"]
     page = await hospital.http.get("/docs")
+    assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
     assert "http://" not in page.text and "https://" not in page.text  # noqa: PT018
     assert (await hospital.http.get("/docs/swagger-ui-bundle.js")).status_code == 200
