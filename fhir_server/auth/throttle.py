@@ -18,6 +18,7 @@ WINDOW = timedelta(minutes=15)
 _FREE_HERE = 5
 _FREE_ADDRESS = 50
 _FREE_ACCOUNT = 100
+_FREE_MAILS = 5
 _LONGEST_SECONDS = 600
 
 
@@ -52,6 +53,11 @@ def counts(username: str, address: str | None, device: str | None) -> tuple[Coun
 def sign_ups(address: str, free: int) -> tuple[Count, ...]:
     """Return what a sign-up from an address of the network is counted under."""
     return (Count(_name("sign-up", address), free),)
+
+
+def mails(address: str) -> tuple[Count, ...]:
+    """Return what a mail is counted under that anybody can have sent to an address."""
+    return (Count(_name("mail", address), _FREE_MAILS),)
 
 
 def _name(*parts: str) -> str:

@@ -9,8 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
+from fhir_server.auth.passwords import hash_password
+from fhir_server.hospital.accounts import accounts
 from fhir_server.hospital.notifications.smtp import Mail
+from fhir_server.store.accounts.accounts import UserStore
 from fhir_server.store.database.mongo import Database
+from tests.attacks.callers import ask, patient_token
 from tests.facade.test_password_reset import with_mail
 from tests.facade_server import PASSWORD, Hospital
 from tests.smart_server import PASSWORD as SMART_PASSWORD
@@ -143,6 +147,93 @@ async def test_an_old_code_of_a_mail_ends_with_a_new_password(hospital: Hospital
     assert (await mara.send("PUT", "/user/password", body)).status_code == 204
     code = {"token": next(_code(mail) for mail in mails if mail.to == "new@example.org")}
     await hospital.visitor().refused("invalid_token", "POST", "/user/contact/confirm", code)
+
+
+async def test_no_code_outlives_the_password_that_asked_for_it(hospital: Hospital) -> None:
+    """A code that was made while the password changed, or before a command changed it, confirms nothing."""
+    mara = await hospital.sign_up("mara")
+    mails = with_mail(hospital)
+    await mara.ask("PUT", "/user/profile", {"email": "new@example.org", "current_password": PASSWORD})
+    code = {"token": next(_code(mail) for mail in mails if mail.to == "new@example.org")}
+    users = UserStore(hospital.services.database)
+    account = await users.find_by_fhir_user(f"Patient/{mara.id}")
+    assert account is not None
+    await users.change(account.id, password_hash=await hash_password(NEW))
+    await hospital.visitor().refused("invalid_token", "POST", "/user/contact/confirm", code)
+    assert [await _login(hospital, name, NEW) for name in ("new@example.org", "mara@example.org")] == [401, 200]
+
+
+async def test_a_password_that_changes_during_a_confirmation_ends_it(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever of the two comes first, the new address is not the account's against the new password."""
+    mara = await hospital.sign_up("mara")
+    mails = with_mail(hospital)
+    await mara.ask("PUT", "/user/profile", {"email": "new@example.org", "current_password": PASSWORD})
+    code = {"token": next(_code(mail) for mail in mails if mail.to == "new@example.org")}
+    changing = accounts.change_names
+
+    async def meanwhile(server: Any, account: Any, *contacts: Any) -> None:
+        await server.accounts.users.change(account.id, password_hash=await hash_password(NEW))
+        await changing(server, account, *contacts)
+
+    monkeypatch.setattr(accounts, "change_names", meanwhile)
+    await hospital.visitor().refused("invalid_token", "POST", "/user/contact/confirm", code)
+    assert [await _login(hospital, name, NEW) for name in ("new@example.org", "mara@example.org")] == [401, 200]
+    patient = await hospital.fhir("GET", f"Patient/{mara.id}")
+    assert "new@example.org" not in str(patient)
+
+
+async def test_an_erased_account_leaves_no_code_behind(hospital: Hospital) -> None:
+    """What waits for a confirmation, with the new address in it, goes with the account; so does a reset's code."""
+    mara = await hospital.sign_up("mara")
+    mails = with_mail(hospital)
+    await mara.ask("PUT", "/user/profile", {"email": "new@example.org", "current_password": PASSWORD})
+    await hospital.visitor().send("POST", "/user/password/forgot", {"email": "mara@example.org"})
+    assert (await mara.send("DELETE", "/user/profile", {"password": PASSWORD})).status_code == 204
+    code = {"token": next(_code(mail) for mail in mails if mail.to == "new@example.org")}
+    await hospital.visitor().refused("invalid_token", "POST", "/user/contact/confirm", code)
+    for kept in ("confirmations", "password_resets"):
+        assert await hospital.services.database.collection(kept).count_documents({}) == 0, kept
+
+
+async def test_nobody_floods_an_address_with_mails(hospital: Hospital) -> None:
+    """Sign-ups and changes that name an address, from anywhere and of any spelling, have few mails sent there."""
+    mails = with_mail(hospital)
+    for number in range(8):
+        email = "ines@example.org" if number % 2 else "INES@Example.org"
+        body = PERSON | {"email": email, "password": PASSWORD}
+        assert (await hospital.visitor().send("POST", "/user/signup", body)).status_code == 202
+    assert len(mails) == 5
+
+
+async def test_no_patient_level_write_locks_anybody_out(hospital: Hospital) -> None:
+    """Neither the app's token nor another's makes a Patient inactive, deceased or deleted, and the user stays in."""
+    mara, bea = await hospital.sign_up("mara"), await hospital.sign_up("bea")
+    patch = {"headers": {"Content-Type": "application/json-patch+json"}}
+    for who in (mara, bea):
+        url = f"/fhir/Patient/{who.id}"
+        current = await hospital.fhir("GET", f"Patient/{who.id}")
+        for state in ({"active": False}, {"deceasedBoolean": True}):
+            changed = {**current, **state}
+            name, value = next(iter(state.items()))
+            operation = [{"op": "add", "path": f"/{name}", "value": value}]
+            entry = {"resource": changed, "request": {"method": "PUT", "url": f"Patient/{who.id}"}}
+            bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [entry]}
+            answers = [
+                await mara.send("PUT", url, changed),
+                await mara.send("PUT", f"/fhir/Patient?_id={who.id}", changed),
+                await mara.send("PATCH", url, operation, **patch),
+                await mara.send("DELETE", url),
+                await mara.send("POST", "/fhir", bundle),
+            ]
+            assert {answer.status_code for answer in answers} <= {403, 404}
+        tokens = [patient_token(who.id), patient_token(who.id, "user/*.cruds")]
+        for token in tokens:
+            answer = await ask(hospital.services, token, "PUT", f"Patient/{who.id}", {**current, "active": False})
+            assert answer.status == 403
+        assert await hospital.fhir("GET", f"Patient/{who.id}") == current
+    assert [await _login(hospital, f"{name}@example.org") for name in ("mara", "bea")] == [200, 200]
 
 
 async def test_sign_ups_are_limited_by_address(hospital: Hospital) -> None:

@@ -23,8 +23,10 @@ from fhir_server.search.query.conditions import HasKey
 from fhir_server.store.accounts.accounts import UserStore
 from fhir_server.store.accounts.grants import GrantStore
 from fhir_server.store.accounts.login_names import LoginNames
+from fhir_server.store.accounts.password_resets import PasswordResets
 from fhir_server.store.accounts.revocations import Revocations
 from fhir_server.store.accounts.sign_in import SessionStore
+from fhir_server.store.confirmations import Confirmations
 from fhir_server.store.resources.erasure import Eraser
 from fhir_server.store.work.erasures import Erasure, ErasureStore
 from fhir_server.store.work.imports import ImportStore
@@ -189,5 +191,7 @@ async def close_account(services: Services, fhir_user: str) -> None:
         await SessionStore(database).end_all(user.id)
         await grants.revoke_user(user.id)
         await grants.forget(user.id)
+        await PasswordResets(database).forget(user.id)
+        await Confirmations(database).forget(user.id)
         await LoginNames(database).forget(user.id)
         user = await users.find_by_fhir_user(fhir_user)

@@ -157,7 +157,7 @@ async def _change_contacts(
         return
     if body.current_password is None:
         raise Problem("validation_failed", errors=[("current_password", "missing")])
-    await accounts.confirm(server, account.id, body.current_password, request)
+    account = await accounts.confirm(server, account.id, body.current_password, request)
     row, language = await caller.user(), await caller.language()
     if await contact.begin_change(server, account, row, new, language=language, later=later):
         for kind in new:

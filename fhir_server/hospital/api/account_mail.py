@@ -7,6 +7,8 @@ from typing import Literal, TypeAlias
 
 import structlog
 
+from fhir_server.auth import throttle
+from fhir_server.auth.login_names import email_name
 from fhir_server.hospital.api.server import FacadeServer
 from fhir_server.hospital.notifications.smtp import Mail, MailDelayed, MailRefused
 from mappings.notifications.messages import Language
@@ -59,10 +61,19 @@ _TEXTS: dict[Text, dict[Language, str]] = {
     },
 }
 
+_ASKED_BY_ANYBODY: frozenset[Text] = frozenset({"sign-up", "sign-up-tried", "contact"})
+
 
 async def mail(server: FacadeServer, to: str | None, text: Text, language: Language, secret: str = "") -> None:
-    """Send a mail, where there is an address and a mail server; a failure is logged, and nothing else."""
+    """Send a mail, where there is an address and a mail server; a failure is logged, and nothing else.
+
+    What anybody can have sent to any address is sent there a few times, then ever more seldom; notices to the holder
+    of an account always are, or a flood would hide them.
+    """
     if to is None or server.send_mail is None:
+        return
+    if text in _ASKED_BY_ANYBODY and await server.accounts.attempts.begin(throttle.mails(email_name(to))):
+        log.warning("account.mails_limited", text=text)
         return
     words = _TEXTS[text][language].format(secret=secret)
     try:

@@ -14,8 +14,10 @@ from starlette.background import BackgroundTasks
 from starlette.responses import Response
 
 from fhir_server.auth.login_names import email_name, names_of
+from fhir_server.auth.tokens import fingerprint
 from fhir_server.auth.users import User as Account
 from fhir_server.engine.account_status import is_active
+from fhir_server.engine.sign_in import is_unchanged
 from fhir_server.hospital.accounts import accounts
 from fhir_server.hospital.api.account_mail import mail
 from fhir_server.hospital.api.caller import Server
@@ -67,7 +69,8 @@ async def _mail(
         if await server.names.is_taken(email_name(email), account.id):
             await mail(server, email, "sign-up-tried", language)
             return
-    secret = await server.confirmations.begin("contact", account.id, new)
+    what = {"new": new, "password": fingerprint(account.password_hash)}
+    secret = await server.confirmations.begin("contact", account.id, what)
     await mail(server, email or old, "contact", language, secret)
 
 
@@ -80,10 +83,13 @@ async def confirm_contact(body: Confirmation, server: Server) -> Response:
     account = await server.accounts.users.find(used[0]) if used else None
     if used is None or account is None or account.patient is None or account.disabled:
         raise Problem("invalid_token")
+    # The code may have been made while the password changed: it is worth what the password was that asked for it.
+    if used[1].get("password") != fingerprint(account.password_hash):
+        raise Problem("invalid_token")
     if not await is_active(server.services, account.fhir_user):
         raise Problem("invalid_token")
     seen().by_user(account)
-    new = used[1]
+    new = used[1]["new"]
     await accounts.claim_names(server, account.id, new.get("email"), None)
     phone = new.get("phone")
     if phone is not None and not await server.names.claim(names_of(None, phone)[0], account.id):
@@ -92,8 +98,25 @@ async def confirm_contact(body: Confirmation, server: Server) -> Response:
     patient = await fhir.read("Patient", account.patient)
     old = users.from_fhir(patient) if patient else None
     await change_patient(fhir, fhir, account.patient, new)
+    names = await accounts.own_names(server, account)
     await accounts.change_names(server, account, new.get("email"), phone)
+    if not await is_unchanged(server.accounts, account):
+        await _give_back(server, account, names, old)
+        raise Problem("invalid_token")
     await PasswordResets(server.services.database).forget(account.id)
     if old is not None:
         await mail(server, old.email, "contact-changed", choose_language(None, old.language))
     return Response(status_code=204)
+
+
+async def _give_back(server: FacadeServer, account: Account, names: list[str], old: User | None) -> None:
+    """Undo a change whose password was changed meanwhile: else who knew the old one would own the account."""
+    for name in names:
+        await server.names.claim(name, account.id)
+    await server.names.keep(account.id, names)
+    changed = await server.accounts.users.find(account.id)
+    if changed is not None and changed.username != account.username:
+        await server.accounts.users.rename(account.id, account.username)
+    if old is not None and account.patient is not None:
+        fhir: Fhir = server.fhir()
+        await change_patient(fhir, fhir, account.patient, {"email": old.email, "phone": old.phone})
