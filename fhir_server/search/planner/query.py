@@ -13,7 +13,7 @@ from typing import Any
 from fhir_server.search.planner.filters import everyone, new_joins, to_filter
 from fhir_server.search.planner.inside import Source, sources
 from fhir_server.search.planner.joins import Access, Filter, Joins
-from fhir_server.search.planner.scans import AccessPath, Scan, drives, flat
+from fhir_server.search.planner.scans import AccessPath, Scan, bounded, drives, flat
 from fhir_server.search.planner.sorting import SortField, sort_fields, sorted_scans
 from fhir_server.search.query.ast import Query
 from fhir_server.search.query.conditions import All, Condition, ReferredBy, RefersTo, leaves
@@ -80,7 +80,7 @@ def _type_plan(query: Query, resource_type: str, access: Access) -> TypePlan:
         stages=(*_early(condition), *joins.stages) if joins.stages else (),
         sources=sources(condition, resource_type, access) if joins.stages else (),
         sort=_sort_fields(query, resource_type, access),
-        order=sorted_scans(query.sort, resource_type) if len(query.types) == 1 else (),
+        order=bounded(sorted_scans(query.sort, resource_type), condition) if len(query.types) == 1 else (),
         exact=own is None and found[0].exact and not joins.stages,
     )
 

@@ -227,6 +227,27 @@ def _windows(conditions: list[Condition]) -> list[Window]:
     return [found for windows in by_name.values() if len(windows) > 1 and (found := merged(windows)) is not None]
 
 
+def bounded(order: tuple[Scan, ...], condition: Condition) -> tuple[Scan, ...]:
+    """Return the scans of a sort, ended where a date condition on the sorted parameter leaves no further match.
+
+    A resource stands at its earliest start in a rising order and at its latest end in a falling one, so an upper bound
+    ends the rising walk and a lower bound the falling one. The other two bounds do not begin a walk: a long period, or
+    one value of several, may match and stand beyond them.
+    """
+    if not order or not isinstance(order[0], KeyRange):
+        return order
+    walk = order[0]
+    for each in flat((condition,)):
+        if not isinstance(each, Narrowed) or each.window is None:
+            continue
+        name, after, before = each.window.name, each.window.after, each.window.before
+        for window in (Window(name, after, None), Window(name, None, before)):
+            span = window_spans(window)
+            if isinstance(span, KeySpan) and (after or before) and walk.low == span.low < span.high < walk.high:
+                walk = replace(walk, high=span.high)
+    return order if walk == order[0] else (walk,)
+
+
 def _updated(conditions: list[Condition]) -> AccessPath | None:
     tests = [each for each in conditions if isinstance(each, Updated)]
     low = max((each.time for each in tests if each.operator in (">", ">=")), default=None)
