@@ -95,7 +95,8 @@ def _names(row: UserRow) -> tuple[list[str], list[Issue]]:
         except ValueError:
             notes.append(_note(column, "is none that one can sign in with"))
         else:
-            names += login_names.names_of(**{"email": None, "phone": None, column: normal})
+            is_email = column == "email"
+            names += login_names.names_of(normal if is_email else None, None if is_email else normal)
     return names, notes
 
 
