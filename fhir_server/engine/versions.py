@@ -74,9 +74,9 @@ def require_valid(context: Context, resource: Mapping[str, Any], place: str = ""
         raise Unprocessable(issues=[placed(fault, place) for fault in found])
 
 
-def faults(context: Context, resource: Mapping[str, Any]) -> list[Issue]:
-    """Return every fault of the resource, those that are only warnings included."""
-    found = validate(resource, max_depth=context.services.settings.max_depth)
+def faults(context: Context, resource: Mapping[str, Any], *, warnings: bool = False) -> list[Issue]:
+    """Return every fault of the resource; with `warnings` also what is doubtful but may be stored."""
+    found = validate(resource, max_depth=context.services.settings.max_depth, warnings=warnings)
     if _refused(found):
         return found
     found += subsets.refusals(resource)

@@ -64,6 +64,22 @@ def canonical(code: str) -> Canonical | None:
     return Canonical(_name(dimensions), factor, Fraction(0))
 
 
+@lru_cache(maxsize=4096)
+def is_unit(code: str) -> bool:
+    """Return whether the code is a UCUM unit, also one without a linear scale such as `[pH]`; True for one too long to
+    look at.
+    """
+    if len(code) > _LONGEST:
+        return True
+    if not code.isascii():
+        return False
+    try:
+        _Parser(code, every_scale=True).whole()
+    except (ValueError, ZeroDivisionError):
+        return False
+    return True
+
+
 def _name(dimensions: Dimensions) -> str:
     powers = sorted((base, power) for base, power in dimensions.items() if power)
     return ".".join(base if power == 1 else f"{base}{power}" for base, power in powers) or "1"
@@ -110,10 +126,14 @@ _ANNOTATION = re.compile(r"\{[^{}]*\}")
 
 
 class _Parser:
-    """A recursive descent over a unit expression; raises ValueError for what is none."""
+    """A recursive descent over a unit expression; raises ValueError for what is none.
 
-    def __init__(self, text: str) -> None:
+    With `every_scale` the units without a linear scale are units too; the factor then means nothing.
+    """
+
+    def __init__(self, text: str, *, every_scale: bool = False) -> None:
         self.text = text
+        self.every_scale = every_scale
         self.position = 0
         self.depth = 0
 
@@ -165,6 +185,8 @@ class _Parser:
             raise ValueError(self.text)
         self.position = match.end()
         self._annotation()
+        if self.every_scale and len(_definitions()["units"].get(_split(match[1])[1], ())) > 3:
+            return Fraction(1), {}
         return _component(match[1], match[2])
 
     def _annotation(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from fhir_server.engine import versions, writes
@@ -29,7 +30,7 @@ async def validate(context: Context, request: Request, route: Route, inputs: Inp
     if resource is None:
         raise BadRequest("$validate needs the parameter resource, unless its mode is delete.", code="required")
     _require_profile(inputs.one("profile"), route.type or "")
-    issues = await sized(request.size, versions.faults, context, resource)
+    issues = await sized(request.size, partial(versions.faults, warnings=True), context, resource)
     issues += _caught(lambda: _require_type(resource, route.type or ""))
     if mode is not None:
         issues += _caught(lambda: context.access.require(mode, route.type))

@@ -12,15 +12,32 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from fhir_server.r4 import ucum
 from fhir_server.r4.definitions import Element
 from fhir_server.r4.validation.faults import Check, Fault, Faults, Rule, Scope, shown
 from fhir_server.r4.validation.primitives import PRIMITIVES
 
-# https://www.rfc-editor.org/rfc/rfc5646#section-2.1 (BCP 47) and ISO 4217. The value set mimetypes has no such form: R4
+# ISO 4217, with what it has withdrawn: old records are paid in old money.
+_CURRENCIES = """
+    ADP AED AFA AFN ALK ALL AMD ANG AOA AOK AON AOR ARA ARL ARM ARP ARS ATS AUD AWG AZM AZN BAD BAM BAN BBD BDT
+    BEC BEF BEL BGL BGM BGN BGO BHD BIF BMD BND BOB BOL BOP BOV BRB BRC BRE BRL BRN BRR BRZ BSD BTN BUK BWP BYB
+    BYN BYR BZD CAD CDF CHE CHF CHW CLE CLF CLP CNY COP COU CRC CSD CSK CUC CUP CVE CYP CZK DDM DEM DJF DKK DOP
+    DZD ECS ECV EEK EGP ERN ESA ESB ESP ETB EUR FIM FJD FKP FRF GBP GEK GEL GHC GHS GIP GMD GNF GNS GQE GRD GTQ
+    GWE GWP GYD HKD HNL HRD HRK HTG HUF IDR IEP ILP ILR ILS INR IQD IRR ISJ ISK ITL JMD JOD JPY KES KGS KHR KMF
+    KPW KRH KRO KRW KWD KYD KZT LAK LBP LKR LRD LSL LTL LTT LUC LUF LUL LVL LVR LYD MAD MAF MCF MDC MDL MGA MGF
+    MKD MKN MLF MMK MNT MOP MRO MRU MTL MTP MUR MVP MVR MWK MXN MXP MXV MYR MZE MZM MZN NAD NGN NIC NIO NLG NOK
+    NPR NZD OMR PAB PEI PEN PES PGK PHP PKR PLN PLZ PTE PYG QAR RHD ROL RON RSD RUB RUR RWF SAR SBD SCR SDD SDG
+    SDP SEK SGD SHP SIT SKK SLE SLL SOS SRD SRG SSP STD STN SUR SVC SYP SZL THB TJR TJS TMM TMT TND TOP TPE TRL
+    TRY TTD TWD TZS UAH UAK UGS UGX USD USN USS UYI UYP UYU UYW UZS VEB VED VEF VES VND VNN VUV WST XAF XAG XAU
+    XBA XBB XBC XBD XCD XCG XDR XEU XFO XFU XOF XPD XPF XPT XRE XSU XTS XUA XXX YDD YER YUD YUM YUN YUR ZAL ZAR
+    ZMK ZMW ZRN ZRZ ZWD ZWG ZWL ZWR
+"""
+
+# https://www.rfc-editor.org/rfc/rfc5646#section-2.1 (BCP 47). The value set mimetypes has no such form: R4
 # itself allows "json" and "xml" in it.
 _FORMS: dict[str, Callable[[str], object]] = {
     "all-languages": re.compile(r"(?:[A-Za-z]{2,8}|[iIxX](?=-))(?:-[A-Za-z0-9]{1,8})*").fullmatch,
-    "currencies": re.compile(r"[A-Z]{3}").fullmatch,
+    "currencies": frozenset(_CURRENCIES.split()).__contains__,
 }
 
 
@@ -38,6 +55,14 @@ def code_check(element: Element) -> Check:
         return faults or [Fault("", "code-invalid", f"{shown(value)} is not in the required value set {value_set}.")]
 
     return check
+
+
+def ucum_rule(node: dict[str, Any], _scope: Scope) -> Faults:
+    """Check the code of a Coding or Quantity whose system is UCUM: only a warning, as much data has (score)."""
+    code = node.get("code")
+    if node.get("system") != ucum.SYSTEM or not isinstance(code, str) or ucum.is_unit(code):
+        return None
+    return [Fault(".code", "code-invalid", f"{shown(code)} is not a unit of {ucum.SYSTEM}.", "warning")]
 
 
 def concept_rule(codings: frozenset[str], value_set: str) -> Rule:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from fhir_server.r4.validation.faults import Fault, Faults, Scope
+from fhir_server.r4.validation.faults import Fault, Faults, Scope, shown
+from fhir_server.r4.validation.narrative import local_links
 
 SETTLED = frozenset(("dom-2", "dom-3", "dom-4", "dom-5"))
 """The invariants that this module holds."""
@@ -33,18 +34,42 @@ def contained_faults(resource: dict[str, Any]) -> list[Fault]:
 
 
 def contained_are_used(resource: dict[str, Any], _scope: Scope) -> Faults:
-    """Check that every contained resource is referred to by its `#id`, or refers to its container by `#`."""
+    """Check that every contained resource has its own id, and is referred to by its `#id` or refers to its container.
+
+    The links and images of a narrative are references too.
+    """
     contained = resource.get("contained")
     if not isinstance(contained, list):
         return None
+    found = _used_twice(contained)
     # Only references and URIs can hold "#id" on purpose, so the types of the elements need no looking up.
-    local = {text for text in _strings(resource) if text.startswith("#")}
-    faults = [
+    local: set[str] = set()
+    for text in _strings(resource):
+        if text.startswith("#"):
+            local.add(text)
+        elif text.startswith("<div"):
+            local |= local_links(text)
+    found += [
         Fault(f".contained[{index}]", "invariant", _UNUSED)
         for index, each in enumerate(contained)
         if isinstance(each, dict) and f"#{each.get('id')}" not in local and "#" not in set(_strings(each))
     ]
-    return faults or None
+    return found or None
+
+
+def _used_twice(contained: list[Any]) -> list[Fault]:
+    """Return a fault for each contained resource whose id another before it has."""
+    seen: set[str] = set()
+    faults = []
+    for index, each in enumerate(contained):
+        id_ = each.get("id") if isinstance(each, dict) else None
+        if isinstance(id_, str):
+            if id_ in seen:
+                faults.append(
+                    Fault(f".contained[{index}].id", "duplicate", f"{shown(id_)} is the id of two resources.")
+                )
+            seen.add(id_)
+    return faults
 
 
 def _strings(node: object) -> Iterator[str]:

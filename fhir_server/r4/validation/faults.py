@@ -24,21 +24,26 @@ _JSON_TYPES: tuple[tuple[type | tuple[type, ...], str], ...] = (
 
 
 class Fault(NamedTuple):
-    """A broken rule: `path` continues the FHIRPath of what was checked, `code` is from the IssueType value set."""
+    """A broken rule: `path` continues the FHIRPath of what was checked, `code` is from the IssueType value set.
+
+    What is only a warning does not keep a resource from being stored.
+    """
 
     path: str
     code: str
     text: str
+    severity: str = "error"
 
 
 class Scope:
     """The resource that a value is checked in, and the one that contains this resource (itself if none does)."""
 
-    __slots__ = ("_contained", "_container", "resource", "root")
+    __slots__ = ("_contained", "_container", "element_ids", "resource", "root")
 
     def __init__(self, resource: dict[str, Any], container: Scope | None = None) -> None:
         self.resource = resource
         self.root: dict[str, Any] = resource if container is None else container.root
+        self.element_ids: set[str] = set()
         self._container = container
         self._contained: dict[str, str] | None = None
 
@@ -65,7 +70,7 @@ Rule: TypeAlias = Callable[[dict[str, Any], Scope], Faults]
 
 def placed(faults: Faults, place: str, found: Iterable[Fault]) -> list[Fault]:
     """Add to `faults`, if there are any yet, what was `found` below `place`, and return them."""
-    moved = [Fault(place + path, code, text) for path, code, text in found]
+    moved = [Fault(place + path, code, text, severity) for path, code, text, severity in found]
     if faults is None:
         return moved
     faults.extend(moved)

@@ -42,7 +42,9 @@ _plain = re.compile(
     )*+</div>""",
     re.VERBOSE,
 ).fullmatch
-_has_text = re.compile(r">[^<>]*[^\s<>]").search
+# White space as XML has it; the XPath of txt-2 counts a no-break space as content.
+_WHITE = " \t\r\n"
+_has_text = re.compile(rf">[^<>]*[^{_WHITE}<>]").search
 
 
 def xhtml(value: Any, _depth: int, _scope: Scope) -> Faults:
@@ -61,6 +63,16 @@ def xhtml(value: Any, _depth: int, _scope: Scope) -> Faults:
     if not faults and not _has_content(root):
         faults.append(Fault("", "invariant", "txt-2: The narrative SHALL have some non-whitespace content."))
     return faults or None
+
+
+def local_links(value: str) -> set[str]:
+    """Return the links and images of a narrative that point into its resource, such as `#image`."""
+    try:
+        root = etree.fromstring(value, _parser())
+    except (etree.XMLSyntaxError, ValueError):
+        return set()
+    given = (str(target) for element in root.iter() for name, target in element.items() if name in _LINKS)
+    return {target for target in given if target.startswith("#")}
 
 
 def _parser() -> etree.XMLParser:
@@ -104,6 +116,6 @@ def _is_active(tag: str, name: str, value: str) -> bool:
 
 
 def _has_content(root: etree._Element) -> bool:
-    if any(isinstance(text, str) and text.strip() for text in root.itertext()):
+    if any(isinstance(text, str) and text.strip(_WHITE) for text in root.itertext()):
         return True
     return any(image.get("src") for image in root.iter(_NAMESPACE + "img"))

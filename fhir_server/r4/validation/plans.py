@@ -13,13 +13,13 @@ from typing import Any
 
 from fhir_server.r4.definitions import RESOURCE_TYPES, Element, Invariant, Table, code_set, table
 from fhir_server.r4.validation.arrays import PairCheck, many, primitive_pair, too_deep
-from fhir_server.r4.validation.bindings import code_check, concept_rule
+from fhir_server.r4.validation.bindings import code_check, concept_rule, ucum_rule
 from fhir_server.r4.validation.containment import contained_are_used, contained_faults
 from fhir_server.r4.validation.faults import Check, Fault, Faults, Rule, Scope, misplaced, placed, shown, step
 from fhir_server.r4.validation.invariants import enforced, primitive_with, shape_faults, value_rules
 from fhir_server.r4.validation.narrative import xhtml
-from fhir_server.r4.validation.primitives import PRIMITIVES, xml_id
-from fhir_server.r4.validation.references import reference_rule
+from fhir_server.r4.validation.primitives import PRIMITIVES, element_id
+from fhir_server.r4.validation.references import absolute_url_rule, reference_rule
 from fhir_server.work.budget import spend
 
 # A type has few shapes in real data; the bound is against callers who permute properties to fill the memory.
@@ -153,15 +153,23 @@ def _object_check(plan: Plan) -> Check:
     return check
 
 
+_WITH_UNITS = frozenset({"Age", "Coding", "Count", "Distance", "Duration", "Quantity"})
+
+
 @cache
 def type_check(
     name: str,
     targets: tuple[str, ...] = (),
     binding: str | None = None,
     invariants: tuple[Invariant, ...] = (),
+    *,
     beside_value: bool = False,
+    nested: bool = False,
 ) -> Check:
-    """Return the check of an object of a type, with what the element adds that holds it."""
+    """Return the check of an object of a type, with what the element adds that holds it.
+
+    `nested` is an extension within an extension, whose url may be relative.
+    """
     source = table(name)
     rules: list[Rule] = []
     if name == "Reference":
@@ -169,6 +177,10 @@ def type_check(
     codings = None if binding is None else code_set(binding)
     if codings is not None:
         rules.append(concept_rule(codings, str(binding)))
+    if name in _WITH_UNITS:
+        rules.append(ucum_rule)
+    if name == "Extension" and not nested:
+        rules.append(absolute_url_rule)
     if "contained" in source.elements:
         rules.append(contained_are_used)
     return _object_check(Plan(source, invariants, tuple(rules), needs_content=not beside_value))
@@ -197,14 +209,15 @@ def _single_check(element: Element) -> Check:
         return xhtml
     if element.primitive:
         return primitive_with(_primitive_check(element), element)
-    return type_check(element.type, element.targets, element.binding, element.invariants)
+    nested = element.path == "Extension.extension"
+    return type_check(element.type, element.targets, element.binding, element.invariants, nested=nested)
 
 
 def _primitive_check(element: Element) -> Check:
     if element.binding is not None:
         return code_check(element)
     if element.attribute and element.name == "id":
-        return xml_id
+        return element_id
     return PRIMITIVES[element.type]
 
 

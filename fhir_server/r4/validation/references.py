@@ -16,6 +16,15 @@ _is_absolute = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+").fullmatch
 _HISTORY = "/_history"
 
 
+def absolute_url_rule(node: dict[str, Any], _scope: Scope) -> Faults:
+    """Check that the url of an extension is absolute. https://hl7.org/fhir/R4/extensibility.html#Extension"""
+    url = node.get("url")
+    if not isinstance(url, str) or _is_absolute(url):
+        return None
+    text = f"{shown(url)} is relative, which only the url of an extension within an extension may be."
+    return [Fault(".url", "value", text)]
+
+
 def reference_rule(targets: tuple[str, ...]) -> Rule:
     """Return the rule for a Reference that may point to `targets`; to any type if there are none or Resource is one."""
     allowed = RESOURCE_TYPES if not targets or "Resource" in targets else frozenset(targets)

@@ -134,7 +134,7 @@ FAULTS: list[tuple[str, object, str, str]] = [
     ("Patient.contact.0.name", {}, "structure", "Patient.contact[0].name"),
     ("Patient.name.0.family", "", "value", "Patient.name[0].family"),
     ("Patient.name.0.given", [None, None], "structure", "Patient.name[0].given[0]"),
-    ("Patient.telecom.0", {"id": "a"}, "invariant", "Patient.telecom[0]"),
+    ("Patient.telecom.0", {"id": "lone"}, "invariant", "Patient.telecom[0]"),
     # unknown elements
     ("Patient.birthdate", "1974-12-25", "structure", "Patient.birthdate"),
     ("Patient.fhir_comments", ["x"], "structure", "Patient.fhir_comments"),
@@ -382,3 +382,98 @@ def test_junk_anywhere_gives_issues_and_no_exception(data: st.DataObject) -> Non
         assert str(issue.to_fhir()).encode()
         assert issue.expression
         assert "".join(issue.expression).encode()
+
+
+_TWICE = {"url": "http://example.org/x", "valueString": "y", "id": "same"}
+
+
+@pytest.mark.parametrize(
+    ("resource", "place"),
+    [
+        ({"resourceType": "Patient", "name": [{"id": "1", "text": "a"}, {"id": "1", "text": "b"}]}, "Patient.name[1].id"),
+        ({"resourceType": "Patient", "name": [{"id": "1", "text": "a", "_text": {"id": "1"}}]}, "Patient.name[0].text.id"),
+        ({"resourceType": "Patient", "extension": [_TWICE, _TWICE]}, "Patient.extension[1].id"),
+        (
+            {
+                "resourceType": "Patient",
+                "generalPractitioner": [{"reference": "#p"}],
+                "contained": [{"resourceType": "Practitioner", "id": "p"}, {"resourceType": "Organization", "id": "p", "name": "x"}],
+            },
+            "Patient.contained[1].id",
+        ),
+    ],
+)  # fmt: skip
+def test_no_id_stands_twice(resource: dict[str, Any], place: str) -> None:
+    """Ids of elements are unique in a resource, those of contained resources in their container."""
+    assert [(issue.code, issue.expression) for issue in validate(resource, max_depth=20)] == [("duplicate", (place,))]
+
+
+def test_each_resource_has_ids_of_its_own() -> None:
+    """The same element id in a container, in what it contains and in another entry is no fault."""
+    named = {"resourceType": "Organization", "name": "x", "alias": ["y"], "_alias": [{"id": "1"}]}
+    patient = {
+        "resourceType": "Patient",
+        "name": [{"id": "1", "text": "x"}],
+        "contained": [{**named, "id": "1"}],
+        "managingOrganization": {"reference": "#1"},
+    }
+    assert validate(patient, max_depth=20) == []
+    entries = [{"fullUrl": f"urn:uuid:{n}", "resource": patient} for n in range(2)]
+    assert validate({"resourceType": "Bundle", "type": "collection", "entry": entries}, max_depth=20) == []
+    element = {"id": "Patient", "path": "Patient", "definition": "x", "min": 0, "max": "*"}
+    structure = {
+        "resourceType": "StructureDefinition",
+        "snapshot": {"element": [element]},
+        "differential": {"element": [element]},
+    }
+    assert "duplicate" not in [issue.code for issue in validate(structure, max_depth=20)]
+
+
+def _extended(url: str) -> dict[str, Any]:
+    return {"url": url, "valueString": "x"}
+
+
+@pytest.mark.parametrize(
+    ("resource", "place"),
+    [
+        ({"resourceType": "Patient", "extension": [_extended("x")]}, "Patient.extension[0].url"),
+        ({"resourceType": "Patient", "modifierExtension": [_extended("StructureDefinition/x")]}, "Patient.modifierExtension[0].url"),
+        ({"resourceType": "Patient", "name": [{"extension": [_extended("/x")]}]}, "Patient.name[0].extension[0].url"),
+        ({"resourceType": "Patient", "_birthDate": {"extension": [_extended("x")]}}, "Patient.birthDate.extension[0].url"),
+    ],
+)  # fmt: skip
+def test_the_url_of_an_extension_is_absolute(resource: dict[str, Any], place: str) -> None:
+    """Only an extension within an extension may have a relative url."""
+    assert [issue.expression for issue in validate(resource, max_depth=20)] == [(place,)]
+    nested = {"url": "urn:oid:1.2", "extension": [_extended("x"), {"url": "y", "extension": [_extended("z")]}]}
+    assert validate({"resourceType": "Patient", "extension": [nested]}, max_depth=20) == []
+
+
+@pytest.mark.parametrize(
+    ("currency", "sound"), [("EUR", True), ("DEM", True), ("XXX", True), ("ABC", False), ("eur", False)]
+)
+def test_a_currency_is_one_of_iso_4217(currency: str, sound: bool) -> None:
+    """Also a withdrawn one, as old invoices have it."""
+    invoice = {"resourceType": "Invoice", "status": "issued", "totalNet": {"value": 1, "currency": currency}}
+    assert (validate(invoice, max_depth=20) == []) is sound
+
+
+def _observed(code: str) -> dict[str, Any]:
+    value = {"value": 1, "system": "http://unitsofmeasure.org", "code": code}
+    return {"resourceType": "Observation", "status": "final", "code": {"text": "x"}, "valueQuantity": value}
+
+
+@pytest.mark.parametrize("code", ["(score)", "mm Hg", "bpm", "µg", "mmol/l/", "kgg"])
+def test_what_is_no_unit_is_warned_about(code: str) -> None:
+    """A UCUM code that is none may be stored, and is told where warnings are asked for."""
+    assert validate(_observed(code), max_depth=20) == []
+    (issue,) = validate(_observed(code), max_depth=20, warnings=True)
+    assert (issue.severity, issue.code, issue.expression) == ("warning", "code-invalid", ("Observation.value.code",))
+
+
+@pytest.mark.parametrize(
+    "code", ["mm[Hg]", "/min", "{score}", "[pH]", "Cel", "dB", "10*3/uL", "kg/m2", "[arb'U]/mL", "B[SPL]", "%"]
+)
+def test_a_unit_of_ucum_is_one(code: str) -> None:
+    """Arbitrary, annotated and logarithmic units too."""
+    assert validate(_observed(code), max_depth=20, warnings=True) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -152,3 +154,83 @@ def test_a_broken_invariant_is_named(name: str, node: dict[str, Any], key: str) 
     (invariant,) = [each for each in table(name).invariants if each.key == key]
     (fault,) = invariant_rule(invariant, name)(node, Scope(node)) or []
     assert fault.text == f"{key}: {invariant.human}"
+
+
+_SAMPLES: dict[str, Any] = {
+    "boolean": True,
+    "integer": 1,
+    "positiveInt": 1,
+    "unsignedInt": 1,
+    "decimal": Decimal("1.5"),
+    "date": "2020-01-01",
+    "dateTime": "2020-01-01",
+    "instant": "2020-01-01T00:00:00Z",
+    "time": "10:00:00",
+}
+
+
+def crowded(type_name: str, names: set[str], depth: int = 4) -> dict[str, Any]:
+    """Return an object of a type with two values of every repeating element that `names` has."""
+    node: dict[str, Any] = {"resourceType": type_name} if table(type_name).kind == "resource" else {}
+    choices = set()
+    for element in table(type_name).elements.values():
+        name = element.choice or element.name
+        if name not in names or name in choices or element.type == "Resource":
+            continue
+        choices.add(name)
+        value: Any = _SAMPLES.get(element.type, "x")
+        if not element.primitive:
+            value = (crowded(element.type, names, depth - 1) if depth else {}) or {"id": "x"}
+        node[element.name] = [value, value] if element.many else value
+    return node
+
+
+def test_every_invariant_can_be_evaluated_on_several_values() -> None:
+    """No invariant takes a repeating element for a single value."""
+    undecided = set()
+    for type_name, invariant in official():
+        if enforced([invariant]) and table(type_name).kind != "primitive":
+            node = crowded(type_name, set(re.findall("[A-Za-z]+", invariant.expression)) | {"element"})
+            faults = invariant_rule(invariant, type_name)(node, Scope(node)) or []
+            undecided |= {invariant.key for fault in faults if fault.code == UNDECIDED}
+    assert undecided == set()
+
+
+@pytest.mark.parametrize(
+    ("when", "sound"),
+    [(["ACM"], True), (["ACM", "ACD", "HS"], True), (["C"], False), (["ACM", "CV"], False), (None, False)],
+)
+def test_an_offset_needs_an_event_and_none_that_is_a_meal(when: list[str] | None, sound: bool) -> None:
+    """tim-9 holds for every value of `when`."""
+    repeat: dict[str, Any] = {"offset": 30} | ({} if when is None else {"when": when})
+    request = {
+        "resourceType": "MedicationRequest",
+        "status": "active",
+        "intent": "order",
+        "medicationCodeableConcept": {"text": "x"},
+        "subject": {"display": "x"},
+        "dosageInstruction": [{"timing": {"repeat": repeat}}],
+    }
+    assert (validate(request, max_depth=20) == []) is sound
+
+
+def _patient(div: str, contained: list[dict[str, Any]]) -> dict[str, Any]:
+    text = {"status": "generated", "div": f'<div xmlns="http://www.w3.org/1999/xhtml">{div}</div>'}
+    return {"resourceType": "Patient", "text": text, "contained": contained}
+
+
+_IMAGE = {"resourceType": "Binary", "id": "img", "contentType": "image/png", "data": "AAAA"}
+
+
+@pytest.mark.parametrize(
+    "div", ['<img src="#img" alt="x"/>', "a <img src='&#35;img'/>", '<p>a <a href="#img">b</a></p>']
+)
+def test_the_narrative_refers_to_what_it_shows(div: str) -> None:
+    """A contained resource that the narrative shows or links to is used (dom-3)."""
+    assert validate(_patient(div, [_IMAGE]), max_depth=20) == []
+
+
+@pytest.mark.parametrize("div", ["#img", '<img src="#other"/>', '<p id="#img">x</p>', "<!-- #img -->x"])
+def test_what_the_narrative_only_names_is_not_used(div: str) -> None:
+    """Neither text nor another attribute is a reference."""
+    assert "dom-3" in str(validate(_patient(div, [_IMAGE]), max_depth=20))

@@ -32,6 +32,9 @@ def div(content: str) -> str:
         div('<p lang="de" xml:lang="de">x</p>'),
         '<h:div xmlns:h="http://www.w3.org/1999/xhtml"><h:p>x</h:p></h:div>',
         "\n  " + div("x"),
+        div("&#160;"),
+        div("\u00a0"),
+        div("<p> \u2003 </p>"),
     ],
 )
 def test_allowed_narratives(text: str) -> None:

@@ -46,7 +46,21 @@ SOUND: dict[str, list[Any]] = {
 }
 
 REFUSED: dict[str, list[Any]] = {
-    "base64Binary": ["", "A", "AAA", "AA=A", "A===", "ÄAAA", "AAAA-_==", 1, "\ud800AAA"],
+    "base64Binary": [
+        "",
+        "A",
+        "AAA",
+        "AA=A",
+        "A===",
+        "AAAA=",
+        "AAAA==",
+        "QUI==",
+        "QQ===",
+        "ÄAAA",
+        "AAAA-_==",
+        1,
+        "\ud800AAA",
+    ],
     "boolean": ["true", 1, 0, None],
     "canonical": ["", "a b", None],
     "code": ["", " a", "a ", "a  b", "\n", "a\x01", "\ud800", 1],
