@@ -6,6 +6,7 @@ a context variable, which threads and tasks inherit. Work without a request (job
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Coroutine, Generator, Iterator
@@ -16,7 +17,7 @@ from typing import Any, ClassVar, TypeVar, cast
 
 from fhir_server.errors import FhirError
 
-_LOOK_EVERY = 500
+LOOK_EVERY = 500
 """Steps between two looks at the clock."""
 
 _T = TypeVar("_T")
@@ -61,7 +62,7 @@ class Budget:
         self._seconds = seconds
         self._used = 0.0
         self._steps: float = seconds * self.UNITS_A_SECOND
-        self._look_at = self._steps - _LOOK_EVERY
+        self._look_at = self._steps - LOOK_EVERY
 
     def extend(self, seconds: float) -> None:
         """Allow more: a bundle has a share for each of its entries."""
@@ -74,7 +75,7 @@ class Budget:
         """Count steps of work, each about a microsecond; raise OutOfBudget where it was too much."""
         self._steps -= steps
         if self._steps < self._look_at:
-            self._look_at = self._steps - _LOOK_EVERY
+            self._look_at = self._steps - LOOK_EVERY
             self._look()
 
     def _look(self) -> None:
@@ -99,7 +100,7 @@ class Budget:
 def counted(work: Coroutine[Any, Any, _T], budget: Budget) -> Generator[Any, Any, _T]:
     """Await the work, with the processor time of each of its steps on the event loop counted.
 
-    What it awaits costs nothing here; tasks that it starts are not followed.
+    What it awaits costs nothing here; of the tasks that it starts, those of `together` are followed.
     """
     answer: Any = None
     failure: BaseException | None = None
@@ -118,6 +119,18 @@ def counted(work: Coroutine[Any, Any, _T], budget: Budget) -> Generator[Any, Any
             raise
         except BaseException as error:  # a cancellation, among others, which is the work's to see
             failure = error
+
+
+async def together(*works: Coroutine[Any, Any, _T]) -> list[_T]:
+    """Await several works at once, as tasks whose processor time is the request's in progress."""
+    budget = current()
+    if budget is None:
+        return await asyncio.gather(*works)
+    return await asyncio.gather(*(_counted_task(each, budget) for each in works))
+
+
+async def _counted_task(work: Coroutine[Any, Any, _T], budget: Budget) -> _T:
+    return await counted(work, budget)
 
 
 def _busy() -> float:

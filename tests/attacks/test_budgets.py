@@ -15,7 +15,7 @@ import pytest
 from fhir_server.auth.scopes import parse_scope
 from fhir_server.errors import TooManyRequests
 from fhir_server.settings import Settings
-from fhir_server.work.budget import Budget, OutOfBudget, counted, spend, working
+from fhir_server.work.budget import Budget, OutOfBudget, counted, spend, together, working
 from fhir_server.work.threads import apart, breathe
 from tests.smart_server import SmartServer
 
@@ -286,3 +286,20 @@ async def test_the_clients_that_share_a_token_wait_for_one_another(client: httpx
     note = {"resourceType": "Basic", "code": {"text": text}}
     answers = await asyncio.gather(*(client.post("Basic", json=note) for _ in range(100)))
     assert {answer.status_code for answer in answers} == {201}
+
+
+async def test_tasks_that_a_request_awaits_together_are_counted() -> None:
+    """What is done at once in several tasks costs the request as much as one after another."""
+    budget = Budget(0.02)
+
+    async def busy() -> None:
+        until = time.thread_time() + 0.02
+        while time.thread_time() < until:
+            pass
+
+    async def request() -> None:
+        await together(busy(), busy())
+        spend(1000)
+
+    with working(budget), pytest.raises(OutOfBudget, match="max_request_seconds"):
+        await counted(request(), budget)

@@ -5,7 +5,6 @@ References are read off the index keys of what has been found, so nothing is par
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
 from fhir_server.engine.context import Context
@@ -16,7 +15,7 @@ from fhir_server.search.query.criteria import chain_targets, is_canonical, key_n
 from fhir_server.search.registry import Parameter, Parameters, parameters
 from fhir_server.store.search.pages import Snapshot
 from fhir_server.store.search.search import Row
-from fhir_server.work.budget import spend
+from fhir_server.work.budget import spend, together
 from fhir_server.work.threads import sized
 
 Place = tuple[str, str]
@@ -80,7 +79,7 @@ async def _round(  # noqa: PLR0917 - what is wanted, and of what
     reads = [search.by_ids(name, sorted(found), where(name), limit, at) for name, found in sorted(ids.items())]
     hidden = {name: [place[1] for place in seen if place[0] == name] for name in keys}
     reads += [search.by_keys(name, found, where(name), limit, at, hidden[name]) for name, found in sorted(keys.items())]
-    fresh = {(row.type, row.id): row for rows in await asyncio.gather(*reads) for row in rows}
+    fresh = {(row.type, row.id): row for rows in await together(*reads) for row in rows}
     return [row for place, row in fresh.items() if place not in seen][:limit]
 
 

@@ -17,7 +17,7 @@ from fhir_server.engine.transaction.entries import (
 )
 from fhir_server.engine.transaction.transaction import transaction
 from fhir_server.errors import BadRequest, FhirError, TooLarge
-from fhir_server.work.budget import current
+from fhir_server.work.budget import LOOK_EVERY, current, spend
 from fhir_server.work.threads import breathe
 
 
@@ -52,6 +52,7 @@ async def _batch_entry(context: Context, entry: object, position: int) -> dict[s
     assert context.dispatch is not None
     await breathe()
     try:
+        spend(LOOK_EVERY)  # where the budget is used up, entries are refused before anything is done for them
         request = entry_request(context, entry, position)
         response = await context.dispatch(replace(context), request)
         return response_entry(context, request, route(request.method, request.path), response)
