@@ -9,6 +9,7 @@ https://owasp.org/www-community/Slow_Down_Online_Guessing_Attacks_with_Device_Co
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -44,20 +45,29 @@ def counts(username: str, address: str | None, device: str | None) -> tuple[Coun
     account = _name("account", username)
     if device is not None:
         return (Count(_name("device", username, device), _FREE_HERE),)
-    here = Count(_name("here", username, address or ""), _FREE_HERE)
+    here = Count(_name("here", username, network(address or "")), _FREE_HERE)
     if address is None:
         return (here, Count(account, _FREE_ACCOUNT))
-    return (here, Count(_name("address", address), _FREE_ADDRESS), Count(account, _FREE_ACCOUNT))
+    return (here, Count(_name("address", network(address)), _FREE_ADDRESS), Count(account, _FREE_ACCOUNT))
 
 
 def sign_ups(address: str, free: int) -> tuple[Count, ...]:
     """Return what a sign-up from an address of the network is counted under."""
-    return (Count(_name("sign-up", address), free),)
+    return (Count(_name("sign-up", network(address)), free),)
 
 
 def mails(address: str) -> tuple[Count, ...]:
     """Return what a mail is counted under that anybody can have sent to an address."""
     return (Count(_name("mail", address), _FREE_MAILS),)
+
+
+def network(address: str) -> str:
+    """Return what an address is counted as: of IPv6 the /64, as anybody there has all its addresses to try from."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return str(ipaddress.ip_network((found, 64), strict=False)) if found.version == 6 else address
 
 
 def _name(*parts: str) -> str:

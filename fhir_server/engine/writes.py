@@ -8,6 +8,7 @@ transaction nothing is written at once: writes are collected, and `flush` stores
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import random
 import time
 from collections import defaultdict
@@ -136,6 +137,19 @@ async def replace(
                 return write.response
             await asyncio.sleep(random.uniform(0, 0.002 * min(attempt + 1, 20)))  # noqa: S311 - not a secret
     raise Conflict(f"{resource_type}/{resource_id} is being changed by many others; try again.")
+
+
+async def told(context: Context, resource_type: str, resource_id: str, response: Response) -> Response:
+    """Return the answer to a change of parts, without the whole where the caller may change the resource, not read it.
+
+    Who sends a whole resource knows what is answered; who sends a patch would be shown the rest.
+    """
+    where = context.access.where(resource_type, "read")
+    if where is None:
+        return response
+    if await context.services.resources.read(resource_type, resource_id, where=where, session=context.session):
+        return response
+    return dataclasses.replace(response, json=None)
 
 
 async def insert(context: Context, draft: Draft) -> None:

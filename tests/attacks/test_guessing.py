@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from fhir_server.auth import throttle
 from fhir_server.engine import sign_in
 from fhir_server.store.database.mongo import Database
 from tests.facade_server import PASSWORD as APP_PASSWORD
@@ -26,6 +27,15 @@ async def smart(database: Database, mongod_url: str, tmp_path: Path) -> AsyncIte
 async def _try(smart: SmartServer, username: str, password: str) -> int:
     browser = smart.browser()
     return (await browser.sign_in(await browser.get("/oauth/login"), username, password)).status_code
+
+
+def test_a_network_of_ipv6_counts_as_one_address() -> None:
+    """Whoever has one address of a /64 has all of them, so a new one for each attempt is no new count."""
+    assert throttle.network("2001:db8:1:2::1") == throttle.network("2001:db8:1:2:ffff::9")
+    assert throttle.network("2001:db8:1:2::1") != throttle.network("2001:db8:1:3::1")
+    assert throttle.counts("u", "2001:db8::1", None) == throttle.counts("u", "2001:db8::2", None)
+    assert throttle.sign_ups("2001:db8::1", 3) == throttle.sign_ups("2001:db8::2", 3)
+    assert throttle.counts("u", "192.0.2.1", None) != throttle.counts("u", "192.0.2.2", None)
 
 
 async def test_one_name_at_both_doors(smart: SmartServer) -> None:

@@ -34,7 +34,8 @@ async def patch(context: Context, request: Request, resource_type: str, resource
         versions.require_valid(context, patched)
         return next_version(context, patched, resource_id, previous, "PATCH")
 
-    return await writes.replace(context, resource_type, resource_id, plan, "patch", size=request.size)
+    response = await writes.replace(context, resource_type, resource_id, plan, "patch", size=request.size)
+    return await writes.told(context, resource_type, resource_id, response)
 
 
 async def conditional_patch(context: Context, request: Request, resource_type: str, query: str) -> Response:
