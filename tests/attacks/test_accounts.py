@@ -149,6 +149,26 @@ async def test_an_old_code_of_a_mail_ends_with_a_new_password(hospital: Hospital
     await hospital.visitor().refused("invalid_token", "POST", "/user/contact/confirm", code)
 
 
+@pytest.mark.parametrize(
+    ("own", "asked"),
+    [
+        ("strasse@example.org", "straße@example.org"),
+        ("mara@strasse.org", "mara@straße.org"),
+        ("straße@example.org", "strasse@example.org"),
+        ("kim@example.org", "\uff4bim@example.org"),
+        ("kim@example.org", "\u212aim@example.org"),
+    ],
+)
+async def test_a_reset_goes_to_the_address_of_the_account(hospital: Hospital, own: str, asked: str) -> None:
+    """A spelling that means the same name may be the mailbox of somebody else: the code goes to the holder's own."""
+    await hospital.sign_up("mara", email=own)
+    mails = with_mail(hospital)
+    assert (await hospital.visitor().send("POST", "/user/password/forgot", {"email": asked})).status_code == 202
+    assert {mail.to for mail in mails} <= {own}
+    await hospital.visitor().send("POST", "/user/password/forgot", {"email": own})
+    assert mails[-1].to == own
+
+
 async def test_no_code_outlives_the_password_that_asked_for_it(hospital: Hospital) -> None:
     """A code that was made while the password changed, or before a command changed it, confirms nothing."""
     mara = await hospital.sign_up("mara")

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from fhir_server.auth import throttle
 from fhir_server.auth.login_names import email_name
+from fhir_server.auth.users import User as Account
 from fhir_server.engine import sign_in
 from fhir_server.hospital.accounts import accounts
 from fhir_server.hospital.api.account_mail import mail
@@ -55,13 +56,26 @@ async def forgot(body: Forgotten, request: Request, server: Server, later: Backg
 
 
 async def _mail(server: FacadeServer, email: str, accept_language: str | None) -> None:
-    account_id = await server.names.find(email_name(email))
-    if account_id is None or server.send_mail is None:
+    name = email_name(email)
+    account_id = await server.names.find(name)
+    account = await server.accounts.users.find(account_id) if account_id else None
+    if account is None or server.send_mail is None:
         return
-    row = await _row(server, account_id)
+    row = await _row(server, account.id)
     language = choose_language(accept_language, row.language if row else None)
-    secret = await server.resets.begin(account_id)
-    await mail(server, email, "reset", language, secret)
+    secret = await server.resets.begin(account.id)
+    await mail(server, _address_of(account, row, name), "reset", language, secret)
+
+
+def _address_of(account: Account, row: User | None, name: str) -> str:
+    """Return the account's address as its holder wrote it, never as who asks did.
+
+    One name stands for several spellings ("strasse" and "straße"), and these may be mailboxes of different people.
+    """
+    for address in (account.username, (row.email if row else None) or ""):
+        if "@" in address and email_name(address) == name:
+            return address
+    return name.partition(":")[2]
 
 
 async def _row(server: FacadeServer, account_id: str) -> User | None:
