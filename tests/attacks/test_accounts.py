@@ -136,6 +136,10 @@ async def test_what_fhir_says_of_a_patient_is_no_name_to_sign_in_with(hospital: 
     await hospital.put(patient)
     await mara.ask("PUT", "/user/profile", {"first_name": "Maria"})
     assert [await _login(hospital, name) for name in ("evil@example.org", "mara@example.org")] == [401, 200]
+    mails = with_mail(hospital)
+    await mara.ask("PUT", "/user/profile", {"phone": "+12075550199", "current_password": PASSWORD})
+    await hospital.visitor().send("POST", "/user/contact/confirm", {"token": _code(mails[-1])})
+    assert [mail.to for mail in mails] == ["mara@example.org"] * 2
 
 
 async def test_an_old_code_of_a_mail_ends_with_a_new_password(hospital: Hospital) -> None:

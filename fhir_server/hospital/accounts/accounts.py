@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 
 from fhir_server.auth import throttle
-from fhir_server.auth.login_names import login_name, names_of
+from fhir_server.auth.login_names import email_name, login_name, names_of
 from fhir_server.auth.password_policy import weakness_of
 from fhir_server.auth.users import User as Account
 from fhir_server.auth.users import folded
@@ -96,6 +96,23 @@ async def own_names(server: FacadeServer, account: Account) -> list[str]:
     """Return the names that an account signs in with."""
     named = login_name(account.username)
     return await server.names.names_of(account.id) or ([named] if named else [])
+
+
+def spelled(name: str, account: Account, row: User | None) -> str:
+    """Return the address of that name as its holder wrote it, never as who asks did.
+
+    One name stands for several spellings ("strasse" and "straße"), and these may be mailboxes of different people.
+    """
+    for address in (account.username, (row.email if row else None) or ""):
+        if "@" in address and email_name(address) == name:
+            return address
+    return name.partition(":")[2]
+
+
+async def own_address(server: FacadeServer, account: Account, row: User | None) -> str | None:
+    """Return the address that the account signs in with, whatever FHIR says of the Patient; None without one."""
+    names = [name for name in await own_names(server, account) if name.startswith("email:")]
+    return spelled(names[0], account, row) if names else None
 
 
 async def change_names(server: FacadeServer, account: Account, email: str | None, phone: str | None) -> None:

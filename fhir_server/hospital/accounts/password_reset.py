@@ -14,7 +14,6 @@ from starlette.responses import Response
 
 from fhir_server.auth import throttle
 from fhir_server.auth.login_names import email_name
-from fhir_server.auth.users import User as Account
 from fhir_server.engine import sign_in
 from fhir_server.hospital.accounts import accounts
 from fhir_server.hospital.api.account_mail import mail
@@ -64,18 +63,7 @@ async def _mail(server: FacadeServer, email: str, accept_language: str | None) -
     row = await _row(server, account.id)
     language = choose_language(accept_language, row.language if row else None)
     secret = await server.resets.begin(account.id)
-    await mail(server, _address_of(account, row, name), "reset", language, secret)
-
-
-def _address_of(account: Account, row: User | None, name: str) -> str:
-    """Return the account's address as its holder wrote it, never as who asks did.
-
-    One name stands for several spellings ("strasse" and "straße"), and these may be mailboxes of different people.
-    """
-    for address in (account.username, (row.email if row else None) or ""):
-        if "@" in address and email_name(address) == name:
-            return address
-    return name.partition(":")[2]
+    await mail(server, accounts.spelled(name, account, row), "reset", language, secret)
 
 
 async def _row(server: FacadeServer, account_id: str) -> User | None:

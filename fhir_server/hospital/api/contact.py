@@ -53,10 +53,10 @@ async def begin_change(
     later: BackgroundTasks,
 ) -> bool:
     """Have a code mailed that confirms new contacts; return False where none can be, so that they count at once."""
-    to = new.get("email") or row.email
-    if server.send_mail is None or to is None:
+    old = await accounts.own_address(server, account, row)
+    if server.send_mail is None or (new.get("email") or old) is None:
         return False
-    later.add_task(_mail, server, account, row.email, dict(new), language)
+    later.add_task(_mail, server, account, old, dict(new), language)
     return True
 
 
@@ -98,14 +98,14 @@ async def confirm_contact(body: Confirmation, server: Server) -> Response:
     patient = await fhir.read("Patient", account.patient)
     old = users.from_fhir(patient) if patient else None
     await change_patient(fhir, fhir, account.patient, new)
-    names = await accounts.own_names(server, account)
+    names, notified = await accounts.own_names(server, account), await accounts.own_address(server, account, old)
     await accounts.change_names(server, account, new.get("email"), phone)
     if not await is_unchanged(server.accounts, account):
         await _give_back(server, account, names, old)
         raise Problem("invalid_token")
     await PasswordResets(server.services.database).forget(account.id)
     if old is not None:
-        await mail(server, old.email, "contact-changed", choose_language(None, old.language))
+        await mail(server, notified, "contact-changed", choose_language(None, old.language))
     return Response(status_code=204)
 
 
