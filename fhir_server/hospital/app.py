@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from fhir_server.errors import FhirError
+from fhir_server.hospital.accounts import contact, family, gdpr, password_reset, sign_up
 from fhir_server.hospital.accounts import endpoints as user
-from fhir_server.hospital.accounts import family, gdpr, password_reset
-from fhir_server.hospital.api import contact, sign_up, texts
+from fhir_server.hospital.api import texts
 from fhir_server.hospital.api.body_limit import BodyLimit
 from fhir_server.hospital.api.caller import Caller, patient_parameter
 from fhir_server.hospital.api.methods import HeadAsGet, allowed

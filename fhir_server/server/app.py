@@ -21,14 +21,14 @@ from fhir_server.audit.job import AuditTrail
 from fhir_server.engine.access import Access
 from fhir_server.engine.context import Services
 from fhir_server.engine.engine import handle
-from fhir_server.hospital.api.open_streams import OpenStreams
 from fhir_server.hospital.api.problem import Problem, answer
 from fhir_server.hospital.api.remote import RemoteFhir
 from fhir_server.hospital.api.server import FacadeServer
 from fhir_server.hospital.app import create_facade
 from fhir_server.hospital.billing.card.configured import configured_gateway
-from fhir_server.hospital.billing.card.gateway import Gateway
+from fhir_server.hospital.gateways.card import Gateway
 from fhir_server.hospital.notifications.live import Live
+from fhir_server.hospital.notifications.open_streams import OpenStreams
 from fhir_server.http import log
 from fhir_server.http.admission import Admission
 from fhir_server.http.audit.recorded import Recorded

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fhir_server.engine.context import Services
-from fhir_server.hospital.billing.card.gateway import Gateway
 from fhir_server.hospital.billing.job import card_payments
+from fhir_server.hospital.gateways.card import Gateway
 from fhir_server.hospital.notifications import job as notifications
 from fhir_server.hospital.notifications.mail_job import mail
 from fhir_server.hospital.notifications.reminders_job import reminders

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -75,6 +76,25 @@ def test_a_function_fits_on_a_screen(module: str) -> None:
 def test_only_the_store_knows_the_database(module: str) -> None:
     """No module outside of the store imports the database driver."""
     assert not {name for name in imports(module) if name.partition(".")[0] in DATABASE_DRIVERS}
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name != "fhir_server/hospital/app.py"])
+def test_endpoints_share_nothing(module: str) -> None:
+    """The endpoints of a subject are imported by the application alone; what others need has a module of its own."""
+    named = {
+        f"{node.module}.{name.name}"
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.ImportFrom) and node.module
+        for name in node.names
+    }
+    assert not [name for name in named if re.search(r"^fhir_server\.hospital\.\w+\.endpoints\b", name)]
+
+
+@pytest.mark.parametrize("folder", sorted({str(Path(module).parent) for module in MODULES}))
+def test_a_folder_can_be_taken_in_at_a_glance(folder: str) -> None:
+    """No folder has more than 20 modules, beside what it says of itself."""
+    modules = [path.name for path in (ROOT / folder).glob("*.py") if path.name != "__init__.py"]
+    assert len(modules) <= 20 or folder == "fhir_server/auth"
 
 
 def test_functions_are_short() -> None:

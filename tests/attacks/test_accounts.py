@@ -11,7 +11,7 @@ import pytest
 
 from fhir_server.auth.passwords import hash_password
 from fhir_server.hospital.accounts import accounts
-from fhir_server.hospital.notifications.smtp import Mail
+from fhir_server.hospital.gateways.smtp import Mail
 from fhir_server.store.accounts.accounts import UserStore
 from fhir_server.store.database.mongo import Database
 from tests.attacks.callers import ask, patient_token

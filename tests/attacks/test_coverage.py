@@ -10,8 +10,8 @@ from starlette.requests import Request
 
 from fhir_server.auth.scopes import parse_scopes
 from fhir_server.errors import Forbidden
-from fhir_server.hospital.accounts.sessions import PATIENT_SCOPES, STAFF_SCOPES
 from fhir_server.hospital.api.coverage import TABLE, require_covered
+from fhir_server.hospital.api.own_app import PATIENT_SCOPES, STAFF_SCOPES
 from fhir_server.hospital.app import create_facade
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.settings import Settings

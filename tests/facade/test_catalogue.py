@@ -53,13 +53,15 @@ async def test_a_clinic_has_every_column(hospital: Hospital) -> None:
         ("specialty=skin", ["Hillside Clinic"]),
         ("specialty=none", []),
         ("q=ferry", ["Harbour Clinic"]),
+        ("q=harbour-clinic", ["Harbour Clinic"]),
+        ("city=port%20%20alder.", ["Harbour Clinic"]),
         ("near=41.88,-87.63", ["Hillside Clinic", "Harbour Clinic"]),
         ("near=41.88,-87.63&distance_km=50", ["Hillside Clinic"]),
         ("near=0,0&distance_km=1", []),
     ],
 )
 async def test_finding_clinics(hospital: Hospital, query: str, found: list[str]) -> None:
-    """Clinics are found by city, specialty (name or id), words and distance, without regard to case and accents."""
+    """Clinics are found by city, specialty, words and distance, whatever the case, accents and punctuation."""
     await open_clinics(hospital)
     assert await names(hospital, f"/booking/clinics?{query}") == found
 

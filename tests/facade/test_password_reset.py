@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fhir_server.hospital.notifications.smtp import Mail
+from fhir_server.hospital.gateways.smtp import Mail
 from tests.facade_server import PASSWORD, Hospital
 
 FORGOT, RESET = "/user/password/forgot", "/user/password/reset"

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from fhir_server.hospital.billing.card.sandbox import SandboxGateway
+from fhir_server.hospital.gateways.smtp import SmtpServer
 from fhir_server.hospital.notifications.events import reminder
 from fhir_server.hospital.notifications.mail_job import send_due
 from fhir_server.hospital.notifications.sender import Teller
-from fhir_server.hospital.notifications.smtp import SmtpServer
 from fhir_server.server.background import jobs
 from fhir_server.services import services_on
 from fhir_server.settings import Settings

@@ -26,10 +26,10 @@ from fhir_server.hospital.billing.card.attempts import (
     key_of,
     settle,
 )
-from fhir_server.hospital.billing.card.gateway import Charge, Gateway, GatewayUnavailable
 from fhir_server.hospital.billing.card.sandbox import SandboxGateway
 from fhir_server.hospital.billing.card.stripe import StripeGateway
 from fhir_server.hospital.billing.job import CardPayments
+from fhir_server.hospital.gateways.card import Charge, Gateway, GatewayUnavailable
 from fhir_server.r4 import values
 from mappings.shared.money import Money
 from tests.payments.fake_stripe import FakeStripe

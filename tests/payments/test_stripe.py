@@ -12,8 +12,8 @@ import pytest
 import stripe
 
 from fhir_server.errors import BadRequest
-from fhir_server.hospital.billing.card.gateway import Charge, GatewayUnavailable
 from fhir_server.hospital.billing.card.stripe import StripeGateway, event_of
+from fhir_server.hospital.gateways.card import Charge, GatewayUnavailable
 from mappings.shared.money import Money
 from tests.payments.fake_stripe import FakeStripe
 

@@ -21,7 +21,7 @@ from pymongo.errors import (
 
 from fhir_server.engine.engine import handle
 from fhir_server.errors import Conflict, FhirError, Unavailable
-from fhir_server.hospital.accounts.sessions import register_app
+from fhir_server.hospital.api.own_app import register_app
 from fhir_server.http.fhir import FhirApp
 from fhir_server.services import authorization_store, services_on
 from fhir_server.settings import Settings

@@ -13,9 +13,8 @@ from starlette.responses import JSONResponse, Response
 
 from fhir_server.auth.login_names import LONGEST
 from fhir_server.engine import sign_in as signing_in
-from fhir_server.hospital.accounts import accounts, sessions
+from fhir_server.hospital.accounts import accounts, contact, sessions
 from fhir_server.hospital.accounts.sessions import Tokens
-from fhir_server.hospital.api import contact
 from fhir_server.hospital.api.answers import UserAnswer, user_answer
 from fhir_server.hospital.api.caller import AppCalled, Called, Caller, Server, require_own_app
 from fhir_server.hospital.api.fields import BirthDate, Body, Email, Language, Name, Password, Phone, Zone

@@ -16,7 +16,7 @@ from fhir_server.auth import throttle
 from fhir_server.auth.login_names import email_name
 from fhir_server.engine import sign_in
 from fhir_server.hospital.accounts import accounts
-from fhir_server.hospital.api.account_mail import mail
+from fhir_server.hospital.accounts.account_mail import mail
 from fhir_server.hospital.api.caller import Server
 from fhir_server.hospital.api.fields import Body, Email, Password
 from fhir_server.hospital.api.openapi import errors

@@ -8,28 +8,17 @@ from datetime import UTC, datetime
 from pydantic import BaseModel
 
 from fhir_server.auth.bearer import BearerToken, LaunchContext
-from fhir_server.auth.clients import Client
-from fhir_server.auth.scopes import parse_scopes
 from fhir_server.auth.tokens import ACCESS_LIFETIME, REFRESH_LIFETIME, new_secret
 from fhir_server.auth.users import User
 from fhir_server.engine.access import Access
 from fhir_server.engine.account_status import is_active
 from fhir_server.engine.context import Services
 from fhir_server.engine.sign_in import is_unchanged
-from fhir_server.errors import Conflict
+from fhir_server.hospital.api.own_app import APP, PATIENT_SCOPES, STAFF_SCOPES
 from fhir_server.hospital.api.problem import Problem
 from fhir_server.http.audit.audit_context import seen
 from fhir_server.store.accounts.grants import Code, Replayed, Withdrawn
 from fhir_server.store.accounts.oauth import OAuthStore
-
-APP = "hms-app"
-
-# What a patient's app may do by itself over FHIR. What must hold together (slots, invoices, visits) the facade writes.
-PATIENT_SCOPES = parse_scopes(
-    "openid fhirUser offline_access patient/*.rs patient/Patient.u patient/RelatedPerson.cud patient/Appointment.cu "
-    "patient/Communication.u patient/DocumentReference.c patient/Binary.c patient/CoverageEligibilityRequest.c"
-)
-STAFF_SCOPES = parse_scopes("openid fhirUser offline_access user/*.cruds")
 
 
 class Tokens(BaseModel):
@@ -41,17 +30,6 @@ class Tokens(BaseModel):
     expires_in: int
     scope: str
     patient: str | None = None
-
-
-async def register_app(store: OAuthStore[Access]) -> None:
-    """Register the facade's own app, once."""
-    if await store.clients.find(APP) is None:
-        scopes = parse_scopes(f"{PATIENT_SCOPES} {STAFF_SCOPES}")
-        try:
-            await store.clients.add(Client(APP, "Patient app", "none", scopes))
-        except Conflict:  # another worker was faster
-            if await store.clients.find(APP) is None:
-                raise
 
 
 async def begin(store: OAuthStore[Access], user: User) -> Tokens:

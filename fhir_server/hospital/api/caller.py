@@ -16,10 +16,10 @@ from fhir_server.auth.bearer import BearerToken, LaunchContext
 from fhir_server.auth.scopes import parse_scopes
 from fhir_server.engine.context import now
 from fhir_server.errors import Forbidden
-from fhir_server.hospital.accounts.sessions import APP
 from fhir_server.hospital.api.coverage import require_covered
 from fhir_server.hospital.api.delegated_access import ActingAccess
 from fhir_server.hospital.api.fhir import Fhir, version_of
+from fhir_server.hospital.api.own_app import APP
 from fhir_server.hospital.api.problem import Problem, invalid
 from fhir_server.hospital.api.remote import RemoteFhir
 from fhir_server.hospital.api.server import FacadeServer, server_of

@@ -12,11 +12,11 @@ from starlette.requests import Request
 
 from fhir_server.engine.access import Access
 from fhir_server.engine.context import Services
-from fhir_server.hospital.accounts import sessions
 from fhir_server.hospital.api.fhir import Fhir, in_process
+from fhir_server.hospital.api.own_app import register_app
 from fhir_server.hospital.api.remote import RemoteFhir
-from fhir_server.hospital.billing.card.gateway import Gateway
-from fhir_server.hospital.notifications.smtp import Mail, SmtpServer
+from fhir_server.hospital.gateways.card import Gateway
+from fhir_server.hospital.gateways.smtp import Mail, SmtpServer
 from fhir_server.http.bearer import Authenticate, bearer_authentication
 from fhir_server.settings import Settings
 from fhir_server.store.accounts.login_names import LoginNames
@@ -59,7 +59,7 @@ class FacadeServer:
         names, keys = accounts.names, IdempotencyKeys(services.database)
         resets, settings = PasswordResets(services.database), services.settings
         confirmations = Confirmations(services.database)
-        await sessions.register_app(accounts)
+        await register_app(accounts)
         for store in (keys, resets, confirmations):
             await store.prepare()
         send = SmtpServer(settings).send if settings.smtp_host else None

@@ -1,8 +1,7 @@
-"""Endpoints 12 and 13, and what paying and verifying for lab tests and medicines share with them."""
+"""Endpoints 12 and 13: verifying insurance, and paying for an appointment."""
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import APIRouter
@@ -10,72 +9,27 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from fhir_server.engine.context import now
-from fhir_server.hospital.api.answers import Answer
 from fhir_server.hospital.api.caller import Called, Caller
-from fhir_server.hospital.api.fields import Amount, Body, Date, ResourceId
+from fhir_server.hospital.api.fields import Date, ResourceId
 from fhir_server.hospital.api.idempotency import IdempotencyKey, once
 from fhir_server.hospital.api.openapi import errors
 from fhir_server.hospital.api.problem import Problem, invalid
-from fhir_server.hospital.billing.paying import Order, pay
-from fhir_server.hospital.booking.appointment_answers import dues_of
+from fhir_server.hospital.billing.appointments_due import dues_of
+from fhir_server.hospital.billing.paying import pay
+from fhir_server.hospital.billing.requests import PAYING_ERRORS, Paying, PaymentAnswer
 from fhir_server.hospital.insurance.verification import PolicyAsked, Service, VerificationAnswer, verify
-from mappings.billing.payments import Method, Payment, Status
+from mappings.billing.payments import Payment
 from mappings.booking import appointments
 from mappings.shared import clinic_clock
-from mappings.shared.money import Currency, Money
-from mappings.shared.rows import Number, Text
+from mappings.shared.rows import Text
 
 router = APIRouter(prefix="/booking", tags=["booking"])
-
-PAYING_ERRORS = errors(
-    "invalid_token",
-    "payment_declined",
-    "already_paid",
-    "appointment_canceled",
-    "request_in_progress",
-    "amount_mismatch",
-    "insurance_not_verified",
-    "validation_failed",
-    "gateway_unavailable",
-)
-
-
-class Paying(Body):
-    """How much is paid, and how; `card_token` stands for a card at the gateway."""
-
-    amount: Annotated[Number, Field(ge=Decimal(0), le=Decimal(10) ** 9)]
-    currency: Currency
-    payment_method: Method
-    card_token: Annotated[str, Field(min_length=1, max_length=200)] | None = None
-
-    def order(self) -> Order:
-        """Return what is to be paid; raises Problem for what cannot be paid like this."""
-        money = Money(amount=self.amount, currency=self.currency)
-        # Where insurance pays all there is nothing left, and that is to be written down as paid.
-        if money.amount == 0 and self.payment_method != "insurance":
-            raise invalid("amount", "positive")
-        if money.amount and not money.payable:
-            raise invalid("amount", "currency")
-        if self.payment_method == "card" and self.card_token is None:
-            raise invalid("card_token", "card_token")
-        return Order(money, self.payment_method, self.card_token)
 
 
 class AppointmentPaying(Paying):
     """A payment for an appointment."""
 
     appointment_id: ResourceId
-
-
-class PaymentAnswer(Answer):
-    """A payment; `id` is that of its Invoice."""
-
-    appointment_id: str | None
-    amount: Amount
-    currency: str | None
-    payment_method: Method | None
-    status: Status
-    transaction_id: str | None
 
 
 class InsuranceAsked(PolicyAsked):

@@ -13,7 +13,7 @@ from fhir_server.engine.engine import asking, handle
 from fhir_server.engine.search.every_match import every_match
 from fhir_server.errors import FhirError
 from fhir_server.hospital.billing.card import attempts
-from fhir_server.hospital.billing.card.gateway import Gateway, GatewayUnavailable
+from fhir_server.hospital.gateways.card import Gateway, GatewayUnavailable
 from fhir_server.jobs.runner import Job
 from fhir_server.store.work.jobs import Lease
 from mappings.billing import payments

@@ -13,7 +13,7 @@ from fhir_server.hospital.api.problem import Problem, invalid, refused
 from fhir_server.hospital.billing import refunds
 from fhir_server.hospital.billing.amounts_due import Due
 from fhir_server.hospital.billing.card.attempts import AlreadyPaid, AttemptOpen, Card, NotPayable, charge_card, is_open
-from fhir_server.hospital.billing.card.gateway import Charge, GatewayUnavailable
+from fhir_server.hospital.gateways.card import Charge, GatewayUnavailable
 from mappings.billing import payments
 from mappings.billing.payments import Method, Payment
 from mappings.shared.elements import Resource

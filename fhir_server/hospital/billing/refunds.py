@@ -7,7 +7,7 @@ from typing import Any
 from fhir_server.errors import FhirError
 from fhir_server.hospital.api.caller import Caller
 from fhir_server.hospital.billing.amounts_due import invoices_for
-from fhir_server.hospital.billing.card.gateway import GatewayUnavailable
+from fhir_server.hospital.gateways.card import GatewayUnavailable
 from mappings.billing import payments
 from mappings.shared.elements import IDENTIFIER, Resource
 from mappings.shared.money import Money

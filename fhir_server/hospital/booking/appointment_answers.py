@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
-from fhir_server.engine.context import now
 from fhir_server.hospital.api.answers import Answer, MoneyAnswer
 from fhir_server.hospital.api.caller import Caller
-from fhir_server.hospital.billing.amounts_due import Due, due_for, eligibilities, invoices_for
+from fhir_server.hospital.billing.amounts_due import Due
+from fhir_server.hospital.billing.appointments_due import dues_of
+from fhir_server.hospital.catalogue.clinic_clocks import clocks_of
 from mappings.billing import payments
 from mappings.billing.payments import RefundStatus
 from mappings.booking import appointments
@@ -38,53 +39,6 @@ class AppointmentAnswer(Answer):
     follow_up_to: str | None
     amount_due: MoneyAnswer | None
     refund_status: RefundStatus | None
-
-
-async def clocks_of(caller: Caller, found: Sequence[Resource]) -> dict[str | None, ZoneInfo]:
-    """Return the clocks of the appointments' clinics, by the clinics' ids."""
-    ids = {appointments.actor_id(item, "Location") for item in found}
-    locations = await caller.server.fhir().many("Location", ids)
-    return {clinic_id: caller.server.clock_of(locations.get(clinic_id or "")) for clinic_id in ids}
-
-
-async def clock_of(caller: Caller, appointment: Resource) -> ZoneInfo:
-    """Return the clock of the appointment's clinic."""
-    return (await clocks_of(caller, [appointment]))[appointments.actor_id(appointment, "Location")]
-
-
-async def dues_of(caller: Caller, found: Sequence[Resource]) -> dict[str, Due]:
-    """Return what is owed for appointments, by their ids."""
-    invoices = await invoices_for(caller.acting, (f"Appointment/{item['id']}" for item in found))
-    insured = {item["id"]: reading.referenced(item.get("supportingInformation"), "Coverage") for item in found}
-    patients = {appointments.actor_id(item, "Patient") for item in found if insured[item["id"]]}
-    known = {each: await eligibilities(caller.acting, each) for each in patients if each}
-    days = await _days_of(caller, found) if any(known.values()) else {}
-    return {
-        item["id"]: due_for(
-            invoices.get(f"Appointment/{item['id']}"),
-            known.get(appointments.actor_id(item, "Patient") or "", ()),
-            insured[item["id"]],
-            _service(item),
-            days.get(item["id"], date.min),
-        )
-        for item in found
-    }
-
-
-async def _days_of(caller: Caller, found: Sequence[Resource]) -> dict[str, date]:
-    """Return the days of appointments on their clinics' calendars, by the appointments' ids."""
-    clocks = await clocks_of(caller, found)
-    return {
-        item["id"]: clinic_clock.wall_date(
-            reading.moment(item.get("start")) or now(), clocks[appointments.actor_id(item, "Location")]
-        )
-        for item in found
-    }
-
-
-def _service(appointment: Resource) -> str | None:
-    service_id = appointments.actor_id(appointment, "HealthcareService")
-    return f"HealthcareService/{service_id}" if service_id else None
 
 
 async def appointment_answers(caller: Caller, found: Sequence[Resource]) -> list[AppointmentAnswer]:

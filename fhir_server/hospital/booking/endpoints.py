@@ -13,16 +13,19 @@ from fhir_server.hospital.api.caller import Called, Caller
 from fhir_server.hospital.api.fields import Plain, Reason, ResourceId
 from fhir_server.hospital.api.idempotency import IdempotencyKey, once
 from fhir_server.hospital.api.openapi import errors
-from fhir_server.hospital.api.problem import Problem, invalid
+from fhir_server.hospital.api.problem import Problem
 from fhir_server.hospital.billing import refunds
-from fhir_server.hospital.booking.appointment_answers import AppointmentAnswer, appointment_answer, clock_of, dues_of
+from fhir_server.hospital.billing.appointments_due import dues_of
+from fhir_server.hospital.booking.appointment_answers import AppointmentAnswer, appointment_answer
+from fhir_server.hospital.booking.book import book_row, stored
+from fhir_server.hospital.booking.own_appointments import own_appointment
+from fhir_server.hospital.booking.people import People, require_own
 from fhir_server.hospital.booking.scheduling import When, carry_out, practice_at, wanted
+from fhir_server.hospital.catalogue.clinic_clocks import clock_of
 from fhir_server.hospital.catalogue.practices import Practice
-from mappings.billing import payments
-from mappings.billing.payments import Payment
 from mappings.booking import appointments, booking
 from mappings.booking.appointments import Appointment
-from mappings.catalogue import clinics, specialties
+from mappings.catalogue import clinics
 from mappings.notifications import messages
 from mappings.shared import reading
 from mappings.shared.elements import Resource
@@ -40,13 +43,6 @@ _BOOKING_ERRORS = errors(
     "validation_failed",
     "idempotency_key_reused",
 )
-
-
-class People(When):
-    """For whom it is booked, where not for the user, and who pays."""
-
-    family_member_id: ResourceId | None = None
-    insurance_coverage_id: ResourceId | None = None
 
 
 class Booking(People):
@@ -73,62 +69,6 @@ async def book(body: Booking, caller: Called, idempotency_key: IdempotencyKey = 
         return await book_row(caller, row, body)
 
     return await once(caller, "booking/appointments", idempotency_key, body, run)
-
-
-async def require_own(caller: Caller, body: People) -> None:
-    """Raise Problem unless the family member and the policy that a body names are the caller's."""
-    for field, kind, owner, value in (
-        ("family_member_id", "RelatedPerson", "patient", body.family_member_id),
-        ("insurance_coverage_id", "Coverage", "beneficiary", body.insurance_coverage_id),
-    ):
-        if value is not None:
-            found = await caller.fhir.read(kind, value)
-            if found is None or reading.reference_id(found.get(owner), "Patient") != caller.patient_id:
-                raise invalid(field, "unknown_id")
-
-
-async def book_row(caller: Caller, row: Appointment, when: When) -> AppointmentAnswer:
-    """Book a new row at the opening that was asked for; raises Problem where that cannot be."""
-    practice = await practice_at(caller.server, row.doctor_id or "", row.clinic_id or "", row.specialty_id)
-
-    async def attempt() -> dict[str, Any]:
-        made = await caller.acting.read("Appointment", row.id)
-        if made is not None:  # the same request did it before and was cut off
-            return made
-        found = await wanted(caller.server, practice, when)
-        invoice = await _invoice(caller, row, practice)
-        bundle = booking.book(row, found.opening, practice.clock, schedule=practice.schedule, invoice=invoice)
-        await caller.acting.transact(bundle)
-        return await _stored(caller, row.id)
-
-    return await appointment_answer(caller, await carry_out(attempt))
-
-
-async def _invoice(caller: Caller, row: Appointment, practice: Practice) -> dict[str, Any] | None:
-    if row.specialty_id is None:
-        return None
-    service = await caller.server.fhir().read("HealthcareService", row.specialty_id)
-    specialty = specialties.from_fhir(service or {"id": row.specialty_id})
-    if specialty.fee is None or not specialty.fee.payable:
-        return None
-    fee = specialty.fee
-    owed = Payment(id=row.id, appointment_id=row.id, amount=fee.amount, currency=fee.currency)
-    return payments.to_fhir(owed, user_id=row.user_id or "", at=now(), description=specialty.name).invoice
-
-
-async def _stored(caller: Caller, appointment_id: str) -> dict[str, Any]:
-    found = await caller.acting.read("Appointment", appointment_id)
-    if found is None:
-        raise Problem("not_found")
-    return found
-
-
-async def own_appointment(caller: Caller, appointment_id: str) -> dict[str, Any]:
-    """Return an appointment of the caller; raises Problem for any other."""
-    found = await caller.fhir.read("Appointment", appointment_id)
-    if found is None or appointments.actor_id(found, "Patient") != caller.patient_id:
-        raise Problem("not_found")
-    return found
 
 
 async def _slots(caller: Caller, appointment: Resource) -> Sequence[dict[str, Any]]:
@@ -185,7 +125,7 @@ async def reschedule(appointment_id: str, body: When, caller: Called) -> Appoint
             schedule=practice.schedule,
         )
         await caller.acting.transact(bundle)
-        return await _stored(caller, appointment_id)
+        return await stored(caller, appointment_id)
 
     return await appointment_answer(caller, await carry_out(attempt))
 
@@ -223,7 +163,7 @@ async def cancel(
         why = (reason or "").strip() or None
         slots = await _slots(caller, appointment)
         await caller.acting.transact(booking.cancel(appointment, slots, reason=why, invoice=open_invoice))
-        return await _stored(caller, appointment_id)
+        return await stored(caller, appointment_id)
 
     canceled = await carry_out(attempt)
     await refunds.settle(caller, f"Appointment/{appointment_id}")

@@ -12,8 +12,10 @@ from fhir_server.hospital.api.fields import Reason, ResourceId
 from fhir_server.hospital.api.idempotency import IdempotencyKey, once
 from fhir_server.hospital.api.openapi import errors
 from fhir_server.hospital.api.problem import Problem, invalid
-from fhir_server.hospital.booking.appointment_answers import AppointmentAnswer, clock_of
-from fhir_server.hospital.booking.endpoints import People, book_row, require_own
+from fhir_server.hospital.booking.appointment_answers import AppointmentAnswer
+from fhir_server.hospital.booking.book import book_row
+from fhir_server.hospital.booking.people import People, require_own
+from fhir_server.hospital.catalogue.clinic_clocks import clock_of
 from mappings.booking import appointments
 from mappings.booking.appointments import Appointment
 

@@ -11,10 +11,11 @@ from fhir_server.hospital.api.caller import Called, Caller
 from fhir_server.hospital.api.openapi import errors
 from fhir_server.hospital.api.paging import Cursor, Limit, Page, page_of
 from fhir_server.hospital.api.spans import Day, end_of, start_of
-from fhir_server.hospital.billing.endpoints import PaymentAnswer
+from fhir_server.hospital.billing.appointments_due import dues_of
 from fhir_server.hospital.billing.refunds import payment_of
-from fhir_server.hospital.booking.appointment_answers import AppointmentAnswer, appointment_answers, dues_of
-from fhir_server.hospital.catalogue.endpoints import ClinicAnswer, DoctorAnswer, SpecialtyAnswer
+from fhir_server.hospital.billing.requests import PaymentAnswer
+from fhir_server.hospital.booking.appointment_answers import AppointmentAnswer, appointment_answers
+from fhir_server.hospital.catalogue.answers import ClinicAnswer, DoctorAnswer, SpecialtyAnswer
 from mappings.billing import payments
 from mappings.booking import appointments
 from mappings.booking.appointments import Status

@@ -3,84 +3,35 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel
 
 from fhir_server.engine.context import now
-from fhir_server.hospital.api.answers import Answer, MoneyAnswer
 from fhir_server.hospital.api.caller import Server
-from fhir_server.hospital.api.fields import Amount, VisitDate
+from fhir_server.hospital.api.fields import VisitDate
 from fhir_server.hospital.api.openapi import errors
 from fhir_server.hospital.api.paging import Cursor, Limit, Page, page_of
 from fhir_server.hospital.api.problem import Problem, invalid
 from fhir_server.hospital.api.server import FacadeServer
 from fhir_server.hospital.api.spans import Day, days_between
+from fhir_server.hospital.catalogue.answers import ClinicAnswer, DoctorAnswer, SlotAnswer, SpecialtyAnswer
 from fhir_server.hospital.catalogue.practices import Agenda, Practice, practices
+from fhir_server.search.params.positions import kilometres
+from fhir_server.search.params.strings import fold
 from mappings.catalogue import clinics, specialties
 from mappings.catalogue.clinics import Clinic
 from mappings.shared import clinic_clock, reading
 
 router = APIRouter(prefix="/booking", tags=["booking"])
 
-_EARTH_KM = 6371.0088
 _WINDOWS = (7, 31)
 """How many days are looked through for a doctor's next opening, a few first."""
 
 Words = Annotated[str | None, Query(max_length=200)]
 OptionalId = Annotated[str | None, Query(max_length=64)]
-
-
-class ClinicAnswer(Answer):
-    """A clinic; `distance_km` is there where `near` was asked for."""
-
-    name: str | None
-    address: str | None
-    city: str | None
-    state: str | None
-    country: str | None
-    postal_code: str | None
-    latitude: Amount | None
-    longitude: Amount | None
-    phone: str | None
-    email: str | None
-    timezone: str | None
-    distance_km: float | None = None
-
-
-class SpecialtyAnswer(Answer):
-    """A specialty of a clinic, with what a visit costs."""
-
-    clinic_id: str | None
-    name: str | None
-    fee: MoneyAnswer | None
-
-
-class DoctorAnswer(Answer):
-    """A doctor at one clinic."""
-
-    name: str | None
-    specialty_id: str | None
-    clinic_id: str | None
-    email: str | None
-    phone: str | None
-    experience_years: int | None
-    photo: str | None
-    next_available: datetime | None = None
-
-
-class SlotAnswer(BaseModel):
-    """A time at which a doctor can, or cannot, be booked."""
-
-    id: str
-    start: datetime
-    end: datetime
-    status: Literal["free", "busy"]
-    clinic_id: str
 
 
 # --- Clinics -----------------------------------------------------------------------------------------------------
@@ -112,7 +63,7 @@ async def list_clinics(
         answers = [item for item in answers if item.distance_km is not None and item.distance_km <= far]
         answers.sort(key=lambda item: (item.distance_km, item.id))
     else:
-        answers.sort(key=lambda item: (folded(item.name), item.id))
+        answers.sort(key=lambda item: (fold(item.name or ""), item.id))
     return page_of(server, "clinics", answers, limit, cursor)
 
 
@@ -138,22 +89,16 @@ async def _offering(server: FacadeServer, specialty: str | None) -> set[str] | N
         clinic_id
         for item in services
         if item.get("active") is not False
-        and (item["id"] == specialty or folded(specialties.from_fhir(item).name) == folded(specialty))
+        and (item["id"] == specialty or fold(specialties.from_fhir(item).name or "") == fold(specialty))
         for reference in item.get("location", ())
         if (clinic_id := reading.reference_id(reference, "Location"))
     }
 
 
-def folded(text: str | None) -> str:
-    """Return the text without case and accents, for finding it."""
-    letters = unicodedata.normalize("NFKD", (text or "").casefold())
-    return "".join(letter for letter in letters if not unicodedata.combining(letter)).strip()
-
-
 def _says(text: str | None, asked: str | None, *, whole: bool = False) -> bool:
     if asked is None:
         return True
-    return folded(text) == folded(asked) if whole else folded(asked) in folded(text)
+    return fold(text or "") == fold(asked) if whole else fold(asked) in fold(text or "")
 
 
 def _position(near: str | None) -> tuple[float, float] | None:
@@ -172,14 +117,6 @@ def _distance(place: tuple[float, float] | None, row: Clinic) -> float | None:
     if place is None or row.latitude is None or row.longitude is None:
         return None
     return round(kilometres(place, (float(row.latitude), float(row.longitude))), 3)
-
-
-def kilometres(one: tuple[float, float], other: tuple[float, float]) -> float:
-    """Return the distance of two positions (latitude, longitude) along the earth's surface."""
-    (latitude, longitude), (to_latitude, to_longitude) = (tuple(map(math.radians, item)) for item in (one, other))
-    half = math.sin((to_latitude - latitude) / 2) ** 2
-    half += math.cos(latitude) * math.cos(to_latitude) * math.sin((to_longitude - longitude) / 2) ** 2
-    return 2 * _EARTH_KM * math.asin(math.sqrt(min(1.0, half)))
 
 
 # --- Specialties -------------------------------------------------------------------------------------------------
@@ -204,7 +141,7 @@ async def list_specialties(
         for item in found
         for place in ([clinic_id] if clinic_id else _places(item))
     ]
-    answers.sort(key=lambda item: (folded(item.name), item.clinic_id or "", item.id))
+    answers.sort(key=lambda item: (fold(item.name or ""), item.clinic_id or "", item.id))
     return page_of(server, "specialties", answers, limit, cursor)
 
 
@@ -239,7 +176,7 @@ async def list_doctors(
             await _require(server, resource_type, asked)
     known = await practices(server, clinic_id=clinic_id, specialty_id=specialty_id)
     named = [(item.row(specialty_id).name, item) for item in known]
-    chosen = [item for name, item in sorted(named, key=lambda pair: folded(pair[0])) if _says(name, q)]
+    chosen = [item for name, item in sorted(named, key=lambda pair: fold(pair[0] or "")) if _says(name, q)]
     if date is not None:
         agenda = await Agenda.of(server, chosen, date, date)
         chosen = [item for item in chosen if agenda.next_free(item, date, date, now())]

@@ -14,8 +14,8 @@ from fhir_server.hospital.api.answers import MoneyAnswer
 from fhir_server.hospital.api.caller import Caller
 from fhir_server.hospital.api.fields import Body
 from fhir_server.hospital.api.problem import Problem, invalid
-from fhir_server.hospital.catalogue.endpoints import folded
 from fhir_server.hospital.insurance.payer import PayerUnreachable, submit
+from fhir_server.search.params.strings import fold
 from mappings.insurance import eligibility, insurance
 from mappings.insurance.eligibility import Eligibility, Inquiry
 from mappings.insurance.insurance import Policy, Standing
@@ -123,12 +123,17 @@ async def _known(caller: Caller, asked: PolicyAsked, day: date) -> _Known | None
     return min(meant, key=lambda item: insurance.standing(item.policy, day) != "active", default=None)
 
 
+def _number(text: str | None) -> str:
+    """Return a number as cards print it, in any case; its punctuation counts, other than a name's."""
+    return (text or "").casefold().strip()
+
+
 def _is_meant(known: _Known, asked: PolicyAsked) -> bool:
-    numbers = {folded(item.get("value")) for item in known.coverage.get("identifier", ())}
+    numbers = {_number(item.get("value")) for item in known.coverage.get("identifier", ())}
     return (
-        (asked.policy_number is None or folded(asked.policy_number) in numbers)
-        and (asked.provider is None or folded(asked.provider) == folded(known.policy.provider))
-        and (asked.member_id is None or folded(asked.member_id) == folded(known.policy.member_id))
+        (asked.policy_number is None or _number(asked.policy_number) in numbers)
+        and (asked.provider is None or fold(asked.provider) == fold(known.policy.provider or ""))
+        and (asked.member_id is None or _number(asked.member_id) == _number(known.policy.member_id))
     )
 
 

@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel
 
 from fhir_server.engine.context import now
 from fhir_server.errors import PreconditionFailed
-from fhir_server.hospital.api.answers import Answer
-from fhir_server.hospital.api.caller import Called, Caller
+from fhir_server.hospital.api.caller import Called
 from fhir_server.hospital.api.openapi import errors
 from fhir_server.hospital.api.paging import Cursor, Limit, Page, opened, sealed
 from fhir_server.hospital.api.problem import Problem
+from fhir_server.hospital.notifications.answers import NotificationAnswer, notification_answer
 from mappings.notifications import notifications
-from mappings.notifications.notifications import Kind
 from mappings.shared import elements
 
 router = APIRouter(prefix="/notifications", tags=["notifications"])
 _ATTEMPTS = 5
-
-
-class RelatedAnswer(BaseModel):
-    """The FHIR resource that a notification is about."""
-
-    type: str
-    id: str
-
-
-class NotificationAnswer(Answer):
-    """A notification, in the caller's language where it has that."""
-
-    message: str | None
-    is_read: bool
-    kind: Kind
-    related: RelatedAnswer | None
 
 
 class Notifications(Page[NotificationAnswer]):
@@ -61,13 +43,6 @@ async def list_notifications(
     items = [await notification_answer(caller, item) for item in found.matches]
     following = sealed(caller.server, "notifications", found.next) if found.next else None
     return Notifications(items=items, total=found.total or 0, next=following, unread=left.total or 0)
-
-
-async def notification_answer(caller: Caller, communication: dict[str, Any]) -> NotificationAnswer:
-    """Return the answer for a Communication."""
-    created = await caller.fhir.created_at(communication)
-    language = await caller.language()
-    return NotificationAnswer.of(notifications.from_fhir(communication, language=language, created=created))
 
 
 @router.put("/{notification_id}/read", responses=errors("invalid_token", "not_found"))

@@ -10,7 +10,7 @@ import structlog
 
 from fhir_server.engine.context import Services
 from fhir_server.errors import Unavailable
-from fhir_server.hospital.notifications.smtp import Mail, MailDelayed, MailRefused, SmtpServer
+from fhir_server.hospital.gateways.smtp import Mail, MailDelayed, MailRefused, SmtpServer
 from fhir_server.jobs.runner import Job
 from fhir_server.r4 import values
 from fhir_server.store.work.jobs import Lease

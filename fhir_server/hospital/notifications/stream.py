@@ -13,10 +13,10 @@ from starlette.types import Receive, Scope, Send
 
 from fhir_server.errors import Unavailable
 from fhir_server.hospital.api.caller import Called, Caller
-from fhir_server.hospital.api.open_streams import OpenStream, OpenStreams
 from fhir_server.hospital.api.openapi import errors
-from fhir_server.hospital.notifications.endpoints import notification_answer
+from fhir_server.hospital.notifications.answers import notification_answer
 from fhir_server.hospital.notifications.live import Listener, Live
+from fhir_server.hospital.notifications.open_streams import OpenStream, OpenStreams
 from fhir_server.http.streamed import StreamedResponse
 from fhir_server.store.database.changes import Change, PositionLost
 

@@ -22,9 +22,9 @@ from fhir_server.hospital.api.paging import Cursor, Limit, Page, page_of
 from fhir_server.hospital.api.problem import invalid
 from fhir_server.hospital.api.spans import Day, end_of, moment_of, start_of
 from fhir_server.hospital.billing.amounts_due import due_for, eligibilities, invoices_for
-from fhir_server.hospital.billing.endpoints import PAYING_ERRORS, Paying
 from fhir_server.hospital.billing.paying import pay
-from fhir_server.hospital.booking.endpoints import own_appointment
+from fhir_server.hospital.billing.requests import PAYING_ERRORS, Paying
+from fhir_server.hospital.booking.own_appointments import own_appointment
 from fhir_server.hospital.insurance.verification import PolicyAsked, Service, VerificationAnswer, verify
 from fhir_server.hospital.records.records import Record
 from mappings.billing.payments import Method, Payment

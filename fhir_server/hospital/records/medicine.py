@@ -15,7 +15,7 @@ from fhir_server.hospital.api.fields import ResourceId
 from fhir_server.hospital.api.openapi import errors
 from fhir_server.hospital.api.paging import Cursor, Limit, Page, page_of
 from fhir_server.hospital.api.problem import invalid
-from fhir_server.hospital.booking.endpoints import own_appointment
+from fhir_server.hospital.booking.own_appointments import own_appointment
 from fhir_server.hospital.insurance.verification import PolicyAsked, Service, VerificationAnswer, verify
 from fhir_server.hospital.records.records import Record
 from mappings.records import prescriptions

@@ -8,7 +8,7 @@ from fhir_server.hospital.api.answers import Answer
 from fhir_server.hospital.api.caller import Called
 from fhir_server.hospital.api.openapi import errors
 from fhir_server.hospital.api.problem import Problem
-from fhir_server.hospital.booking.endpoints import own_appointment
+from fhir_server.hospital.booking.own_appointments import own_appointment
 from fhir_server.hospital.records.lab_tests import LabTestAnswer, lab_test_answers, results_of
 from fhir_server.hospital.records.medicine import PrescriptionAnswer, prescription_answers, requests_of
 from fhir_server.hospital.records.records import Record

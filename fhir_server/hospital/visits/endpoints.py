@@ -14,10 +14,10 @@ from fhir_server.hospital.api.caller import Called, Caller
 from fhir_server.hospital.api.fields import Body, ResourceId
 from fhir_server.hospital.api.openapi import errors
 from fhir_server.hospital.api.problem import Problem, invalid, refused
-from fhir_server.hospital.api.staff import handled_appointment
 from fhir_server.hospital.booking.scheduling import carry_out
-from fhir_server.hospital.catalogue.endpoints import kilometres
+from fhir_server.hospital.visits.handled_appointments import handled_appointment
 from fhir_server.hospital.visits.queues import queue_of, queues, slot_minutes, visits_today
+from fhir_server.search.params.positions import kilometres
 from mappings.booking import appointments, booking
 from mappings.catalogue import clinics
 from mappings.shared import reading

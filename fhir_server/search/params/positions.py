@@ -30,6 +30,14 @@ def vector(latitude: float, longitude: float) -> Vector:
     return math.cos(north) * math.cos(east), math.cos(north) * math.sin(east), math.sin(north)
 
 
+def kilometres(one: tuple[float, float], other: tuple[float, float]) -> float:
+    """Return the distance of two places (latitude, longitude) along the earth's surface.
+
+    By the chord between them, which is exact also for places a metre apart.
+    """
+    return 2 * EARTH_RADIUS_KM * math.asin(min(1.0, math.dist(vector(*one), vector(*other)) / 2))
+
+
 def index(name: str, items: list[Item], entry: Entry) -> None:
     """Write the cell and the exact place of a position."""
     for item in items:
@@ -66,7 +74,7 @@ def condition(name: str, parts: list[str]) -> Condition:
     latitude, longitude = float(number(parts[0])), float(number(parts[1]))
     if abs(latitude) > 90 or abs(longitude) > 180:
         raise ValueError("there is no such place on the globe")
-    distance = _kilometres(*parts[2:])
+    distance = _length_in_km(*parts[2:])
     angle = distance / EARTH_RADIUS_KM
     closeness = math.cos(angle) if angle < math.pi else -1.0
     test = WithinDistance(name, vector(latitude, longitude), closeness - 1e-15)
@@ -74,7 +82,7 @@ def condition(name: str, parts: list[str]) -> Condition:
     return Narrowed(test, either([KeySpan(cell, after_prefix(cell)) for cell in cells]))
 
 
-def _kilometres(distance: str = "", unit: str = "") -> float:
+def _length_in_km(distance: str = "", unit: str = "") -> float:
     if not distance:
         return _DEFAULT_KM
     amount = number(distance)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from fhir_server.search.params import positions
 from fhir_server.search.query.match import matches
 from fhir_server.search.query.parse import parse
 
@@ -68,3 +70,11 @@ def test_what_is_no_place_is_refused(text: str) -> None:
 
     with pytest.raises(BadRequest, match="near"):
         near(text)
+
+
+def test_kilometres_along_the_surface() -> None:
+    """Distances hold from a metre to the other side of the globe."""
+    metre = 180 / (math.pi * positions.EARTH_RADIUS_KM * 1000)
+    assert positions.kilometres((40.0, 3.0), (40.0 + metre, 3.0)) == pytest.approx(0.001, rel=1e-6)
+    assert positions.kilometres((0.0, -90.0), (0.0, 90.0)) == pytest.approx(math.pi * positions.EARTH_RADIUS_KM)
+    assert positions.kilometres((40.0, 180.0), (40.0, -180.0)) == pytest.approx(0.0, abs=1e-9)

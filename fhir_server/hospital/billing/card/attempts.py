@@ -19,7 +19,7 @@ import structlog
 
 from fhir_server.engine.context import Ask, Request, instant, now
 from fhir_server.errors import Conflict, Gone, NotFound, PreconditionFailed
-from fhir_server.hospital.billing.card.gateway import Charge, Gateway, GatewayUnavailable
+from fhir_server.hospital.gateways.card import Charge, Gateway, GatewayUnavailable
 from fhir_server.r4 import values
 from mappings.billing import payments
 from mappings.shared import elements, reading

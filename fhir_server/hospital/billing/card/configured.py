@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fhir_server.hospital.billing.card.gateway import Gateway
 from fhir_server.hospital.billing.card.sandbox import SandboxGateway
+from fhir_server.hospital.gateways.card import Gateway
 from fhir_server.settings import Settings
 
 

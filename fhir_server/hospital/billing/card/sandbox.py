@@ -6,7 +6,7 @@ import hashlib
 from datetime import datetime
 
 from fhir_server.errors import Conflict
-from fhir_server.hospital.billing.card.gateway import Charge, GatewayUnavailable, Refund
+from fhir_server.hospital.gateways.card import Charge, GatewayUnavailable, Refund
 from mappings.shared.money import Money
 
 SUCCEEDS = "tok_visa"

@@ -14,7 +14,7 @@ import stripe
 import structlog
 
 from fhir_server.errors import BadRequest
-from fhir_server.hospital.billing.card.gateway import Charge, GatewayUnavailable, Refund, Status
+from fhir_server.hospital.gateways.card import Charge, GatewayUnavailable, Refund, Status
 from mappings.shared.money import Money
 
 SECONDS_TO_ANSWER = 20.0

@@ -18,8 +18,8 @@ from fhir_server.auth import throttle
 from fhir_server.auth.login_names import email_name, names_of
 from fhir_server.auth.passwords import hash_password
 from fhir_server.hospital.accounts import accounts, sessions
+from fhir_server.hospital.accounts.account_mail import mail
 from fhir_server.hospital.accounts.sessions import Tokens
-from fhir_server.hospital.api.account_mail import mail
 from fhir_server.hospital.api.answers import UserAnswer, user_answer
 from fhir_server.hospital.api.caller import Server
 from fhir_server.hospital.api.fields import BirthDate, Body, Email, Language, Name, Password, Phone, Zone

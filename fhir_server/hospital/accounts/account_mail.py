@@ -10,7 +10,7 @@ import structlog
 from fhir_server.auth import throttle
 from fhir_server.auth.login_names import email_name
 from fhir_server.hospital.api.server import FacadeServer
-from fhir_server.hospital.notifications.smtp import Mail, MailDelayed, MailRefused
+from fhir_server.hospital.gateways.smtp import Mail, MailDelayed, MailRefused
 from mappings.notifications.messages import Language
 
 log = structlog.get_logger(__name__)

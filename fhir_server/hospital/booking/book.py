@@ -1,0 +1,54 @@
+"""Booking an appointment at an opening, with the Invoice for it: the first visit and those that follow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fhir_server.engine.context import now
+from fhir_server.hospital.api.caller import Caller
+from fhir_server.hospital.api.problem import Problem
+from fhir_server.hospital.booking.appointment_answers import AppointmentAnswer, appointment_answer
+from fhir_server.hospital.booking.scheduling import When, carry_out, practice_at, wanted
+from fhir_server.hospital.catalogue.practices import Practice
+from mappings.billing import payments
+from mappings.billing.payments import Payment
+from mappings.booking import booking
+from mappings.booking.appointments import Appointment
+from mappings.catalogue import specialties
+
+
+async def book_row(caller: Caller, row: Appointment, when: When) -> AppointmentAnswer:
+    """Book a new row at the opening that was asked for; raises Problem where that cannot be."""
+    practice = await practice_at(caller.server, row.doctor_id or "", row.clinic_id or "", row.specialty_id)
+
+    async def attempt() -> dict[str, Any]:
+        made = await caller.acting.read("Appointment", row.id)
+        if made is not None:  # the same request did it before and was cut off
+            return made
+        found = await wanted(caller.server, practice, when)
+        invoice = await _invoice(caller, row, practice)
+        bundle = booking.book(row, found.opening, practice.clock, schedule=practice.schedule, invoice=invoice)
+        await caller.acting.transact(bundle)
+        return await stored(caller, row.id)
+
+    return await appointment_answer(caller, await carry_out(attempt))
+
+
+async def _invoice(caller: Caller, row: Appointment, practice: Practice) -> dict[str, Any] | None:
+    if row.specialty_id is None:
+        return None
+    service = await caller.server.fhir().read("HealthcareService", row.specialty_id)
+    specialty = specialties.from_fhir(service or {"id": row.specialty_id})
+    if specialty.fee is None or not specialty.fee.payable:
+        return None
+    fee = specialty.fee
+    owed = Payment(id=row.id, appointment_id=row.id, amount=fee.amount, currency=fee.currency)
+    return payments.to_fhir(owed, user_id=row.user_id or "", at=now(), description=specialty.name).invoice
+
+
+async def stored(caller: Caller, appointment_id: str) -> dict[str, Any]:
+    """Return the appointment that was just written."""
+    found = await caller.acting.read("Appointment", appointment_id)
+    if found is None:
+        raise Problem("not_found")
+    return found

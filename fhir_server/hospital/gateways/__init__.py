@@ -1,0 +1,1 @@
+"""What the hospital asks of the world outside: card payments and mail."""
