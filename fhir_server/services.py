@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from fhir_server.auth.access import ScopedAccess
 from fhir_server.auth.bearer import BearerToken
@@ -52,16 +53,28 @@ async def services(settings: Settings, *, serving: bool = False) -> AsyncIterato
 async def services_on(database: Database, settings: Settings, *, serving: bool = False) -> Services:
     """Return the services on a connected database."""
     resources = ResourceStore(database, settings.blob_threshold_bytes)
+    parameters = SearchParameterStore(database, resources)
     about = {"base_url": base_url(settings)} if serving else {}
-    return Services(
+    shared = Services(
         database=database,
         resources=resources,
         history=HistoryStore(database, resources),
         search=SearchStore(database),
         settings=settings,
         signing_key=await secret(database, "page-token"),
-        following=SearchParameterSync(SearchParameterStore(database, resources), about),
+        following=SearchParameterSync(parameters, about),
     )
+    if settings.read_preference != "primary":
+        shared.reading = _reading(shared)
+    return shared
+
+
+def _reading(shared: Services) -> Services:
+    """Return the services whose stores read from the nodes that the settings prefer."""
+    database = shared.database.reading(shared.settings.read_preference)
+    resources = ResourceStore(database, shared.settings.blob_threshold_bytes)
+    history, search = HistoryStore(database, resources), SearchStore(database)
+    return replace(shared, database=database, resources=resources, history=history, search=search)
 
 
 async def authorization_store(shared: Services) -> OAuthStore[Access]:

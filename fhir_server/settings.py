@@ -66,6 +66,11 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default=Path("data"), description="Where the embedded mongod keeps its files.")
     database_url: str | None = Field(default=None, description="A MongoDB replica set of yours; none means embedded.")
     database_name: str = "fhir"
+    read_preference: Literal["primary", "secondaryPreferred", "nearest"] = Field(
+        default="primary",
+        description="Which nodes of the replica set serve read, vread, search and history. Others than the primary lag "
+        "behind: a client may not see at once what it has just written.",
+    )
     mongod: Path | None = Field(default=None, description="A mongod to run instead of the one found.")
     mongod_cache_gb: float | None = Field(
         default=None,

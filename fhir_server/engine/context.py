@@ -80,6 +80,8 @@ class Services:
     settings: Settings
     signing_key: bytes
     following: SearchParameterSync
+    reading: Services | None = None
+    """The same with stores that read from secondaries, where the settings allow it; nothing is to be written by it."""
 
 
 @dataclass(slots=True)
@@ -103,6 +105,9 @@ class Context:
     """The writes of a transaction, collected until they are flushed; None outside of one."""
     retired: list[str] = field(default_factory=list)
     """Who is not active any more by what a transaction writes; their access ends when it is stored."""
+    reads_only: bool = False
+    """Whether what is read only goes to the caller, so that secondaries may serve it; the engine takes it back for
+    every interaction that may write by what it reads."""
     dispatch: Callable[[Context, Request], Awaitable[Response]] | None = None
     """Runs a request as an entry of a bundle; set by the engine, so that bundles need not import it."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 
 from fhir_server.engine import operations
@@ -33,13 +34,39 @@ async def handle(context: Context, request: Request) -> Response:
     spend(_STEPS)
     if found.interaction == "capabilities":  # needs no database
         return await HANDLERS[found.interaction](context, request, found)
+    context = _placed(context, found)
+    await _learn(context, found)
     following = context.services.following
-    if not following.fresh:
-        await following.look()
     if found.interaction in _WITHOUT_INDEX:
         return await HANDLERS[found.interaction](context, request, found)
     with following.working():
         return await HANDLERS[found.interaction](context, request, found)
+
+
+def _placed(context: Context, found: Route) -> Context:
+    """Return the context on the nodes that may serve the interaction."""
+    allowed, context.reads_only = context.reads_only, False  # never for what the interaction asks in its turn
+    reading = context.services.reading
+    if reading is None or not allowed or context.session is not None or found.interaction not in _READ_ONLY:
+        return context
+    return replace(context, services=reading)
+
+
+async def _learn(context: Context, found: Route) -> None:
+    """Learn of search parameters, where others cannot count any more on this worker to know them.
+
+    What a secondary serves needs no primary for that: a read goes by no search parameter, and for a search it is enough
+    that where it reads, the set is the one that this worker has.
+    """
+    services = context.services
+    if services.following.fresh:
+        return
+    from_secondary = services.database.primary is not services.database
+    if from_secondary and found.interaction in _WITHOUT_INDEX:
+        return
+    if from_secondary and await services.following.holds_at(services.database):
+        return
+    await services.following.look()
 
 
 def asking(context: Context) -> Ask:
@@ -52,6 +79,10 @@ _STEPS = 200
 
 _WITHOUT_INDEX = frozenset({"capabilities", "read", "vread", "history-instance", "history-type", "history-system"})
 """Interactions that neither search nor write, so that the set of search parameters is nothing to them."""
+
+_READ_ONLY = frozenset(
+    {"read", "vread", "history-instance", "history-type", "history-system", "search-type", "search-system"}
+)
 
 
 async def _read(context: Context, request: Request, found: Route) -> Response:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -23,7 +23,10 @@ from fhir_server.engine.ending import end
 from fhir_server.errors import FhirError
 from fhir_server.search import registry
 from fhir_server.search.lifecycle import ACTIVE, State, doubted
-from fhir_server.store.search.parameters import SILENT_SECONDS, SearchParameterStore
+from fhir_server.store.search.parameters import SILENT_SECONDS, SearchParameterStore, revision_of
+
+if TYPE_CHECKING:
+    from fhir_server.store.database.mongo import Database
 
 LOOK_SECONDS = 1.0
 ANNOUNCE_SECONDS = 5.0
@@ -86,6 +89,10 @@ class SearchParameterSync:
     def fresh(self) -> bool:
         """Whether others can still count on this process being as it said."""
         return self._task is None or time.monotonic() - self._announced_at < FRESH_SECONDS
+
+    async def holds_at(self, database: Database) -> bool:
+        """Return whether the set of this process is the one that a database, which may be a secondary, has."""
+        return await revision_of(database) == self.revision
 
     async def look(self) -> None:
         """Learn what is new, and announce it once all older work is done; raises Unavailable.

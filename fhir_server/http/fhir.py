@@ -186,6 +186,7 @@ class FhirApp:
         assert self.services is not None
         prefer = headers.get("prefer")
         context = Context(self.services, self.base_url, access, handling=self.services.settings.search_handling)
+        context.reads_only = True
         if prefer is not None:
             wanted = preferences(prefer)
             context.prefer_return = wanted.returns

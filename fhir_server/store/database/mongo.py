@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Self, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
+from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
@@ -18,6 +19,7 @@ from fhir_server.store.database.cache import Room
 from fhir_server.store.database.data_directory import StartupError
 from fhir_server.store.database.encoding import CODEC, Document
 from fhir_server.store.database.failures import translated
+from fhir_server.store.database.read_preference import OTHER_NODES, NodePreference, OneNode
 from fhir_server.store.database.transactions import FillsCache, Session, run_in_transaction
 from fhir_server.store.database.turns import Turns
 
@@ -47,6 +49,9 @@ for as long as `serverSelectionTimeoutMS`, or its majority for `wTimeoutMS`: so 
 """
 
 CLOSE_SECONDS = 2.0
+_READS = frozenset({"find", "aggregate", "count"})
+_MOST_COLLECTIONS = 10_000
+"""More than twice those of all types."""
 
 CURRENT_INDEXES: list[Document] = [
     # One multikey index serves every search parameter; DESIGN.md says why.
@@ -86,6 +91,8 @@ class Database:
         self.client = client
         self.name = name
         self.raw = client.get_database(name, codec_options=CODEC)
+        self.primary: Database = self
+        """The same database, always asked of the primary."""
         self._collections: dict[str, Collection] = {}
         self._ensured: set[str] = set()
         self._ensuring: dict[str, asyncio.Task[None]] = {}
@@ -102,7 +109,9 @@ class Database:
             given = {name.lower() for name, _ in parse_qsl(urlsplit(url).query)}
             usual = CONNECTION if "directconnection" in given else CONNECTION | WITH_OTHER_NODES
             options = {name: value for name, value in usual.items() if name.lower() not in given}
-            client: AsyncMongoClient[Document] = AsyncMongoClient(url, w="majority", journal=True, **options)
+            client: AsyncMongoClient[Document] = AsyncMongoClient(
+                url, w="majority", journal=True, server_selector=OneNode(), **options
+            )
         except (ConfigurationError, ValueError, InvalidOperation) as error:
             raise StartupError(f"The database URL cannot be understood: {error}") from error
         disk.remember(url)
@@ -112,6 +121,19 @@ class Database:
             await client.close()
             raise
         return cls(client, name)
+
+    def reading(self, preference: NodePreference) -> Database:
+        """Return this database for reads that nothing is written by, from the nodes preferred.
+
+        It shows what a majority has, which may be older than what has been acknowledged: a secondary lags behind.
+        """
+        nodes = OTHER_NODES.get(preference)
+        if nodes is None:
+            return self
+        reading = Database(self.client, self.name)
+        reading.raw = self.raw.with_options(read_preference=nodes, read_concern=ReadConcern("majority"))
+        reading.primary = self
+        return reading
 
     async def close(self) -> None:
         """Close all connections.
@@ -169,6 +191,30 @@ class Database:
         if found is None:
             found = self._collections[name] = self.raw[name]
         return found
+
+    async def command(
+        self,
+        command: Document,
+        *,
+        session: Session | None = None,
+        codec_options: CodecOptions[Document] | None = None,
+    ) -> Document:
+        """Return the answer to a reading command by a node that this handle reads from.
+
+        The driver's own `command` knows neither the read preference of the database nor its read concern.
+        """
+        if self.primary is not self and "readConcern" not in command and _READS.intersection(command):
+            command = command | {"readConcern": {"level": "majority"}}
+        return await self.raw.command(
+            command, read_preference=self.raw.read_preference, session=session, codec_options=codec_options
+        )
+
+    async def collection_names(self) -> list[str]:
+        """Return the names of all collections."""
+        command = {"listCollections": 1, "nameOnly": True, "cursor": {"batchSize": _MOST_COLLECTIONS}}
+        with translated:
+            answer = await self.command(command)
+        return [collection["name"] for collection in answer["cursor"]["firstBatch"]]
 
     async def ensure(self, resource_types: Iterable[str]) -> None:
         """Create the collections and indexes of the types, once; a transaction must not touch a type before."""

@@ -22,8 +22,8 @@ async def read_snapshot(database: Database, command: Document, at: Timestamp | N
     """
     concern: Document = {"level": "snapshot"} if at is None else {"level": "snapshot", "atClusterTime": at}
     try:
-        return await database.raw.command(command | {"readConcern": concern}, codec_options=_CODEC)
+        return await database.command(command | {"readConcern": concern}, codec_options=_CODEC)
     except OperationFailure as error:
         if error.code not in _NO_SNAPSHOT:
             raise
-        return await database.raw.command(command, codec_options=_CODEC)
+        return await database.command(command, codec_options=_CODEC)

@@ -86,9 +86,8 @@ class HistoryStore:
         return await count_versions(self._database, parts, current_at=None if at is None else at[0])
 
     async def _types(self) -> list[str]:
-        with translated:
-            names = await self._database.raw.list_collection_names(filter={"name": {"$regex": "_history$"}})
-        return sorted(name.removesuffix("_history") for name in names)
+        names = await self._database.collection_names()
+        return sorted(name.removesuffix("_history") for name in names if name.endswith("_history"))
 
     async def _rows(self, parts: list[Part], limit: int) -> list[Document]:
         """Return the first rows, each once; their content is left out where many types would carry it in vain."""

@@ -36,9 +36,7 @@ class Batch:
 
 async def stored_types(database: Database) -> list[str]:
     """Return the resource types of which something was ever stored."""
-    with translated:
-        names = await database.raw.list_collection_names()
-    return sorted(RESOURCE_TYPES.intersection(names))
+    return sorted(RESOURCE_TYPES.intersection(await database.collection_names()))
 
 
 async def count(database: Database, resource_types: Sequence[str]) -> int:

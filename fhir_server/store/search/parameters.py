@@ -31,6 +31,7 @@ class SearchParameterStore:
     """Keeps the state, the workers' announcements, and reads the SearchParameter resources."""
 
     def __init__(self, database: Database, resources: ResourceStore) -> None:
+        self._database = database
         self._resources = resources
         self._states = database.collection("server_state")
         self._workers = database.collection("server_workers")
@@ -38,9 +39,7 @@ class SearchParameterStore:
 
     async def revision(self) -> int:
         """Return the revision of the state."""
-        with translated:
-            found = await self._states.find_one({"_id": _STATE}, {"revision": 1})
-        return 0 if found is None else int(found.get("revision", 0))
+        return await revision_of(self._database)
 
     async def state(self) -> State:
         """Return the state as it is now."""
@@ -100,6 +99,13 @@ class SearchParameterStore:
         for document in documents:
             version = await self._resources.version("SearchParameter", document["_id"], document)
             yield values.decode(version.json)
+
+
+async def revision_of(database: Database) -> int:
+    """Return the revision of the state in a database."""
+    with translated:
+        found = await database.collection("server_state").find_one({"_id": _STATE}, {"revision": 1})
+    return 0 if found is None else int(found.get("revision", 0))
 
 
 def _seen(operator: str, seconds: float) -> Document:

@@ -74,9 +74,7 @@ class SearchStore:
 
     async def types(self) -> list[str]:
         """Return the resource types of which there are, or were, resources."""
-        with translated:
-            names = await self.database.raw.list_collection_names()
-        return sorted(RESOURCE_TYPES.intersection(names))
+        return sorted(RESOURCE_TYPES.intersection(await self.database.collection_names()))
 
     async def page(
         self,
@@ -102,11 +100,11 @@ class SearchStore:
 
     async def keep(self, state: Any) -> str:
         """Keep the state of a search that is too long for a link; return its name."""
-        return await keep(self.database, state)
+        return await keep(self.database.primary, state)
 
     async def kept(self, name: str) -> Any:
         """Return the state kept under a name, None where it has expired."""
-        return await kept(self.database, name)
+        return await kept(self.database.primary, name)
 
     async def by_ids(
         self, resource_type: str, ids: Sequence[str], where: Access, limit: int, at: Snapshot
@@ -195,7 +193,7 @@ class SearchStore:
 
     async def _explained(self, command: Document) -> Execution:
         with translated, limited() as limit:
-            explained = await self.database.raw.command({"explain": command, "verbosity": "executionStats", **limit})
+            explained = await self.database.command({"explain": command, "verbosity": "executionStats", **limit})
         return execution(str(command.get("find") or command["aggregate"]), explained)
 
     async def count_scans(self, resource_type: str, scans: Sequence[Scan], limit: int) -> int:
@@ -208,7 +206,7 @@ class SearchStore:
 
     async def _counted(self, command: Document) -> int:
         with translated, limited() as limit:
-            answer = await self.database.raw.command(command | limit)
+            answer = await self.database.command(command | limit)
         return int(answer["n"])
 
     async def ask(
@@ -221,12 +219,12 @@ class SearchStore:
         if cursor["id"]:
             with translated:
                 name = cursor["ns"].partition(".")[2]
-                await self.database.raw.command({"killCursors": name, "cursors": [cursor["id"]]}, session=session)
+                await self.database.command({"killCursors": name, "cursors": [cursor["id"]]}, session=session)
         return cursor["firstBatch"], bool(cursor["id"]), cursor.get("atClusterTime")
 
     async def _answer(self, command: Document, session: Session | None, at: Timestamp | None) -> Document:
         if session is not None:
-            return await self.database.raw.command(command, session=session, codec_options=_CODEC)
+            return await self.database.command(command, session=session, codec_options=_CODEC)
         return await read_snapshot(self.database, command, at)
 
     def _reading(self, plan: Plan, fields: Document, cursor: Cursor | None, session: Session | None = None) -> Reading:
