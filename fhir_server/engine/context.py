@@ -35,7 +35,7 @@ class Request:
     path: str
     query: list[tuple[str, str]] = field(default_factory=list)
     resource: Any = None
-    """The parsed body: a resource, or the operations of a JSON Patch."""
+    """The parsed body: a resource, the operations of a JSON Patch, or a MergePatch."""
     body: bytes = b""
     content_type: str = ""
     if_match: str | None = None

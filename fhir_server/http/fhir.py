@@ -22,7 +22,7 @@ from fhir_server.engine.disclosure import Disclosure, disclosing
 from fhir_server.engine.interactions.preconditions import etag
 from fhir_server.engine.query_parameters import FORM
 from fhir_server.engine.routes import route
-from fhir_server.errors import BadRequest, FhirError, Issue, Unavailable, operation_outcome
+from fhir_server.errors import BadRequest, FhirError, Issue, Unavailable, UnsupportedMediaType, operation_outcome
 from fhir_server.http import log
 from fhir_server.http.admission import COMPRESSION, Admission, rows_weight
 from fhir_server.http.audit.access_record import access_record
@@ -41,6 +41,7 @@ from fhir_server.http.content.representation import JSON_REPRESENTATION, Represe
 from fhir_server.http.headers import request_headers, require_single
 from fhir_server.http.limits import Limits, caller_of, limits_of
 from fhir_server.r4 import values
+from fhir_server.r4.patching.formats import ACCEPT_PATCH
 from fhir_server.settings import Settings
 from fhir_server.work.budget import Budget, counted, working
 from fhir_server.work.threads import SMALL, sized
@@ -128,6 +129,8 @@ class FhirApp:
             with working(budget):
                 return await counted(self._carried_out(scope, receive, headers, query, seen), budget)
         except FhirError as error:
+            if error.status == UnsupportedMediaType.status and scope["method"] == "PATCH":
+                error.headers["Accept-Patch"] = ACCEPT_PATCH
             return await _rendered(_failure(error, representation))
         except Exception as error:  # the one place where a fault of ours becomes an answer
             reference = log.fault(error)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 from typing import Any
 
 import httpx
@@ -134,3 +136,124 @@ async def test_a_narrative_that_says_more_than_the_data_is_not_thrown_away(clien
     assert removed.status_code == 200
     await client.put("Patient/a", json=_told("empty"))
     assert "text" in (await client.patch("Patient/a", json=change, headers=JSON_PATCH)).json()
+
+
+MERGE_PATCH = {"Content-Type": "application/merge-patch+json"}
+
+
+async def test_a_merge_patch_makes_the_next_version(client: httpx.AsyncClient) -> None:
+    """RFC 7396: null removes, an array replaces, an object is merged; by id and by criteria."""
+    await client.put("Patient/a", json=PATIENT | {"maritalStatus": {"text": "x", "coding": [{"code": "M"}]}})
+    change = {"active": None, "name": [{"family": "Bianchi"}], "maritalStatus": {"text": "y"}}
+    patched = await client.patch("Patient/a", json=change, headers=MERGE_PATCH)
+    assert (patched.status_code, patched.headers["ETag"]) == (200, 'W/"2"')
+    assert "active" not in patched.json()
+    assert patched.json()["name"] == [{"family": "Bianchi"}]
+    assert patched.json()["maritalStatus"] == {"text": "y", "coding": [{"code": "M"}]}
+    found = await client.patch("Patient?family=bianchi", json={"gender": "male"}, headers=MERGE_PATCH)
+    assert (found.status_code, found.json()["gender"]) == (200, "male")
+    same = await client.patch("Patient/a", json={"gender": "male", "birthDate": None}, headers=MERGE_PATCH)
+    assert same.headers["ETag"] == 'W/"3"'
+
+
+async def test_a_merge_patch_keeps_numbers_as_they_are_written(client: httpx.AsyncClient) -> None:
+    """1.00 stays 1.00 in what is patched and in what is not."""
+    observation = {"resourceType": "Observation", "id": "o", "status": "final", "code": {"text": "x"}}
+    text = json.dumps(observation)[:-1] + ', "valueQuantity": {"value": 1.00, "unit": "g"}}'
+    await client.put("Observation/o", content=text, headers={"Content-Type": "application/fhir+json"})
+    change = '{"component": [{"code": {"text": "y"}, "valueQuantity": {"value": 2.50}}]}'
+    patched = await client.patch("Observation/o", content=change, headers=MERGE_PATCH)
+    assert '"value":1.00' in patched.text
+    assert '"value":2.50' in patched.text
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"id": "b"}, 422),
+        ({"id": None}, 422),
+        ({"resourceType": "Group"}, 422),
+        ({"resourceType": "Parameters", "parameter": []}, 422),
+        ({"active": "yes"}, 422),
+        ({"unknown": 1}, 422),
+        ({"name": {"family": "x"}}, 422),
+        ({"maritalStatus": {"text": None}}, 422),
+        ([{"op": "remove", "path": "/active"}], 400),
+        (None, 400),
+        ("x", 400),
+    ],
+)
+async def test_a_merge_patch_that_fails_changes_nothing(client: httpx.AsyncClient, change: Any, status: int) -> None:
+    """Trap 40: a change of id or type, an invalid result, what is no object: 4xx, no version."""
+    await client.put("Patient/a", json=PATIENT)
+    answer = await client.patch("Patient/a", content=json.dumps(change), headers=MERGE_PATCH)
+    assert answer.status_code == status, answer.text
+    assert answer.json()["resourceType"] == "OperationOutcome"
+    assert (await client.get("Patient/a")).headers["ETag"] == 'W/"1"'
+
+
+@pytest.mark.parametrize("media_type", ["application/json-patch+json", "application/merge-patch+json"])
+async def test_a_patch_nested_too_deeply_is_refused(client: httpx.AsyncClient, media_type: str) -> None:
+    """However deep, it is a 4xx, sent alone or in a bundle."""
+    await client.put("Patient/a", json=PATIENT)
+    for depth in (200, 900, 5000):
+        deep = '{"extension":' * depth + "1" + "}" * depth
+        if "json-patch" in media_type:
+            deep = f'[{{"op": "add", "path": "/contact", "value": {deep}}}]'
+        answer = await client.patch("Patient/a", content=deep, headers={"Content-Type": media_type})
+        assert 400 <= answer.status_code < 500, answer.text
+        bundled = await client.post("", json=_bundle(media_type, deep))
+        assert 400 <= bundled.status_code < 500, bundled.text
+
+
+def _bundle(media_type: str, patch: str) -> dict[str, Any]:
+    binary = {"resourceType": "Binary", "contentType": media_type, "data": base64.b64encode(patch.encode()).decode()}
+    entry = {"request": {"method": "PATCH", "url": "Patient/a"}, "resource": binary}
+    return {"resourceType": "Bundle", "type": "transaction", "entry": [entry]}
+
+
+async def test_a_merge_patch_travels_in_a_bundle(client: httpx.AsyncClient) -> None:
+    """As a Binary of its type; a Binary of another type is refused with the types that are taken."""
+    await client.put("Patient/a", json=PATIENT)
+    patched = await client.post("", json=_bundle("application/merge-patch+json; charset=utf-8", '{"active": false}'))
+    assert patched.status_code == 200, patched.text
+    assert (await client.get("Patient/a")).json()["active"] is False
+    for media_type in ("application/xml-patch+xml", "text/plain"):
+        refused = await client.post("", json=_bundle(media_type, '{"active": true}'))
+        assert refused.status_code == 415
+        assert "application/merge-patch+json" in refused.text
+        assert refused.json()["issue"][0]["expression"] == ["Bundle.entry[0].resource.contentType"]
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    [
+        "application/xml-patch+xml",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "",
+        "text/json; charset=x",
+    ],
+)
+async def test_what_is_no_patch_is_told_which_are_taken(client: httpx.AsyncClient, media_type: str) -> None:
+    """RFC 5789: a 415 has Accept-Patch, and it lists what the CapabilityStatement lists."""
+    await client.put("Patient/a", json=PATIENT)
+    stated = (await client.get("metadata")).json()["patchFormat"]
+    for path in ("Patient/a", "Patient?family=rossi"):
+        answer = await client.patch(path, content=b"x", headers={"Content-Type": media_type})
+        assert answer.status_code == 415, answer.text
+        assert answer.headers["Accept-Patch"].split(", ") == stated
+        if "charset" not in media_type:
+            assert all(taken in answer.json()["issue"][0]["diagnostics"] for taken in stated)
+
+
+@pytest.mark.parametrize("media_type", ["application/json-patch+json", "application/merge-patch+json"])
+async def test_only_patch_takes_patches(client: httpx.AsyncClient, media_type: str) -> None:
+    """Sent to another interaction it is a 415 that names what is taken, without Accept-Patch; a Binary may hold one."""
+    headers = {"Content-Type": media_type}
+    for method, path in (("PUT", "Patient/a"), ("POST", "Patient"), ("POST", ""), ("POST", "Patient/$validate")):
+        answer = await client.request(method, path, json=PATIENT, headers=headers)
+        assert answer.status_code == 415, answer.text
+        assert "application/fhir+json" in answer.json()["issue"][0]["diagnostics"]
+        assert "Accept-Patch" not in answer.headers
+    assert (await client.post("Binary", json=[], headers=headers)).status_code == 201

@@ -352,9 +352,9 @@ async def test_a_version_specific_reference_stays_one(client: httpx.AsyncClient,
     assert observation["subject"]["reference"] == f"Patient/{patient['id']}/_history/1"
 
 
-@pytest.mark.parametrize("form", ["FHIRPath Patch", "JSON Patch", "JSON Patch of a text"])
+@pytest.mark.parametrize("form", ["FHIRPath Patch", "JSON Patch", "JSON Patch of a text", "JSON Merge Patch"])
 async def test_a_patch_may_refer_to_an_entry(client: httpx.AsyncClient, form: str) -> None:
-    """References in the values of both forms of patch are replaced too."""
+    """References in the values of every form of patch are replaced too."""
     await client.put("Observation/o", json=about("Patient/x") | {"id": "o"})
     if form == "FHIRPath Patch":
         part = [
@@ -363,6 +363,9 @@ async def test_a_patch_may_refer_to_an_entry(client: httpx.AsyncClient, form: st
             {"name": "value", "valueReference": {"reference": URN}},
         ]
         body: dict[str, Any] = {"resourceType": "Parameters", "parameter": [{"name": "operation", "part": part}]}
+    elif form == "JSON Merge Patch":
+        data = base64.b64encode(json.dumps({"subject": {"reference": URN}}).encode()).decode()
+        body = {"resourceType": "Binary", "contentType": "application/merge-patch+json", "data": data}
     else:
         whole = {"op": "replace", "path": "/subject", "value": {"reference": URN}}
         text = {"op": "replace", "path": "/subject/reference", "value": URN}

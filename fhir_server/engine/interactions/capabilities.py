@@ -21,6 +21,7 @@ from fhir_server.engine.search import subsets
 from fhir_server.errors import BadRequest, MethodNotAllowed, NotFound, NotSupported
 from fhir_server.r4 import values
 from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.r4.patching.formats import PATCH_FORMATS
 from fhir_server.search.query.parse import parse
 from fhir_server.search.registry import Parameter, parameters
 
@@ -28,7 +29,6 @@ RELEASED = "2026-11-22"
 """The day of this release: the statement changes with the code, not with the clock."""
 
 FORMATS = ("application/fhir+json", "application/fhir+xml", "json", "xml")
-PATCH_FORMATS = ("application/json-patch+json", "application/fhir+json", "application/fhir+xml")
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # In the order of https://hl7.org/fhir/R4/valueset-type-restful-interaction.html (and system-)

@@ -1,7 +1,8 @@
-"""The patch interaction: JSON Patch and FHIRPath Patch, by id or by criteria. https://hl7.org/fhir/R4/http.html#patch."""
+"""The patch interaction: JSON Patch, JSON Merge Patch and FHIRPath Patch, by id or by criteria. https://hl7.org/fhir/R4/http.html#patch."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from fhir_server.engine import versions, writes
@@ -11,8 +12,11 @@ from fhir_server.engine.interactions.preconditions import require_match
 from fhir_server.engine.interactions.update import next_version
 from fhir_server.errors import BadRequest, Gone, NotFound, Unprocessable
 from fhir_server.r4 import values
-from fhir_server.r4.patching import fhirpath_patch, json_patch
+from fhir_server.r4.patching import fhirpath_patch, json_patch, merge_patch
+from fhir_server.r4.patching.formats import JSON_PATCH, MERGE_PATCH
+from fhir_server.r4.patching.merge_patch import MergePatch
 from fhir_server.store.resources.resources import Version
+from fhir_server.work.budget import spend
 from fhir_server.work.threads import sized
 
 
@@ -51,14 +55,40 @@ def check(context: Context, request: Request) -> None:
     body = request.resource
     if isinstance(body, dict) and body.get("resourceType") == "Parameters":
         versions.require_valid(context, body, request.place)
-    elif not isinstance(body, list):
+    elif not isinstance(body, list | MergePatch):
         raise BadRequest(
-            "A patch is a JSON Patch array (application/json-patch+json) or a Parameters resource (FHIRPath Patch)."
+            f"A patch is a JSON Patch array ({JSON_PATCH}), a JSON Merge Patch ({MERGE_PATCH}) or a Parameters "
+            "resource (FHIRPath Patch)."
         )
+    else:
+        _require_shallow(body, context.services.settings.max_depth + _LEVELS_AROUND)
+
+
+_LEVELS_AROUND = 2
+"""Levels of a JSON Patch around its values: the list and the operation."""
+
+
+def _require_shallow(patch: list[Any] | MergePatch, most: int) -> None:
+    """Raise BadRequest for a patch with more levels than a resource may have, before others recurse into it."""
+    level = [patch.value if isinstance(patch, MergePatch) else patch]
+    for _ in range(most + 1):
+        spend(len(level))
+        level = [item for node in level for item in _items(node)]
+        if not level:
+            return
+    raise BadRequest(f"A patch has at most {most} levels.", code="too-costly")
+
+
+def _items(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _patched(request: Request, resource: dict[str, Any]) -> dict[str, Any]:
     body = request.resource
+    if isinstance(body, MergePatch):
+        return merge_patch.apply(resource, body)
     return json_patch.apply(resource, body) if isinstance(body, list) else fhirpath_patch.apply(resource, body)
 
 

@@ -13,9 +13,10 @@ import msgspec
 from fhir_server.engine.context import Context, Request, Response, instant
 from fhir_server.engine.interactions.preconditions import etag
 from fhir_server.engine.routes import Route
-from fhir_server.errors import BadRequest, FhirError, TooLarge, operation_outcome
+from fhir_server.errors import BadRequest, FhirError, TooLarge, UnsupportedMediaType, operation_outcome
 from fhir_server.r4 import values
 from fhir_server.r4.definitions import table
+from fhir_server.r4.patching.formats import NOT_RESOURCES, read_patch
 
 SECONDS_AN_ENTRY = 0.002
 """Processor time that each entry adds to what a request may take."""
@@ -72,8 +73,10 @@ def entry_request(context: Context, entry: object, position: int) -> Request:
             conditions[attribute] = asked[name]
     body = entry.get("resource")
     if method == "PATCH" and isinstance(body, dict) and body.get("resourceType") == "Binary":
-        body = _operations(body, place)
-    return Request(method, path, query, body, size=_size(body), place=place, **conditions)
+        body, size = _patch(body, place), _size(body)
+    else:
+        size = _size(body)
+    return Request(method, path, query, body, size=size, place=place, **conditions)
 
 
 def _size(body: Any) -> int:
@@ -88,10 +91,18 @@ def _require_known(node: dict[str, Any], type_name: str, place: str) -> None:
             raise BadRequest(f"{type_name} has no element {name[:80]!r}.", expression=place, code="structure")
 
 
-def _operations(binary: dict[str, Any], place: str) -> Any:
-    """Return the JSON Patch that travels as a Binary, for a bundle holds nothing but resources."""
+def _patch(binary: dict[str, Any], place: str) -> Any:
+    """Return the patch that travels as a Binary, for a bundle holds nothing but resources."""
+    declared = binary.get("contentType")
+    media_type = declared.partition(";")[0].strip().lower() if isinstance(declared, str) else ""
+    if media_type not in NOT_RESOURCES:
+        raise UnsupportedMediaType(
+            f"A patch in a Binary has the contentType {' or '.join(NOT_RESOURCES)}; a FHIRPath Patch is a Parameters "
+            "resource.",
+            expression=f"{place}.resource.contentType",
+        )
     try:
-        return values.decode(base64.b64decode(binary.get("data") or "", validate=True))
+        return read_patch(media_type, base64.b64decode(binary.get("data") or "", validate=True))
     except (binascii.Error, ValueError, TypeError) as error:
         raise BadRequest("The Binary's data is not base64.", expression=f"{place}.resource.data") from error
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from fhir_server.engine.context import Context
 from fhir_server.engine.places import Placing
@@ -16,6 +17,7 @@ from fhir_server.engine.transaction.references import Rewriter, places_of
 from fhir_server.engine.transaction.transaction_entry import WITH_RESOURCE, Entry
 from fhir_server.errors import BadRequest
 from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.r4.patching.merge_patch import MergePatch
 from fhir_server.work.threads import breathe
 
 _RESTFUL = re.compile(r"(https?://.+/)([A-Z][A-Za-z]+)/[A-Za-z0-9\-.]{1,64}")
@@ -93,7 +95,13 @@ async def _rewrite(entries: Iterable[Entry], rewriter: Rewriter) -> None:
     for entry in entries:
         await breathe()
         body = entry.request.resource
-        new = rewriter.rewrite_operations(body) if isinstance(body, list) else rewriter.rewrite(body)
+        new: Any
+        if isinstance(body, list):
+            new = rewriter.rewrite_operations(body)
+        elif isinstance(body, MergePatch):
+            new = rewriter.rewrite_merge_patch(body)
+        else:
+            new = rewriter.rewrite(body)
         if new is not body:
             entry.request = replace(entry.request, resource=new)
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from fhir_server.r4.definitions import table
+from fhir_server.r4.patching.merge_patch import MergePatch
 
 _URLS = frozenset({"uri", "url", "oid", "uuid"})
 _NARRATIVE_LINK = re.compile(r"""(\s(?:href|src)\s*=\s*)("[^"]*"|'[^']*')""")
@@ -42,6 +43,10 @@ class Rewriter:
     def rewrite_operations(self, operations: list[Any]) -> list[Any]:
         """Return the operations of a JSON Patch with all mentions in References and URLs replaced."""
         return [self._operation(each) if isinstance(each, dict) else each for each in operations]
+
+    def rewrite_merge_patch(self, patch: MergePatch) -> MergePatch:
+        """Return a JSON Merge Patch with all mentions in References and URLs replaced."""
+        return MergePatch(self._untyped(patch.value, ""))
 
     def _operation(self, operation: dict[str, Any]) -> dict[str, Any]:
         if "value" not in operation:

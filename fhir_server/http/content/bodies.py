@@ -17,10 +17,11 @@ from fhir_server.http.content.representation import (
     FORM,
     body_format,
     is_fhir_type,
+    is_resource_type,
     parse_resource,
 )
 from fhir_server.http.limits import Limits
-from fhir_server.r4 import values
+from fhir_server.r4.patching.formats import NOT_RESOURCES, PATCH_FORMATS, read_patch
 
 
 async def read_body(receive: Receive, headers: Mapping[str, str], limits: Limits) -> bytes:
@@ -50,7 +51,7 @@ def undone(body: bytes, headers: Mapping[str, str], limits: Limits) -> bytes:
 
 
 def parse_body(body: bytes, path: str, method: str, headers: Mapping[str, str], limits: Limits) -> Any:
-    """Return what the body says: a resource, the operations of a JSON Patch, or the pairs of a form.
+    """Return what the body says: a resource, a patch (see `read_patch`), or the pairs of a form.
 
     Raises UnsupportedMediaType, BadRequest, or TooLarge beyond the limits. Raw content sent to Binary becomes a Binary
     resource.
@@ -66,8 +67,8 @@ def parse_body(body: bytes, path: str, method: str, headers: Mapping[str, str], 
     if form == "form":
         return form_pairs(body, limits.parameters)
     limits.require_few_values(body, xml=form == "xml", bundle=path == "")
-    if form == "json-patch":
-        return values.decode(body)
+    if form == "patch":
+        return read_patch(_media_type(headers), body)
     return parse_resource(body, form, max_depth=limits.depth)
 
 
@@ -75,17 +76,36 @@ class Form(list[tuple[str, str]]):
     """The name-value pairs of a form."""
 
 
+_PATCHES = frozenset({"patch", "conditional-patch"})
 _SEARCHES = frozenset({"search-type", "search-system"})
 
 
 def require_media_type(interaction: str, path: str, headers: Mapping[str, str]) -> None:
-    """Raise UnsupportedMediaType where a search comes with anything but a form, or a form with what takes none."""
-    media_type = (headers.get("content-type") or "").partition(";")[0].strip().lower()
+    """Raise UnsupportedMediaType for what the interaction does not take, naming what it does.
+
+    A search takes a form, a patch a patch, all others neither; operations have forms too.
+    """
+    media_type = _media_type(headers)
     is_form = media_type == FORM
+    if interaction in _PATCHES:
+        _require_patch(media_type)
+        return
+    if media_type in NOT_RESOURCES and not path.startswith("Binary"):
+        raise UnsupportedMediaType(f"Only PATCH takes {media_type}; send {FHIR_JSON} or {FHIR_XML}.")
     if interaction in _SEARCHES and not is_form:
         raise UnsupportedMediaType(f"/{path[:200]} takes its parameters as {FORM}, not as {media_type[:80]!r}.")
     if is_form and interaction not in _SEARCHES and interaction != "operation" and not path.startswith("Binary"):
         raise UnsupportedMediaType(f"/{path[:200]} takes a resource, not {FORM}; send {FHIR_JSON} or {FHIR_XML}.")
+
+
+def _media_type(headers: Mapping[str, str]) -> str:
+    return (headers.get("content-type") or "").partition(";")[0].strip().lower()
+
+
+def _require_patch(media_type: str) -> None:
+    if media_type not in NOT_RESOURCES and not is_resource_type(media_type):
+        sent = f"not {media_type[:80]!r}" if media_type else "and needs a Content-Type"
+        raise UnsupportedMediaType(f"PATCH takes {', '.join(PATCH_FORMATS[:-1])} and {PATCH_FORMATS[-1]}, {sent}.")
 
 
 def form_pairs(body: bytes, most: int) -> Form:

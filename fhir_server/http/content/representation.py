@@ -14,13 +14,13 @@ from typing import Any, Literal, NamedTuple
 
 from fhir_server.errors import BadRequest, NotAcceptable, UnsupportedMediaType
 from fhir_server.r4 import values, xml
+from fhir_server.r4.patching.formats import NOT_RESOURCES
 
 Format = Literal["json", "xml"]
-BodyFormat = Literal["json", "xml", "json-patch", "form"]
+BodyFormat = Literal["json", "xml", "patch", "form"]
 
 FHIR_JSON = "application/fhir+json"
 FHIR_XML = "application/fhir+xml"
-JSON_PATCH = "application/json-patch+json"
 FORM = "application/x-www-form-urlencoded"
 
 # The short names are for `_format`; the two `+fhir` types are those of DSTU2, which some clients still send.
@@ -105,11 +105,11 @@ def body_format(content_type: str | None) -> BodyFormat:
         raise UnsupportedMediaType(f"FHIR is sent as UTF-8 only; the charset {charset!r} is not supported.")
     if not _has_known_version(media):
         raise UnsupportedMediaType(f"This server speaks FHIR 4.0, not {media.parameters['fhirversion']!r}.")
-    if media.type == JSON_PATCH:
-        return "json-patch"
+    if media.type in NOT_RESOURCES:
+        return "patch"
     if media.type == FORM:
         return "form"
-    if media.type in _FORMATS and "/" in media.type:
+    if is_resource_type(media.type):
         return _FORMATS[media.type]
     raise UnsupportedMediaType(f"The Content-Type {media.type!r} is not supported; send {FHIR_JSON} or {FHIR_XML}.")
 
@@ -118,6 +118,11 @@ def is_fhir_type(content_type: str | None) -> bool:
     """Return whether a body sent to Binary is a resource in one of FHIR's formats rather than raw content."""
     media = next(_media_ranges(content_type or ""), None)
     return media is not None and media.type in (FHIR_JSON, FHIR_XML)
+
+
+def is_resource_type(media_type: str) -> bool:
+    """Return whether a body of the media type is a resource; JSON and XML by their generic names are."""
+    return media_type in _FORMATS and "/" in media_type
 
 
 def parse_resource(body: bytes, format_: Format, *, max_depth: int) -> Any:

@@ -108,7 +108,8 @@ def test_pretty_json_keeps_numbers() -> None:
         ("application/fhir+xml", "xml"),
         ("application/xml", "xml"),
         ("TEXT/XML; charset=utf8", "xml"),
-        ("application/json-patch+json", "json-patch"),
+        ("application/json-patch+json", "patch"),
+        ("application/merge-patch+json", "patch"),
         ("application/x-www-form-urlencoded", "form"),
     ],
 )
