@@ -125,6 +125,12 @@ class UnsupportedMediaType(FhirError):
     status, code = 415, "not-supported"
 
 
+class RangeNotSatisfiable(FhirError):
+    """No byte of the content is in the range that is asked for."""
+
+    status, code = 416, "value"
+
+
 class Unprocessable(FhirError):
     """The body is well formed but breaks a rule of FHIR; its issues name every fault."""
 

@@ -10,7 +10,10 @@ from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_EXPOSED = b"Accept-Patch, Content-Location, ETag, Last-Modified, Location, Retry-After, WWW-Authenticate"
+_EXPOSED = (
+    b"Accept-Patch, Accept-Ranges, Content-Location, Content-Range, ETag, "
+    b"Last-Modified, Location, Retry-After, WWW-Authenticate"
+)
 _PREFLIGHT = [
     (b"access-control-allow-origin", b"*"),
     (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),

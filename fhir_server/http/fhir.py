@@ -36,7 +36,7 @@ from fhir_server.http.content.bodies import (
     undone,
 )
 from fhir_server.http.content.prefer import preferences
-from fhir_server.http.content.raw_binary import is_raw_read, raw_content
+from fhir_server.http.content.raw_binary import holds_if_range, is_raw_read, raw_content, requested_part
 from fhir_server.http.content.representation import JSON_REPRESENTATION, Representation, choose, http_date
 from fhir_server.http.headers import request_headers, require_single
 from fhir_server.http.limits import Limits, caller_of, limits_of
@@ -255,11 +255,24 @@ class FhirApp:
             return Answer(response.status, [*sent, *_content(response.content_type, response.json)], response.json)
         if request.method in ("GET", "HEAD"):
             if is_raw_read(request.path, request.query, headers):
-                content_type, body = raw_content(response.json)
-                return Answer(response.status, [*sent, *_content(content_type, body), *_UNTRUSTED], body)
+                return _raw(request, response, headers, sent)
         elif response.location is not None:
             return _written(context, response, sent, representation)
         return _body(response.status, response.json, representation, sent)
+
+
+def _raw(request: Request, response: Response, headers: Mapping[str, str], sent: list[tuple[bytes, bytes]]) -> Answer:
+    """Return the content of a Binary, or the part that is asked for; raises RangeNotSatisfiable."""
+    content_type, content = raw_content(response.json or b"")
+    sent = [*sent, (b"accept-ranges", b"bytes"), *_UNTRUSTED]
+    part = None
+    if request.method == "GET" and holds_if_range(headers.get("if-range"), request.path, response):
+        part = requested_part(headers.get("range"), content)
+    if part is None:
+        return Answer(response.status, [*sent, *_content(content_type, content)], content)
+    body = part.of(content)
+    sent.append((b"content-range", part.content_range.encode()))
+    return Answer(206, [*sent, *_content(content_type, body)], body)
 
 
 def _written(

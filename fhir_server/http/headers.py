@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from fhir_server.errors import BadRequest
 
 _LISTS = frozenset(
-    {"accept", "accept-encoding", "cache-control", "content-encoding", "if-match", "if-none-match", "prefer"}
+    {"accept", "accept-encoding", "cache-control", "content-encoding", "if-match", "if-none-match", "prefer", "range"}
 )
 """Headers whose value is a list: several lines mean the same as one line with commas."""
 
-_SINGLE = frozenset({"authorization", "content-type", "content-length", "host", "if-modified-since", "if-none-exist"})
+_SINGLE = frozenset(
+    {"authorization", "content-type", "content-length", "host", "if-modified-since", "if-none-exist", "if-range"}
+)
 """Headers of which the server can only follow one."""
 
 

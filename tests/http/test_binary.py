@@ -74,3 +74,74 @@ async def test_a_body_past_the_limit_is_413(client: httpx.AsyncClient) -> None:
     answer = await client.put("Binary/x", content=bytes(70_000_000), headers={"Content-Type": "application/dicom"})
     assert answer.status_code == 413
     assert answer.json()["issue"][0]["code"] == "too-long"
+
+
+TEXT = {"Content-Type": "text/plain"}
+RAW = {"Accept": "*/*"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "part", "where"),
+    [
+        ("bytes=2-4", b"234", "2-4"),
+        ("bytes=7-", b"789", "7-9"),
+        ("bytes=-2", b"89", "8-9"),
+        ("bytes=8-50", b"89", "8-9"),
+    ],
+)
+async def test_a_range_of_raw_content_is_read(client: httpx.AsyncClient, asked: str, part: bytes, where: str) -> None:
+    """RFC 9110: 206 with the part and its place, of the current version and of one by its number."""
+    await client.put("Binary/b", content=b"0123456789", headers=TEXT)
+    for path in ("Binary/b", "Binary/b/_history/1"):
+        answer = await client.get(path, headers=RAW | {"Range": asked})
+        assert (answer.status_code, answer.content) == (206, part)
+        assert answer.headers["Content-Range"] == f"bytes {where}/10"
+        assert answer.headers["Content-Length"] == str(len(part))
+        assert answer.headers["Content-Type"] == "text/plain"
+        assert answer.headers["ETag"] == 'W/"1"'
+        assert "sandbox" in answer.headers["Content-Security-Policy"]
+
+
+async def test_a_range_outside_of_raw_content_is_416(client: httpx.AsyncClient) -> None:
+    """The answer tells the size, in Content-Range and in its OperationOutcome."""
+    await client.put("Binary/b", content=b"0123456789", headers=TEXT)
+    for asked in ("bytes=10-", "bytes=-0", "bytes=" + "9" * 5000 + "-"):
+        answer = await client.get("Binary/b", headers=RAW | {"Range": asked})
+        assert answer.status_code == 416
+        assert answer.headers["Content-Range"] == "bytes */10"
+        assert "10 bytes" in answer.json()["issue"][0]["diagnostics"]
+
+
+async def test_what_is_not_one_range_of_raw_content_is_answered_with_the_whole(client: httpx.AsyncClient) -> None:
+    """Several ranges, other units, HEAD, and a read of the resource itself: 200 with all of it."""
+    await client.put("Binary/b", content=b"0123456789", headers=TEXT)
+    for asked in ("bytes=0-1,3-4", "lines=1-2", "bytes=5-2"):
+        answer = await client.get("Binary/b", headers=RAW | {"Range": asked})
+        assert (answer.status_code, answer.content) == (200, b"0123456789")
+        assert answer.headers["Accept-Ranges"] == "bytes"
+    twice = await client.get("Binary/b", headers=[("Accept", "*/*"), ("Range", "bytes=0-1"), ("Range", "bytes=3-4")])
+    assert twice.status_code == 200
+    head = await client.head("Binary/b", headers=RAW | {"Range": "bytes=0-1"})
+    assert (head.status_code, head.headers["Content-Length"]) == (200, "10")
+    resource = await client.get("Binary/b", headers=FHIR | {"Range": "bytes=0-1"})
+    assert (resource.status_code, resource.json()["resourceType"]) == (200, "Binary")
+    assert "Accept-Ranges" not in resource.headers
+
+
+async def test_if_range_takes_strong_validators_alone(client: httpx.AsyncClient) -> None:
+    """A weak ETag never matches; a date does where no two versions can share it, and not after a change."""
+    first = await client.put("Binary/b", content=b"0123456789", headers=TEXT)
+    modified, part = first.headers["Last-Modified"], RAW | {"Range": "bytes=2-4"}
+
+    async def status(path: str, if_range: str) -> int:
+        return (await client.get(path, headers=part | {"If-Range": if_range})).status_code
+
+    assert await status("Binary/b", modified) == 206
+    assert await status("Binary/b", 'W/"1"') == 200
+    assert await status("Binary/b", '"1"') == 200
+    assert await status("Binary/b", "Thu, 01 Jan 1970 00:00:00 GMT") == 200
+    changed = await client.put("Binary/b", content=b"abcdefghij", headers=TEXT)
+    assert await status("Binary/b", changed.headers["Last-Modified"]) == 200
+    assert await status("Binary/b/_history/1", modified) == 206
+    unchanged = await client.get("Binary/b", headers=part | {"If-None-Match": 'W/"2"'})
+    assert unchanged.status_code == 304

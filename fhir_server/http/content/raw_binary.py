@@ -7,7 +7,10 @@ import binascii
 import re
 from collections.abc import Mapping, Sequence
 
-from fhir_server.http.content.representation import asks_for_resource
+from fhir_server.engine.context import Response
+from fhir_server.errors import RangeNotSatisfiable
+from fhir_server.http.content.byte_range import ByteRange, OutsideContentError, byte_range
+from fhir_server.http.content.representation import asks_for_resource, http_date
 from fhir_server.r4 import values
 
 # Stored before control characters were refused, a type may be none that a header can carry.
@@ -34,3 +37,27 @@ def raw_content(json: bytes) -> tuple[str, bytes]:
         content = b""
     declared = resource.get("contentType") or ""
     return declared if _HEADER_VALUE.fullmatch(declared) else "application/octet-stream", content
+
+
+def requested_part(range_header: str | None, content: bytes) -> ByteRange | None:
+    """Return the range of the content that is asked for, None for the whole; raises RangeNotSatisfiable."""
+    try:
+        return byte_range(range_header, len(content))
+    except OutsideContentError as error:
+        refused = RangeNotSatisfiable(str(error))
+        refused.headers |= {"Content-Range": error.content_range, "Accept-Ranges": "bytes"}
+        raise refused from error
+
+
+def holds_if_range(if_range: str | None, path: str, response: Response) -> bool:
+    """Return whether a range may be sent as far as If-Range is concerned.
+
+    It takes strong validators alone. The ETags of resources are weak ones, and a Last-Modified is strong only where
+    no two versions can have the same: at the first version, and where the path names the version.
+    https://www.rfc-editor.org/rfc/rfc9110#section-13.1.5
+    """
+    if if_range is None:
+        return True
+    if response.updated is None or not (response.version == 1 or "/_history/" in path):
+        return False
+    return if_range.strip() == http_date(response.updated)
