@@ -86,6 +86,22 @@ async def _status(client: httpx.AsyncClient, name: str) -> int:
     return answer.status_code
 
 
+async def test_a_condition_stays_with_a_holder_that_no_majority_has_yet(
+    three: ReplicaSet, client: httpx.AsyncClient
+) -> None:
+    """A conditional create tried again and again without a majority makes one resource, not one for each attempt."""
+    made = {"resourceType": "Patient", "identifier": [{"system": "urn:s", "value": "again"}]}
+    condition = {"If-None-Exist": "identifier=urn:s|again"}
+    three.cut_off(three.primary())
+    for _ in range(4):
+        assert (await client.post("Patient", content=json.dumps(made), headers=condition)).status_code == 503
+    three.reconnect()
+    while (answer := await client.post("Patient", content=json.dumps(made), headers=condition)).status_code == 503:
+        continue
+    assert answer.status_code == 200
+    assert (await client.get("Patient?identifier=urn:s|again&_summary=count")).json()["total"] == 1
+
+
 async def test_nothing_is_acknowledged_that_no_majority_has(three: ReplicaSet, client: httpx.AsyncClient) -> None:
     """A write that no majority takes is 503 and so is the same again, though it finds what the first one wrote."""
     for name in ("updated", "deleted", "selected", "found", "tagged"):

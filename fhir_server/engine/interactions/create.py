@@ -9,6 +9,7 @@ from fhir_server.engine import versions, writes
 from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.interactions.conditional import condition_key, criteria, find_one, warnings
 from fhir_server.errors import Conflict
+from fhir_server.search.query.ast import Query
 from fhir_server.store.resources.resources import AlreadyExists
 from fhir_server.work.threads import sized
 
@@ -58,7 +59,22 @@ async def create_unless_found(
             made = await create_as(context, resource, versions.new_id(), method, key)
             return replace(made, warnings=warnings(context, found, resource))
         except AlreadyExists:
-            if await find_one(context, found) is None:
-                # The key's holder was changed since and no longer meets the criteria.
-                await context.services.resources.release_condition(resource_type, key)
+            await _release_unless_met(context, found, resource_type, key)
     raise Conflict(f"{resource_type}?{query} was made and changed by others all the time; try again.")
+
+
+async def _release_unless_met(context: Context, found: Query, resource_type: str, key: str) -> None:
+    """Take the criteria's key from a holder that no longer meets them; raises Unavailable where there is no majority.
+
+    A search sees only what a majority has. A holder that it does not find may be too new for it, and must not lose the
+    key: so what could be read until now is waited for, and then looked for again.
+    """
+    if await find_one(context, found) is not None:
+        return
+    resources = context.services.resources
+    holder = await resources.holder(resource_type, key)
+    if holder is None:
+        return
+    await context.services.database.settle()
+    if await find_one(context, found) is None:
+        await resources.release_condition(resource_type, key, holder=holder)

@@ -201,12 +201,31 @@ class ResourceStore:
         await self.database.settle()
         return False
 
-    async def release_condition(self, resource_type: str, condition: str, session: Session | None = None) -> None:
-        """Take the condition of a conditional create from its holder, so that another resource can be made under it."""
+    async def holder(self, resource_type: str, condition: str) -> tuple[str, int] | None:
+        """Return id and version of the resource that was made under a condition, whether or not a majority has it."""
+        with translated:
+            found = await self.database.current(resource_type).find_one({"conditions": condition}, {"version": 1})
+        return None if found is None else (found["_id"], found["version"])
+
+    async def release_condition(
+        self,
+        resource_type: str,
+        condition: str,
+        session: Session | None = None,
+        *,
+        holder: tuple[str, int] | None = None,
+    ) -> None:
+        """Take the condition of a conditional create from its holder, so that another resource can be made under it.
+
+        With `holder` only from that version: another may have taken the condition, or changed, since it was looked at.
+        """
+        wanted: Document = {"conditions": condition}
+        if holder is not None:
+            wanted |= {"_id": holder[0], "version": holder[1]}
         # Unset and not pulled: the unique index would count two empty lists as equal.
         with translated:
             await self.database.current(resource_type).update_many(
-                {"conditions": condition}, {"$unset": {"conditions": ""}}, session=session
+                wanted, {"$unset": {"conditions": ""}}, session=session
             )
 
     async def version(self, resource_type: str, resource_id: str, document: Mapping[str, Any]) -> Version:
