@@ -120,7 +120,7 @@ async def test_a_queue_of_three(hospital: Hospital) -> None:
     assert waits[2]["estimated_start"] > waits[1]["estimated_start"]
     done = await second.ask("POST", "/clinic/visit/complete", body(two))
     assert (done["status"], done["queue_position"]) == ("visited", None)
-    assert done["check_out_time"] >= done["check_in_time"]
+    assert datetime.fromisoformat(done["check_out_time"]) >= datetime.fromisoformat(done["check_in_time"])
     assert (await hospital.fhir("GET", f"Appointment/{two['id']}"))["status"] == "fulfilled"
     moved = await third.ask("GET", f"/clinic/wait-time?appointment_id={three['id']}")
     assert (moved["queue_position"], moved["queue_length"]) == (2, 2)

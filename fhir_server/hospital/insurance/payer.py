@@ -15,6 +15,7 @@ from fhir_server.settings import Settings
 from mappings.insurance import eligibility
 from mappings.insurance.eligibility import Eligibility
 from mappings.shared.elements import Resource
+from mappings.shared.money import Money
 
 _SECONDS = 10.0
 _LARGEST = 1024 * 1024
@@ -56,4 +57,15 @@ def _response(found: Any) -> dict[str, Any]:
         found = next((item for item in resources if item.get("resourceType") == "CoverageEligibilityResponse"), None)
     if not isinstance(found, dict) or found.get("resourceType") != "CoverageEligibilityResponse":
         raise PayerUnreachable
+    _require_amounts(found)
     return found
+
+
+def _require_amounts(response: dict[str, Any]) -> None:
+    """Raise PayerUnreachable where an amount cannot be read: an unknown copay must not become nothing to pay."""
+    for insurance in response.get("insurance", ()):
+        for item in insurance.get("item", ()):
+            for benefit in item.get("benefit", ()):
+                amount = benefit.get("allowedMoney")
+                if amount is not None and Money.from_fhir(amount) is None:
+                    raise PayerUnreachable
