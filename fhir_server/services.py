@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from fhir_server.auth.access import ScopedAccess
-from fhir_server.auth.bearer import BearerToken
+from fhir_server.auth.permission.access import ScopedAccess
+from fhir_server.auth.permission.bearer import BearerToken
 from fhir_server.engine.access import Access
 from fhir_server.engine.context import Services
 from fhir_server.engine.search_parameter_sync import SearchParameterSync

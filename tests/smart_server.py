@@ -17,7 +17,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from fhir_server.auth.tokens import fingerprint, new_secret
+from fhir_server.auth.tokens.secrets import fingerprint, new_secret
 from fhir_server.cli import accounts
 from fhir_server.server.app import create_app
 from fhir_server.settings import Settings

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from fhir_server.auth.patient_writes import ALWAYS, CONTAINED, EXTENSIONS, RULES, Rule
+from fhir_server.auth.permission.patient_writes import ALWAYS, CONTAINED, EXTENSIONS, RULES, Rule
 
 PAGE = Path(__file__).parent.parent / "docs" / "access.md"
 _BEGIN, _END = "<!-- table: begin -->\n", "<!-- table: end -->\n"

@@ -10,12 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fhir_server.auth import clients, users
-from fhir_server.auth.clients import Authentication, Client
-from fhir_server.auth.password_policy import TEXTS, weakness
-from fhir_server.auth.passwords import hash_password
-from fhir_server.auth.tokens import fingerprint, new_identifier, new_secret
-from fhir_server.auth.users import Role, User
+from fhir_server.auth.accounts import user as users
+from fhir_server.auth.accounts.password_policy import TEXTS, weakness
+from fhir_server.auth.accounts.passwords import hash_password
+from fhir_server.auth.accounts.user import Role, User
+from fhir_server.auth.clients import client as clients
+from fhir_server.auth.clients.client import Authentication, Client
+from fhir_server.auth.tokens.secrets import fingerprint, new_identifier, new_secret
 from fhir_server.cli.operator_audit import told
 from fhir_server.engine import sign_in
 from fhir_server.engine.access import Access

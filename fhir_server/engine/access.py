@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from fhir_server.auth.patient_writes import Change
+from fhir_server.auth.permission.patient_writes import Change
 from fhir_server.r4.reports import unmarked
 from fhir_server.search.query.conditions import Condition
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from fhir_server.auth.patient_writes import Change
+from fhir_server.auth.permission.patient_writes import Change
 from fhir_server.engine.context import Context
 from fhir_server.errors import Forbidden, Issue
 from fhir_server.search.planner.filters import to_filter

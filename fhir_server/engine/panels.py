@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable
 from typing import Literal
 
-from fhir_server.auth.staff import Panel
+from fhir_server.auth.permission.staff import Panel
 from fhir_server.engine.context import Services
 from fhir_server.errors import Forbidden
 from fhir_server.store.relations import keys_of, keys_of_one

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypeAlias
 
-from fhir_server.auth import throttle
-from fhir_server.auth.login_names import counted_name, login_name
-from fhir_server.auth.passwords import hash_password, verify_password
-from fhir_server.auth.users import User
+from fhir_server.auth.accounts import throttle
+from fhir_server.auth.accounts.login_names import counted_name, login_name
+from fhir_server.auth.accounts.passwords import hash_password, verify_password
+from fhir_server.auth.accounts.user import User
 from fhir_server.engine.account_status import is_active
 from fhir_server.engine.context import Services
 from fhir_server.store.accounts.oauth import OAuthStore

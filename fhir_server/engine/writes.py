@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
-from fhir_server.auth.patient_writes import Change
+from fhir_server.auth.permission.patient_writes import Change
 from fhir_server.engine import versions
 from fhir_server.engine.account_status import end_access, retired
 from fhir_server.engine.context import Context, Response

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from fhir_server.auth.access import NoAccess, ScopedAccess, unauthorized
+from fhir_server.auth.permission.access import NoAccess, ScopedAccess, unauthorized
 from fhir_server.engine.access import Access
 from fhir_server.engine.context import Services
 from fhir_server.engine.panels import panel_of

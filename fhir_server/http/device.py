@@ -12,8 +12,8 @@ import hmac
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fhir_server.auth.tokens import new_secret
-from fhir_server.auth.users import User
+from fhir_server.auth.accounts.user import User
+from fhir_server.auth.tokens.secrets import new_secret
 
 COOKIE = "fhir_device"
 _SECONDS = 365 * 24 * 3600

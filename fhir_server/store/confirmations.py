@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias
 
-from fhir_server.auth.tokens import fingerprint, new_secret
+from fhir_server.auth.tokens.secrets import fingerprint, new_secret
 from fhir_server.store.database.mongo import Database, translated
 
 Kind: TypeAlias = Literal["sign-up", "contact"]

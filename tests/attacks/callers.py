@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from fhir_server.auth.access import ScopedAccess
-from fhir_server.auth.bearer import BearerToken, LaunchContext
-from fhir_server.auth.scopes import parse_scopes
+from fhir_server.auth.permission.access import ScopedAccess
+from fhir_server.auth.permission.bearer import BearerToken, LaunchContext
+from fhir_server.auth.permission.scopes import parse_scopes
 from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.engine import handle
 from fhir_server.errors import FhirError

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from fhir_server.auth.passwords import hash_password
+from fhir_server.auth.accounts.passwords import hash_password
 from fhir_server.hospital.accounts import accounts
 from fhir_server.hospital.gateways.smtp import Mail
 from fhir_server.store.accounts.accounts import UserStore

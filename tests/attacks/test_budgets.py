@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from fhir_server.auth.scopes import parse_scope
+from fhir_server.auth.permission.scopes import parse_scope
 from fhir_server.errors import TooManyRequests
 from fhir_server.settings import Settings
 from fhir_server.work.budget import Budget, OutOfBudget, counted, spend, together, working

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from fhir_server.auth.scopes import parse_scopes
+from fhir_server.auth.permission.scopes import parse_scopes
 from fhir_server.errors import Forbidden
 from fhir_server.hospital.api.coverage import TABLE, require_covered
 from fhir_server.hospital.api.own_app import PATIENT_SCOPES, STAFF_SCOPES

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fhir_server.auth import throttle
+from fhir_server.auth.accounts import throttle
 from fhir_server.engine import sign_in
 from fhir_server.store.database.mongo import Database
 from tests.facade_server import PASSWORD as APP_PASSWORD

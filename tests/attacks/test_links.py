@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from fhir_server.auth.access import ScopedAccess
-from fhir_server.auth.bearer import BearerToken
-from fhir_server.auth.scopes import parse_scopes
+from fhir_server.auth.permission.access import ScopedAccess
+from fhir_server.auth.permission.bearer import BearerToken
+from fhir_server.auth.permission.scopes import parse_scopes
 from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.engine import handle
 from fhir_server.engine.gdpr.erasure import erase_patient

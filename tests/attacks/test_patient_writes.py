@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from fhir_server.auth.bearer import BearerToken
+from fhir_server.auth.permission.bearer import BearerToken
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.reports import REPORTED_BY, reporter_of
 from tests.attacks.callers import BASE, ask, patient_token, resource_of, system_token

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_server.auth.scopes import NO_WILDCARD, Scope, Scopes, parse_scopes
+from fhir_server.auth.permission.scopes import NO_WILDCARD, Scope, Scopes, parse_scopes
 from tests.smart_server import ORIGIN, REDIRECT, SmartServer, answered
 
 ASKED = ["system/AuditEvent.cruds", "system/AuditEvent.rs", "system/AuditEvent.read", "system/AuditEvent.*"]

@@ -9,7 +9,7 @@ from typing import Any
 import bcrypt
 import pytest
 
-from fhir_server.auth.passwords import verify_password
+from fhir_server.auth.accounts.passwords import verify_password
 from fhir_server.engine.context import Context, Request
 from fhir_server.engine.engine import handle
 from fhir_server.engine.gdpr.erasure import erase_patient

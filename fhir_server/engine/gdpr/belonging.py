@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from fhir_server.auth.compartment import of_patient
+from fhir_server.auth.permission.compartment import of_patient
 from fhir_server.engine.context import Services
 from fhir_server.r4 import values
 from fhir_server.search.planner.filters import to_filter

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 
-from fhir_server.auth.compartment import of_patient, shared
+from fhir_server.auth.permission.compartment import of_patient, shared
 from fhir_server.engine.context import Context, instant, now
 from fhir_server.engine.gdpr.belonging import AUDIT, references, relative
 from fhir_server.engine.versions import new_id

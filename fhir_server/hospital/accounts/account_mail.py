@@ -7,8 +7,8 @@ from typing import Literal, TypeAlias
 
 import structlog
 
-from fhir_server.auth import throttle
-from fhir_server.auth.login_names import email_name
+from fhir_server.auth.accounts import throttle
+from fhir_server.auth.accounts.login_names import email_name
 from fhir_server.hospital.api.server import FacadeServer
 from fhir_server.hospital.gateways.smtp import Mail, MailDelayed, MailRefused
 from mappings.notifications.messages import Language

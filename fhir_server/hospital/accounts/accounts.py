@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
-from fhir_server.auth import throttle
-from fhir_server.auth.login_names import email_name, login_name, names_of
-from fhir_server.auth.password_policy import weakness_of
-from fhir_server.auth.users import User as Account
-from fhir_server.auth.users import folded
+from fhir_server.auth.accounts import throttle
+from fhir_server.auth.accounts.login_names import email_name, login_name, names_of
+from fhir_server.auth.accounts.password_policy import weakness_of
+from fhir_server.auth.accounts.user import User as Account
+from fhir_server.auth.accounts.user import folded
 from fhir_server.engine import sign_in as signing_in
 from fhir_server.engine.sign_in import NotSignedIn
 from fhir_server.errors import Conflict, FhirError

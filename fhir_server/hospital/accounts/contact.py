@@ -13,9 +13,9 @@ from fastapi import APIRouter
 from starlette.background import BackgroundTasks
 from starlette.responses import Response
 
-from fhir_server.auth.login_names import email_name, names_of
-from fhir_server.auth.tokens import fingerprint
-from fhir_server.auth.users import User as Account
+from fhir_server.auth.accounts.login_names import email_name, names_of
+from fhir_server.auth.accounts.user import User as Account
+from fhir_server.auth.tokens.secrets import fingerprint
 from fhir_server.engine.account_status import is_active
 from fhir_server.engine.sign_in import is_unchanged
 from fhir_server.hospital.accounts import accounts

@@ -11,7 +11,7 @@ from starlette.background import BackgroundTasks
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from fhir_server.auth.login_names import LONGEST
+from fhir_server.auth.accounts.login_names import LONGEST
 from fhir_server.engine import sign_in as signing_in
 from fhir_server.hospital.accounts import accounts, contact, sessions
 from fhir_server.hospital.accounts.sessions import Tokens

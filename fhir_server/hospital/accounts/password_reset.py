@@ -12,8 +12,8 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fhir_server.auth import throttle
-from fhir_server.auth.login_names import email_name
+from fhir_server.auth.accounts import throttle
+from fhir_server.auth.accounts.login_names import email_name
 from fhir_server.engine import sign_in
 from fhir_server.hospital.accounts import accounts
 from fhir_server.hospital.accounts.account_mail import mail

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 from pydantic import BaseModel
 
-from fhir_server.auth.bearer import BearerToken, LaunchContext
-from fhir_server.auth.tokens import ACCESS_LIFETIME, REFRESH_LIFETIME, new_secret
-from fhir_server.auth.users import User
+from fhir_server.auth.accounts.user import User
+from fhir_server.auth.permission.bearer import BearerToken, LaunchContext
+from fhir_server.auth.tokens.secrets import ACCESS_LIFETIME, REFRESH_LIFETIME, new_secret
 from fhir_server.engine.access import Access
 from fhir_server.engine.account_status import is_active
 from fhir_server.engine.context import Services

@@ -14,9 +14,9 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from fhir_server.auth import throttle
-from fhir_server.auth.login_names import email_name, names_of
-from fhir_server.auth.passwords import hash_password
+from fhir_server.auth.accounts import throttle
+from fhir_server.auth.accounts.login_names import email_name, names_of
+from fhir_server.auth.accounts.passwords import hash_password
 from fhir_server.hospital.accounts import accounts, sessions
 from fhir_server.hospital.accounts.account_mail import mail
 from fhir_server.hospital.accounts.sessions import Tokens

@@ -11,9 +11,9 @@ from fastapi import Depends, Query
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.requests import Request
 
-from fhir_server.auth.access import NoAccess, ScopedAccess
-from fhir_server.auth.bearer import BearerToken, LaunchContext
-from fhir_server.auth.scopes import parse_scopes
+from fhir_server.auth.permission.access import NoAccess, ScopedAccess
+from fhir_server.auth.permission.bearer import BearerToken, LaunchContext
+from fhir_server.auth.permission.scopes import parse_scopes
 from fhir_server.engine.context import now
 from fhir_server.errors import Forbidden
 from fhir_server.hospital.api.coverage import require_covered

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 
 from starlette.requests import Request
 
-from fhir_server.auth.scopes import Scopes
+from fhir_server.auth.permission.scopes import Scopes
 from fhir_server.errors import Forbidden
 
 _OWED = ("Invoice.rs", "CoverageEligibilityRequest.rs", "CoverageEligibilityResponse.rs")

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from fhir_server.auth.access import ScopedAccess
-from fhir_server.auth.bearer import BearerToken
-from fhir_server.auth.patient_writes import Change
-from fhir_server.auth.scopes import parse_scopes
+from fhir_server.auth.permission.access import ScopedAccess
+from fhir_server.auth.permission.bearer import BearerToken
+from fhir_server.auth.permission.patient_writes import Change
+from fhir_server.auth.permission.scopes import parse_scopes
 from fhir_server.engine.access import Access
 from fhir_server.r4.reports import marked
 from fhir_server.search.query.conditions import Condition

@@ -19,7 +19,7 @@ from pydantic import (
     field_validator,
 )
 
-from fhir_server.auth.login_names import email, phone
+from fhir_server.auth.accounts.login_names import email, phone
 from mappings.shared import clinic_clock
 from mappings.shared.rows import CONTROLS, Id, Text
 

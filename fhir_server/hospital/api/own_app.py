@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fhir_server.auth.clients import Client
-from fhir_server.auth.scopes import parse_scopes
+from fhir_server.auth.clients.client import Client
+from fhir_server.auth.permission.scopes import parse_scopes
 from fhir_server.engine.access import Access
 from fhir_server.errors import Conflict
 from fhir_server.store.accounts.oauth import OAuthStore

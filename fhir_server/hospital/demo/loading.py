@@ -6,10 +6,10 @@ import secrets
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
-from fhir_server.auth.login_names import email_name
-from fhir_server.auth.passwords import hash_password
-from fhir_server.auth.tokens import new_identifier
-from fhir_server.auth.users import Role, User
+from fhir_server.auth.accounts.login_names import email_name
+from fhir_server.auth.accounts.passwords import hash_password
+from fhir_server.auth.accounts.user import Role, User
+from fhir_server.auth.tokens.secrets import new_identifier
 from fhir_server.engine.access import Access
 from fhir_server.engine.context import Context, Request, Services
 from fhir_server.engine.engine import handle

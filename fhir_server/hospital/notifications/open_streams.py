@@ -13,8 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from fhir_server.auth.bearer import BearerToken
-from fhir_server.auth.tokens import fingerprint
+from fhir_server.auth.permission.bearer import BearerToken
+from fhir_server.auth.tokens.secrets import fingerprint
 from fhir_server.engine.access import Access
 from fhir_server.engine.ending import end
 from fhir_server.errors import FhirError

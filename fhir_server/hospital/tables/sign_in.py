@@ -6,9 +6,9 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fhir_server.auth import login_names
-from fhir_server.auth.tokens import fingerprint
-from fhir_server.auth.users import LONGEST_USERNAME, User, folded
+from fhir_server.auth.accounts import login_names
+from fhir_server.auth.accounts.user import LONGEST_USERNAME, User, folded
+from fhir_server.auth.tokens.secrets import fingerprint
 from fhir_server.errors import Issue
 from fhir_server.store.accounts.accounts import UserStore
 from fhir_server.store.accounts.login_names import LoginNames

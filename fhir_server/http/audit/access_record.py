@@ -9,7 +9,7 @@ import msgspec
 from starlette.types import Scope
 
 from fhir_server.audit.records import AccessRecord, Actor, EntryRecord
-from fhir_server.auth.bearer import BearerToken
+from fhir_server.auth.permission.bearer import BearerToken
 from fhir_server.engine.access import Access
 from fhir_server.engine.context import Request, Response
 from fhir_server.engine.disclosure import Disclosure

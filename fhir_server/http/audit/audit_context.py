@@ -9,8 +9,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from fhir_server.audit.records import Detail, EntryRecord
-from fhir_server.auth.bearer import BearerToken
-from fhir_server.auth.users import User
+from fhir_server.auth.accounts.user import User
+from fhir_server.auth.permission.bearer import BearerToken
 from fhir_server.engine.context import Ask, Request, Response
 from fhir_server.engine.disclosure import Disclosure
 from fhir_server.errors import FhirError

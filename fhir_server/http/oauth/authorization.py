@@ -10,12 +10,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
-from fhir_server.auth.clients import Client
-from fhir_server.auth.pkce import is_challenge
-from fhir_server.auth.redirects import is_registered, with_parameters
-from fhir_server.auth.scopes import EHR_LAUNCH, PLAIN_SCOPES, Scopes, parse_scopes
-from fhir_server.auth.tokens import REQUEST_LIFETIME
-from fhir_server.auth.users import User
+from fhir_server.auth.accounts.user import User
+from fhir_server.auth.clients.client import Client
+from fhir_server.auth.clients.pkce import is_challenge
+from fhir_server.auth.clients.redirects import is_registered, with_parameters
+from fhir_server.auth.permission.scopes import EHR_LAUNCH, PLAIN_SCOPES, Scopes, parse_scopes
+from fhir_server.auth.tokens.secrets import REQUEST_LIFETIME
 from fhir_server.engine.search.page_token import seal, unseal
 from fhir_server.errors import BadRequest
 from fhir_server.http.oauth.server import AuthorizationServer

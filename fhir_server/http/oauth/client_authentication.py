@@ -13,9 +13,9 @@ from urllib.parse import unquote
 
 from starlette.requests import Request
 
-from fhir_server.auth import client_assertions
-from fhir_server.auth.clients import Client
-from fhir_server.auth.tokens import matches
+from fhir_server.auth.clients import assertions as client_assertions
+from fhir_server.auth.clients.client import Client
+from fhir_server.auth.tokens.secrets import matches
 from fhir_server.http.audit.audit_context import seen
 from fhir_server.http.oauth.answers import OAuthError
 from fhir_server.http.oauth.server import AuthorizationServer

@@ -10,9 +10,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from fhir_server.auth.client_assertions import ALGORITHMS
+from fhir_server.auth.clients.assertions import ALGORITHMS
 from fhir_server.auth.endpoints import endpoints
-from fhir_server.auth.keys import ALGORITHM
+from fhir_server.auth.tokens.keys import ALGORITHM
 from fhir_server.http.oauth.answers import CORS, endpoint
 from fhir_server.http.oauth.server import server_of
 

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fhir_server.auth.bearer import BearerToken
+from fhir_server.auth.permission.bearer import BearerToken
 from fhir_server.http.audit.audit_context import seen
 from fhir_server.http.oauth.answers import CORS, NO_STORE, OAuthError, answer, endpoint
 from fhir_server.http.oauth.client_authentication import authenticate

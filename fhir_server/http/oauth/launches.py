@@ -13,9 +13,9 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fhir_server.auth.bearer import BearerToken, LaunchContext
-from fhir_server.auth.scopes import EHR_LAUNCH
-from fhir_server.auth.users import User
+from fhir_server.auth.accounts.user import User
+from fhir_server.auth.permission.bearer import BearerToken, LaunchContext
+from fhir_server.auth.permission.scopes import EHR_LAUNCH
 from fhir_server.engine import sign_in
 from fhir_server.http.audit.audit_context import seen
 from fhir_server.http.oauth.answers import OAuthError, answer, endpoint

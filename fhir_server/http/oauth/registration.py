@@ -9,9 +9,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fhir_server.auth.clients import AUTHENTICATIONS, Authentication, Client, require_scopes, require_valid
-from fhir_server.auth.scopes import Scopes, parse_scopes
-from fhir_server.auth.tokens import fingerprint, new_identifier, new_secret
+from fhir_server.auth.clients.client import AUTHENTICATIONS, Authentication, Client, require_scopes, require_valid
+from fhir_server.auth.permission.scopes import Scopes, parse_scopes
+from fhir_server.auth.tokens.secrets import fingerprint, new_identifier, new_secret
 from fhir_server.errors import FhirError
 from fhir_server.http.audit.audit_context import seen
 from fhir_server.http.oauth.answers import OAuthError, answer, endpoint

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
+from fhir_server.auth.clients.jwks import ClientKeys
 from fhir_server.auth.endpoints import issuer_of
-from fhir_server.auth.jwks import ClientKeys
 from fhir_server.auth.outbound import Fetched, fetch
 from fhir_server.engine.access import Access
 from fhir_server.engine.context import Services

@@ -13,12 +13,18 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fhir_server.auth.bearer import BearerToken
-from fhir_server.auth.clients import Client
-from fhir_server.auth.id_tokens import sign_id_token
-from fhir_server.auth.pkce import verifies
-from fhir_server.auth.scopes import EHR_LAUNCH, Scopes, parse_scopes
-from fhir_server.auth.tokens import ACCESS_LIFETIME, BACKEND_LIFETIME, REFRESH_LIFETIME, SESSION_LIFETIME, new_secret
+from fhir_server.auth.clients.client import Client
+from fhir_server.auth.clients.pkce import verifies
+from fhir_server.auth.permission.bearer import BearerToken
+from fhir_server.auth.permission.scopes import EHR_LAUNCH, Scopes, parse_scopes
+from fhir_server.auth.tokens.id_tokens import sign_id_token
+from fhir_server.auth.tokens.secrets import (
+    ACCESS_LIFETIME,
+    BACKEND_LIFETIME,
+    REFRESH_LIFETIME,
+    SESSION_LIFETIME,
+    new_secret,
+)
 from fhir_server.engine.account_status import is_active
 from fhir_server.http.audit.audit_context import seen
 from fhir_server.http.oauth.answers import OAuthError, answer, endpoint

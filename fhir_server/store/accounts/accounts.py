@@ -8,9 +8,9 @@ from typing import Any
 from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
-from fhir_server.auth.clients import Client
-from fhir_server.auth.scopes import parse_scopes
-from fhir_server.auth.users import User, folded
+from fhir_server.auth.accounts.user import User, folded
+from fhir_server.auth.clients.client import Client
+from fhir_server.auth.permission.scopes import parse_scopes
 from fhir_server.errors import Conflict
 from fhir_server.store.database.mongo import Database, Document, Session, translated
 

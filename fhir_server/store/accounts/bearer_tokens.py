@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
-from fhir_server.auth.bearer import BearerToken, LaunchContext
-from fhir_server.auth.scopes import parse_scopes
-from fhir_server.auth.tokens import fingerprint
+from fhir_server.auth.permission.bearer import BearerToken, LaunchContext
+from fhir_server.auth.permission.scopes import parse_scopes
+from fhir_server.auth.tokens.secrets import fingerprint
 from fhir_server.store.accounts.revocations import Revocations
 from fhir_server.store.database.mongo import Database, Document, translated
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from fhir_server.auth.bearer import BearerToken
-from fhir_server.auth.scopes import Scopes, parse_scopes
-from fhir_server.auth.tokens import CODE_LIFETIME, fingerprint, new_identifier, new_secret
+from fhir_server.auth.permission.bearer import BearerToken
+from fhir_server.auth.permission.scopes import Scopes, parse_scopes
+from fhir_server.auth.tokens.secrets import CODE_LIFETIME, fingerprint, new_identifier, new_secret
 from fhir_server.store.accounts.accounts import CLIENTS, USERS
 from fhir_server.store.accounts.bearer_tokens import TOKENS, bearer_token, token_document
 from fhir_server.store.accounts.revocations import Revocations

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from fhir_server.auth.bearer import BearerToken
+from fhir_server.auth.permission.bearer import BearerToken
 from fhir_server.settings import Settings
 from fhir_server.store.accounts.accounts import CLIENTS, USERS, ClientStore, UserStore
 from fhir_server.store.accounts.bearer_tokens import TOKENS, BearerTokens

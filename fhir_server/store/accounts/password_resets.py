@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from fhir_server.auth.tokens import fingerprint, new_secret
+from fhir_server.auth.tokens.secrets import fingerprint, new_secret
 from fhir_server.store.database.mongo import Database, translated
 
 _COLLECTION = "password_resets"

@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from fhir_server.auth.bearer import LaunchContext
-from fhir_server.auth.throttle import WINDOW, Count
-from fhir_server.auth.tokens import LAUNCH_LIFETIME, SESSION_LIFETIME, fingerprint, new_secret
+from fhir_server.auth.accounts.throttle import WINDOW, Count
+from fhir_server.auth.permission.bearer import LaunchContext
+from fhir_server.auth.tokens.secrets import LAUNCH_LIFETIME, SESSION_LIFETIME, fingerprint, new_secret
 from fhir_server.store.database.mongo import Database, Document, translated
 
 SESSIONS = "oauth_sessions"

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fhir_server.auth.keys import RETENTION, ROTATION, SigningKey, make_key, seal_key, unseal_key
+from fhir_server.auth.tokens.keys import RETENTION, ROTATION, SigningKey, make_key, seal_key, unseal_key
 from fhir_server.settings import Settings
 from fhir_server.store.database.data_directory import StartupError
 from fhir_server.store.database.mongo import Database, translated

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from fhir_server.auth.scopes import parse_scopes
+from fhir_server.auth.permission.scopes import parse_scopes
 from tests.smart_server import BASE, ORIGIN, SmartServer
 
 

@@ -223,9 +223,9 @@ async def test_a_patient_scope_without_a_patient_is_denied(filled: SmartServer) 
     """Trap 45: no launch patient means nothing, not everything."""
     from datetime import UTC, datetime
 
-    from fhir_server.auth.access import ScopedAccess
-    from fhir_server.auth.bearer import BearerToken
-    from fhir_server.auth.scopes import parse_scopes
+    from fhir_server.auth.permission.access import ScopedAccess
+    from fhir_server.auth.permission.bearer import BearerToken
+    from fhir_server.auth.permission.scopes import parse_scopes
     from fhir_server.errors import Forbidden
 
     now = datetime.now(UTC)

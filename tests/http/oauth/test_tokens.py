@@ -118,7 +118,7 @@ async def test_a_code_needs_its_verifier_and_its_redirect_uri(
 
 async def test_the_challenge_itself_is_not_the_verifier(smart: SmartServer, app: App) -> None:
     """Checklist 3: what was sent in the open proves nothing."""
-    from fhir_server.auth.pkce import challenge_of
+    from fhir_server.auth.clients.pkce import challenge_of
 
     answer = await app.exchange(await _code(smart, app), code_verifier=challenge_of(app.verifier))
     assert answer.status_code == 400

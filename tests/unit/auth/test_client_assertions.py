@@ -12,12 +12,12 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
 
-from fhir_server.auth import client_assertions
-from fhir_server.auth.client_assertions import Invalid
-from fhir_server.auth.clients import Client
-from fhir_server.auth.jwks import ClientKeys
+from fhir_server.auth.clients import assertions as client_assertions
+from fhir_server.auth.clients.assertions import Invalid
+from fhir_server.auth.clients.client import Client
+from fhir_server.auth.clients.jwks import ClientKeys
 from fhir_server.auth.outbound import Fetched
-from fhir_server.auth.scopes import parse_scopes
+from fhir_server.auth.permission.scopes import parse_scopes
 
 AUDIENCE = "https://server.test/oauth/token"
 RSA = RSAKey.generate_key(2048)

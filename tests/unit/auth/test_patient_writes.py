@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_server.auth.compartment import of_patient
-from fhir_server.auth.patient_writes import RULES, Change, Writer, require_permitted
+from fhir_server.auth.permission.compartment import of_patient
+from fhir_server.auth.permission.patient_writes import RULES, Change, Writer, require_permitted
 from fhir_server.errors import Forbidden
 from fhir_server.r4.definitions import Element, table
 from fhir_server.r4.reports import REPORTED_BY, marked, reporter_of, unmarked

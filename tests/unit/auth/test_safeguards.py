@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from fhir_server.auth import outbound, redirects
-from fhir_server.auth.clients import Client, require_valid
-from fhir_server.auth.keys import make_key, seal_key, unseal_key
+from fhir_server.auth import outbound
+from fhir_server.auth.accounts.passwords import hash_password, verify_password
+from fhir_server.auth.accounts.throttle import Count, counts
+from fhir_server.auth.clients import redirects
+from fhir_server.auth.clients.client import Client, require_valid
+from fhir_server.auth.clients.pkce import challenge_of, is_challenge, verifies
 from fhir_server.auth.outbound import Refused, fetch, is_public
-from fhir_server.auth.passwords import hash_password, verify_password
-from fhir_server.auth.pkce import challenge_of, is_challenge, verifies
-from fhir_server.auth.scopes import parse_scopes
-from fhir_server.auth.throttle import Count, counts
+from fhir_server.auth.permission.scopes import parse_scopes
+from fhir_server.auth.tokens.keys import make_key, seal_key, unseal_key
 from fhir_server.errors import BadRequest
 
 

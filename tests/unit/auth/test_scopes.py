@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_server.auth.scopes import Scopes, parse_scope, parse_scopes, unknown
+from fhir_server.auth.permission.scopes import Scopes, parse_scope, parse_scopes, unknown
 from fhir_server.r4.definitions import RESOURCE_TYPES
 
 LABORATORY = "http://terminology.hl7.org/CodeSystem/observation-category|laboratory"

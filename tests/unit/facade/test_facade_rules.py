@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from starlette.requests import Request
 
-from fhir_server.auth.password_policy import weakness
+from fhir_server.auth.accounts.password_policy import weakness
 from fhir_server.errors import Conflict, FhirError, Forbidden, Gone, NotFound, Unauthorized
 from fhir_server.hospital.api import fields, spans, texts
 from fhir_server.hospital.api.problem import PROBLEMS, Problem, answer, problem_of

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fhir_server.auth.tokens import SESSION_LIFETIME, new_secret
-from fhir_server.auth.users import User
+from fhir_server.auth.accounts.user import User
+from fhir_server.auth.tokens.secrets import SESSION_LIFETIME, new_secret
 from fhir_server.http.oauth.server import AuthorizationServer, server_of
 from fhir_server.store.accounts.sign_in import BrowserSession
 

@@ -13,12 +13,12 @@ from urllib.parse import urlencode, urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fhir_server.auth.access import grantable
-from fhir_server.auth.bearer import BearerToken, LaunchContext
-from fhir_server.auth.clients import Client
-from fhir_server.auth.scopes import Scope, Scopes, parse_scopes
-from fhir_server.auth.tokens import ACCESS_LIFETIME, REFRESH_LIFETIME
-from fhir_server.auth.users import User
+from fhir_server.auth.accounts.user import User
+from fhir_server.auth.clients.client import Client
+from fhir_server.auth.permission.access import grantable
+from fhir_server.auth.permission.bearer import BearerToken, LaunchContext
+from fhir_server.auth.permission.scopes import Scope, Scopes, parse_scopes
+from fhir_server.auth.tokens.secrets import ACCESS_LIFETIME, REFRESH_LIFETIME
 from fhir_server.http.audit.audit_context import seen
 from fhir_server.http.oauth.authorization import (
     Authorization,

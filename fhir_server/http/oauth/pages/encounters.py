@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fhir_server.auth.users import User
+from fhir_server.auth.accounts.user import User
 from fhir_server.http.audit.audit_context import seen
 from fhir_server.http.oauth.authorization import Authorization, Refusal, unsealed
 from fhir_server.http.oauth.forms import form

@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fhir_server.auth.access import ScopedAccess
-from fhir_server.auth.users import User
+from fhir_server.auth.accounts.user import User
+from fhir_server.auth.permission.access import ScopedAccess
 from fhir_server.engine.context import Context
 from fhir_server.engine.context import Request as FhirRequest
 from fhir_server.engine.engine import handle

@@ -10,8 +10,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from fhir_server.auth.redirects import form_action
-from fhir_server.auth.scopes import Scope
+from fhir_server.auth.clients.redirects import form_action
+from fhir_server.auth.permission.scopes import Scope
 from fhir_server.http import log
 from fhir_server.http.oauth.answers import NO_STORE, OAuthError
 from fhir_server.http.oauth.authorization import Authorization, Refusal

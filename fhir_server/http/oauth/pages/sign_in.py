@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fhir_server.auth.login_names import LONGEST
-from fhir_server.auth.users import User
+from fhir_server.auth.accounts.login_names import LONGEST
+from fhir_server.auth.accounts.user import User
 from fhir_server.engine import sign_in as signing_in
 from fhir_server.engine.sign_in import NotSignedIn
 from fhir_server.http.audit.audit_context import seen

@@ -13,7 +13,7 @@ import bcrypt
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from fhir_server.auth.password_policy import LONGEST
+from fhir_server.auth.accounts.password_policy import LONGEST
 
 _BCRYPT = ("$2a$", "$2b$", "$2y$")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
-from fhir_server.auth.compartment import of_patient
+from fhir_server.auth.permission.compartment import of_patient
 from fhir_server.errors import Forbidden, Issue
 from fhir_server.r4.definitions import table
 from fhir_server.r4.reports import REPORTED_BY, other_labels

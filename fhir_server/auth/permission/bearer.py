@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from fhir_server.auth.scopes import Scopes
-from fhir_server.auth.users import Role
+from fhir_server.auth.accounts.user import Role
+from fhir_server.auth.permission.scopes import Scopes
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import unicodedata
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 
-from fhir_server.auth.users import folded
+from fhir_server.auth.accounts.user import folded
 
 LONGEST = 254
 """Characters of a name to sign in with; a longer one is nobody's."""

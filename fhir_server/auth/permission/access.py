@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from fhir_server.auth.bearer import BearerToken
-from fhir_server.auth.compartment import of_patient, shared
-from fhir_server.auth.patient_writes import RULES, Change, Writer, changeable, links, require_permitted
-from fhir_server.auth.scopes import Level, Scope, Scopes, parse_scopes
-from fhir_server.auth.staff import Panel
+from fhir_server.auth.permission.bearer import BearerToken
+from fhir_server.auth.permission.compartment import of_patient, shared
+from fhir_server.auth.permission.patient_writes import RULES, Change, Writer, changeable, links, require_permitted
+from fhir_server.auth.permission.scopes import Level, Scope, Scopes, parse_scopes
+from fhir_server.auth.permission.staff import Panel
 from fhir_server.errors import Forbidden, Unauthorized
 from fhir_server.r4.reports import marked, unmarked
 from fhir_server.search.planner.filters import to_filter

@@ -17,8 +17,8 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
-from fhir_server.auth.clients import Client
-from fhir_server.auth.jwks import ClientKeys, Jwk
+from fhir_server.auth.clients.client import Client
+from fhir_server.auth.clients.jwks import ClientKeys, Jwk
 from fhir_server.auth.outbound import Refused
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"

@@ -7,7 +7,7 @@ from typing import Any
 
 from joserfc import jwt
 
-from fhir_server.auth.keys import ALGORITHM, SigningKey
+from fhir_server.auth.tokens.keys import ALGORITHM, SigningKey
 
 LIFETIME_SECONDS = 3600
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from fhir_server.auth import redirects
-from fhir_server.auth.scopes import EHR_LAUNCH, Scopes, parse_scopes, unknown
+from fhir_server.auth.clients import redirects
+from fhir_server.auth.permission.scopes import EHR_LAUNCH, Scopes, parse_scopes, unknown
 from fhir_server.errors import BadRequest
 
 Authentication: TypeAlias = Literal["none", "client_secret_basic", "private_key_jwt"]

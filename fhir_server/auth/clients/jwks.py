@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fhir_server.auth.clients import Client
+from fhir_server.auth.clients.client import Client
 from fhir_server.auth.outbound import Fetched, Refused
 
 Fetch = Callable[[str], Awaitable[Fetched]]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from fhir_server.auth.compartment import SECURITY_CONTEXT, of_patient, shared
+from fhir_server.auth.permission.compartment import SECURITY_CONTEXT, of_patient, shared
 from fhir_server.search.query.conditions import NOTHING, AnyOf, Condition, HasId, HasKey
 from fhir_server.search.registry import parameters
 

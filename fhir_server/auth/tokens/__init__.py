@@ -1,0 +1,1 @@
+"""Secrets and signatures: codes and tokens, how long each lives, and how id_tokens are signed."""
