@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fhir_server.engine.writes import Write
     from fhir_server.settings import Settings
     from fhir_server.store.database.mongo import Database, Session
+    from fhir_server.store.resources.contents import Content
     from fhir_server.store.resources.history import HistoryStore
     from fhir_server.store.resources.resources import ResourceStore, Version
     from fhir_server.store.search.search import SearchStore
@@ -44,6 +45,8 @@ class Request:
     if_none_exist: str | None = None
     size: int = 0
     """Bytes of the body as JSON or XML, however it was compressed."""
+    wants_content: bool = False
+    """Whether a Binary is read for its content alone: then `Response.content` may tell where that is."""
     place: str = ""
     """FHIRPath of the request in a bundle ("Bundle.entry[3]"), empty for a direct one."""
 
@@ -61,6 +64,8 @@ class Response:
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str | None = None
     """What `json` is, where it is no resource."""
+    content: Content | None = None
+    """The content of a Binary that was read for it, where `json` is the resource without it."""
     warnings: tuple[Issue, ...] = ()
     """What the caller is told beside the success."""
 

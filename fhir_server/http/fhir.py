@@ -36,7 +36,7 @@ from fhir_server.http.content.bodies import (
     undone,
 )
 from fhir_server.http.content.prefer import preferences
-from fhir_server.http.content.raw_binary import holds_if_range, is_raw_read, raw_content, requested_part
+from fhir_server.http.content.raw_binary import is_raw_read, raw_answer
 from fhir_server.http.content.representation import JSON_REPRESENTATION, Representation, choose, http_date
 from fhir_server.http.headers import request_headers, require_single
 from fhir_server.http.limits import Limits, caller_of, limits_of
@@ -153,7 +153,10 @@ class FhirApp:
                 await self._take_body(request, receive, headers, seen, turn)
             await turn.enter_async_context(self.answers.turn(rows_weight(request, self._settings), receive))
             context = self._context(headers, seen.access)
+            request.wants_content = request.method in ("GET", "HEAD") and is_raw_read(request.path, query, headers)
             seen.response = response = await self.handle(context, request)
+            if request.wants_content and response.status == 200:
+                return await _raw(request, response, headers, _headers(response, self.base_url))
             answer = self._success(context, request, response, headers, _representation(request.path, query, headers))
             if response.location is None:
                 return await _rendered(answer)
@@ -252,27 +255,18 @@ class FhirApp:
         if response.json is None or response.status == 304:
             return Answer(response.status, [*sent, (b"content-length", b"0")], b"")
         if response.content_type is not None:
-            return Answer(response.status, [*sent, *_content(response.content_type, response.json)], response.json)
-        if request.method in ("GET", "HEAD"):
-            if is_raw_read(request.path, request.query, headers):
-                return _raw(request, response, headers, sent)
-        elif response.location is not None:
+            return Answer(response.status, [*sent, *_content(response.content_type, len(response.json))], response.json)
+        if request.method not in ("GET", "HEAD") and response.location is not None:
             return _written(context, response, sent, representation)
         return _body(response.status, response.json, representation, sent)
 
 
-def _raw(request: Request, response: Response, headers: Mapping[str, str], sent: list[tuple[bytes, bytes]]) -> Answer:
+async def _raw(
+    request: Request, response: Response, headers: Mapping[str, str], sent: list[tuple[bytes, bytes]]
+) -> Answer:
     """Return the content of a Binary, or the part that is asked for; raises RangeNotSatisfiable."""
-    content_type, content = raw_content(response.json or b"")
-    sent = [*sent, (b"accept-ranges", b"bytes"), *_UNTRUSTED]
-    part = None
-    if request.method == "GET" and holds_if_range(headers.get("if-range"), request.path, response):
-        part = requested_part(headers.get("range"), content)
-    if part is None:
-        return Answer(response.status, [*sent, *_content(content_type, content)], content)
-    body = part.of(content)
-    sent.append((b"content-range", part.content_range.encode()))
-    return Answer(206, [*sent, *_content(content_type, body)], body)
+    status, told, body = await raw_answer(request, response, headers)
+    return Answer(status, [*sent, *told, *_UNTRUSTED], body)
 
 
 def _written(
@@ -378,7 +372,7 @@ def _body(status: int, json: bytes, representation: Representation, headers: lis
 def _plain(answer: Answer) -> Answer:
     """Return an answer whose JSON is sent as it is."""
     return Answer(
-        answer.status, [*answer.headers, *_content(JSON_REPRESENTATION.content_type, answer.body)], answer.body
+        answer.status, [*answer.headers, *_content(JSON_REPRESENTATION.content_type, len(answer.body))], answer.body
     )
 
 
@@ -389,8 +383,8 @@ async def _rendered(answer: Answer) -> Answer:
         return answer
     size = 0 if form.is_stored else len(answer.body)
     body = await sized(size, form.render, answer.body)
-    return Answer(answer.status, [*answer.headers, *_content(form.content_type, body)], body)
+    return Answer(answer.status, [*answer.headers, *_content(form.content_type, len(body))], body)
 
 
-def _content(content_type: str, body: bytes) -> list[tuple[bytes, bytes]]:
-    return [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
+def _content(content_type: str, size: int) -> list[tuple[bytes, bytes]]:
+    return [(b"content-type", content_type.encode()), (b"content-length", str(size).encode())]

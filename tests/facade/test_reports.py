@@ -58,5 +58,5 @@ async def test_files_of_reports_are_documents(hospital: Hospital) -> None:
         response = await mara.send("GET", item["file_url"])
         assert response.content == (b"xyz" if item["title"] == "Curve" else b"Lipids: fine")
         await noor.refused("not_found", "GET", item["file_url"])
-    for document_id in ("report.3.alone", "report.0.alone", "report.1.mistaken", "report.1.none"):
+    for document_id in ("report_3_alone", "report_0_alone", "report_1_mistaken", "report_1_none"):
         await mara.refused("not_found", "GET", f"/history/documents/download?document_id={document_id}")

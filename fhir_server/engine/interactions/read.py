@@ -16,6 +16,8 @@ _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 
 async def read(context: Context, request: Request, resource_type: str, resource_id: str) -> Response:
     """Answer with the current version: 200, or 304 when the caller has it; raises NotFound or Gone."""
+    if request.wants_content:
+        return await _content(context, request, resource_type, resource_id, None)
     version = await context.services.resources.read(
         resource_type, resource_id, where=context.access.where(resource_type, "read"), session=context.session
     )
@@ -24,6 +26,8 @@ async def read(context: Context, request: Request, resource_type: str, resource_
 
 async def vread(context: Context, request: Request, resource_type: str, resource_id: str, version_id: str) -> Response:
     """Answer with one version; raises NotFound, or Gone for the version that is a deletion."""
+    if request.wants_content and _VERSION.fullmatch(version_id):
+        return await _content(context, request, resource_type, resource_id, int(version_id))
     version = None
     if _VERSION.fullmatch(version_id):
         version = await context.services.resources.read_version(
@@ -34,6 +38,18 @@ async def vread(context: Context, request: Request, resource_type: str, resource
             session=context.session,
         )
     return _answer(context, request, version, f"{resource_type}/{resource_id}/_history/{version_id}")
+
+
+async def _content(
+    context: Context, request: Request, resource_type: str, resource_id: str, version_id: int | None
+) -> Response:
+    """Answer with a Binary as `_answer` does, but leave its content where it is."""
+    where = context.access.where(resource_type, "read" if version_id is None else "vread")
+    url = f"{resource_type}/{resource_id}" + ("" if version_id is None else f"/_history/{version_id}")
+    found = await context.services.resources.read_content(resource_type, resource_id, version_id, where=where)
+    response = _answer(context, request, found[0] if found else None, url)
+    response.content = found[1] if found else None
+    return response
 
 
 def _answer(context: Context, request: Request, version: Version | None, url: str) -> Response:

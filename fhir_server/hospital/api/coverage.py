@@ -90,6 +90,11 @@ def require_covered(request: Request, scopes: Scopes) -> None:
         raise error
 
 
+def is_covered(scopes: Scopes, need: str) -> bool:
+    """Return whether the scopes cover the letters of a type ("Encounter.rs"), all of it where it is written."""
+    return all(_covers(scopes, *each.split(".")) for each in _each([need]))
+
+
 def _each(needed: Iterable[str]) -> Iterable[str]:
     for need in needed:
         resource_type, letters = need.split(".")

@@ -19,6 +19,7 @@ from fhir_server.engine.engine import handle
 from fhir_server.errors import BadGateway, FhirError, Gone, NotFound
 from fhir_server.http.audit.audit_context import noted
 from fhir_server.r4 import values
+from fhir_server.store.resources.contents import Content, HeldContent
 from fhir_server.store.resources.first_versions import created_times
 from mappings.shared.elements import Resource
 
@@ -61,6 +62,17 @@ class Fhir:
         except (NotFound, Gone):
             return None
         return _resource(answer)
+
+    async def content(self, binary_id: str) -> tuple[dict[str, Any], Content] | None:
+        """Return a Binary and its content, of which no more is read than is asked for; None as for `read`."""
+        if _ID.fullmatch(binary_id) is None:
+            return None
+        try:
+            answer = await self.ask(Request("GET", f"Binary/{binary_id}", wants_content=True))
+        except (NotFound, Gone):
+            return None
+        binary = _resource(answer)
+        return binary, answer.content or HeldContent.of(binary.get("data"))
 
     async def search(self, resource_type: str, criteria: Criteria, *, token: str | None = None) -> Found:
         """Return a page of a search, the first one or the one that a token leads to; raises BadRequest."""

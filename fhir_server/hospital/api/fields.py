@@ -32,6 +32,7 @@ __all__ = [
     "Email",
     "Id",
     "Language",
+    "Line",
     "Name",
     "Password",
     "Phone",
@@ -39,11 +40,14 @@ __all__ = [
     "Reason",
     "ResourceId",
     "VisitDate",
+    "Words",
     "Zone",
 ]
 
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+_NOT_ONE_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""Controls and line ends of Unicode: what is shown, mailed or printed in one line has none."""
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _RESOURCE_ID = re.compile(r"^[A-Za-z0-9\-.]{1,64}$")
 _CLOCK_TIME = re.compile(r"^\d{2}:\d{2}(:\d{2})?$", re.ASCII)
@@ -66,6 +70,12 @@ class Body(BaseModel):
 def _plain(text: str) -> str:
     if CONTROLS.search(text):
         raise ValueError("characters")
+    return text
+
+
+def _one_line(text: str) -> str:
+    if _NOT_ONE_LINE.search(text):
+        raise ValueError("one_line")
     return text
 
 
@@ -145,7 +155,11 @@ ClockTime = Annotated[
 ]
 """A time on the clinic's clock, such as 14:30."""
 BirthDate = Annotated[Date, AfterValidator(_birth_date)]
-Name = Annotated[Text, BeforeValidator(_text), StringConstraints(max_length=200)]
+Line = Annotated[Text, BeforeValidator(_text), AfterValidator(_one_line)]
+"""A text of one line that says something: without line ends and other control characters."""
+Name = Annotated[Line, StringConstraints(max_length=200)]
+Words = Annotated[str, AfterValidator(_one_line)]
+"""A text of one line that may be empty."""
 Plain = Annotated[str, AfterValidator(_plain)]
 """A text that may be empty."""
 ResourceId = Annotated[

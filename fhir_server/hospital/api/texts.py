@@ -33,6 +33,10 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "La imagen es una URL https, o una imagen pequeña como URL data:.",
     ),
     "characters": ("This holds what is no character.", "Contiene algo que no es un carácter."),
+    "one_line": (
+        "This must be one line, without line breaks or control characters.",
+        "Debe ser una sola línea, sin saltos de línea ni caracteres de control.",
+    ),
     "date": ("This must be a date such as 2026-03-09.", "Debe ser una fecha como 2026-03-09."),
     "time": ("This must be a time such as 14:30.", "Debe ser una hora como 14:30."),
     "unknown_id": ("There is none with this id.", "No existe ninguno con este id."),

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from fhir_server.engine.context import now
 from fhir_server.hospital.api.caller import Called, Caller
-from fhir_server.hospital.api.fields import Date, ResourceId
+from fhir_server.hospital.api.fields import Date, Line, ResourceId
 from fhir_server.hospital.api.idempotency import IdempotencyKey, once
 from fhir_server.hospital.api.openapi import errors
 from fhir_server.hospital.api.problem import Problem, invalid
@@ -21,7 +21,6 @@ from fhir_server.hospital.insurance.verification import PolicyAsked, Service, Ve
 from mappings.billing.payments import Payment
 from mappings.booking import appointments
 from mappings.shared import clinic_clock
-from mappings.shared.rows import Text
 
 router = APIRouter(prefix="/booking", tags=["booking"])
 
@@ -35,8 +34,8 @@ class AppointmentPaying(Paying):
 class InsuranceAsked(PolicyAsked):
     """A policy, and the service that it shall pay for."""
 
-    provider: Annotated[Text, Field(max_length=200)]
-    policy_number: Annotated[Text, Field(max_length=100)]
+    provider: Annotated[Line, Field(max_length=200)]
+    policy_number: Annotated[Line, Field(max_length=100)]
     clinic_id: ResourceId | None = None
     specialty_id: ResourceId | None = None
     service_date: Date | None = None

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from fhir_server.hospital.api.answers import Answer
-from fhir_server.hospital.api.fields import Amount, Body
+from fhir_server.hospital.api.fields import Amount, Body, Line
 from fhir_server.hospital.api.openapi import errors
 from fhir_server.hospital.api.problem import invalid
 from fhir_server.hospital.billing.paying import Order
@@ -35,7 +35,7 @@ class Paying(Body):
     amount: Annotated[Number, Field(ge=Decimal(0), le=Decimal(10) ** 9)]
     currency: Currency
     payment_method: Method
-    card_token: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    card_token: Annotated[Line, Field(min_length=1, max_length=200)] | None = None
 
     def order(self) -> Order:
         """Return what is to be paid; raises Problem for what cannot be paid like this."""

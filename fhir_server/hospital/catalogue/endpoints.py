@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query
 
 from fhir_server.engine.context import now
 from fhir_server.hospital.api.caller import Server
-from fhir_server.hospital.api.fields import VisitDate
+from fhir_server.hospital.api.fields import VisitDate, Words
 from fhir_server.hospital.api.openapi import errors
 from fhir_server.hospital.api.paging import Cursor, Limit, Page, page_of
 from fhir_server.hospital.api.problem import Problem, invalid
@@ -30,7 +30,7 @@ router = APIRouter(prefix="/booking", tags=["booking"])
 _WINDOWS = (7, 31)
 """How many days are looked through for a doctor's next opening, a few first."""
 
-Words = Annotated[str | None, Query(max_length=200)]
+Asked = Annotated[Words | None, Query(max_length=200)]
 OptionalId = Annotated[str | None, Query(max_length=64)]
 
 
@@ -41,10 +41,10 @@ OptionalId = Annotated[str | None, Query(max_length=64)]
 async def list_clinics(
     server: Server,
     *,
-    city: Words = None,
-    specialty: Words = None,
-    q: Words = None,
-    near: Words = None,
+    city: Asked = None,
+    specialty: Asked = None,
+    q: Asked = None,
+    near: Asked = None,
     distance_km: Annotated[float | None, Query(gt=0, le=21_000)] = None,
     limit: Limit = 20,
     cursor: Cursor = None,
@@ -165,7 +165,7 @@ async def list_doctors(
     *,
     clinic_id: OptionalId = None,
     specialty_id: OptionalId = None,
-    q: Words = None,
+    q: Asked = None,
     date: Annotated[VisitDate | None, Query(description="Only doctors with a free slot that day.")] = None,
     limit: Limit = 20,
     cursor: Cursor = None,

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from fhir_server.engine.context import now
 from fhir_server.hospital.api.answers import MoneyAnswer
 from fhir_server.hospital.api.caller import Caller
-from fhir_server.hospital.api.fields import Body
+from fhir_server.hospital.api.fields import Body, Line
 from fhir_server.hospital.api.problem import Problem, invalid
 from fhir_server.hospital.insurance.payer import PayerUnreachable, submit
 from fhir_server.search.params.strings import fold
@@ -22,15 +22,14 @@ from mappings.insurance.insurance import Policy, Standing
 from mappings.notifications.messages import Language
 from mappings.shared import reading
 from mappings.shared.elements import Resource
-from mappings.shared.rows import Text
 
 
 class PolicyAsked(Body):
     """The policy, as its holder reads it off the card; where it may be left out, the one on file."""
 
-    provider: Annotated[Text, Field(max_length=200)] | None = None
-    policy_number: Annotated[Text, Field(max_length=100)] | None = None
-    member_id: Annotated[Text, Field(max_length=100)] | None = None
+    provider: Annotated[Line, Field(max_length=200)] | None = None
+    policy_number: Annotated[Line, Field(max_length=100)] | None = None
+    member_id: Annotated[Line, Field(max_length=100)] | None = None
 
 
 class VerificationAnswer(BaseModel):

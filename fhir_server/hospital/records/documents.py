@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 import uuid
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, File, Form, Query, UploadFile
@@ -17,14 +15,15 @@ from starlette.responses import Response
 from fhir_server.engine.context import now
 from fhir_server.hospital.api.answers import Answer
 from fhir_server.hospital.api.caller import Called, Caller
-from fhir_server.hospital.api.fields import Plain
+from fhir_server.hospital.api.fields import Words
 from fhir_server.hospital.api.openapi import errors
 from fhir_server.hospital.api.paging import Cursor, Limit, Page, page_of
 from fhir_server.hospital.api.problem import Problem, invalid
 from fhir_server.hospital.api.spans import Day, end_of, start_of
 from fhir_server.hospital.records import file_range
-from fhir_server.hospital.records.report_documents import report_document, report_documents
-from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.hospital.records.document_files import attachment_of, file_of
+from fhir_server.hospital.records.document_visits import appointment_ids
+from fhir_server.hospital.records.report_documents import PatientDocument, report_document, report_documents, stored
 from mappings.booking import appointments
 from mappings.records import medical_documents
 from mappings.records.medical_documents import DocumentType, MedicalDocument
@@ -50,7 +49,6 @@ _TYPES = frozenset(
         "image/heic",
     }
 )
-_LONGEST_ID = 64
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _FILES = dict.fromkeys((*sorted(_TYPES), "application/octet-stream"), _BYTES)
 _EXTENSIONS = {"application/pdf": ".pdf", "text/plain": ".txt", "image/png": ".png", "image/jpeg": ".jpg"}
@@ -80,52 +78,45 @@ async def list_documents(
 ) -> Page[DocumentAnswer]:
     """Return the user's documents, the newest first."""
     clock = await caller.clock()
-    found = (await caller.fhir.all("DocumentReference", [("subject", f"Patient/{caller.patient_id}")])).matches
-    found = [item for item in found if item.get("status") != "entered-in-error"]
+    known = (await caller.fhir.all("DocumentReference", [("subject", f"Patient/{caller.patient_id}")])).matches
+    found = [stored(item) for item in known if item.get("status") != "entered-in-error"]
     found += await report_documents(caller)
     if document_type is not None:
-        found = [item for item in found if medical_documents.from_fhir(item).document_type == document_type]
+        found = [item for item in found if medical_documents.from_fhir(item.document).document_type == document_type]
     if start is not None:
         found = [item for item in found if _dated(item) >= start_of(start, clock)]
     if end is not None:
         found = [item for item in found if _dated(item) < end_of(end, clock)]
-    found.sort(key=lambda item: (_dated(item), item["id"]), reverse=True)
+    found.sort(key=lambda item: (_dated(item), item.id), reverse=True)
     page = page_of(caller.server, "documents", found, limit, cursor)
     return Page(items=await _answers(caller, page.items), total=page.total, next=page.next)
 
 
-def _dated(document: Resource) -> datetime:
-    return reading.dated(document, "date")
+def _dated(document: PatientDocument) -> datetime:
+    return reading.dated(document.document, "date")
 
 
-async def _answers(caller: Caller, found: list[dict[str, Any]]) -> list[DocumentAnswer]:
+async def _answers(caller: Caller, documents: list[PatientDocument]) -> list[DocumentAnswer]:
     # When the report was made counts for what it brings along, and that it says itself.
-    created = await caller.fhir.created(item for item in found if not item["id"].startswith("report."))
+    created = await caller.fhir.created(item.document for item in documents if not item.is_of_report)
+    appointments = await appointment_ids(caller, [item.document for item in documents])
     answers = []
-    for item in found:
-        row = medical_documents.from_fhir(item, created=created.get(item["id"]))
-        url = f"/history/documents/download?document_id={row.id}"
-        answers.append(DocumentAnswer.of(row, file_url=url, size=_size(item)))
+    for item, appointment_id in zip(documents, appointments, strict=True):
+        row = medical_documents.from_fhir(item.document, created=None if item.is_of_report else created.get(item.id))
+        more = {"id": item.id, "appointment_id": appointment_id, "size": await _size(caller, item)}
+        url = f"/history/documents/download?document_id={item.id}"
+        answers.append(DocumentAnswer.of(row, file_url=url, **more))
     return answers
 
 
-def _attachment(document: Resource) -> Resource:
-    return reading.first(content.get("attachment", {}) for content in document.get("content") or ())
-
-
-def _size(document: Resource) -> int | None:
-    attachment = _attachment(document)
-    if "data" in attachment:
-        return len(_decoded(attachment["data"]))
-    size: int | None = attachment.get("size")
-    return size
-
-
-def _decoded(data: str) -> bytes:
-    try:
-        return base64.b64decode(data)
-    except binascii.Error:
-        return b""
+async def _size(caller: Caller, document: PatientDocument) -> int | None:
+    """Return how many bytes the file has: as it says itself, else counted where it is."""
+    attachment = attachment_of(document.document)
+    said: int | None = attachment.get("size")
+    if said is not None and "data" not in attachment:
+        return said
+    file = await file_of(caller, document.document, document.source)
+    return file.content.size if file else None
 
 
 # --- The file ----------------------------------------------------------------------------------------------------
@@ -143,62 +134,25 @@ def _decoded(data: str) -> bytes:
 )
 async def download(request: Request, caller: Called, document_id: Annotated[str, Query(max_length=80)]) -> Response:
     """Return a document's file, or the part of it that is asked for."""
-    document, source = await _document(caller, document_id)
-    if document is None or reading.reference_id(document.get("subject"), "Patient") != caller.patient_id:
+    known = await _document(caller, document_id)
+    if known is None or reading.reference_id(known.document.get("subject"), "Patient") != caller.patient_id:
         raise Problem("not_found")
-    content_type, data = await _file(caller, document, source or document)
+    file = await file_of(caller, known.document, known.source)
+    if file is None:
+        raise Problem("not_found")
     headers = {
-        "Content-Disposition": _disposition(document, content_type),
+        "Content-Disposition": _disposition(known.document, file.content_type),
         # What others uploaded must not run in the origin of this server.
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox; default-src 'none'",
         "Cache-Control": "private, no-cache",
     }
-    return file_range.response(request, data, content_type, headers)
+    return await file_range.response(request, file, headers)
 
 
-async def _document(caller: Caller, document_id: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Return the document of that id, and the DiagnosticReport that it is of where it is of one."""
-    found = await caller.fhir.read("DocumentReference", document_id) if len(document_id) <= _LONGEST_ID else None
-    return (found, None) if found else await report_document(caller, document_id) or (None, None)
-
-
-async def _file(caller: Caller, document: Resource, source: Resource) -> tuple[str, bytes]:
-    """Return the type and the bytes of a file, inline or in a Binary of this server; raises Problem without one."""
-    attachment = _attachment(document)
-    said = attachment.get("contentType")
-    if "data" in attachment:
-        return said or "application/octet-stream", _decoded(attachment["data"])
-    binary = await _binary(caller, source, attachment.get("url", ""))
-    if binary is None:
-        raise Problem("not_found")
-    return said or binary.get("contentType", "application/octet-stream"), _decoded(binary.get("data", ""))
-
-
-async def _binary(caller: Caller, document: Resource, url: str) -> dict[str, Any] | None:
-    """Return the Binary of a document: the caller's own, or one that whoever wrote the document could read, too."""
-    relative = url.removeprefix(f"{caller.server.base_url}/").partition("/_history/")[0]
-    if not re.fullmatch(r"Binary/[A-Za-z0-9\-.]{1,64}", relative):
-        return None
-    binary = await caller.public.read("Binary", relative.removeprefix("Binary/"))
-    context = _here(caller, binary.get("securityContext")) if binary else ""
-    if context == f"Patient/{caller.patient_id}":
-        return binary
-    # A Binary that is guarded for somebody else stays so, whoever refers to it.
-    may = await caller.may_follow(document, relative) and (not context or await _sees(caller, context))
-    return binary if may else None
-
-
-def _here(caller: Caller, reference: Resource | None) -> str:
-    """Return what a reference says, relative where it leads to this server; empty for none at all."""
-    if reference is None:
-        return ""
-    return str(reference.get("reference", "?")).removeprefix(f"{caller.server.base_url}/")
-
-
-async def _sees(caller: Caller, context: str) -> bool:
-    kind, _, resource_id = context.partition("/")
-    return kind in RESOURCE_TYPES and await caller.fhir.read(kind, resource_id) is not None
+async def _document(caller: Caller, document_id: str) -> PatientDocument | None:
+    document = await caller.fhir.read("DocumentReference", document_id)
+    return stored(document) if document else await report_document(caller, document_id)
 
 
 def _disposition(document: Resource, content_type: str) -> str:
@@ -220,7 +174,7 @@ async def add_document(
     caller: Called,
     file: Annotated[UploadFile, File()],
     document_type: Annotated[DocumentType, Form()],
-    title: Annotated[Plain | None, Form(max_length=200)] = None,
+    title: Annotated[Words | None, Form(max_length=200)] = None,
     appointment_id: Annotated[str | None, Form(max_length=64)] = None,
 ) -> DocumentAnswer:
     """Add a document to the user's record."""
@@ -244,8 +198,8 @@ async def add_document(
     assert made.binary is not None, "there are bytes"
     binary = await caller.acting.create(made.binary)
     made.document["content"][0]["attachment"]["url"] = f"Binary/{binary['id']}"
-    stored = await caller.acting.create(made.document)
-    return (await _answers(caller, [stored]))[0]
+    document = await caller.acting.create(made.document)
+    return (await _answers(caller, [stored(document)]))[0]
 
 
 def _name(filename: str | None) -> str | None:

@@ -1,33 +1,34 @@
-"""Bytes as an HTTP response: whole, not modified, or the range that is asked for. https://www.rfc-editor.org/rfc/rfc9110#section-14"""
+"""A file as an HTTP response: whole, not modified, or the range that is asked for. https://www.rfc-editor.org/rfc/rfc9110#section-14"""
 
 from __future__ import annotations
-
-import hashlib
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from fhir_server.hospital.api.problem import Problem
+from fhir_server.hospital.records.document_files import DocumentFile
 from fhir_server.http.content.byte_range import OutsideContentError, byte_range
+from fhir_server.http.streamed import StreamedResponse
 
 
-def response(request: Request, data: bytes, content_type: str, headers: dict[str, str]) -> Response:
-    """Return the response with the bytes; raises Problem for a range outside of them.
+async def response(request: Request, file: DocumentFile, headers: dict[str, str]) -> Response:
+    """Return the response with the file, of which no more is read than is sent; raises Problem for a range outside it.
 
     Several ranges at once are answered with the whole, as RFC 9110 allows.
     """
-    etag = f'"{hashlib.sha256(data).hexdigest()}"'
-    sent = {**headers, "ETag": etag, "Accept-Ranges": "bytes", "Content-Type": content_type}
-    if _matches(request.headers.get("if-none-match"), etag):
+    sent = {**headers, "ETag": file.etag, "Accept-Ranges": "bytes", "Content-Type": file.content_type}
+    if _matches(request.headers.get("if-none-match"), file.etag):
         return Response(status_code=304, headers=sent)
-    condition = request.headers.get("if-range")
+    condition, size = request.headers.get("if-range"), file.content.size
     try:
-        part = byte_range(request.headers.get("range"), len(data)) if condition in (None, etag) else None
+        part = byte_range(request.headers.get("range"), size) if condition in (None, file.etag) else None
     except OutsideContentError as error:
         raise Problem("range_not_satisfiable", headers={"Content-Range": error.content_range}) from error
     if part is None:
-        return Response(data, headers=sent)
-    return Response(part.of(data), 206, headers={**sent, "Content-Range": part.content_range})
+        whole = {**sent, "Content-Length": str(size)}
+        return StreamedResponse(file.content.pieces(), media_type=file.content_type, headers=whole)
+    data = await file.content.part(part.first, part.last)
+    return Response(data, 206, headers={**sent, "Content-Range": part.content_range})
 
 
 def _matches(header: str | None, etag: str) -> bool:

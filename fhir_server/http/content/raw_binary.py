@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping, Sequence
 
-from fhir_server.engine.context import Response
+from fhir_server.engine.context import Request, Response
 from fhir_server.errors import RangeNotSatisfiable
 from fhir_server.http.content.byte_range import ByteRange, OutsideContentError, byte_range
 from fhir_server.http.content.representation import asks_for_resource, http_date
 from fhir_server.r4 import values
+from fhir_server.store.resources.contents import Content, HeldContent
 
 # Stored before control characters were refused, a type may be none that a header can carry.
 _HEADER_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
@@ -28,28 +27,45 @@ def is_raw_read(path: str, query: Sequence[tuple[str, str]], headers: Mapping[st
     return parts[1][0] not in "_$" and not asks_for_resource(headers.get("accept"), given.get("_format"))
 
 
-def raw_content(json: bytes) -> tuple[str, bytes]:
-    """Return the media type and the bytes that a Binary resource carries."""
-    resource = values.decode(json)
-    try:
-        content = base64.b64decode(resource.get("data") or "")
-    except (binascii.Error, ValueError):
-        content = b""
+async def raw_answer(
+    request: Request, response: Response, headers: Mapping[str, str]
+) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Return status, headers and body that answer with the content of a Binary, or with the part that is asked for.
+
+    Raises RangeNotSatisfiable.
+    """
+    content_type, content = _content(response)
+    part, told, body = None, [(b"accept-ranges", b"bytes"), (b"content-type", content_type.encode())], b""
+    if request.method == "GET" and _holds_if_range(headers.get("if-range"), request.path, response):
+        part = _requested_part(headers.get("range"), content.size)
+    if part is not None:
+        body = await content.part(part.first, part.last)
+        told.append((b"content-range", part.content_range.encode()))
+    elif request.method != "HEAD":
+        body = b"".join([piece async for piece in content.pieces()])
+    told.append((b"content-length", str(content.size if part is None else len(body)).encode()))
+    return (200 if part is None else 206), told, body
+
+
+def _content(response: Response) -> tuple[str, Content]:
+    """Return the media type and the content that a Binary which was read carries."""
+    resource = values.decode(response.json or b"{}")
     declared = resource.get("contentType") or ""
-    return declared if _HEADER_VALUE.fullmatch(declared) else "application/octet-stream", content
+    content_type = declared if _HEADER_VALUE.fullmatch(declared) else "application/octet-stream"
+    return content_type, response.content or HeldContent.of(resource.get("data"))
 
 
-def requested_part(range_header: str | None, content: bytes) -> ByteRange | None:
-    """Return the range of the content that is asked for, None for the whole; raises RangeNotSatisfiable."""
+def _requested_part(range_header: str | None, size: int) -> ByteRange | None:
+    """Return the range of a content that is asked for, None for the whole; raises RangeNotSatisfiable."""
     try:
-        return byte_range(range_header, len(content))
+        return byte_range(range_header, size)
     except OutsideContentError as error:
         refused = RangeNotSatisfiable(str(error))
         refused.headers |= {"Content-Range": error.content_range, "Accept-Ranges": "bytes"}
         raise refused from error
 
 
-def holds_if_range(if_range: str | None, path: str, response: Response) -> bool:
+def _holds_if_range(if_range: str | None, path: str, response: Response) -> bool:
     """Return whether a range may be sent as far as If-Range is concerned.
 
     It takes strong validators alone. The ETags of resources are weak ones, and a Last-Modified is strong only where

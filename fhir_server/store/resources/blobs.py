@@ -21,6 +21,7 @@ from fhir_server.store.database.mongo import Database
 
 BUCKET = "blobs"
 CHUNK_BYTES = 1024 * 1024
+_CHANGED = "The content changed while it was read; try again."
 
 
 class BlobStore:
@@ -49,9 +50,24 @@ class BlobStore:
                 download = await self._bucket.open_download_stream(blob)
             except NoFile as error:
                 # A sweep of another server removed it between the two reads: the document says something else by now.
-                raise Unavailable("The content changed while it was read; try again.") from error
+                raise Unavailable(_CHANGED) from error
             while chunk := await download.readchunk():
                 yield chunk
+
+    async def part(self, blob: str, start: int, end: int) -> bytes:
+        """Return the bytes of a blob from `start` to before `end`; reads only the chunks that they are in."""
+        files, chunks = (self._database.collection(f"{BUCKET}.{name}") for name in ("files", "chunks"))
+        with translated:
+            file = await files.find_one({"_id": blob}, {"chunkSize": 1})
+            if file is None:
+                raise Unavailable(_CHANGED)
+            size = file["chunkSize"]
+            numbers: Document = {"$gte": start // size, "$lte": (end - 1) // size}
+            # GridFS's own reader fetches chunks ahead, up to 16 MB of them.
+            wanted = chunks.find({"files_id": blob, "n": numbers}, {"data": 1}).sort("n")
+            data = b"".join([chunk["data"] async for chunk in wanted])
+        begin = start % size
+        return data[begin : begin + end - start]
 
     async def discard(self, document: Mapping[str, Any]) -> None:
         """Remove the blob, if any, of a document that was not stored."""

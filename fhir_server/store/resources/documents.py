@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from fhir_server.store.database.encoding import Document
+from fhir_server.store.resources.contents import placed
 
 PROJECTION = {"version": 1, "updated": 1, "method": 1, "json": 1, "blob": 1, "links": 1}
 """The fields that make a Version."""
@@ -15,7 +16,7 @@ PROJECTION = {"version": 1, "updated": 1, "method": 1, "json": 1, "blob": 1, "li
 INDEX = ("keys", "ranges", "sort", "shape")
 """The fields that the search index writes."""
 
-CONTENT = ("json", "resource", "blob", "claims", "links", *INDEX)
+CONTENT = ("json", "resource", "blob", "content", "claims", "links", *INDEX)
 """Every field that a version may lack: what the one before it had there must go."""
 
 
@@ -56,7 +57,10 @@ class Draft:
 
 
 def to_document(draft: Draft, blob: str | None) -> Document:
-    """Return the document to store; `blob` names where the bytes are, when they are not to be in it."""
+    """Return the document to store; `blob` names where the bytes are, when they are not to be in it.
+
+    Of a Binary it then says where in them the content is.
+    """
     document: Document = {"_id": draft.id, "version": draft.version, "updated": draft.updated, "method": draft.method}
     if draft.quiet:
         # The version and not a flag: so it shows in a change stream, and says nothing of the versions that follow.
@@ -65,6 +69,9 @@ def to_document(draft: Draft, blob: str | None) -> Document:
         return document
     if blob is not None:
         document["blob"] = blob
+        place = placed(draft.json, draft.resource) if draft.type == "Binary" else None
+        if place is not None:
+            document["content"] = place
     else:
         document["json"] = draft.json
         document["resource"] = draft.resource

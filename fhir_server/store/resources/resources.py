@@ -22,6 +22,7 @@ from fhir_server.store.database.failures import translated
 from fhir_server.store.database.mongo import Database, Session
 from fhir_server.store.replacements import Replacement, replace_each
 from fhir_server.store.resources.blobs import BlobStore
+from fhir_server.store.resources.contents import BlobContent, Content
 from fhir_server.store.resources.documents import PROJECTION, Draft, Version, to_change, to_document, to_version
 from fhir_server.store.taken_keys import DUPLICATE_KEY, AlreadyExists, Claimed, taken_key
 
@@ -96,19 +97,61 @@ class ResourceStore:
 
         An earlier version must meet it, and the current one too: what a correction has taken from a caller stays taken.
         """
+        document = await self._find_version(
+            resource_type, resource_id, version, where=where, projection=PROJECTION, session=session
+        )
+        return None if document is None else await self.version(resource_type, resource_id, document)
+
+    async def read_content(
+        self,
+        resource_type: str,
+        resource_id: str,
+        version: int | None = None,
+        *,
+        where: Mapping[str, Any] | None = None,
+    ) -> tuple[Version, Content | None] | None:
+        """Return a version (by default the current one) of a Binary and its content, as `read` and `read_version` do.
+
+        Where the content is None the version holds it; else the version's JSON is without it.
+        """
+        projection = {**PROJECTION, "content": 1}
+        if version is None:
+            condition: Document = {"$and": [{"_id": resource_id}, where or {}]}
+            with translated:
+                document = await self.database.current(resource_type).find_one(condition, projection)
+        else:
+            document = await self._find_version(resource_type, resource_id, version, where=where, projection=projection)
+        if document is None:
+            return None
+        place = document.get("content")
+        if place is None:
+            return await self.version(resource_type, resource_id, document), None
+        content = BlobContent(self.blobs, document["blob"], place["start"], place["size"])
+        return to_version(resource_type, resource_id, document, place["outline"]), content
+
+    async def _find_version(
+        self,
+        resource_type: str,
+        resource_id: str,
+        version: int,
+        *,
+        where: Mapping[str, Any] | None,
+        projection: Mapping[str, int],
+        session: Session | None = None,
+    ) -> Document | None:
         current, history = self.database.current(resource_type), self.database.history(resource_type)
         condition: Document = {"$and": [{"_id": resource_id, "version": version}, where or {}]}
         # Current first: a version that moves into history meanwhile is already there when it is no longer here.
         with translated:
-            document = await current.find_one(condition, PROJECTION, session=session)
+            document = await current.find_one(condition, projection, session=session)
             if document is None and where is not None:
                 seen: Document = {"$and": [{"_id": resource_id}, where]}
                 if await current.find_one(seen, {"_id": 1}, session=session) is None:
                     return None
             if document is None:
                 condition = {"$and": [{"_id": f"{resource_id}/{version}"}, of_earlier(where or {})]}
-                document = await history.find_one(condition, PROJECTION, session=session)
-        return None if document is None else await self.version(resource_type, resource_id, document)
+                document = await history.find_one(condition, projection, session=session)
+        return document
 
     async def following(self, resource_type: str, resource_id: str, version: int) -> Version | None:
         """Return the version that came after one, if any: versions in between may have been purged."""
