@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple, Self
@@ -19,6 +20,8 @@ RefundStatus = Literal["pending", "completed"]
 
 _OUTCOMES: dict[Status, str] = {"pending": "queued", "completed": "complete", "failed": "error"}
 _STATUSES: dict[str, Status] = {"queued": "pending", "partial": "pending", "complete": "completed", "error": "failed"}
+_VOID = frozenset({"cancelled", "draft", "entered-in-error"})
+"""Statuses of a PaymentReconciliation that is none."""
 _PAYMENT_TYPE = "http://terminology.hl7.org/CodeSystem/payment-type"
 
 
@@ -176,6 +179,57 @@ def with_refund_status(invoice: Resource, status: RefundStatus) -> dict[str, Any
     mark = elements.extension("refund-status", "Code", status)
     kept = [item for item in invoice.get("extension", ()) if item.get("url") != f"{elements.EXTENSION}refund-status"]
     return {**invoice, "extension": [*kept, mark]}
+
+
+# --- Which payment counts, and which is given back -----------------------------------------------------------------
+
+
+class Refund(NamedTuple):
+    """What is to be given back by card: the gateway's transaction, and how much was paid in it."""
+
+    transaction_id: str
+    amount: Money
+
+
+def attempts_key(invoice_id: str) -> str:
+    """Return the identifier, as a search takes it, of the attempts to pay an invoice."""
+    return f"{elements.IDENTIFIER}payment-of|Invoice/{invoice_id}"
+
+
+def paid_invoices(attempt: Resource) -> set[str]:
+    """Return the ids of the invoices that an attempt is to pay: by its business key, else by its details."""
+    ours = f"{elements.IDENTIFIER}payment-of"
+    keys = [
+        {"reference": item.get("value", "")} for item in attempt.get("identifier", ()) if item.get("system") == ours
+    ]
+    references = keys or [item.get("request", {}) for item in attempt.get("detail", ())]
+    return {found for item in references if (found := reading.reference_id(item, "Invoice"))}
+
+
+def rank(attempt: Resource) -> tuple[bool, datetime, str] | None:
+    """Return what tells which of several attempts counts: the greatest; None for one that never was one."""
+    if attempt.get("status") in _VOID:
+        return None
+    return attempt.get("outcome") == "complete", reading.dated(attempt, "created"), attempt["id"]
+
+
+def counting(attempts: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the attempt to pay an invoice that counts: the one that succeeded, else the latest."""
+    ranked = [(place, attempt) for attempt in attempts if (place := rank(attempt)) is not None]
+    return max(ranked, key=lambda pair: pair[0], default=(None, None))[1]
+
+
+def refund_due(invoice: Resource, attempts: Iterable[dict[str, Any]]) -> Refund | None:
+    """Return what is to be given back by card for an invoice.
+
+    That is what a card paid, of an invoice that was cancelled since and is marked so; a person gives back the rest.
+    """
+    if invoice.get("status") != "cancelled" or reading.extension(invoice, "refund-status") != "pending":
+        return None
+    charged = counting(item for item in attempts if item.get("outcome") == "complete" and _method(item) == "card")
+    amount = Money.from_fhir((charged or {}).get("paymentAmount"))
+    transaction = (charged or {}).get("paymentIdentifier", {}).get("value")
+    return Refund(transaction, amount) if transaction and amount and amount.currency else None
 
 
 def _method(attempt: Resource) -> Method | None:

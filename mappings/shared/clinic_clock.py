@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from mappings.shared.zones import zone
+from mappings.shared import reading
+from mappings.shared.zones import is_zone, zone
 
-__all__ = ["at", "day_bounds", "not_before", "occurrences", "shown", "wall_date", "wall_time", "zone"]
+__all__ = [
+    "at",
+    "clock_of",
+    "day_bounds",
+    "named",
+    "not_before",
+    "occurrences",
+    "shown",
+    "wall_date",
+    "wall_time",
+    "zone",
+]
+
+
+def named(*names: str | None) -> ZoneInfo:
+    """Return the clock of the first name that is an IANA time zone's, else that of UTC."""
+    return zone(next(filter(is_zone, names), None) or "UTC")
+
+
+def clock_of(clinic: Mapping[str, Any] | None, default: str) -> ZoneInfo:
+    """Return the clock on the wall of a clinic, a Location: that of its own zone, else the default."""
+    return named(reading.time_zone(clinic) if clinic else None, default)
 
 
 def occurrences(day: date, at: time, clock: ZoneInfo) -> list[datetime]:

@@ -172,3 +172,8 @@ def official_name(resource: Resource) -> Resource:
     names: list[Resource] = resource.get("name", [])
     uses = {use: rank for rank, use in enumerate(ranks)}
     return min(names, key=lambda name: uses.get(name.get("use"), len(ranks)), default={})
+
+
+def person_name(person: Resource | None) -> str | None:
+    """Return what a Patient, Practitioner or RelatedPerson is called."""
+    return human_name(official_name(person)) if person else None

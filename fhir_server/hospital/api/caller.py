@@ -95,7 +95,7 @@ class Caller:
     async def clock(self) -> ZoneInfo:
         """Return the user's clock, else that of the settings."""
         name = (await self.user()).timezone if self.token.context.patient else None
-        return clinic_clock.zone(name or self.server.settings.default_timezone)
+        return clinic_clock.named(name, self.server.settings.default_timezone)
 
 
 async def caller(request: Request, _scheme: Annotated[HTTPAuthorizationCredentials | None, Depends(_SCHEME)]) -> Caller:

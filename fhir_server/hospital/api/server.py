@@ -24,7 +24,7 @@ from fhir_server.store.accounts.oauth import OAuthStore
 from fhir_server.store.accounts.password_resets import PasswordResets
 from fhir_server.store.confirmations import Confirmations
 from fhir_server.store.work.idempotency import IdempotencyKeys
-from mappings.shared import clinic_clock, reading
+from mappings.shared import clinic_clock
 from mappings.shared.elements import Resource
 
 
@@ -88,11 +88,7 @@ class FacadeServer:
 
     def clock_of(self, location: Resource | None) -> ZoneInfo:
         """Return the clock of a clinic: its own time zone, else that of the settings."""
-        name = reading.time_zone(location) if location else None
-        try:
-            return clinic_clock.zone(name or self.settings.default_timezone)
-        except ValueError:
-            return clinic_clock.zone(self.settings.default_timezone)
+        return clinic_clock.clock_of(location, self.settings.default_timezone)
 
 
 def server_of(request: Request) -> FacadeServer:

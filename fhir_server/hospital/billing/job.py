@@ -8,18 +8,17 @@ from typing import Any
 
 import structlog
 
-from fhir_server.engine.context import Context, Request, Services, instant, now
-from fhir_server.engine.engine import asking, handle
+from fhir_server.engine.context import Context, Services, instant, now
+from fhir_server.engine.engine import asking
 from fhir_server.engine.search.every_match import every_match
 from fhir_server.errors import FhirError
+from fhir_server.hospital.api.fhir import in_process
 from fhir_server.hospital.billing.card import attempts
+from fhir_server.hospital.billing.refunds import give_back
 from fhir_server.hospital.gateways.card import Gateway, GatewayUnavailable
 from fhir_server.jobs.runner import Job
 from fhir_server.store.work.jobs import Lease
-from mappings.billing import payments
 from mappings.shared import reading
-from mappings.shared.elements import IDENTIFIER
-from mappings.shared.money import Money
 
 EVERY_SECONDS = 60.0
 ABANDONED = timedelta(minutes=5)
@@ -77,41 +76,12 @@ class CardPayments:
     async def refund_due(self, at: datetime) -> int:
         """Give back what was paid by card for invoices that were cancelled since."""
         cancelled = [("status", "cancelled"), ("_lastUpdated", f"ge{instant(at - _LOOK_BACK)}")]
-        refunded = 0
+        refunded, fhir = 0, in_process(self.context.services, self.context.base_url)
         async for invoice in every_match(self.context, "Invoice", cancelled):
-            if reading.extension(invoice, "refund-status") != "pending":
-                continue
             try:
-                refunded += await self._refund(invoice)
+                refunded += await give_back(fhir, self.gateway, invoice)
             except GatewayUnavailable:
                 log.warning("refund.delayed")
             except FhirError as error:
                 log.warning("refund.not_recorded", kind=type(error).__name__)
         return refunded
-
-    async def _refund(self, invoice: Resource) -> bool:
-        paid = await self._card_payment(invoice)
-        if paid is None:
-            return False  # cash or insurance: a person gives it back
-        amount = Money.from_fhir(paid.get("paymentAmount"))
-        transaction = payments.from_fhir(invoice, paid).transaction_id
-        if amount is None or transaction is None:
-            return False
-        refund = await self.gateway.refund(transaction, amount, idempotency_key=f"refund-{invoice['id']}")
-        if refund.status != "completed":
-            log.warning("refund.failed", status=refund.status, reason=refund.reason)
-            return False
-        match = f'W/"{invoice["meta"]["versionId"]}"'
-        changed = payments.with_refund_status(invoice, "completed")
-        await handle(self.context, Request("PUT", f"Invoice/{invoice['id']}", resource=changed, if_match=match))
-        return True
-
-    async def _card_payment(self, invoice: Resource) -> Resource | None:
-        mark = f"{IDENTIFIER}payment-of|Invoice/{invoice['id']}"
-        async for paid in every_match(
-            self.context, "PaymentReconciliation", [("identifier", mark), ("outcome", "complete")]
-        ):
-            row = payments.from_fhir(invoice, paid)
-            if row.payment_method == "card" and row.transaction_id:
-                return paid
-        return None

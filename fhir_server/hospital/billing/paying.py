@@ -155,6 +155,6 @@ async def _outcome(caller: Caller, invoice: Resource) -> Payment:
     attempt = await caller.acting.read("PaymentReconciliation", invoice["id"])
     row = payments.from_fhir(stored, attempt, created=await caller.acting.created_at(stored))
     if stored.get("status") == "cancelled":  # while the card was being charged: what was taken goes back
-        await refunds.settle(caller, row.paid_for or "")
+        await refunds.refund_for(caller, row.paid_for or "")
         raise Problem("appointment_canceled")
     return row

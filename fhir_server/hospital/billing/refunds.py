@@ -1,48 +1,55 @@
-"""Giving back what was paid by card for what is cancelled."""
+"""Giving back what was paid by card for what is cancelled: one rule for the request that cancels and for the job."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import structlog
+
 from fhir_server.errors import FhirError
 from fhir_server.hospital.api.caller import Caller
+from fhir_server.hospital.api.fhir import Fhir
 from fhir_server.hospital.billing.amounts_due import invoices_for
-from fhir_server.hospital.gateways.card import GatewayUnavailable
+from fhir_server.hospital.gateways.card import Gateway, GatewayUnavailable
 from mappings.billing import payments
-from mappings.shared.elements import IDENTIFIER, Resource
-from mappings.shared.money import Money
+from mappings.shared.elements import Resource
+
+log = structlog.get_logger(__name__)
 
 
-async def settle(caller: Caller, reference: str) -> None:
-    """Give back what was paid by card for a cancelled thing, if it is marked so; where that fails the mark stays."""
+async def refund_for(caller: Caller, reference: str) -> None:
+    """Give back what was paid by card for a cancelled thing; where that fails the mark stays, and the job tries on."""
     invoice = (await invoices_for(caller.acting, [reference])).get(reference)
-    if invoice is None or payments.from_fhir(invoice).refund_status != "pending":
+    if invoice is None:
         return
-    paid = await payment_of(caller, invoice)
-    row = payments.from_fhir(invoice, paid)
-    if row.payment_method != "card" or row.transaction_id is None or row.currency is None:
-        return
-    amount = Money(amount=row.amount, currency=row.currency)
     try:
-        refund = await caller.server.gateway.refund(
-            row.transaction_id, amount, idempotency_key=f"refund-{invoice['id']}"
-        )
-    except GatewayUnavailable:
-        return
-    if refund.status == "completed":
-        await _mark(caller, invoice)
+        await give_back(caller.acting, caller.server.gateway, invoice)
+    except (GatewayUnavailable, FhirError) as error:
+        log.warning("refund.delayed", kind=type(error).__name__)
 
 
-async def _mark(caller: Caller, invoice: dict[str, Any]) -> None:
-    try:
-        await caller.acting.update(payments.with_refund_status(invoice, "completed"))
-    except FhirError:
-        return  # it was changed meanwhile; whoever did so finds the mark
+async def give_back(fhir: Fhir, gateway: Gateway, invoice: dict[str, Any]) -> bool:
+    """Give back what is due by card for an invoice, and mark that; returns whether anything was.
+
+    Raises GatewayUnavailable, and FhirError where the invoice was changed meanwhile: whoever did so finds the mark.
+    """
+    refund = payments.refund_due(invoice, await attempts_of(fhir, invoice))
+    if refund is None:
+        return False
+    answer = await gateway.refund(refund.transaction_id, refund.amount, idempotency_key=f"refund-{invoice['id']}")
+    if answer.status != "completed":
+        log.warning("refund.failed", status=answer.status, reason=answer.reason)
+        return False
+    await fhir.update(payments.with_refund_status(invoice, "completed"))
+    return True
+
+
+async def attempts_of(fhir: Fhir, invoice: Resource) -> list[dict[str, Any]]:
+    """Return the attempts to pay the invoice."""
+    key = payments.attempts_key(invoice["id"])
+    return (await fhir.all("PaymentReconciliation", [("identifier", key)])).matches
 
 
 async def payment_of(caller: Caller, invoice: Resource) -> dict[str, Any] | None:
-    """Return the attempt to pay the invoice that counts: the one that succeeded, else the latest."""
-    key = f"{IDENTIFIER}payment-of|Invoice/{invoice['id']}"
-    found = (await caller.acting.all("PaymentReconciliation", [("identifier", key)])).matches
-    found.sort(key=lambda item: (item.get("outcome") == "complete", item.get("created", ""), item["id"]))
-    return found[-1] if found else None
+    """Return the attempt to pay the invoice that counts."""
+    return payments.counting(await attempts_of(caller.acting, invoice))

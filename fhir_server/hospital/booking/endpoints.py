@@ -166,7 +166,7 @@ async def cancel(
         return await stored(caller, appointment_id)
 
     canceled = await carry_out(attempt)
-    await refunds.settle(caller, f"Appointment/{appointment_id}")
+    await refunds.refund_for(caller, f"Appointment/{appointment_id}")
     return await appointment_answer(caller, canceled)
 
 
@@ -197,7 +197,7 @@ async def calendar_file(appointment_id: str, caller: Called) -> Response:
         start,
         end,
         reading.dated(appointment),
-        await _summary(caller, doctor, clinic.name),
+        await _summary(caller, appointment, doctor, clinic.name),
         appointments.from_fhir(appointment, clock).reason,
         canceled=appointment.get("status") in ("cancelled", "noshow", "entered-in-error"),
     )
@@ -206,6 +206,14 @@ async def calendar_file(appointment_id: str, caller: Called) -> Response:
     return Response(content, media_type="text/calendar", headers={"Content-Disposition": disposition})
 
 
-async def _summary(caller: Caller, doctor: Resource | None, clinic: str | None) -> str:
-    name = reading.human_name(reading.official_name(doctor)) if doctor else None
-    return messages.visit_title(await caller.language(), doctor=name, clinic=clinic)
+async def _summary(caller: Caller, appointment: Resource, doctor: Resource | None, clinic: str | None) -> str:
+    member = reading.person_name(await _member(caller, appointment))
+    name = reading.person_name(doctor)
+    return messages.visit_title(await caller.language(), doctor=name, clinic=clinic, member=member)
+
+
+async def _member(caller: Caller, appointment: Resource) -> Resource | None:
+    """Return the caller's family member whom the visit is for; nobody else's name is told."""
+    member_id = appointments.actor_id(appointment, "RelatedPerson")
+    member = await caller.acting.read("RelatedPerson", member_id) if member_id else None
+    return member if reading.reference_id((member or {}).get("patient"), "Patient") == caller.patient_id else None

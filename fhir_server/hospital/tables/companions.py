@@ -17,6 +17,7 @@ from fhir_server.r4 import values
 from fhir_server.services import base_url
 from fhir_server.store.resources.first_versions import created_times
 from fhir_server.store.resources.listing import Last, last_after, last_of
+from mappings.billing import payments
 from mappings.booking import appointments
 from mappings.shared import clinic_clock, reading
 from mappings.shared.elements import Resource
@@ -126,27 +127,30 @@ class Reading:
         return result
 
     async def _payments(self, mains: Iterable[Resource], gone: frozenset[str]) -> dict[str, list[Resource]]:
-        """Return the latest attempt to pay each invoice."""
+        """Return the attempt to pay each invoice that counts."""
         if self._attempts is None:
-            self._attempts = await self._latest_attempts()
+            self._attempts = await self._counting_attempts()
         latest = {main["id"]: self._attempts[main["id"]] for main in mains if main["id"] in self._attempts}
         of_gone = {latest[name] for name in gone & set(latest)}
         found = await self._last("PaymentReconciliation", latest.values(), of_gone.__contains__)
         return {name: [found[attempt]] for name, attempt in latest.items() if attempt in found}
 
-    async def _latest_attempts(self) -> dict[str, str]:
+    async def _counting_attempts(self) -> dict[str, str]:
         # No search parameter of R4 leads from an invoice to what paid it, so they are all read once.
-        latest: dict[str, tuple[str, str]] = {}
+        best: dict[str, tuple[bool, tuple[bool, datetime, str]]] = {}
         after = ""
         while True:
             lasts, after = await last_after(self._shared.resources, "PaymentReconciliation", after, _AT_ONCE)
             for last in lasts:
-                resource = values.decode(last.version.json)
-                attempt = (resource.get("created", ""), resource["id"])
-                for invoice in _references(resource, "Invoice"):
-                    latest[invoice] = max(latest.get(invoice, ("", "")), attempt)
+                attempt = values.decode(last.version.json)
+                place = payments.rank(attempt)
+                if place is None:
+                    continue
+                standing = (last.deleted is None, place)  # of those that are left, if any is
+                for invoice in payments.paid_invoices(attempt):
+                    best[invoice] = max(best.get(invoice, standing), standing)
             if not after:
-                return {invoice: attempt for invoice, (_, attempt) in latest.items()}
+                return {invoice: attempt for invoice, (_, (_, _, attempt)) in best.items()}
 
     async def _lab_tests(self, mains: list[dict[str, Any]], gone: frozenset[str]) -> dict[str, list[Resource]]:
         found = await self._same_or_naming(mains, gone, "DiagnosticReport", "based-on", "ServiceRequest")

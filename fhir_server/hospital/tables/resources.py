@@ -40,8 +40,7 @@ class MappingContext:
     def clock_of(self, clinic_id: str | None) -> ZoneInfo:
         """Return the clock of a clinic."""
         location = self.known.get(("Location", clinic_id or ""))
-        name = reading.time_zone(location) if location else None
-        return clinic_clock.zone(name) if name else self.clock
+        return clinic_clock.clock_of(location, self.clock.key)
 
     def patient_of(self, *keys: Key) -> str:
         """Return the id of the patient whom the first of these that is known is about; raises ValueError."""
