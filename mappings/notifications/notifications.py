@@ -23,6 +23,8 @@ Kind = Literal[
     "document_added",
     "payment_completed",
     "payment_failed",
+    "refund_pending",
+    "refund_completed",
     "general",
 ]
 KINDS: frozenset[str] = frozenset(get_args(Kind))

@@ -32,11 +32,16 @@ async def test_a_booking_is_told_in_the_patient_s_language_and_on_the_patient_s_
         assert await hospital.kinds(1) == ["appointment_booked"]
     told = (await hospital.told())[0]
     assert told["language"] == "es"
-    text = "Su cita con Dr. Luz Gil en Clínica Norte está reservada para el martes 1 de julio de 2031 a las 10:30."
+    text = (
+        "Su cita con Dr. Luz Gil en Clínica Norte está reservada para el martes 1 de julio de 2031 a las 10:30 CEST "
+        "(08:30 UTC en la clínica)."
+    )
     assert told["payload"][0]["contentString"] == text
     parts = told["payload"][0]["_contentString"]["extension"][0]["extension"]
     assert {"url": "lang", "valueCode": "en"} in parts
-    assert "Tuesday 1 July 2031 at 10:30" in next(part["valueString"] for part in parts if part["url"] == "content")
+    assert "Tuesday 1 July 2031 at 10:30 CEST (08:30 UTC at the clinic)" in next(
+        part["valueString"] for part in parts if part["url"] == "content"
+    )
     assert told["recipient"] == [SUBJECT]
     assert told["about"] == [{"reference": "Appointment/visit"}]
 
@@ -48,7 +53,7 @@ async def test_without_a_clock_of_its_own_a_patient_reads_the_clinic_s(hospital:
     async with working(hospital.services):
         await hospital.put(appointment(start="2031-07-01T08:30:00Z"))
         await hospital.kinds(1)
-    assert "at 04:30." in (await hospital.told())[0]["payload"][0]["contentString"]
+    assert "at 04:30 EDT." in (await hospital.told())[0]["payload"][0]["contentString"]
 
 
 async def test_an_appointment_s_life_is_told_step_by_step(hospital: Hospital) -> None:

@@ -6,7 +6,7 @@ Old news is none: what happened long before it was written down comes from anoth
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,6 +21,7 @@ from mappings.shared.money import Money
 _READY = frozenset({"final", "amended", "corrected", "appended"})
 _ORDERS = frozenset({"order", "original-order", "reflex-order", "filler-order", "instance-order"})
 _PLANS = frozenset({"plan", "order"})
+_REFUNDS: Mapping[str, Kind] = {"pending": "refund_pending", "completed": "refund_completed"}
 _EXPECTED = frozenset({"booked", "proposed", "pending", "waitlist"})
 
 
@@ -31,6 +32,8 @@ class Visit:
     start: datetime | None
     doctor_id: str | None
     clinic_id: str | None
+    member_id: str | None = None
+    """The RelatedPerson whom the visit is for, where it is not for the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,8 @@ def _appointment_kind(step: Step) -> Kind | None:
     if status == "booked":
         if was != "booked":
             return "appointment_booked"
-        return "appointment_rescheduled" if _visit(step.before or {}) != _visit(step.now or {}) else None
+        before, now = (replace(_visit(told or {}), member_id=None) for told in (step.before, step.now))
+        return "appointment_rescheduled" if before != now else None
     if status in ("cancelled", "entered-in-error") and was in _EXPECTED:
         return "appointment_canceled"
     return None
@@ -129,6 +133,7 @@ def _visit(appointment: Resource) -> Visit:
         reading.moment(appointment.get("start")),
         appointments.actor_id(appointment, "Practitioner"),
         appointments.actor_id(appointment, "Location"),
+        appointments.actor_id(appointment, "RelatedPerson"),
     )
 
 
@@ -205,10 +210,18 @@ def _reconciliation(step: Step, attempt: Resource) -> Event | None:
 
 def _invoice(step: Step, invoice: Resource) -> Event | None:
     settled = invoice.get("status") == "balanced" and step.was("status") != "balanced"
-    if not settled or not step.is_news(invoice.get("date")):
+    if settled and step.is_news(invoice.get("date")):
+        # The same event as the payment's, of which there may or may not be a record besides.
+        return Event("payment_completed", step.related, step.id)
+    return _refund(step, invoice)
+
+
+def _refund(step: Step, invoice: Resource) -> Event | None:
+    """Return the event of a refund that is due now, or was made: of each state one, whoever brought it about."""
+    now, before = (reading.extension(told or {}, "refund-status") for told in (invoice, step.before))
+    if step.before is None or now == before or now not in _REFUNDS or invoice.get("status") != "cancelled":
         return None
-    # The same event as the payment's, of which there may or may not be a record besides.
-    return Event("payment_completed", step.related, step.id)
+    return Event(_REFUNDS[now], step.related, step.id)
 
 
 _RULES: Mapping[str, Callable[[Step, Resource], Event | None]] = {

@@ -6,11 +6,13 @@ from datetime import datetime
 
 from fhir_server.engine.context import Context, Request, Services
 from fhir_server.engine.engine import handle
+from fhir_server.engine.search.every_match import every_match
 from fhir_server.errors import PreconditionFailed
 from fhir_server.hospital.notifications.events import Event
 from fhir_server.hospital.notifications.wording import MappingContext, communication, communication_id, wants_news
 from fhir_server.r4 import values
 from fhir_server.store.work.mail_queue import MailQueue
+from mappings.billing import payments
 from mappings.shared import reading
 from mappings.shared.elements import Resource
 
@@ -34,7 +36,7 @@ class Teller:
         if known is not None:
             return False
         around = await self._surroundings(event)
-        if around is None or not wants_news(around.patient):
+        if around is None or not wants_news(around.patient) or _is_overtaken(event, around):
             return False
         clock = self._services.settings.default_timezone
         made = communication(event, around, at=at, default_clock=clock)
@@ -65,7 +67,18 @@ class Teller:
             clinic=await self._read("Location", visit.clinic_id) if visit else None,
             invoice=invoice,
             medication=await self._named(event.what_reference),
+            member=await self._member(visit.member_id, patient["id"]) if visit else None,
+            payment=await self._payment(invoice) if invoice else None,
         )
+
+    async def _member(self, member_id: str | None, patient_id: str) -> Resource | None:
+        """Return the patient's family member; nobody else's name is told."""
+        found = await self._read("RelatedPerson", member_id)
+        return found if reading.reference_id((found or {}).get("patient"), "Patient") == patient_id else None
+
+    async def _payment(self, invoice: Resource) -> Resource | None:
+        key = [("identifier", payments.attempts_key(invoice["id"]))]
+        return payments.counting([item async for item in every_match(self._context, "PaymentReconciliation", key)])
 
     async def _named(self, reference: str | None) -> Resource | None:
         found = reading.typed_reference({"reference": reference}) if reference else None
@@ -79,3 +92,9 @@ class Teller:
             return None
         resource: Resource = values.decode(version.json)
         return resource
+
+
+def _is_overtaken(event: Event, around: MappingContext) -> bool:
+    """Return whether a refund that was due has been made since, of which the patient is told instead."""
+    made = reading.extension(around.invoice or {}, "refund-status") == "completed"
+    return event.kind == "refund_pending" and made

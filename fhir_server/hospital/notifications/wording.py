@@ -10,12 +10,12 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from fhir_server.hospital.notifications.events import Event
+from fhir_server.hospital.notifications.events import Event, Visit
 from mappings.accounts import users
-from mappings.notifications import messages
+from mappings.notifications import messages, times
 from mappings.notifications.messages import LANGUAGES, Language
 from mappings.notifications.notifications import Notification, to_fhir
 from mappings.shared import clinic_clock, reading
@@ -32,6 +32,10 @@ class MappingContext:
     clinic: Resource | None = None
     invoice: Resource | None = None
     medication: Resource | None = None
+    member: Resource | None = None
+    """The RelatedPerson of the patient whom a visit is for."""
+    payment: Resource | None = None
+    """The attempt to pay the invoice that counts."""
 
 
 def communication_id(event: Event) -> str:
@@ -48,9 +52,9 @@ def wants_news(patient: Resource) -> bool:
 
 def communication(event: Event, around: MappingContext, *, at: datetime, default_clock: str) -> dict[str, Any]:
     """Return the Communication that tells the event, sent `at`."""
-    clock = _clock(around, default_clock)
+    clocks = _Clocks.of(around, default_clock)
     own = messages.choose_language(None, users.from_fhir(around.patient).language)
-    said = {language: _message(event, around, clock, language) for language in LANGUAGES}
+    said = {language: _message(event, around, clocks, language) for language in LANGUAGES}
     row = Notification(
         id=communication_id(event),
         user_id=around.patient["id"],
@@ -62,17 +66,17 @@ def communication(event: Event, around: MappingContext, *, at: datetime, default
     return to_fhir(row, at=at, language=own, translations=others)
 
 
-def _message(event: Event, around: MappingContext, clock: ZoneInfo, language: Language) -> str:
-    facts = _visit_facts(event, around, clock, language) if event.visit else _other_facts(event, around)
+def _message(event: Event, around: MappingContext, clocks: _Clocks, language: Language) -> str:
+    facts = _visit_facts(event.visit, around, clocks, language) if event.visit else _other_facts(event, around)
     return messages.message(event.kind, language, **facts)
 
 
-def _visit_facts(event: Event, around: MappingContext, clock: ZoneInfo, language: Language) -> Mapping[str, str | None]:
-    start = event.visit.start if event.visit else None
+def _visit_facts(visit: Visit, around: MappingContext, clocks: _Clocks, language: Language) -> Mapping[str, str | None]:
     return {
-        "doctor": reading.human_name(reading.official_name(around.doctor)) if around.doctor else None,
+        "doctor": reading.person_name(around.doctor),
         "clinic": (around.clinic or {}).get("name"),
-        "when": messages.when(start, clock, language) if start else None,
+        "when": times.when(visit.start, clocks.own, language, there=clocks.clinic) if visit.start else None,
+        "member": reading.person_name(around.member),
     }
 
 
@@ -80,7 +84,9 @@ def _other_facts(event: Event, around: MappingContext) -> Mapping[str, str | Non
     what = event.what or reading.concept_text((around.medication or {}).get("code"))
     if around.invoice is None:
         return {"what": what}
-    amount = event.amount or Money.from_fhir(around.invoice.get("totalGross"))
+    # What was paid may be less than the whole: the copay, where insurance pays the rest.
+    paid = Money.from_fhir((around.payment or {}).get("paymentAmount"))
+    amount = event.amount or paid or Money.from_fhir(around.invoice.get("totalGross"))
     said = f"{amount.amount:f} {amount.currency or ''}".rstrip() if amount else None
     return {"what": _paid_for(around.invoice), "amount": said}
 
@@ -90,13 +96,15 @@ def _paid_for(invoice: Resource) -> str | None:
     return reading.concept_text(line.get("chargeItemCodeableConcept"))
 
 
-def _clock(around: MappingContext, default_clock: str) -> ZoneInfo:
-    """Return the patient's clock, else the clinic's, else the server's."""
-    own = users.from_fhir(around.patient).timezone
-    for name in (own, reading.time_zone(around.clinic) if around.clinic else None, default_clock):
-        try:
-            if name:
-                return clinic_clock.zone(name)
-        except ValueError:
-            continue
-    return ZoneInfo("UTC")
+class _Clocks(NamedTuple):
+    """The clocks that times are told on: the patient's, else the clinic's, else the server's; and the clinic's."""
+
+    own: ZoneInfo
+    clinic: ZoneInfo | None
+
+    @classmethod
+    def of(cls, around: MappingContext, default: str) -> _Clocks:
+        """Return the clocks for a message."""
+        clinic = clinic_clock.clock_of(around.clinic, default) if around.clinic else None
+        own = users.from_fhir(around.patient).timezone
+        return cls(clinic_clock.named(own, clinic.key if clinic else default), clinic)

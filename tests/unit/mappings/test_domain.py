@@ -14,7 +14,7 @@ from icalendar.timezone import TZP
 from mappings.booking import calendar, time_zones
 from mappings.catalogue.clinics import Clinic
 from mappings.insurance import insurance
-from mappings.notifications import messages
+from mappings.notifications import messages, times
 from mappings.notifications.notifications import KINDS
 from mappings.shared.money import Money
 from mappings.visits import waiting
@@ -120,10 +120,54 @@ def test_every_kind_speaks_every_language(kind: Any, language: messages.Language
 
 
 def test_times_on_the_users_clock() -> None:
-    """A moment is said on the user's own clock and calendar."""
+    """A moment is said on the user's own clock and calendar, whose zone it names."""
     moment = datetime(2026, 3, 9, 23, 30, tzinfo=UTC)
-    assert messages.when(moment, ZoneInfo("America/New_York"), "en") == "Monday 9 March 2026 at 19:30"
-    assert messages.when(moment, ZoneInfo("Europe/Madrid"), "es") == "martes 10 de marzo de 2026 a las 00:30"
+    new_york, madrid = ZoneInfo("America/New_York"), ZoneInfo("Europe/Madrid")
+    assert times.when(moment, new_york, "en") == "Monday 9 March 2026 at 19:30 EDT"
+    assert times.when(moment, madrid, "es") == "martes 10 de marzo de 2026 a las 00:30 CET"
+    assert times.when(moment, madrid, "en", there=ZoneInfo("Europe/Paris")) == "Tuesday 10 March 2026 at 00:30 CET"
+
+
+def test_times_on_the_clinics_clock_too() -> None:
+    """Where the clinic's clock shows another time, that is said beside it, with its day where that is another."""
+    new_york, madrid = ZoneInfo("America/New_York"), ZoneInfo("Europe/Madrid")
+    evening, noon = datetime(2026, 3, 9, 23, 30, tzinfo=UTC), datetime(2026, 1, 9, 12, 0, tzinfo=UTC)
+    assert times.when(noon, madrid, "en", there=new_york) == (
+        "Friday 9 January 2026 at 13:00 CET (07:00 EST at the clinic)"
+    )
+    assert times.when(evening, madrid, "es", there=new_york) == (
+        "martes 10 de marzo de 2026 a las 00:30 CET (lunes 9 de marzo de 2026 a las 19:30 GMT-4 en la clínica)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("zone", "english", "spanish"),
+    [
+        ("UTC", "UTC", "UTC"),
+        ("Europe/London", "GMT", "GMT"),
+        ("America/Sao_Paulo", "GMT-3", "GMT-3"),
+        ("Asia/Kolkata", "GMT+5:30", "GMT+5:30"),
+        ("America/St_Johns", "GMT-3:30", "GMT-3:30"),
+        ("Asia/Shanghai", "GMT+8", "GMT+8"),
+        ("America/Chicago", "CST", "GMT-6"),
+        ("America/Havana", "GMT-5", "GMT-5"),
+        ("Africa/Abidjan", "GMT", "GMT"),
+    ],
+)
+def test_names_of_zones(zone: str, english: str, spanish: str) -> None:
+    """A zone is called by an abbreviation that is read without doubt, else by its offset."""
+    moment = datetime(2026, 1, 9, 12, 0, tzinfo=UTC)
+    assert times.time_with_zone(moment, ZoneInfo(zone), "en").split()[1] == english
+    assert times.time_with_zone(moment, ZoneInfo(zone), "es").split()[1] == spanish
+
+
+@pytest.mark.parametrize("language", messages.LANGUAGES)
+def test_a_visit_of_the_family_says_whose(language: messages.Language) -> None:
+    """What is told of an appointment names the family member whom it is for, in calendars too."""
+    for kind in ("appointment_booked", "appointment_rescheduled", "appointment_canceled", "appointment_reminder"):
+        assert "Ada" in messages.message(kind, language, member="Ada")  # type: ignore[arg-type]
+        assert "Ada" not in messages.message(kind, language)  # type: ignore[arg-type]
+    assert "Ada" in messages.visit_title(language, doctor=None, clinic=None, member="Ada")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,37 @@
+"""The languages that the hospital speaks, and which one a request or a person asks for."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Language = Literal["en", "es"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+DEFAULT: Language = "en"
+
+
+def choose_language(accept_language: str | None, own: str | None = None) -> Language:
+    """Return the language to speak: the best one that Accept-Language names, else the user's own, else English.
+
+    https://www.rfc-editor.org/rfc/rfc9110#field.accept-language
+    """
+    return named_language(accept_language) or _spoken(own or "") or DEFAULT
+
+
+def named_language(accept_language: str | None) -> Language | None:
+    """Return the best of the languages that Accept-Language names and the server speaks, or None."""
+    wanted = [_range(item) for item in (accept_language or "").split(",") if item.strip()]
+    ranked = sorted((item for item in wanted if item[1] > 0), key=lambda item: -item[1])
+    return next(filter(None, (_spoken(tag) for tag, _ in ranked)), None)
+
+
+def _spoken(tag: str) -> Language | None:
+    return next((language for language in LANGUAGES if tag.lower().partition("-")[0] == language), None)
+
+
+def _range(item: str) -> tuple[str, float]:
+    tag, _, weight = item.partition(";")
+    name, _, value = weight.strip().partition("=")
+    try:
+        return tag.strip(), float(value) if name.strip() == "q" else 1.0
+    except ValueError:
+        return tag.strip(), 0.0
