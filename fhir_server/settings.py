@@ -95,6 +95,11 @@ class Settings(BaseSettings):
         default=1000, description="Included resources on one page before a link carries the rest."
     )
 
+    max_page_bytes: Positive = Field(
+        default=16 * 1024 * 1024,
+        description="Bytes of the resources on a page of a search, a history or $everything: a page that has them ends "
+        "early, with a next link. One resource stands on each.",
+    )
     max_everything: Positive = Field(
         default=10_000, description="Resources that $everything answers with at once before a link carries the rest."
     )

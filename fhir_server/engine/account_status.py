@@ -6,7 +6,6 @@ the user holds ends with it: sessions and tokens, on every worker, before the wr
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 
 from fhir_server.engine.context import Services
@@ -16,6 +15,7 @@ from fhir_server.store.accounts.grants import GrantStore
 from fhir_server.store.accounts.revocations import Revocations
 from fhir_server.store.accounts.sign_in import SessionStore
 from fhir_server.store.resources.resources import Draft
+from fhir_server.work.budget import together
 
 _PEOPLE = frozenset({"Patient", "Practitioner", "PractitionerRole", "RelatedPerson", "Person"})
 
@@ -34,8 +34,8 @@ async def end_access(services: Services, references: Iterable[str]) -> None:
     database = services.database
     sessions, grants = SessionStore(database), GrantStore(database, Revocations(database))
     users = await UserStore(database).ids_of(list(references))
-    await asyncio.gather(*(sessions.end_all(user) for user in users))
-    await asyncio.gather(*(grants.revoke_user(user) for user in users))
+    await together(*(sessions.end_all(user) for user in users))
+    await together(*(grants.revoke_user(user) for user in users))
 
 
 async def is_active(services: Services, fhir_user: str | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import json
 import threading
@@ -13,6 +14,7 @@ import httpx
 import pytest
 
 from fhir_server.auth.permission.scopes import parse_scope
+from fhir_server.engine.interactions import conditional
 from fhir_server.errors import TooManyRequests
 from fhir_server.settings import Settings
 from fhir_server.work.budget import Budget, OutOfBudget, counted, spend, together, working
@@ -303,3 +305,75 @@ async def test_tasks_that_a_request_awaits_together_are_counted() -> None:
 
     with working(budget), pytest.raises(OutOfBudget, match="max_request_seconds"):
         await counted(request(), budget)
+
+
+CHAIN = "subject.subject._id=x"
+SHORT_CHAIN = "subject:Patient.name=x"
+
+
+async def test_a_batch_ends_at_its_budget(client: httpx.AsyncClient, services: Any) -> None:
+    """Its entries share the request's time: those past it are refused and name the limit, those before stand."""
+    assert (await client.put("Patient/1", json={"resourceType": "Patient", "id": "1"})).status_code == 201
+    services.settings = services.settings.model_copy(update={"max_request_seconds": 0.05})
+    first = {"resource": {"resourceType": "Patient", "id": "2"}, "request": {"method": "PUT", "url": "Patient/2"}}
+    searches = [{"request": {"method": "GET", "url": f"Basic?{CHAIN}{at}"}} for at in range(200)]
+    bundle = {"resourceType": "Bundle", "type": "batch", "entry": [first, *searches]}
+    answer = await client.post("", json=bundle)
+    assert answer.status_code == 200, answer.text
+    told = [entry["response"] for entry in answer.json()["entry"]]
+    statuses = [each["status"][:3] for each in told]
+    assert statuses[0] == "201"
+    assert "422" in statuses
+    refused = statuses.index("422")
+    assert set(statuses[refused:]) == {"422"}
+    assert all("max_request_seconds" in each["outcome"]["issue"][0]["diagnostics"] for each in told[refused:])
+    assert (await client.get("Patient/2")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("POST", "Basic", {"If-None-Exist": SHORT_CHAIN}),
+        ("PUT", f"Basic?{SHORT_CHAIN}", {}),
+        ("DELETE", f"Basic?{SHORT_CHAIN}", {}),
+        ("PATCH", f"Basic?{SHORT_CHAIN}", PATCH),
+    ],
+    ids=lambda asked: asked[0],
+)
+@pytest.mark.parametrize("bundled", [False, True])
+async def test_criteria_are_understood_in_a_thread(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, str, dict[str, str]], bundled: bool
+) -> None:
+    """A chain multiplies by the types it leads to: in the criteria of a write as in a search, others do not wait."""
+    threads: dict[str, set[threading.Thread]] = {"parse": set(), "compile_query": set()}
+    for name, seen in threads.items():
+        original = getattr(conditional, name)
+
+        def recorded(*given: Any, seen: Any = seen, original: Any = original, **named: Any) -> Any:
+            seen.add(threading.current_thread())
+            return original(*given, **named)
+
+        monkeypatch.setattr(conditional, name, recorded)
+    method, url, headers = asked
+    body: Any = {"resourceType": "Basic", "code": {"text": "x"}}
+    if method == "PATCH":
+        body = [{"op": "add", "path": "/language", "value": "en"}]
+    if bundled:
+        entry: dict[str, Any] = {"request": {"method": method, "url": url}}
+        if "If-None-Exist" in headers:
+            entry["request"]["ifNoneExist"] = headers["If-None-Exist"]
+        if method == "PATCH":
+            data = base64.b64encode(json.dumps(body).encode()).decode()
+            entry["resource"] = {
+                "resourceType": "Binary",
+                "contentType": "application/json-patch+json",
+                "data": data,
+            }
+        elif method != "DELETE":
+            entry["resource"] = body
+        await client.post("", json={"resourceType": "Bundle", "type": "transaction", "entry": [entry]})
+    else:
+        sent = None if method == "DELETE" else json.dumps(body)
+        await client.request(method, url, content=sent, headers=headers)
+    assert all(threads.values()), threads
+    assert threading.main_thread() not in threads["parse"] | threads["compile_query"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -9,9 +11,12 @@ import pytest
 
 from fhir_server.settings import Settings
 from fhir_server.store.database.mongo import Database
+from fhir_server.store.resources.history import HistoryStore
+from fhir_server.store.resources.resources import ResourceStore
 from fhir_server.store.search import pages
 from fhir_server.store.search.search import SearchStore
 from fhir_server.work.budget import Budget, OutOfBudget, working
+from tests.store.drafts import draft
 
 
 @pytest.fixture
@@ -46,3 +51,39 @@ async def test_a_search_that_takes_too_long_is_refused(
     assert answer.status_code == 422, answer.text
     assert answer.json()["issue"][0]["code"] == "too-costly"
     assert "max_database_seconds" in answer.text
+
+
+_SEEN: dict[str, Any] = {"keys": "*"}
+ASKED: dict[str, Callable[[Database], Awaitable[Any]]] = {
+    "read": lambda database: ResourceStore(database).read("Patient", "1"),
+    "conditional read": lambda database: ResourceStore(database).read("Patient", "1", where=_SEEN),
+    "many": lambda database: ResourceStore(database).read_many("Patient", ["1", "2"]),
+    "vread": lambda database: ResourceStore(database).read_version("Patient", "1", 1, where=_SEEN),
+    "earlier": lambda database: ResourceStore(database).read_version("Patient", "1", 7, where=_SEEN),
+    "among": lambda database: ResourceStore(database).among("Patient", ["1"], _SEEN),
+    "history": lambda database: HistoryStore(database).page(type="Patient", access=lambda _: _SEEN),
+    "history at a time": lambda database: HistoryStore(database).page(
+        type="Patient", at=(datetime(2100, 1, 1, tzinfo=UTC), datetime(2101, 1, 1, tzinfo=UTC))
+    ),
+    "total": lambda database: HistoryStore(database).total(until=datetime.now(UTC), access=lambda _: _SEEN),
+}
+
+
+@pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED)
+async def test_reads_and_histories_have_the_time_of_a_search(
+    database: Database, ask: Callable[[Database], Awaitable[Any]]
+) -> None:
+    """Whatever a caller asks of the database, each command that it takes has the caller's time."""
+    await ResourceStore(database).insert(draft())
+    await database.command({"profile": 2})
+    try:
+        with working(Budget(2, database_seconds=7)):
+            await ask(database)
+    finally:
+        await database.command({"profile": 0})
+    profile = database.collection("system.profile")
+    commands = [each["command"] async for each in profile.find({"op": {"$in": ["query", "command"]}})]
+    reads = [each for each in commands if "find" in each or "aggregate" in each]
+    await profile.drop()
+    assert reads
+    assert [each.get("maxTimeMS") for each in reads] == [7000] * len(reads)

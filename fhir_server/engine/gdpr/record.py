@@ -19,6 +19,7 @@ from fhir_server.search.query.conditions import NOTHING, Condition, HasId
 from fhir_server.store.search.search import Row
 
 _AT_ONCE = 100
+_BYTES_AT_ONCE = 8 * 1024 * 1024
 _REFERENCE = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})")
 _NAMED = frozenset({
     "HealthcareService", "Location", "Medication", "Organization", "Practitioner", "PractitionerRole",
@@ -82,7 +83,7 @@ async def _rows(context: Context, resource_type: str, condition: Condition) -> A
     query = Query(types=(resource_type,), criteria=(Criterion("", "", {resource_type: condition}),))
     plan, cursor = compile_query(query, access=context.access.visible), None
     while True:
-        page = await context.services.search.page(plan, limit=_AT_ONCE, cursor=cursor)
+        page = await context.services.search.page(plan, limit=_AT_ONCE, cursor=cursor, room=_BYTES_AT_ONCE)
         for row in page.rows:
             yield row
         if page.next is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +16,7 @@ from fhir_server.engine.graphql.references import referenced
 from fhir_server.engine.graphql.searches import Reader, parameter_name, search_query
 from fhir_server.engine.graphql.statement import Statement
 from fhir_server.errors import FhirError, TooLarge
-from fhir_server.work.budget import spend
+from fhir_server.work.budget import spend, together
 from fhir_server.work.threads import breathe
 
 MOST_NODES = 200_000
@@ -135,7 +134,7 @@ class Execution:
         for start in range(0, len(nodes), _TOGETHER):
             # At once, so that what they refer to is read together.
             some = nodes[start : start + _TOGETHER]
-            values += await asyncio.gather(*(self._object(each, selections) for each in some))
+            values += await together(*(self._object(each, selections) for each in some))
         return values
 
     def _count(self, nodes: list[Node]) -> None:

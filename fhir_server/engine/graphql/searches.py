@@ -45,13 +45,17 @@ class Reader:
         """Return every resource that a search finds; raises TooLarge rather than leaving some out."""
         limit = min(self.context.services.settings.max_page_size, self.left)
         bundle = await self._search(resource_type, [*query, ("_count", str(max(limit, 1)))])
-        if _cursor(bundle, "next") is not None:
-            raise TooLarge(
-                f"{resource_type}List finds more than {limit} resources: give it a _count, or ask for "
-                f"{resource_type}Connection.",
-                code="too-costly",
-            )
-        return _matches(bundle)
+        found = _matches(bundle)
+        while (page := _cursor(bundle, "next")) is not None:  # there are more, or these have all the bytes of a page
+            if len(found) >= limit:
+                raise TooLarge(
+                    f"{resource_type}List finds more than {limit} resources: give it a _count, or ask for "
+                    f"{resource_type}Connection.",
+                    code="too-costly",
+                )
+            bundle = await self._search(resource_type, [("_page", page)])
+            found += _matches(bundle)
+        return found
 
     async def some(self, resource_type: str, query: list[tuple[str, str]], count: int, offset: int) -> list[Any]:
         """Return `count` resources of those that a search finds, after the first `offset`."""

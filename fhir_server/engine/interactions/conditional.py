@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 from fhir_server.engine.context import Context
 from fhir_server.engine.disclosure import note_question
+from fhir_server.engine.search.heft import heft
 from fhir_server.engine.search.resolve_terminology import settle
 from fhir_server.errors import BadRequest, Issue, PreconditionFailed
 from fhir_server.search.planner.query import compile_query
@@ -19,9 +20,10 @@ from fhir_server.search.query.match import unmet
 from fhir_server.search.query.parse import WRITING, parse
 from fhir_server.search.query.url import to_url
 from fhir_server.store.resources.resources import Version
+from fhir_server.work.threads import sized
 
 
-def criteria(context: Context, resource_type: str, query: str, resource: Any = None) -> Query:
+async def criteria(context: Context, resource_type: str, query: str, resource: Any = None) -> Query:
     """Return the query tree of a conditional interaction's criteria: `name=value&...`, with `Type?` or this server's
     `base/Type?` before it or not.
 
@@ -32,6 +34,10 @@ def criteria(context: Context, resource_type: str, query: str, resource: Any = N
     context.access.require("search-type", resource_type)
     pairs = parse_qsl(_without_path(context, resource_type, query), keep_blank_values=True)
     note_question(resource_type, pairs)
+    return await sized(heft(pairs), _criteria, context, resource_type, pairs, resource)
+
+
+def _criteria(context: Context, resource_type: str, pairs: list[tuple[str, str]], resource: Any) -> Query:
     if isinstance(resource, dict):
         pairs = [_as_meant(context, resource_type, pair, resource) for pair in pairs]
     parsed = _parsed(context, resource_type, pairs)
@@ -77,9 +83,10 @@ def unmet_criteria(context: Context, query: Query, resource: dict[str, Any]) -> 
     return unmet(query, resource, timezone=timezone, base_url=context.base_url)
 
 
-def warnings(context: Context, query: Query, resource: dict[str, Any]) -> tuple[Issue, ...]:
-    """Return what to tell a caller whose resource does not meet the criteria that it was stored under."""
-    names = ", ".join(dict.fromkeys(name[:80] for name in unmet_criteria(context, query, resource)))
+async def warnings(context: Context, query: Query, resource: dict[str, Any], size: int) -> tuple[Issue, ...]:
+    """Return what to tell a caller whose resource of that size does not meet the criteria that it was stored under."""
+    unmet_names = await sized(size, unmet_criteria, context, query, resource)
+    names = ", ".join(dict.fromkeys(name[:80] for name in unmet_names))
     if not names:
         return ()
     text = f"The stored resource does not meet its own criteria ({names}): the same request will not find it again."
@@ -109,5 +116,6 @@ async def find_one(context: Context, query: Query) -> Version | None:
 
 async def find_all(context: Context, query: Query, limit: int) -> list[str]:
     """Return the ids of at most `limit` resources that meet the criteria and that the caller may see."""
-    plan = compile_query(await settle(context, query), access=context.access.visible)
+    settled = await settle(context, query)
+    plan = await sized(heft(parse_qsl(to_url(query))), compile_query, settled, access=context.access.visible)
     return await context.services.search.ids(plan, limit, session=context.session)

@@ -21,7 +21,7 @@ async def create(context: Context, request: Request, resource_type: str) -> Resp
     resource = await versions.checked(context, request, resource_type)
     if request.if_none_exist is None:
         return await create_as(context, resource, versions.new_id(), size=request.size)
-    return await create_unless_found(context, resource, resource_type, request.if_none_exist, "POST")
+    return await create_unless_found(context, resource, resource_type, request.if_none_exist, "POST", size=request.size)
 
 
 async def create_as(
@@ -40,14 +40,14 @@ async def create_as(
 
 
 async def create_unless_found(
-    context: Context, resource: dict[str, Any], resource_type: str, query: str, method: str
+    context: Context, resource: dict[str, Any], resource_type: str, query: str, method: str, *, size: int
 ) -> Response:
     """Create the resource unless one meets the criteria; parallel callers with the same criteria make one.
 
     The criteria's key is unique in the database, so of two that both found nothing one insert is refused, and that one
     looks again.
     """
-    found = criteria(context, resource_type, query, resource)
+    found = await criteria(context, resource_type, query, resource)
     key = condition_key(context, resource_type, found)
     for _ in range(_ATTEMPTS):
         existing = await find_one(context, found)
@@ -56,8 +56,8 @@ async def create_unless_found(
                 return versions.answer(200, existing)
             continue
         try:
-            made = await create_as(context, resource, versions.new_id(), method, key)
-            return replace(made, warnings=warnings(context, found, resource))
+            made = await create_as(context, resource, versions.new_id(), method, key, size=size)
+            return replace(made, warnings=await warnings(context, found, resource, size))
         except AlreadyExists:
             await _release_unless_met(context, found, resource_type, key)
     raise Conflict(f"{resource_type}?{query} was made and changed by others all the time; try again.")

@@ -67,7 +67,7 @@ async def conditional_delete(
 async def matches(context: Context, resource_type: str, query: str, *, many: bool) -> list[str]:
     """Return the ids that a conditional delete removes; raises PreconditionFailed where they are too many."""
     limit = context.services.settings.max_conditional_deletes if many else 1
-    ids = await find_all(context, criteria(context, resource_type, query), limit + 1)
+    ids = await find_all(context, await criteria(context, resource_type, query), limit + 1)
     if len(ids) <= limit:
         return ids
     if many:

@@ -61,6 +61,7 @@ async def history(context: Context, request: Request, route: Route) -> Response:
         since=asked.since,
         at=asked.at,
         limit=max(asked.count, 1),
+        room=context.services.settings.max_page_bytes,
         cursor=asked.cursor,
         access=lambda name: context.access.where(name, route.interaction),
     )

@@ -44,7 +44,7 @@ async def patch(context: Context, request: Request, resource_type: str, resource
 
 async def conditional_patch(context: Context, request: Request, resource_type: str, query: str) -> Response:
     """Patch the one resource that meets the criteria; raises NotFound for none, PreconditionFailed for several."""
-    existing = await find_one(context, criteria(context, resource_type, query))
+    existing = await find_one(context, await criteria(context, resource_type, query))
     if existing is None:
         raise NotFound(f"{resource_type}?{query} finds nothing to patch.")
     return await patch(context, request, resource_type, existing.id)

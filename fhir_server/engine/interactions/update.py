@@ -26,9 +26,9 @@ async def update(context: Context, request: Request, resource_type: str, resourc
 async def conditional_update(context: Context, request: Request, resource_type: str, query: str) -> Response:
     """Update the one resource that meets the criteria, or create it; raises PreconditionFailed for several."""
     resource = await versions.checked(context, request, resource_type)
-    asked = criteria(context, resource_type, query, resource)
+    asked = await criteria(context, resource_type, query, resource)
     answer = await _update_match(context, request, resource, asked, query)
-    return replace(answer, warnings=warnings(context, asked, resource))
+    return replace(answer, warnings=await warnings(context, asked, resource, request.size))
 
 
 async def _update_match(
@@ -43,7 +43,7 @@ async def _update_match(
     if "id" in resource:
         return await put(context, request, resource, resource["id"], new=True)
     require_match(request, None)
-    made = await create_unless_found(context, resource, resource_type, query, "PUT")
+    made = await create_unless_found(context, resource, resource_type, query, "PUT", size=request.size)
     if made.status == 200 and made.location:
         # Another caller made it meanwhile: this update then applies to it.
         return await put(context, request, resource, made.location.split("/")[1])

@@ -113,7 +113,8 @@ async def _page(
         return Page([], None)
     query = Query(types=tuple(conditions), criteria=(Criterion("", "", conditions),))
     plan = compile_query(query, access=context.access.visible)
-    return await context.services.search.page(plan, limit=limit, cursor=cursor, session=context.session)
+    room = context.services.settings.max_page_bytes
+    return await context.services.search.page(plan, limit=limit, cursor=cursor, room=room, session=context.session)
 
 
 # --- What the record refers to -----------------------------------------------------------------------------------
@@ -124,7 +125,7 @@ _REFERENCE = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/[^
 async def _included(context: Context, page: Page, types: frozenset[str]) -> tuple[list[Row], bool]:
     """Return what the rows refer to, and what that refers to in turn; and whether there was too much of it."""
     rows = page.rows
-    limit = context.services.settings.max_includes
+    limit, room = context.services.settings.max_includes, context.services.settings.max_page_bytes
     seen: set[tuple[str, str]] = set()
     found: list[Row] = []
     while rows:
@@ -134,21 +135,28 @@ async def _included(context: Context, page: Page, types: frozenset[str]) -> tupl
             named.update(each for each in _references(context, row) if each[0] in types)
         wanted = sorted(named - seen)
         seen.update(wanted)
-        rows = await _fetch(context, wanted[: limit - len(found)], page.at)
+        most = limit - len(found)
+        rows, cut = await _fetch(context, wanted[:most], page.at, room)
         found += rows
-        if len(wanted) > limit - len(found) + len(rows):
+        room -= sum(row.size for row in rows)
+        if cut or len(wanted) > most:
             return found, True
     return found, False
 
 
-async def _fetch(context: Context, wanted: Iterable[tuple[str, str]], at: Snapshot) -> list[Row]:
+async def _fetch(
+    context: Context, wanted: Iterable[tuple[str, str]], at: Snapshot, room: int
+) -> tuple[list[Row], bool]:
+    """Return those of the resources that the caller sees and `room` has bytes for; and whether that left any out."""
+    search = context.services.search
     ids: defaultdict[str, list[str]] = defaultdict(list)
     for resource_type, resource_id in wanted:
         ids[resource_type].append(resource_id)
     rows: list[Row] = []
     for name, some in ids.items():
-        rows += await context.services.search.by_ids(name, some, context.access.visible(name), len(some), at)
-    return rows
+        rows += await search.by_ids(name, some, context.access.visible(name), len(some), at)
+    fitting = await search.contents.fitting(rows, room)
+    return await search.read(fitting, at, context.session), len(fitting) < len(rows)
 
 
 def _references(context: Context, row: Row) -> Iterator[tuple[str, str]]:

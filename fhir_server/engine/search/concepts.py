@@ -228,11 +228,11 @@ async def _canonical(context: Context, resource_type: str, url: str) -> Json | N
     kind, slash, resource_id = url.partition("/")
     search = context.services.search
     if slash and kind == resource_type:
-        rows = await search.by_ids(resource_type, [resource_id], None, 1, None)
+        rows = await search.read(await search.by_ids(resource_type, [resource_id], None, 1, None), None)
         return values.decode(rows[0].json) if rows else None
     plain, _, version = url.partition("|")
     key = HasKey((f"url={plain}",))
-    rows = await search.by_keys(resource_type, key.keys, None, 100, None, ())
+    rows = await search.read(await search.by_keys(resource_type, key.keys, None, 100, None, ()), None)
     found = [values.decode(row.json) for row in rows]
     if version:
         found = [each for each in found if each.get("version") == version]

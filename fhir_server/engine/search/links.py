@@ -6,7 +6,7 @@ A link carries no access: whoever follows it sees what that caller may see.
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -42,6 +42,25 @@ class Place:
     """The path of the search, without `_search`: a link works on no other."""
     named: bool = False
     """Whether the search named its types; else they are whatever there is, which is not told."""
+    short: list[list[int]] = field(default_factory=list)
+    """The numbers of earlier pages that ended early, for their bytes, each with how many rows it is short of."""
+
+    def before(self, limit: int) -> int:
+        """Return how many rows stand on the pages before this one, where a page has `limit`."""
+        return limit * (self.number - 1) - sum(lacking for number, lacking in self.short if number < self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What of a search stands on a page."""
+
+    page: Page
+    limit: int
+    """How many rows it might have."""
+    includes: int
+    """How many included resources it shows."""
+    more: bool
+    """Whether there are more to include."""
 
 
 async def link(context: Context, path: str, relation: str, place: Place) -> dict[str, str]:
@@ -63,19 +82,23 @@ def self_url(context: Context, path: str, query: Query, route: Route, place: Pla
     return f"{url}?{text}" if text else url
 
 
-async def page_links(context: Context, path: str, place: Place, page: Page, more: bool) -> list[dict[str, str]]:
-    """Return the links to the pages around one; `more` where it has more to include than it shows."""
-    links = []
-    if more:
-        beside = place.includes + context.services.settings.max_includes
+async def page_links(context: Context, path: str, place: Place, shown: Shown) -> list[dict[str, str]]:
+    """Return the links to the pages around one."""
+    links, page = [], shown.page
+    if shown.more:
+        beside = place.includes + shown.includes
         links.append(await link(context, path, "next", replace(place, at=page.at, includes=beside)))
     elif page.next is not None:
-        after = replace(place, number=place.number + 1, cursor=page.next, at=page.at, includes=0)
+        lacking = shown.limit - len(page.rows)
+        short = [*place.short, [place.number, lacking]] if lacking else place.short
+        after = replace(place, number=place.number + 1, cursor=page.next, at=page.at, includes=0, short=short)
         links.append(await link(context, path, "next", after))
     if place.number > 1:
-        before = replace(place, number=place.number - 1, cursor=None, at=page.at or place.at, includes=0)
+        number = place.number - 1
+        short = [each for each in place.short if each[0] < number]
+        before = replace(place, number=number, cursor=None, at=page.at or place.at, includes=0, short=short)
         links.append(await link(context, path, "previous", before))
-        links.append(await link(context, path, "first", replace(before, number=1)))
+        links.append(await link(context, path, "first", replace(before, number=1, short=[])))
     return links
 
 

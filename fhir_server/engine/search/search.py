@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,8 +12,9 @@ from fhir_server.engine.disclosure import note_question, note_resource
 from fhir_server.engine.routes import Route
 from fhir_server.engine.search import searchset, subsets
 from fhir_server.engine.search.explain import explained
+from fhir_server.engine.search.heft import heft
 from fhir_server.engine.search.includes import included
-from fhir_server.engine.search.links import Place, followed, page_links, self_url
+from fhir_server.engine.search.links import Place, Shown, followed, page_links, self_url
 from fhir_server.engine.search.resolve_terminology import settle
 from fhir_server.errors import BadRequest
 from fhir_server.r4 import values
@@ -31,7 +31,7 @@ from fhir_server.store.search.estimate import estimate
 from fhir_server.store.search.pages import Cursor, beginning
 from fhir_server.store.search.search import Page, Row
 from fhir_server.work.budget import spend
-from fhir_server.work.threads import SMALL, sized
+from fhir_server.work.threads import sized
 
 _STEPS_A_ROW = 60
 """What a resource that is found counts for."""
@@ -50,7 +50,7 @@ async def search(context: Context, request: Request, route: Route) -> Response:
     found = _Search(context, await _query(context, route, place), place)
     await found.run()
     links = [{"relation": "self", "url": self_url(context, path, found.query, route, place)}]
-    links += await page_links(context, path, replace(place, total=found.counted), found.page, found.more)
+    links += await page_links(context, path, replace(place, total=found.counted), found.shown)
     return Response(200, values.encode(searchset.bundle(links, await found.entries(), found.total)))
 
 
@@ -95,13 +95,6 @@ async def _query(context: Context, route: Route, place: Place) -> Query:
     return await settle(context, query)
 
 
-def heft(pairs: Sequence[tuple[str, str]]) -> int:
-    """Return how much there is to understand in a search, in bytes: a chain multiplies by the types it leads to."""
-    length = sum(len(name) + len(value) for name, value in pairs)
-    multiplied = any("." in name or name.startswith(("_has", "_filter")) for name, _ in pairs)
-    return SMALL + length if multiplied else 4 * length
-
-
 # --- What is found -----------------------------------------------------------------------------------------------
 
 
@@ -118,6 +111,7 @@ class _Search:
         self.page = Page([], None)
         self.beside: list[Row] = []
         self.more = False
+        self.room = settings.max_page_bytes
         self.total: int | None = None
 
     async def run(self) -> None:
@@ -132,12 +126,14 @@ class _Search:
                 self.plan,
                 limit=self.limit,
                 cursor=await self._cursor(),
+                room=self.room,
                 keys=bool(query.includes or query.words),
+                contents=self.place.includes == 0,
                 session=self.context.session,
             )
             await self._include()
             spend(_STEPS_A_ROW * (len(self.page.rows) + len(self.beside)))
-            for row in (*self.page.rows, *self.beside):
+            for row in (*(self.page.rows if self.place.includes == 0 else ()), *self.beside):
                 note_resource(self.context.base_url, row.type, row.id, row.json)
         self.total = await self._total(counting=counting)
 
@@ -146,13 +142,21 @@ class _Search:
         """The total that following pages need not count again."""
         return self.total
 
+    @property
+    def shown(self) -> Shown:
+        """What of the search stands on the page."""
+        return Shown(self.page, self.limit, len(self.beside), more=self.more)
+
     async def _include(self) -> None:
-        """Find this page's share of what the includes add."""
+        """Find this page's share of what the includes add: so many, and such as have room beside the matches."""
         if self.query.includes and self.page.rows:
             first = self.place.includes
             last = first + self.context.services.settings.max_includes
             rows = await included(self.context, self.query.includes, self.page.rows, last + 1, self.page.at)
-            self.beside, self.more = rows[first:last], len(rows) > last
+            room = self.room - (sum(row.size for row in self.page.rows) if first == 0 else 0)
+            share = await self.store.contents.fitting(rows[first:last], room)
+            self.more = len(rows) > first + len(share)
+            self.beside = await self.store.read(share, self.page.at, self.context.session)
 
     async def _cursor(self) -> Cursor | None:
         place = self.place
@@ -160,7 +164,7 @@ class _Search:
             return place.cursor
         if place.number == 1:
             return beginning(place.at)
-        return await self.store.cursor_after(self.plan, self.limit * (place.number - 1), place.at)
+        return await self.store.cursor_after(self.plan, place.before(self.limit), place.at)
 
     async def _total(self, *, counting: bool) -> int | None:
         """Return the number of all matches where it was asked for, or is known anyway."""
@@ -175,7 +179,8 @@ class _Search:
             return None
         # An estimate says something of what is stored beside what it counts.
         if asked == "estimate" and self.context.session is None and self._sees_all():
-            seen = self.limit * self.place.number + 1 if self.page.next is not None else 0
+            here = self.place.before(self.limit) + len(self.page.rows)
+            seen = here + 1 if self.page.next is not None else 0
             return max(seen, await estimate(self.store, self.plan))
         return await self.store.count(self.plan, session=self.context.session)
 

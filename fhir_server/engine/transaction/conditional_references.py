@@ -106,7 +106,7 @@ async def resolve(context: Context, reference: str, written: Written) -> str | N
     match = _CONDITIONAL.fullmatch(reference)
     if match is None or match[1] not in RESOURCE_TYPES:
         return None
-    query = criteria(context, match[1], match[2])
+    query = await criteria(context, match[1], match[2])
     own = written.ids(match[1])
     found = await find_all(context, query, 2 + len(own))
     ids = {resource_id for resource_id in found if resource_id not in own} | await _written_matches(query, written)

@@ -146,7 +146,7 @@ async def _attempt(context: Context, entries: list[Entry]) -> list[dict[str, Any
         await breathe()
         if entry.writes:
             with Placing(entry.place):
-                responses[entry.position] = _told(context, entry, await _write(context, entry))
+                responses[entry.position] = await _told(context, entry, await _write(context, entry))
     await writes.flush(context)
     for entry in ordered:
         if entry.request.method == "DELETE":
@@ -181,11 +181,12 @@ async def _read_ahead(context: Context, entries: Iterable[Entry]) -> None:
         context.known.update({(resource_type, resource_id): found.get(resource_id) for resource_id in ids})
 
 
-def _told(context: Context, entry: Entry, response: Response) -> Response:
+async def _told(context: Context, entry: Entry, response: Response) -> Response:
     """Return the response with what its caller should know: that a resource does not meet its own criteria."""
     if entry.criteria is None or entry.existing is not None:
         return response
-    return replace(response, warnings=warnings(context, entry.criteria, entry.request.resource))
+    request = entry.request
+    return replace(response, warnings=await warnings(context, entry.criteria, request.resource, request.size))
 
 
 async def _write(context: Context, entry: Entry) -> Response:

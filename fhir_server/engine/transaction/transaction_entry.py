@@ -80,16 +80,16 @@ async def identify(context: Context, entry: Entry) -> None:
     resource_type, query = entry.route.type or "", query_text(entry.request)
     match entry.route.interaction:
         case "create" if entry.request.if_none_exist is not None:
-            found = criteria(context, resource_type, entry.request.if_none_exist, entry.request.resource)
+            found = await criteria(context, resource_type, entry.request.if_none_exist, entry.request.resource)
             entry.existing = await find_one(context, found)
             entry.condition = None if entry.existing else await _free_condition(context, resource_type, found)
             entry.id = entry.existing.id if entry.existing else entry.id
             entry.criteria = found
         case "conditional-update":
-            entry.criteria = criteria(context, resource_type, query, entry.request.resource)
+            entry.criteria = await criteria(context, resource_type, query, entry.request.resource)
             await _identify_updated(context, entry, entry.criteria)
         case "conditional-patch":
-            ids = await find_all(context, criteria(context, resource_type, query), 2)
+            ids = await find_all(context, await criteria(context, resource_type, query), 2)
             if len(ids) != 1:
                 raise PreconditionFailed(
                     f"{resource_type}?{query} finds {'several' if ids else 'no'} resources to patch."

@@ -26,3 +26,8 @@ def limited() -> Iterator[Document]:
             f"The database would need more than the {seconds:g} seconds that a search may take in it "
             "(max_database_seconds): ask for less at once, or by narrower criteria."
         ) from error
+
+
+def in_cursor(limit: Document) -> Document:
+    """Return the limit as the driver's own find takes it."""
+    return {"max_time_ms": limit["maxTimeMS"]} if limit else {}

@@ -7,7 +7,7 @@ discarded by the failed write itself or, after a crash, by `sweep`.
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -42,6 +42,14 @@ class BlobStore:
     async def read(self, blob: str) -> bytes:
         """Return the bytes of a blob."""
         return b"".join([chunk async for chunk in self.stream(blob)])
+
+    async def sizes(self, blobs: Sequence[str]) -> dict[str, int]:
+        """Return the bytes of each of the blobs that are there."""
+        if not blobs:
+            return {}
+        files = self._database.collection(f"{BUCKET}.files")
+        with translated:
+            return {file["_id"]: file["length"] async for file in files.find({"_id": {"$in": [*blobs]}}, {"length": 1})}
 
     async def stream(self, blob: str) -> AsyncIterator[bytes]:
         """Yield the bytes of a blob in pieces, so that a large one need not be in memory at once."""

@@ -13,6 +13,12 @@ from fhir_server.store.resources.contents import placed
 PROJECTION = {"version": 1, "updated": 1, "method": 1, "json": 1, "blob": 1, "links": 1}
 """The fields that make a Version."""
 
+_SMALL_BYTES = 16 * 1024
+JSON_SIZE: Document = {"$binarySize": "$json"}
+"""The projection of the content's bytes; null where it is a blob."""
+SMALL_JSON: Document = {"$cond": [{"$lte": [JSON_SIZE, _SMALL_BYTES]}, "$json", "$$REMOVE"]}
+"""The projection of the content where it is small: how much a list of many rows reads is known then."""
+
 INDEX = ("keys", "ranges", "sort", "shape")
 """The fields that the search index writes."""
 
@@ -106,3 +112,10 @@ def to_version(resource_type: str, resource_id: str, document: Mapping[str, Any]
     return Version(
         resource_type, resource_id, document["version"], document["updated"], method, method == "DELETE", json, links
     )
+
+
+def of_earlier(condition: Any) -> Any:
+    """Return a condition on current versions as one on earlier versions, which keep the logical id in `id`."""
+    if isinstance(condition, Mapping):
+        return {"id" if name == "_id" else name: of_earlier(value) for name, value in condition.items()}
+    return [of_earlier(each) for each in condition] if isinstance(condition, list) else condition

@@ -12,7 +12,8 @@ from typing import Any
 
 from fhir_server.store.database.encoding import Document
 from fhir_server.store.database.failures import translated
-from fhir_server.store.resources.resources import ResourceStore, Version, of_earlier
+from fhir_server.store.resources.documents import of_earlier
+from fhir_server.store.resources.resources import ResourceStore, Version
 
 Filter = Mapping[str, Any]
 

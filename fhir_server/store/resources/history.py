@@ -15,6 +15,8 @@ from typing import Any
 from fhir_server.store.database.encoding import Document
 from fhir_server.store.database.failures import translated
 from fhir_server.store.database.mongo import Database
+from fhir_server.store.database.time_limit import in_cursor, limited
+from fhir_server.store.resources.documents import JSON_SIZE, SMALL_JSON
 from fhir_server.store.resources.history_parts import EPOCH, MILLISECOND, Cursor, Part
 from fhir_server.store.resources.history_total import count_versions
 from fhir_server.store.resources.resources import PROJECTION, ResourceStore, Version
@@ -22,7 +24,7 @@ from fhir_server.store.resources.resources import PROJECTION, ResourceStore, Ver
 __all__ = ["Cursor", "HistoryStore", "Page"]
 
 Access = Callable[[str], Mapping[str, Any] | None]
-_KEY = {"updated": 1, "version": 1, "id": 1, "type": 1, "earlier": 1}
+_KEY: Document = {"updated": 1, "version": 1, "id": 1, "type": 1, "earlier": 1, "size": JSON_SIZE, "blob": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,13 @@ class HistoryStore:
         since: datetime | None = None,
         at: tuple[datetime, datetime] | None = None,
         limit: int = 50,
+        room: int | None = None,
         cursor: Cursor | None = None,
         access: Access = lambda _: None,
     ) -> Page:
         """Return a page of the history of one resource, of a type, or (without `type`) of all types.
+
+        It has `limit` versions, or as many as `room` has bytes for, one at least.
 
         `since` keeps versions stored at that time or later, `at` those that were current at some time between the two
         inclusive, `access` those that meet the condition it returns for a type.
@@ -65,8 +70,8 @@ class HistoryStore:
             if at is None or len(rows) > limit or len(found) <= limit:
                 break
             cursor = _cursor(found[-1])
-        versions = [version for row in rows[:limit] if (version := await self._version(row)) is not None]
-        more = _cursor(rows[limit - 1]) if 0 < limit < len(rows) else None
+        versions, last = await self._versions(rows[:limit], room)
+        more = _cursor(rows[last - 1]) if 0 < last < len(rows) else None
         return Page(versions, more)
 
     async def total(
@@ -90,8 +95,10 @@ class HistoryStore:
         return sorted(name.removesuffix("_history") for name in names if name.endswith("_history"))
 
     async def _rows(self, parts: list[Part], limit: int) -> list[Document]:
-        """Return the first rows, each once; their content is left out where many types would carry it in vain."""
-        shown = {**_KEY, **PROJECTION} if len(parts) == 1 else _KEY
+        """Return the first rows, each once, with what is small of their content; with none where many types would
+        carry it in vain.
+        """
+        shown = {**_KEY, **PROJECTION, "json": SMALL_JSON} if len(parts) == 1 else _KEY
         # All current versions before all earlier ones: a version that moves meanwhile is then seen at least once.
         union: list[Document] = [{"$documents": []}]
         rows_of = [part.rows(limit, shown) for part in parts]
@@ -99,8 +106,8 @@ class HistoryStore:
         union += [earlier for _, earlier in rows_of]
         # A version that stands twice may take two of the rows.
         union += [{"$sort": {"updated": -1, "type": 1, "id": 1}}, {"$limit": 2 * limit}]
-        with translated:
-            rows = await (await self._database.raw.aggregate(union, allowDiskUse=True)).to_list()
+        with translated, limited() as limits:
+            rows = await (await self._database.raw.aggregate(union, allowDiskUse=True, **limits)).to_list()
         return list(_once(rows))[:limit]
 
     async def _current_since(self, rows: list[Document], time: datetime) -> list[Document]:
@@ -110,13 +117,38 @@ class HistoryStore:
             if row["updated"] >= time:
                 kept.append(row)
                 continue
-            follower = await self._resources.following(row["type"], row["id"], row["version"])
-            if follower is None or follower.updated > time:
+            replaced = await self._replaced_at(row["type"], row["id"], row["version"])
+            if replaced is None or replaced > time:
                 kept.append(row)
         return kept
 
+    async def _replaced_at(self, resource_type: str, resource_id: str, version: int) -> datetime | None:
+        """Return when the version that came after one was stored, None where none did: those between may be purged."""
+        earlier: Document = {"id": resource_id, "version": {"$gt": version}}
+        current: Document = {"_id": resource_id, "version": {"$gt": version}}
+        time: Document = {"updated": 1}
+        with translated, limited() as limit:
+            history = self._database.history(resource_type)
+            found = await history.find_one(earlier, time, sort=[("version", 1)], **in_cursor(limit))
+            found = found or await self._database.current(resource_type).find_one(current, time, **in_cursor(limit))
+        return None if found is None else found["updated"]
+
+    async def _versions(self, rows: list[Document], room: int | None) -> tuple[list[Version], int]:
+        """Return the versions of rows from the first on as there is room, and of how many rows they are."""
+        blobs = await self._resources.blobs.sizes([row["blob"] for row in rows if "blob" in row])
+        versions: list[Version] = []
+        used = 0
+        for number, row in enumerate(rows):
+            used += row.get("size") or blobs.get(row.get("blob", ""), 0)
+            if room is not None and used > room and versions:
+                return versions, number
+            version = await self._version(row)
+            if version is not None:
+                versions.append(version)
+        return versions, len(rows)
+
     async def _version(self, row: Document) -> Version | None:
-        if "method" in row:
+        if "json" in row or row.get("method") == "DELETE":
             return await self._resources.version(row["type"], row["id"], row)
         # None where it has been erased since the row was read.
         return await self._resources.read_version(row["type"], row["id"], row["version"])

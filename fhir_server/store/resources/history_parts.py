@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from fhir_server.store.database.encoding import Document
-from fhir_server.store.resources.resources import of_earlier
+from fhir_server.store.resources.documents import of_earlier
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)

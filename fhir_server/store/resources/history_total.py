@@ -14,6 +14,7 @@ from fhir_server.store.database.encoding import Document
 from fhir_server.store.database.failures import translated
 from fhir_server.store.database.mongo import Database
 from fhir_server.store.database.snapshots import read_snapshot
+from fhir_server.store.database.time_limit import limited
 from fhir_server.store.resources.history_parts import Part
 
 FEW = 1000
@@ -51,7 +52,7 @@ async def _union(database: Database, added: Iterable[Document], stages: list[Doc
     """Return what the stages make of all that is added, read at one moment."""
     pipeline: list[Document] = [{"$documents": []}, *added, *stages]
     command: Document = {"aggregate": 1, "pipeline": pipeline, "cursor": {}, "allowDiskUse": True}
-    with translated:
-        answer = await read_snapshot(database, command)
+    with translated, limited() as limit:
+        answer = await read_snapshot(database, command | limit)
     found: list[Document] = answer["cursor"]["firstBatch"]
     return found

@@ -20,10 +20,19 @@ from fhir_server.store.database.command_batcher import CommandBatcher
 from fhir_server.store.database.encoding import Document, encode, with_long_integers
 from fhir_server.store.database.failures import translated
 from fhir_server.store.database.mongo import Database, Session
+from fhir_server.store.database.time_limit import in_cursor, limited
 from fhir_server.store.replacements import Replacement, replace_each
 from fhir_server.store.resources.blobs import BlobStore
 from fhir_server.store.resources.contents import BlobContent, Content
-from fhir_server.store.resources.documents import PROJECTION, Draft, Version, to_change, to_document, to_version
+from fhir_server.store.resources.documents import (
+    PROJECTION,
+    Draft,
+    Version,
+    of_earlier,
+    to_change,
+    to_document,
+    to_version,
+)
 from fhir_server.store.taken_keys import DUPLICATE_KEY, AlreadyExists, Claimed, taken_key
 
 __all__ = ["PROJECTION", "AlreadyExists", "Claimed", "Draft", "ResourceStore", "Session", "Version"]
@@ -58,8 +67,9 @@ class ResourceStore:
             document = await self._reads.ask(resource_type, resource_id)
         else:
             condition = {"$and": [{"_id": resource_id}, where or {}]}
-            with translated:
-                document = await self.database.current(resource_type).find_one(condition, PROJECTION, session=session)
+            with translated, limited() as limit:
+                current = self.database.current(resource_type)
+                document = await current.find_one(condition, PROJECTION, session=session, **in_cursor(limit))
         return None if document is None else await self.version(resource_type, resource_id, document)
 
     async def read_many(
@@ -67,8 +77,9 @@ class ResourceStore:
     ) -> dict[str, Version]:
         """Return the current versions, tombstones among them, of those ids that were ever used."""
         condition = {"_id": {"$in": list(resource_ids)}}
-        with translated:
-            found = await self.database.current(resource_type).find(condition, PROJECTION, session=session).to_list()
+        with translated, limited() as limit:
+            current = self.database.current(resource_type)
+            found = await current.find(condition, PROJECTION, session=session, **in_cursor(limit)).to_list()
         return {document["_id"]: await self.version(resource_type, document["_id"], document) for document in found}
 
     async def among(
@@ -80,8 +91,9 @@ class ResourceStore:
     ) -> set[str]:
         """Return those of the ids whose current version meets a condition."""
         condition = {"$and": [{"_id": {"$in": list(resource_ids)}}, where]}
-        with translated:
-            found = await self.database.current(resource_type).find(condition, {"_id": 1}, session=session).to_list()
+        with translated, limited() as limit:
+            current = self.database.current(resource_type)
+            found = await current.find(condition, {"_id": 1}, session=session, **in_cursor(limit)).to_list()
         return {document["_id"] for document in found}
 
     async def read_version(
@@ -117,8 +129,9 @@ class ResourceStore:
         projection = {**PROJECTION, "content": 1}
         if version is None:
             condition: Document = {"$and": [{"_id": resource_id}, where or {}]}
-            with translated:
-                document = await self.database.current(resource_type).find_one(condition, projection)
+            with translated, limited() as limit:
+                current = self.database.current(resource_type)
+                document = await current.find_one(condition, projection, **in_cursor(limit))
         else:
             document = await self._find_version(resource_type, resource_id, version, where=where, projection=projection)
         if document is None:
@@ -142,27 +155,16 @@ class ResourceStore:
         current, history = self.database.current(resource_type), self.database.history(resource_type)
         condition: Document = {"$and": [{"_id": resource_id, "version": version}, where or {}]}
         # Current first: a version that moves into history meanwhile is already there when it is no longer here.
-        with translated:
-            document = await current.find_one(condition, projection, session=session)
+        with translated, limited() as limit:
+            document = await current.find_one(condition, projection, session=session, **in_cursor(limit))
             if document is None and where is not None:
                 seen: Document = {"$and": [{"_id": resource_id}, where]}
-                if await current.find_one(seen, {"_id": 1}, session=session) is None:
+                if await current.find_one(seen, {"_id": 1}, session=session, **in_cursor(limit)) is None:
                     return None
             if document is None:
                 condition = {"$and": [{"_id": f"{resource_id}/{version}"}, of_earlier(where or {})]}
-                document = await history.find_one(condition, projection, session=session)
+                document = await history.find_one(condition, projection, session=session, **in_cursor(limit))
         return document
-
-    async def following(self, resource_type: str, resource_id: str, version: int) -> Version | None:
-        """Return the version that came after one, if any: versions in between may have been purged."""
-        condition: Document = {"id": resource_id, "version": {"$gt": version}}
-        with translated:
-            document = await self.database.history(resource_type).find_one(
-                condition, PROJECTION, sort=[("version", 1)]
-            ) or await self.database.current(resource_type).find_one(
-                {"_id": resource_id, "version": {"$gt": version}}, PROJECTION
-            )
-        return None if document is None else await self.version(resource_type, resource_id, document)
 
     async def insert(self, draft: Draft, session: Session | None = None) -> None:
         """Store the first version of a resource.
@@ -291,10 +293,11 @@ class ResourceStore:
 
     async def _read_together(self, resource_type: str, resource_ids: list[str]) -> list[Document | None]:
         collection = self.database.current(resource_type)
-        with translated:
+        with translated, limited() as limit:
             if len(resource_ids) == 1:
-                return [await collection.find_one({"_id": resource_ids[0]}, PROJECTION)]
-            documents = await collection.find({"_id": {"$in": list(set(resource_ids))}}, PROJECTION).to_list()
+                return [await collection.find_one({"_id": resource_ids[0]}, PROJECTION, **in_cursor(limit))]
+            wanted = {"_id": {"$in": list(set(resource_ids))}}
+            documents = await collection.find(wanted, PROJECTION, **in_cursor(limit)).to_list()
         found = {document["_id"]: document for document in documents}
         return [found.get(resource_id) for resource_id in resource_ids]
 
@@ -390,10 +393,3 @@ async def _stored(write: Callable[[Any], Awaitable[R]], documents: Any) -> R:
             if fault.get("code") != DUPLICATE_KEY:
                 raise
             raise taken_key(fault) from error
-
-
-def of_earlier(condition: Any) -> Any:
-    """Return a condition on current versions as one on earlier versions, which keep the logical id in `id`."""
-    if isinstance(condition, Mapping):
-        return {"id" if name == "_id" else name: of_earlier(value) for name, value in condition.items()}
-    return [of_earlier(each) for each in condition] if isinstance(condition, list) else condition

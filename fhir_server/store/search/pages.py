@@ -60,10 +60,17 @@ class Reading:
             self.snapshot = [time.time, time.inc]
         return found, cut
 
-    async def rows(self, limit: int) -> list[Found]:
-        """Return at most `limit` rows, each with its place."""
+    async def has_more(self) -> bool:
+        """Return whether there is a row after those that were read."""
+        if self.type >= len(self.plan.types):
+            return False
+        self.fields = {"_id": 1, "updated": 1}
+        return bool(await self.rows(1))
+
+    async def rows(self, limit: int, room: int | None = None) -> list[Found]:
+        """Return at most `limit` rows, each with its place; none is looked for once they pass `room` bytes."""
         rows: list[Found] = []
-        while len(rows) < limit and self.type < len(self.plan.types):
+        while len(rows) < limit and self.type < len(self.plan.types) and not _full(rows, room):
             plan = self.plan.types[self.type]
             self.way = self.way or await self.chooser.choose(plan)
             parts = parts_of(plan, self.way)
@@ -72,8 +79,8 @@ class Reading:
                 continue
             part = parts[self.part]
             if isinstance(part, Falling):
-                rows += await self._falling(plan, part, limit - len(rows))
-                if len(rows) < limit:
+                rows += await self._falling(plan, part, limit - len(rows), room)
+                if len(rows) < limit and not _full(rows, room):
                     self.part, self.after = self.part + 1, None
                 continue
             command = command_of(plan, self.way, self.part, self.after, limit - len(rows), self.fields)
@@ -85,12 +92,14 @@ class Reading:
                 self.part, self.after = self.part + 1, None
         return rows
 
-    async def _falling(self, plan: TypePlan, scan: Falling, limit: int) -> list[Found]:
-        """Return at most `limit` rows of a falling order, piece by piece; fewer only where it has no more."""
+    async def _falling(self, plan: TypePlan, scan: Falling, limit: int, room: int | None) -> list[Found]:
+        """Return at most `limit` rows of a falling order, piece by piece; fewer only where it has no more, or these
+        pass `room`.
+        """
         cuts = await self.cuts.of(plan, scan)
         rows: list[Found] = []
         width = 1
-        while len(rows) < limit:
+        while len(rows) < limit and not _full(rows, room):
             read = piece(plan, scan, cuts, self.after, width, limit - len(rows), self.fields)
             found, cut = await self.ask(read.command)
             for row in found:
@@ -112,8 +121,12 @@ class Reading:
 class Merging(Reading):
     """One page of several types, sorted: each type gives its next rows, and the first of all make the page."""
 
-    async def rows(self, limit: int) -> list[Found]:
-        """Return at most `limit` rows, each with its place."""
+    async def has_more(self) -> bool:
+        """Return whether there is a row after those that were read, which were all that were asked for."""
+        return False
+
+    async def rows(self, limit: int, room: int | None = None) -> list[Found]:
+        """Return at most `limit` rows, each with its place; `room` ends nothing, since no contents are read."""
         found: list[Found] = []
         for number, plan in enumerate(self.plan.types):
             found += await self._of_type(number, plan, limit)
@@ -141,6 +154,11 @@ class Merging(Reading):
             return self.after
         *values, _ = self.after
         return [*values, "" if number > self.type else "\U0010ffff"]
+
+
+def _full(rows: Sequence[Found], room: int | None) -> bool:
+    """Return whether the contents of the rows, as far as documents hold them, pass a number of bytes."""
+    return room is not None and sum(row.get("size") or 0 for _, row in rows) > room
 
 
 def _sortable(value: Any) -> Any:

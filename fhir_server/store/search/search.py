@@ -7,10 +7,9 @@ for later goes on from the same row in what is current.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any, TypeAlias
 
 from bson.codec_options import CodecOptions
@@ -34,24 +33,14 @@ from fhir_server.store.search.explain import Execution, execution
 from fhir_server.store.search.falling import SplitPoints, piece
 from fhir_server.store.search.kept_searches import keep, kept
 from fhir_server.store.search.pages import Cursor, Merging, Reading, Snapshot, beginning, command_of, parts_of
+from fhir_server.store.search.rows import BARE, HEAD, Contents, Row, to_row
+
+__all__ = ["Page", "Row", "SearchStore"]
 
 Access: TypeAlias = "Condition | Mapping[str, Any] | None"
 _PLACE: Document = {"_id": 1, "updated": 1}
 """What tells where a row stands in its search, whatever leads the search."""
-_ROW: Document = {"version": 1, "updated": 1, "json": 1, "blob": 1}
 _CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A resource that a search has found, with the bytes that a read sends; its keys where they were asked for."""
-
-    type: str
-    id: str
-    version: int
-    updated: datetime
-    json: bytes
-    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +58,7 @@ class SearchStore:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.blobs = BlobStore(database)
+        self.contents = Contents(self.ask, self.blobs)
         self.chooser = StrategyChooser(self.count_scans)
         self.cuts = SplitPoints(self._sampled)
 
@@ -82,15 +72,29 @@ class SearchStore:
         *,
         limit: int,
         cursor: Cursor | None = None,
+        room: int | None = None,
         keys: bool = False,
+        contents: bool = True,
         session: Session | None = None,
     ) -> Page:
-        """Return the next `limit` rows of a plan after the cursor; with their index keys where `keys`."""
-        reading = self._reading(plan, {**_ROW, "keys": 1} if keys else _ROW, cursor, session)
-        found = await reading.rows(limit + 1)
-        rows = await asyncio.gather(*(self._row(plan.types[place[0]].type, each) for place, each in found[:limit]))
-        following = reading.cursor(found[limit - 1][0]) if len(found) > limit > 0 else None
-        return Page(rows, following, reading.snapshot)
+        """Return the next rows of a plan after the cursor: `limit`, or as many as `room` has bytes for, one at least.
+
+        With their index keys where `keys`; without what contents are large where not `contents`.
+        """
+        fields = BARE if len(plan.types) > 1 and plan.sort else HEAD
+        reading = self._reading(plan, {**fields, "keys": 1} if keys else fields, cursor, session)
+        found = await reading.rows(limit + 1, room)
+        rows = [to_row(plan.types[place[0]].type, each) for place, each in found[:limit]]
+        fitting = await self.contents.fitting(rows, room)
+        last = len(fitting)
+        more = len(found) > last or await reading.has_more()
+        following = reading.cursor(found[last - 1][0]) if more and last else None
+        shown = await self.read(fitting, reading.snapshot, session) if contents else fitting
+        return Page(shown, following, reading.snapshot)
+
+    async def read(self, rows: Sequence[Row], at: Snapshot, session: Session | None = None) -> list[Row]:
+        """Return rows with their contents, without those that have been erased since they were found."""
+        return await self.contents.read(rows, None if at is None else Timestamp(*at), session)
 
     async def cursor_after(self, plan: Plan, rows: int, at: Snapshot) -> Cursor:
         """Return the cursor of the page that begins after so many rows of a snapshot."""
@@ -109,14 +113,14 @@ class SearchStore:
     async def by_ids(
         self, resource_type: str, ids: Sequence[str], where: Access, limit: int, at: Snapshot
     ) -> list[Row]:
-        """Return the live resources with these ids that the caller may see, with their keys."""
+        """Return the live resources with these ids that the caller may see, with their keys; `read` adds contents."""
         return await self._found(resource_type, [{"_id": {"$in": list(ids)}}, {"keys": EVERY}], where, limit, at)
 
     async def by_keys(  # noqa: PLR0917 - a read and its limits
         self, resource_type: str, keys: Sequence[str], where: Access, limit: int, at: Snapshot, hidden: Sequence[str]
     ) -> list[Row]:
         """Return the resources with one of these keys that the caller may see, but for the hidden ids, with their
-        keys.
+        keys; `read` adds contents.
         """
         wanted: list[Document] = [{"keys": {"$in": list(keys)}}, {"_id": {"$nin": list(hidden)}}]
         return await self._found(resource_type, wanted, where, limit, at)
@@ -126,14 +130,14 @@ class SearchStore:
     ) -> list[Row]:
         if where is not None:
             wanted.append(dict(where) if isinstance(where, Mapping) else to_filter(where))
-        command: Document = {"find": resource_type, "filter": {"$and": wanted}, "projection": {**_ROW, "keys": 1}}
+        command: Document = {"find": resource_type, "filter": {"$and": wanted}, "projection": {**HEAD, "keys": 1}}
         rows: list[Row] = []
         after = ""
         while len(rows) < limit:
             command["filter"] = {"$and": [*wanted, {"_id": {"$gt": after}}]}
             command |= {"sort": {"_id": 1}, "limit": limit - len(rows), "batchSize": limit + 1}
             found, cut, _ = await self.ask(command, None, None if at is None else Timestamp(*at))
-            rows += await asyncio.gather(*(self._row(resource_type, each) for each in found))
+            rows += [to_row(resource_type, each) for each in found]
             if not cut:
                 break
             after = found[-1]["_id"]
@@ -188,8 +192,8 @@ class SearchStore:
         """Return the first command that reads a part of a way."""
         match parts_of(plan, way)[part]:
             case Falling() as scan:
-                return piece(plan, scan, await self.cuts.of(plan, scan), None, 1, limit, _ROW).command
-        return command_of(plan, way, part, None, limit, _ROW)
+                return piece(plan, scan, await self.cuts.of(plan, scan), None, 1, limit, HEAD).command
+        return command_of(plan, way, part, None, limit, HEAD)
 
     async def _explained(self, command: Document) -> Execution:
         with translated, limited() as limit:
@@ -237,8 +241,3 @@ class SearchStore:
     async def _sampled(self, command: Document) -> list[Document]:
         found, _, _ = await self.ask(command, None)
         return found
-
-    async def _row(self, resource_type: str, found: Document) -> Row:
-        data = found["json"] if "json" in found else await self.blobs.read(found["blob"])
-        keys = tuple(found.get("keys", ()))
-        return Row(resource_type, found["_id"], found["version"], found["updated"], data, keys)
