@@ -1,16 +1,19 @@
 # make run    a server on 127.0.0.1:8080 with an embedded database and a demo clinic
-# make test   all tests
+# make test   all tests, how long they took and the ten slowest
 PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test lint audit docs bench bench-search bench-facade bench-attacks bench-failover bench-load lock definitions capability clean
+.PHONY: run test test-data lint audit docs bench bench-search bench-facade bench-attacks bench-failover bench-load lock definitions capability clean
 
 run: .venv/installed
 	$(BIN)/fhir-server serve --open --demo
 
-test: .venv/installed-dev
-	$(BIN)/pytest -n auto --dist worksteal
+test: test-data
+	$(BIN)/pytest -n auto --dist worksteal --durations=10 -rs
+
+test-data: .venv/installed-dev
+	$(BIN)/python -m tools.fetch_test_data
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -15,8 +15,7 @@ from fhir_server.store.database.data_directory import StartupError
 from tests.hms import hospital
 from tests.hms.conftest import Desk
 from tests.hms.postgres_cluster import SCHEMA, binaries, cluster, created
-
-pytestmark = pytest.mark.skipif(binaries() is None, reason="PostgreSQL is not installed")
+from tests.needs import need
 
 A1, A2 = "0b5f1c8e-6f0e-4f5e-9a53-1f0c2d3e4f50", "1b5f1c8e-6f0e-4f5e-9a53-1f0c2d3e4f50"
 ROWS = f"""
@@ -54,6 +53,7 @@ Rows = dict[str, list[tuple[Any, ...]]]
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """Yield the URL of a PostgreSQL server."""
+    need(binaries(), "postgresql")
     with cluster() as url:
         yield url
 

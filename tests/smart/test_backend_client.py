@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cumulus_fhir_support as cumulus
 import pytest
 from joserfc.jwk import ECKey, RSAKey
 
@@ -16,8 +17,6 @@ from fhir_server.server.app import create_app
 from fhir_server.settings import Settings
 from fhir_server.store.database.mongo import Database
 from tests.smart.over_http import free_port, served
-
-cumulus = pytest.importorskip("cumulus_fhir_support", reason="it is the client of this test")
 
 
 @pytest.mark.parametrize("algorithm", ["RS384", "ES384"])

@@ -1,15 +1,11 @@
 """A real browser with an unmodified SMART app: npm's fhirclient in Debian's Chromium, against a server over HTTP.
 
-Needs chromium, npm and the registry; where one is missing the tests are skipped and say so.
+Needs chromium, and fhirclient as `make test-data` fetches it.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-import shutil
-import subprocess
 import tarfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from playwright.async_api import async_playwright
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
@@ -25,14 +22,12 @@ from fhir_server.cli import accounts
 from fhir_server.server.app import create_app
 from fhir_server.settings import Settings
 from fhir_server.store.database.mongo import Database
+from tests.needs import chromium
+from tests.samples import fetched
 from tests.smart.over_http import free_port, served
 from tests.smart_server import PASSWORD
+from tools.fetch_test_data import CLIENT
 
-playwright = pytest.importorskip("playwright.async_api", reason="playwright drives the browser")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
-PACKAGE = "fhirclient@2.6.3"
-INTEGRITY = "sha512-CirZixcwWelbkIXxpxlNQx5+ZdJirl6F1s4y4yvA1X7hHAkr9n99aVHaMi0wX+97nATjKQ65X6NB5as/wZoJzg=="
 SCOPE = "launch/patient openid fhirUser offline_access patient/*.rs"
 
 LAUNCH = """<!doctype html><title>launch</title><script src="/fhir-client.js"></script><script>
@@ -65,20 +60,9 @@ FHIR.oauth2.ready().then(async (client) => {
 
 
 @pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+def library() -> bytes:
     """Return the browser build of npm's fhirclient, just as it was published."""
-    if CHROMIUM is None or shutil.which("npm") is None:
-        pytest.skip("chromium and npm are needed (apt-get install chromium npm)")
-    directory = tmp_path_factory.mktemp("npm")
-    done = subprocess.run(
-        ["npm", "pack", "--silent", PACKAGE], cwd=directory, capture_output=True, timeout=120, check=False
-    )
-    if done.returncode != 0:
-        pytest.skip(f"npm cannot fetch {PACKAGE}")
-    archive = next(directory.glob("*.tgz"))
-    digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
-    assert f"sha512-{digest}" == INTEGRITY
-    with tarfile.open(archive) as files:
+    with tarfile.open(fetched(CLIENT.file_name)) as files:
         member = files.extractfile("package/build/fhir-client.min.js")
         assert member is not None
         return member.read()
@@ -113,6 +97,7 @@ class World:
 @pytest.fixture
 async def world(library: bytes, mongod_url: str, database: Database, tmp_path: Path) -> AsyncIterator[World]:
     """Yield all of it, running."""
+    executable = chromium()
     port, site_port = free_port(), free_port()
     base, site = f"http://127.0.0.1:{port}/fhir", f"http://localhost:{site_port}"
     settings = Settings(
@@ -136,8 +121,8 @@ async def world(library: bytes, mongod_url: str, database: Database, tmp_path: P
         return Response(library, media_type="text/javascript")
 
     pages = Starlette(routes=[Route("/launch", launch), Route("/app", app), Route("/fhir-client.js", script)])
-    async with served(server, port), served(pages, site_port), playwright.async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    async with served(server, port), served(pages, site_port), async_playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         world = World(server, base, site, browser)
         await _fill(world)
         yield world

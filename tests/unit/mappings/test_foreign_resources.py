@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,8 +17,7 @@ from mappings.insurance import insurance
 from mappings.notifications import notifications
 from mappings.records import lab_tests, medical_documents, prescriptions, treatment_plans
 from mappings.visits import visit_tracking
-
-EXAMPLES = Path(__file__).parents[4] / "shared" / "data" / "r4-examples"
+from tests import samples
 
 READERS: dict[str, Callable[[dict[str, Any]], object]] = {
     "Patient": users.from_fhir,
@@ -43,15 +41,13 @@ READERS: dict[str, Callable[[dict[str, Any]], object]] = {
 }
 
 
-@pytest.mark.skipif(not EXAMPLES.is_dir(), reason="the official examples are not beside the repository")
 @pytest.mark.parametrize("resource_type", READERS)
 def test_official_examples(resource_type: str) -> None:
     """Every official example of a mapped type is read without an error."""
-    found = [values.decode(path.read_bytes()) for path in EXAMPLES.rglob("*.json")]
-    matching = [resource for resource in found if resource.get("resourceType") == resource_type]
-    assert matching
-    for resource in matching:
-        assert READERS[resource_type](resource) is not None
+    examples = [name for name in samples.official_examples() if samples.resource_type(name) == resource_type]
+    assert examples
+    for name in examples:
+        assert READERS[resource_type](values.decode(samples.official_example(name))) is not None, name
 
 
 def test_several_names() -> None:
