@@ -4,13 +4,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-data lint audit docs bench bench-search bench-facade bench-attacks bench-failover bench-load lock definitions capability clean
+.PHONY: run test test-data coverage lint audit docs bench bench-search bench-facade bench-attacks bench-failover bench-load lock definitions capability clean
 
 run: .venv/installed
 	$(BIN)/fhir-server serve --open --demo
 
 test: test-data
 	$(BIN)/pytest -n auto --dist worksteal --durations=10 -rs
+
+coverage: test-data
+	$(BIN)/pytest -n auto --dist worksteal --cov --cov-report=term
 
 test-data: .venv/installed-dev
 	$(BIN)/python -m tools.fetch_test_data
