@@ -97,6 +97,12 @@ def test_a_folder_can_be_taken_in_at_a_glance(folder: str) -> None:
     assert len(modules) <= 20
 
 
+@pytest.mark.parametrize("folder", sorted({path.parent for path in (ROOT / "tests").rglob("*.py")}), ids=str)
+def test_a_folder_of_tests_can_be_taken_in_at_a_glance(folder: Path) -> None:
+    """No folder of tests has more than 20 modules."""
+    assert len([path for path in folder.glob("*.py") if path.name != "__init__.py"]) <= 20
+
+
 def test_functions_are_short() -> None:
     """Half of all functions have at most 10 lines, nine in ten at most 35."""
     lengths = sorted(lines for module in MODULES for _, lines in functions(module))

@@ -11,7 +11,7 @@ import httpx
 from mappings.notifications.notifications import Notification, to_fhir
 from tests.facade.clinic import booking_of, open_clinics, policy_of
 from tests.facade.endpoints import Endpoint
-from tests.facade.test_record import record_of
+from tests.facade.records.test_record import record_of
 from tests.facade_server import AppUser, Hospital
 
 FILE = ("knee.pdf", b"%PDF-1.4 knee", "application/pdf")

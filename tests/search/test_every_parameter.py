@@ -12,9 +12,9 @@ from fhir_server.r4.definitions import RESOURCE_TYPES, search_parameters
 from fhir_server.settings import Settings
 from fhir_server.store.search.explain import Execution
 from tests.databases import Databases
-from tests.search.sample_resources import Case, cases, of_type
-from tests.search.sample_values import filled
-from tests.search.samples_by_hand import CASES
+from tests.search.samples.sample_resources import Case, cases, of_type
+from tests.search.samples.sample_values import filled
+from tests.search.samples.samples_by_hand import CASES
 from tests.search.served import Served, served
 
 ELSEWHERE = frozenset({"_id", "_lastUpdated", "_text", "_content", "_query"})

@@ -7,8 +7,8 @@ from datetime import date, datetime
 from typing import Any
 
 from tests.facade.clinic import MONDAY, booking_of
-from tests.facade.test_clinic import due_now
-from tests.facade.test_record import upload
+from tests.facade.records.test_record import upload
+from tests.facade.visits.test_clinic import due_now
 from tests.facade.world import World, make_world
 from tests.facade_server import PASSWORD, AppUser, Hospital
 

@@ -9,7 +9,7 @@ import copy
 from typing import Any, Literal
 
 from fhir_server.r4.definitions import Element, table
-from tests.search.sample_needs import AVOIDED, NEEDED, PAIRED
+from tests.search.samples.sample_needs import AVOIDED, NEEDED, PAIRED
 
 Variant = Literal["match", "other", "filler"]
 

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from fhir_server.r4.definitions import Element, SearchParameter, search_parameters, table
-from tests.search.sample_values import Variant, filled, put, searched, value
+from tests.search.samples.sample_values import Variant, filled, put, searched, value
 
 Resource = dict[str, Any]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.facade.api.test_description import DESCRIPTION
 from tests.facade.endpoints import BY_NUMBER, ENDPOINTS, Endpoint
-from tests.facade.test_description import DESCRIPTION
 from tests.facade.world import World, make_world
 from tests.facade_server import Hospital
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.facade.billing.test_payment import PAY, POLICY, VERIFY, booked, paying
 from tests.facade.clinic import booking_of, open_clinics, policy_of
-from tests.facade.test_payment import PAY, POLICY, VERIFY, booked, paying
 from tests.facade_server import AppUser, Hospital
 
 INSURED = {"payment_method": "insurance", "card_token": None}

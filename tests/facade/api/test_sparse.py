@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 
 from mappings.shared.elements import IDENTIFIER
+from tests.facade.api.test_hostile import require_told
 from tests.facade.endpoints import ENDPOINTS, Endpoint
-from tests.facade.test_hostile import require_told
 from tests.facade.world import World
 from tests.facade_server import ORIGIN, AppUser
 

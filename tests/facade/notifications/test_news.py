@@ -7,10 +7,10 @@ from typing import Any
 
 from fhir_server.r4 import values
 from mappings.billing import payments
+from tests.facade.billing.test_money import INSURED, insured
+from tests.facade.billing.test_payment import PAY, paying
 from tests.facade.clinic import MONDAY, booking_of, open_clinics
-from tests.facade.test_money import INSURED, insured
-from tests.facade.test_payment import PAY, paying
-from tests.facade.test_record import record_of
+from tests.facade.records.test_record import record_of
 from tests.facade_server import AppUser, Hospital
 
 BOOK = "/booking/appointments"

@@ -18,7 +18,7 @@ from fhir_server.errors import FhirError
 from fhir_server.hospital.notifications.events import Step, event_of
 from fhir_server.hospital.notifications.local import local
 from tests.facade.clinic import booking_of, open_clinics, written_slot
-from tests.facade.test_clinic import body, due_now, staff_of
+from tests.facade.visits.test_clinic import body, due_now, staff_of
 from tests.facade_server import ORIGIN, AppUser, Hospital
 
 BASE = f"{ORIGIN}/fhir"

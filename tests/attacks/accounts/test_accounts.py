@@ -15,7 +15,7 @@ from fhir_server.hospital.gateways.smtp import Mail
 from fhir_server.store.accounts.accounts import UserStore
 from fhir_server.store.database.mongo import Database
 from tests.attacks.callers import ask, patient_token
-from tests.facade.test_password_reset import with_mail
+from tests.facade.accounts.test_password_reset import with_mail
 from tests.facade_server import PASSWORD, Hospital
 from tests.smart_server import PASSWORD as SMART_PASSWORD
 from tests.smart_server import SmartServer, smart_server

@@ -20,7 +20,7 @@ from fhir_server.server.app import create_app
 from fhir_server.settings import Settings, SettingsError, settings_with
 from tests.databases import Databases
 from tests.facade.clinic import booking_of, open_clinics, policy_of
-from tests.facade.test_record import PDF, record_of
+from tests.facade.records.test_record import PDF, record_of
 from tests.facade_server import AppUser, Hospital
 from tests.smart.over_http import free_port, served
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.facade.billing.test_payment import POLICY, VERIFY, paying
 from tests.facade.clinic import booking_of, open_clinics, policy_of
-from tests.facade.test_clinic import body, due_now, staff_of
-from tests.facade.test_payment import POLICY, VERIFY, paying
+from tests.facade.visits.test_clinic import body, due_now, staff_of
 from tests.facade_server import PASSWORD, AppUser, Hospital
 
 

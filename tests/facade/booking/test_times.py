@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from tests.facade.clinic import MONDAY, booking_of, open_clinics
-from tests.facade.test_record import with_record
+from tests.facade.records.test_record import with_record
 from tests.facade_server import AppUser, Hospital
 
 BOOK = "/booking/appointments"

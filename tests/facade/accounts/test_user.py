@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.facade.test_throttle import just_now
+from tests.facade.accounts.test_throttle import just_now
 from tests.facade_server import PASSWORD, Hospital
 
 MARA = {

@@ -15,9 +15,9 @@ from fhir_server.hospital.api.own_app import PATIENT_SCOPES, STAFF_SCOPES
 from fhir_server.hospital.app import create_facade
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.settings import Settings
+from tests.facade.api.test_scopes import limited
 from tests.facade.clinic import policy_of
 from tests.facade.endpoints import ENDPOINTS
-from tests.facade.test_scopes import limited
 from tests.facade.world import make_world
 from tests.facade_server import Hospital
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.facade.clinic import open_clinics, written_slot
-from tests.facade.test_clinic import body, due_now, people, staff_of
+from tests.facade.visits.test_clinic import body, due_now, people, staff_of
 from tests.facade_server import AppUser, Hospital
 
 WAIT = "/clinic/wait-time"

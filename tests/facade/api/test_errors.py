@@ -13,10 +13,10 @@ import pytest
 from fhir_server.hospital.api import idempotency
 from fhir_server.hospital.api.problem import PROBLEMS
 from mappings.shared.elements import IDENTIFIER
+from tests.facade.accounts.test_throttle import just_now
 from tests.facade.clinic import MONDAY, booking_of
 from tests.facade.endpoints import BY_NUMBER, ENDPOINTS, Endpoint
-from tests.facade.test_clinic import due_now
-from tests.facade.test_throttle import just_now
+from tests.facade.visits.test_clinic import due_now
 from tests.facade.world import World, make_world
 from tests.facade_server import PASSWORD, Hospital
 
@@ -297,7 +297,7 @@ ELSEWHERE = {
     ("contact confirm", "email_taken"),
     ("contact confirm", "conflict"),
 }
-"""What needs a mail server or many requests: tests/attacks/test_accounts.py and test_guessing.py are about it."""
+"""What needs a mail server or many requests: tests/attacks/accounts is about it."""
 
 
 def test_every_error_is_brought_about() -> None:

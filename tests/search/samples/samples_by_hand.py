@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.search.sample_resources import Case
+from tests.search.samples.sample_resources import Case
 
 Resource = dict[str, Any]
 

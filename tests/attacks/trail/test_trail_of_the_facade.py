@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.facade.test_clinic import body, people, staff_of
+from tests.facade.visits.test_clinic import body, people, staff_of
 from tests.facade_server import Hospital
 
 
