@@ -1,0 +1,169 @@
+"""A CodeSystem resource in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from terminology.content import filters, text
+from terminology.content.filters import MatchingSet
+from terminology.content.provider import Filter, Selection
+from terminology.content.reading import property_named, read_concept, read_info, read_properties
+from terminology.model.concepts import CodeSystemInfo, Concept, Json
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A concept as it was read, its neighbours, and the concept that it becomes when it is first asked for."""
+
+    resource: Json
+    parents: list[str] = field(default_factory=list)
+    children: list[str] = field(default_factory=list)
+    concept: Concept | None = None
+
+
+class ResourceCodeSystem:
+    """A code system that a CodeSystem resource lists, with its hierarchy by nesting and by `parent` and `child`
+    properties. Building it costs a walk over its concepts; keep it as long as the resource's version.
+    """
+
+    def __init__(self, resource: Json) -> None:
+        self._info = read_info(resource)
+        self._entries: dict[str, _Entry] = {}
+        self._roots: list[str] = []
+        self._folded: dict[str, str] | None = None
+        for concept in resource.get("concept", ()):
+            self._add(concept)
+        self._link()
+
+    def _add(self, root: Json) -> None:
+        # Not by recursion: a hierarchy may be deeper than the stack.
+        waiting: list[tuple[Json, str | None]] = [(root, None)]
+        while waiting:
+            resource, parent = waiting.pop()
+            code = resource.get("code")
+            if not isinstance(code, str):
+                continue
+            entry = self._entries.setdefault(code, _Entry(resource))
+            if parent is not None and parent not in entry.parents:
+                entry.parents.append(parent)
+                self._entries[parent].children.append(code)
+            waiting.extend((child, code) for child in reversed(resource.get("concept", ())))
+
+    def _link(self) -> None:
+        """Follow the properties that name parents and children, and find the roots."""
+        for code, entry in self._entries.items():
+            for name, parents in (("parent", True), ("subsumedBy", True), ("child", False)):
+                for other in _named(entry.resource, name, self._info):
+                    self._relate(other, code) if parents else self._relate(code, other)
+        self._roots = [code for code, entry in self._entries.items() if not entry.parents]
+
+    def _relate(self, parent: str, child: str) -> None:
+        if parent in self._entries and child in self._entries and parent not in self._entries[child].parents:
+            self._entries[child].parents.append(parent)
+            self._entries[parent].children.append(child)
+
+    @property
+    def info(self) -> CodeSystemInfo:
+        """What the code system says of itself."""
+        return self._info
+
+    def concept(self, code: str) -> Concept | None:
+        """Return the concept that a code means; whatever its case, where the system is not case sensitive."""
+        entry = self._entries.get(code)
+        if entry is None and not self._info.case_sensitive:
+            entry = self._entries.get(self._by_case().get(code.casefold(), ""))
+        return None if entry is None else self._read(entry)
+
+    def _by_case(self) -> dict[str, str]:
+        if self._folded is None:
+            self._folded = {code.casefold(): code for code in reversed(self._entries)}
+        return self._folded
+
+    def _read(self, entry: _Entry) -> Concept:
+        if entry.concept is None:
+            entry.concept = read_concept(entry.resource, self._info)
+        return entry.concept
+
+    def _listed(self, code: str) -> Concept:
+        return self._read(self._entries[code])
+
+    def children(self, code: str | None) -> Sequence[str]:
+        """Return the codes right below a code, in order; the roots below None."""
+        if code is None:
+            return self._roots
+        entry = self._entries.get(code)
+        return entry.children if entry else ()
+
+    def parents(self, code: str) -> Sequence[str]:
+        """Return the codes right above a code."""
+        entry = self._entries.get(code)
+        return entry.parents if entry else ()
+
+    def subsumes(self, ancestor: str, code: str) -> bool:
+        """Whether the first is an ancestor of the second, or the same."""
+        seen = {code}
+        waiting = [code]
+        while waiting:
+            current = waiting.pop()
+            if current == ancestor:
+                return current in self._entries
+            above = [parent for parent in self.parents(current) if parent not in seen]
+            seen.update(above)
+            waiting.extend(above)
+        return False
+
+    def understands(self, condition: Filter) -> bool:
+        """Whether the filter has a meaning here."""
+        return filters.understands(condition, (each.code for each in self._info.properties))
+
+    def select(self, selection: Selection) -> MatchingSet:
+        """Return the concepts selected, those below a code in the order of the hierarchy."""
+        tests = [self._test(condition) for condition in selection.filters]
+        if selection.text is not None:
+            wanted = text.words(selection.text)
+            tests.append(lambda code: text.matches(self._listed(code), wanted))
+        if selection.active_only:
+            tests.append(lambda code: not self._listed(code).inactive)
+
+        def admits(code: str) -> bool:
+            return code in self._entries and all(test(code) for test in tests)
+
+        return MatchingSet(lambda: self._candidates(selection.filters), admits, self._listed)
+
+    @property
+    def _is_a(self) -> bool:
+        return self._info.hierarchy_meaning in (None, "is-a")
+
+    def _test(self, condition: Filter) -> Callable[[str], bool]:
+        if condition.property in filters.CODE:
+            return filters.code_test(condition, self, is_a=self._is_a)
+        test = filters.concept_test(condition, self)
+        return lambda code: test(self._listed(code))
+
+    def _candidates(self, conditions: tuple[Filter, ...]) -> Iterable[str]:
+        """Return few codes among which all selected are: those below a code, where a filter asks for them."""
+        for each in conditions:
+            if each.property in filters.CODE and each.op in ("is-a", "descendent-of", "descendent-leaf"):
+                return self._below(each.value)
+        return self._in_order()
+
+    def _below(self, code: str) -> Iterator[str]:
+        seen: set[str] = set()
+        waiting = [code] if code in self._entries else []
+        while waiting:
+            current = waiting.pop()
+            if current not in seen:
+                seen.add(current)
+                yield current
+                waiting.extend(reversed(self.children(current)))
+
+    def _in_order(self) -> Iterator[str]:
+        return iter(self._entries)
+
+
+def _named(resource: Json, name: str, info: CodeSystemInfo) -> list[str]:
+    if not resource.get("property"):
+        return []
+    properties = list(read_properties(resource, info.properties))
+    return [each.text for each in properties if property_named([each], name)]

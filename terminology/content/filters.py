@@ -1,0 +1,189 @@
+"""What the filters of a value set mean in a code system that lists its concepts.
+
+https://hl7.org/fhir/R5/valueset-filter-operator.html, https://hl7.org/fhir/R4/codesystem.html#filters
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from itertools import islice
+from typing import Protocol
+
+import re2
+
+from terminology.content.provider import Filter
+from terminology.content.reading import property_named
+from terminology.model.concepts import Concept, Property
+from terminology.model.issues import TerminologyError, issue
+
+CODE = {"concept", "code"}
+HIERARCHY = {"is-a", "descendent-of", "is-not-a", "generalizes", "child-of", "descendent-leaf"}
+_COMPARISONS = {"=", "in", "not-in", "regex", "exists"}
+_TEXTS = {"display", "definition", "designation"}
+_FHIRS_OWN = {"notSelectable", "status", "inactive", "deprecated", "parent", "child"}
+_LONGEST_PATTERN = 1000
+
+
+class Hierarchy(Protocol):
+    """What filters ask of a code system."""
+
+    def subsumes(self, ancestor: str, code: str) -> bool:
+        """Whether the first is an ancestor of the second, or the same."""
+
+    def parents(self, code: str) -> Iterable[str]:
+        """Return the codes right above a code."""
+
+    def children(self, code: str | None) -> Iterable[str]:
+        """Return the codes right below a code."""
+
+
+def understands(condition: Filter, properties: Iterable[str]) -> bool:
+    """Whether a filter has a meaning in a code system with these properties."""
+    if condition.property in CODE:
+        return condition.op in HIERARCHY | _COMPARISONS
+    if condition.property in {*_TEXTS, *_FHIRS_OWN, *properties}:
+        return condition.op in _COMPARISONS
+    return False
+
+
+@lru_cache(maxsize=256)
+def pattern(text: str) -> re2._Regexp:
+    """Return the compiled pattern of a filter; raise TerminologyError for one that is none, or uses what cannot be
+    matched in linear time.
+    """
+    if len(text) > _LONGEST_PATTERN:
+        raise TerminologyError(issue("error", "invalid", "vs-invalid", "INVALID_REGEX", text[:80], "it is too long"))
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(text, options)
+    except re2.error as error:
+        found = issue("error", "invalid", "vs-invalid", "INVALID_REGEX", text, str(error))
+        raise TerminologyError(found) from None
+
+
+def comparison(condition: Filter) -> Callable[[list[str]], bool]:
+    """Return the test that a filter makes of the values of a property."""
+    values = [each.strip() for each in condition.value.split(",")]
+    match condition.op:
+        case "=":
+            return lambda found: condition.value in found
+        case "in":
+            return lambda found: any(value in found for value in values)
+        case "not-in":
+            return lambda found: all(value not in found for value in values)
+        case "exists":
+            return lambda found: bool(found) == (condition.value == "true")
+        case _:
+            regex = pattern(condition.value)
+            return lambda found: any(regex.fullmatch(value) is not None for value in found)
+
+
+def code_test(condition: Filter, system: Hierarchy, *, is_a: bool) -> Callable[[str], bool]:
+    """Return the test that a filter on the code makes; without `is_a` nothing is below anything in meaning."""
+    value = condition.value
+
+    def subsumes(ancestor: str, code: str) -> bool:
+        return system.subsumes(ancestor, code) if is_a else ancestor == code
+
+    match condition.op:
+        case "is-a":
+            return lambda code: subsumes(value, code)
+        case "descendent-of":
+            return lambda code: code != value and subsumes(value, code)
+        case "is-not-a":
+            return lambda code: not subsumes(value, code)
+        case "generalizes":
+            return lambda code: subsumes(code, value)
+        case "child-of":
+            return lambda code: value in system.parents(code)
+        case "descendent-leaf":
+            return lambda code: code != value and not list(system.children(code)) and subsumes(value, code)
+        case _:
+            test = comparison(condition)
+            return lambda code: test([code])
+
+
+def concept_test(condition: Filter, system: Hierarchy) -> Callable[[Concept], bool]:
+    """Return the test that a filter on a property or text makes."""
+    test = comparison(condition)
+    return lambda concept: test(_values(concept, condition.property, system))
+
+
+def _values(concept: Concept, name: str, system: Hierarchy) -> list[str]:
+    if name in _TEXTS:
+        return _texts(concept, name)
+    stated = _stated(concept, name)
+    if stated or name not in _FHIRS_OWN:
+        return stated
+    return _computed(concept, name, system)
+
+
+def _texts(concept: Concept, name: str) -> list[str]:
+    if name == "designation":
+        return [each.value for each in concept.designations]
+    text = concept.display if name == "display" else concept.definition
+    return [text] if text else []
+
+
+def _stated(concept: Concept, name: str) -> list[str]:
+    found = [each for each in concept.properties if each.code == name]
+    if not found and name in _FHIRS_OWN:
+        named = property_named(concept.properties, name)
+        found = [named] if named else []
+    return [text for each in found for text in _forms(each)]
+
+
+def _forms(each: Property) -> list[str]:
+    if isinstance(each.value, dict) and each.value.get("system"):
+        return [each.text, f"{each.value['system']}|{each.text}"]
+    return [each.text]
+
+
+def _computed(concept: Concept, name: str, system: Hierarchy) -> list[str]:
+    match name:
+        case "inactive":
+            return ["true" if concept.inactive else "false"]
+        case "deprecated":
+            return ["true" if concept.status == "deprecated" else "false"]
+        case "status":
+            return [concept.status] if concept.status else []
+        case "parent":
+            return list(system.parents(concept.code))
+        case "child":
+            return list(system.children(concept.code))
+        case _:
+            return []
+
+
+class MatchingSet:
+    """The concepts among `candidates` that `admits` admits, walked only when they are counted or read."""
+
+    def __init__(
+        self,
+        candidates: Callable[[], Iterable[str]],
+        admits: Callable[[str], bool],
+        concept: Callable[[str], Concept],
+    ) -> None:
+        self._candidates = candidates
+        self._admits = admits
+        self._concept = concept
+        self._codes: list[str] | None = None
+
+    def __contains__(self, code: str) -> bool:
+        return self._admits(code)
+
+    def _listed(self) -> list[str]:
+        if self._codes is None:
+            self._codes = [code for code in self._candidates() if self._admits(code)]
+        return self._codes
+
+    def count(self) -> int | None:
+        """Return how many there are."""
+        return len(self._listed())
+
+    def page(self, offset: int = 0, limit: int | None = None) -> Iterator[Concept]:
+        """Return the concepts from the offset on."""
+        end = None if limit is None else offset + limit
+        return map(self._concept, islice(self._listed(), offset, end))

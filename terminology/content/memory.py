@@ -1,0 +1,150 @@
+"""Sources that hold resources in memory, and sources one above the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+
+from terminology.content.code_systems import ResourceCodeSystem
+from terminology.content.provider import CodeSystem, Source
+from terminology.model.concepts import Json
+from terminology.model.versions import split
+
+_Versions = dict[str | None, Json]
+
+
+class MemorySource:
+    """CodeSystem, ValueSet and ConceptMap resources by url and version; of two with the same the later counts, but both
+    of two concept maps.
+
+    `code_systems` are those that no resource lists. Of content `not-present` and `example` a resource tells what a
+    system is, but not its codes.
+    """
+
+    def __init__(self, resources: Iterable[Json] = (), code_systems: Iterable[CodeSystem] = ()) -> None:
+        self._resources: dict[str, dict[str, _Versions]] = {"CodeSystem": {}, "ValueSet": {}, "ConceptMap": {}}
+        self._maps: list[Json] = []
+        self._systems: dict[tuple[str, str | None], CodeSystem] = {}
+        self._supplements: dict[str, list[Json]] = {}
+        self._supplements_by_url: dict[str, _Versions] = {}
+        for resource in resources:
+            self.add(resource)
+        for system in code_systems:
+            self.add_code_system(system)
+
+    def add(self, resource: Json) -> None:
+        """Add a resource; one of another type, or without url, is left out."""
+        by_url = self._resources.get(resource.get("resourceType", ""))
+        url = resource.get("url")
+        if by_url is None or not isinstance(url, str):
+            return
+        if resource["resourceType"] == "CodeSystem" and resource.get("content") == "supplement":
+            self._supplements.setdefault(split(resource.get("supplements", ""))[0], []).append(resource)
+            self._supplements_by_url.setdefault(url, {})[resource.get("version")] = resource
+        else:
+            by_url.setdefault(url, {})[resource.get("version")] = resource
+            if resource["resourceType"] == "ConceptMap":
+                self._maps.append(resource)
+            self._systems.pop((url, resource.get("version")), None)
+
+    def add_code_system(self, system: CodeSystem) -> None:
+        """Add a code system that no resource lists."""
+        self._systems[system.info.url, system.info.version] = system
+
+    def code_system_versions(self, url: str) -> Sequence[str | None]:
+        """Return the versions of a code system."""
+        listed = [version for other, version in self._systems if other == url]
+        return list(dict.fromkeys([*self._resources["CodeSystem"].get(url, ()), *listed]))
+
+    def code_system(self, url: str, version: str | None) -> CodeSystem | None:
+        """Return a code system by its exact version."""
+        found = self._systems.get((url, version))
+        if found is None and (resource := self._resources["CodeSystem"].get(url, {}).get(version)):
+            found = self._systems[url, version] = ResourceCodeSystem(resource)
+        return found
+
+    def supplements(self, url: str) -> Iterable[Json]:
+        """Return the CodeSystem resources that supplement a code system."""
+        return self._supplements.get(url, ())
+
+    def supplement(self, url: str, version: str | None) -> Json | None:
+        """Return a supplement by its own url and, where stated, version."""
+        versions = self._supplements_by_url.get(url, {})
+        return versions.get(version) if version else next(reversed(versions.values()), None)
+
+    def value_set_versions(self, url: str) -> Sequence[str | None]:
+        """Return the versions of a value set."""
+        return list(self._resources["ValueSet"].get(url, ()))
+
+    def value_set(self, url: str, version: str | None) -> Json | None:
+        """Return a ValueSet resource by its exact version."""
+        return self._resources["ValueSet"].get(url, {}).get(version)
+
+    def concept_map_versions(self, url: str) -> Sequence[str | None]:
+        """Return the versions of a concept map."""
+        return list(self._resources["ConceptMap"].get(url, ()))
+
+    def concept_map(self, url: str, version: str | None) -> Json | None:
+        """Return a ConceptMap resource by its exact version."""
+        return self._resources["ConceptMap"].get(url, {}).get(version)
+
+    def concept_maps(self, source_system: str | None, target_system: str | None) -> Iterator[Json]:
+        """Return the concept maps with a group between the systems."""
+        for resource in self._maps:
+            if any(_is_between(group, source_system, target_system) for group in resource.get("group", ())):
+                yield resource
+
+
+def _is_between(group: Json, source_system: str | None, target_system: str | None) -> bool:
+    pairs = ((source_system, group.get("source")), (target_system, group.get("target")))
+    return all(wanted is None or (stated is not None and split(stated)[0] == wanted) for wanted, stated in pairs)
+
+
+class LayeredSource:
+    """Sources one above the other: a resource of an upper one hides the same url and version of a lower one, and
+    their versions stand beside each other.
+    """
+
+    def __init__(self, *sources: Source) -> None:
+        self._sources = sources
+
+    def code_system_versions(self, url: str) -> Sequence[str | None]:
+        """Return the versions of a code system."""
+        return list(dict.fromkeys(chain.from_iterable(each.code_system_versions(url) for each in self._sources)))
+
+    def code_system(self, url: str, version: str | None) -> CodeSystem | None:
+        """Return a code system by its exact version."""
+        return next((found for each in self._sources if (found := each.code_system(url, version))), None)
+
+    def supplements(self, url: str) -> Iterable[Json]:
+        """Return the supplements of a code system, one of each url and version."""
+        every = chain.from_iterable(each.supplements(url) for each in reversed(self._sources))
+        return {(each.get("url"), each.get("version")): each for each in every}.values()
+
+    def supplement(self, url: str, version: str | None) -> Json | None:
+        """Return a supplement by its own url and, where stated, version."""
+        return next((found for each in self._sources if (found := each.supplement(url, version))), None)
+
+    def value_set_versions(self, url: str) -> Sequence[str | None]:
+        """Return the versions of a value set."""
+        return list(dict.fromkeys(chain.from_iterable(each.value_set_versions(url) for each in self._sources)))
+
+    def value_set(self, url: str, version: str | None) -> Json | None:
+        """Return a ValueSet resource by its exact version."""
+        return next((found for each in self._sources if (found := each.value_set(url, version))), None)
+
+    def concept_map_versions(self, url: str) -> Sequence[str | None]:
+        """Return the versions of a concept map."""
+        return list(dict.fromkeys(chain.from_iterable(each.concept_map_versions(url) for each in self._sources)))
+
+    def concept_map(self, url: str, version: str | None) -> Json | None:
+        """Return a ConceptMap resource by its exact version."""
+        return next((found for each in self._sources if (found := each.concept_map(url, version))), None)
+
+    def concept_maps(self, source_system: str | None, target_system: str | None) -> Iterator[Json]:
+        """Return the concept maps between the systems, without those that an upper source hides."""
+        hidden: set[tuple[str | None, str | None]] = set()
+        for source in self._sources:
+            found = list(source.concept_maps(source_system, target_system))
+            yield from (each for each in found if (each.get("url"), each.get("version")) not in hidden)
+            hidden.update((each.get("url"), each.get("version")) for each in found)

@@ -1,0 +1,49 @@
+"""Searching in texts: the words of a filter, each as the beginning of a word, in any order; case and accents do not
+count.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from functools import lru_cache
+
+from terminology.model.concepts import Concept, Designation
+
+_WORD = re.compile(r"\w+")
+
+
+def fold(text: str) -> str:
+    """Return the text without case and accents."""
+    if text.isascii():
+        return text.lower()
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(character for character in decomposed if not unicodedata.combining(character))
+
+
+@lru_cache(maxsize=256)
+def words(text: str) -> tuple[str, ...]:
+    """Return the words of a filter."""
+    return tuple(_WORD.findall(fold(text)))
+
+
+def has_words(text: str, wanted: tuple[str, ...]) -> bool:
+    """Whether each wanted word begins a word of the text."""
+    folded = fold(text)
+    if any(word not in folded for word in wanted):
+        return False
+    present = _WORD.findall(folded)
+    return all(any(word.startswith(want) for word in present) for want in wanted)
+
+
+def matches(concept: Concept, wanted: tuple[str, ...], designations: Iterable[Designation] | None = None) -> bool:
+    """Whether the code begins with the filter, or a designation (of the concept, where no others are given) has its
+    words.
+    """
+    if not wanted:
+        return True
+    if len(wanted) == 1 and fold(concept.code).startswith(wanted[0]):
+        return True
+    texts = [each.value for each in (concept.designations if designations is None else designations)]
+    return any(has_words(text, wanted) for text in [concept.code, concept.display or "", *texts])

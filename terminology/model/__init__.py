@@ -1,0 +1,1 @@
+"""What terminology is made of: concepts, value sets, concept maps, languages, versions, issues. Knows no content."""

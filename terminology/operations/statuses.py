@@ -1,0 +1,66 @@
+"""Warnings about content that is deprecated, withdrawn, retired, experimental or a draft.
+
+A resource that is itself a draft, or experimental, may refer to others that are.
+https://hl7.org/fhir/extensions/StructureDefinition-structuredefinition-standards-status.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from terminology.model.concepts import CodeSystemInfo
+from terminology.model.issues import Issue, issue
+from terminology.model.value_sets import ValueSet
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a resource can be relied on; `type` is the resource's."""
+
+    type: str
+    canonical: str
+    status: str | None
+    standards_status: str | None
+    experimental: bool
+
+    @property
+    def draft(self) -> bool:
+        """Whether it is a draft."""
+        return "draft" in (self.status, self.standards_status)
+
+
+def standing_of(resource: ValueSet | CodeSystemInfo) -> Standing:
+    """Return the standing of a value set or a code system."""
+    name = "ValueSet" if isinstance(resource, ValueSet) else "CodeSystem"
+    return Standing(name, resource.canonical, resource.status, resource.standards_status, resource.experimental)
+
+
+def _own(standing: Standing) -> str | None:
+    """Return what is to be said of a resource, whoever refers to it."""
+    if standing.standards_status in ("deprecated", "withdrawn"):
+        return standing.standards_status
+    return "retired" if standing.status == "retired" else None
+
+
+def _beside(standing: Standing, source: Standing) -> str | None:
+    """Return what is to be said of a resource, unless the one that refers to it is the same."""
+    if standing.experimental:
+        return None if source.experimental else "experimental"
+    return "draft" if standing.draft and not source.draft else None
+
+
+def warning(standing: Standing, source: Standing) -> str | None:
+    """Return what an expansion tells of a resource that it used for the value set `source`."""
+    own = _own(standing)
+    if own is None:
+        return _beside(standing, source)
+    return None if own in (source.standards_status, source.status) else own
+
+
+def warning_issue(standing: Standing, source: Standing) -> Issue | None:
+    """Return the issue that validation tells of a resource that it used for the value set `source`."""
+    found = _own(standing) or _beside(standing, source)
+    if found is None:
+        return None
+    name = f"MSG_{found.upper()}"
+    return issue("information", "business-rule", "status-check", name, standing.canonical, standing.type)
