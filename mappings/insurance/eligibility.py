@@ -163,7 +163,7 @@ def from_fhir(response: Resource, request: Resource) -> Eligibility:
         covered=None if excluded is None else not excluded,
         copay=_copay(item),
         valid_from=reading.whole_date(period.get("start")),
-        valid_until=reading.whole_date(period.get("end")),
+        valid_until=reading.last_date(period.get("end")),
         reason=response.get("disposition"),
         items=tuple(
             str(detail["reference"])
@@ -181,7 +181,7 @@ def _days(asked: Resource) -> tuple[date | None, date | None] | None:
     if day is not None:
         return day, day
     period = asked.get("servicedPeriod")
-    return (reading.whole_date(period.get("start")), reading.whole_date(period.get("end"))) if period else None
+    return reading.days_of(period) if period else None
 
 
 def _standing(response: Resource, insurance: Resource) -> Standing:

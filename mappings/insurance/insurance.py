@@ -74,7 +74,7 @@ def from_fhir(
         policy_number=policy_number(coverage),
         member_id=coverage.get("subscriberId"),
         valid_from=reading.whole_date(period.get("start")),
-        valid_until=reading.whole_date(period.get("end")),
+        valid_until=reading.last_date(period.get("end")),
         status=coverage.get("status", "entered-in-error"),
         **reading.row_times(coverage, created, deleted),
     )
@@ -105,12 +105,15 @@ def copay(coverage: Resource) -> Money | None:
     return next((cost for cost in costs if cost is not None), None)
 
 
-def is_covered(plans: Iterable[Resource], names: Collection[str]) -> bool | None:
-    """Return whether the insurer's InsurancePlans name a service (by its codes or its name); None if they name none."""
+def is_covered(plans: Iterable[Resource], names: Collection[str], day: date) -> bool | None:
+    """Return whether the insurer's InsurancePlans name a service (by its codes or its name); None if they name none.
+
+    Those count that are offered on the day.
+    """
     benefits = [
         benefit.get("type", {})
         for plan in plans
-        if plan.get("status", "active") == "active"
+        if plan.get("status", "active") == "active" and reading.is_within(day, plan.get("period", {}))
         for coverage in plan.get("coverage", ())
         for benefit in coverage.get("benefit", ())
     ]

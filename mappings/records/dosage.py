@@ -84,7 +84,15 @@ def duration_text(span: Resource) -> str | None:
 
 def duration_days(span: Resource) -> int | None:
     """Return how many days a Duration lasts, counting a month as 30 and a year as 365, and a begun day as whole."""
-    days = {"h": Decimal(1) / 24, "d": Decimal(1), "wk": Decimal(7), "mo": Decimal(30), "a": Decimal(365)}
+    days = {
+        "s": Decimal(1) / 86_400,
+        "min": Decimal(1) / 1440,
+        "h": Decimal(1) / 24,
+        "d": Decimal(1),
+        "wk": Decimal(7),
+        "mo": Decimal(30),
+        "a": Decimal(365),
+    }
     value, code = span.get("value"), span.get("code") or _UNIT_CODES.get(_folded(span.get("unit")))
     if value is None or code not in days or not 0 <= value <= 100_000:
         return None

@@ -126,7 +126,7 @@ def _said(
 def _span(request: Resource) -> Resource | None:
     repeat = reading.first(request.get("dosageInstruction")).get("timing", {}).get("repeat", {})
     if "boundsPeriod" in repeat:
-        start, end = (reading.whole_date(repeat["boundsPeriod"].get(side)) for side in ("start", "end"))
+        start, end = reading.days_of(repeat["boundsPeriod"])
         return elements.days((end - start).days) if start and end else None
     span: Resource | None = repeat.get("boundsDuration")
     return span or request.get("dispenseRequest", {}).get("expectedSupplyDuration")
@@ -137,12 +137,27 @@ def _days_after(day: date, count: int) -> date:
 
 
 def taken_between(request: Resource) -> tuple[date | None, date | None]:
-    """Return the first and the last day of taking the medicine, as far as the MedicationRequest says."""
-    repeat = reading.first(request.get("dosageInstruction")).get("timing", {}).get("repeat", {})
-    bounds = repeat.get("boundsPeriod") or request.get("dispenseRequest", {}).get("validityPeriod") or {}
+    """Return the first and the last day of taking the medicine, as far as the MedicationRequest says.
+
+    Of several instructions the last one to end counts, and one that has no end has none.
+    """
+    spans = [_taken(request, instruction) for instruction in request.get("dosageInstruction") or [{}]]
+    starts = [start for start, _ in spans if start]
+    ends = [end for _, end in spans if end]
+    return min(starts, default=None), max(ends) if len(ends) == len(spans) else None
+
+
+def _taken(request: Resource, instruction: Resource) -> tuple[date | None, date | None]:
+    timing, dispense = instruction.get("timing", {}), request.get("dispenseRequest", {})
+    repeat = timing.get("repeat", {})
+    if timing.get("event"):
+        days = [day for each in timing["event"] if (day := reading.whole_date(each))]
+        return min(days, default=None), max(days, default=None)
+    bounds = repeat.get("boundsPeriod") or dispense.get("validityPeriod") or {}
     start = reading.whole_date(bounds.get("start")) or reading.whole_date(request.get("authoredOn"))
-    end = reading.whole_date(bounds.get("end"))
-    length = dosage.duration_days(_span(request) or {})
-    if end is None and start is not None and length:
-        end = _days_after(start, length - 1)
+    end = reading.last_date(bounds.get("end"))
+    length = repeat.get("boundsDuration") or repeat.get("boundsRange", {}).get("high")
+    count = dosage.duration_days(length or dispense.get("expectedSupplyDuration") or {})
+    if end is None and start is not None and count is not None:
+        end = _days_after(start, max(count, 1) - 1)
     return start, end

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, TypedDict
 
 from mappings.shared.elements import ABSENT_CONCEPT, EXTENSION, TIMEZONE, Resource
@@ -84,6 +84,27 @@ def whole_date(text: Any) -> date | None:
         return date(int(year), int(month), int(day))
     except ValueError:
         return None
+
+
+def last_date(text: Any) -> date | None:
+    """Return the last day that a FHIR date or dateTime says: of a month or a year its end."""
+    first = whole_date(text)
+    if first is None or "T" in text or len(text) == len("2026-03-09"):
+        return first
+    months = 12 if len(text) == len("2026") else 1
+    year, month = divmod(first.year * 12 + first.month - 1 + months, 12)
+    return date.max if year > date.max.year else date(year, month + 1, 1) - timedelta(days=1)
+
+
+def days_of(period: Resource) -> tuple[date | None, date | None]:
+    """Return the first and the last day of a Period, as far as it says them."""
+    return whole_date(period.get("start")), last_date(period.get("end"))
+
+
+def is_within(day: date, period: Resource) -> bool:
+    """Return whether a day is in a Period, both of whose ends are included."""
+    first, last = days_of(period)
+    return (first is None or first <= day) and (last is None or day <= last)
 
 
 def time_of_day(text: Any) -> time | None:

@@ -174,7 +174,7 @@ async def _by_rules(caller: Caller, known: _Known, service: Service, language: L
     if payor_id is not None:
         plans = (await caller.public.all("InsurancePlan", [("owned-by", f"Organization/{payor_id}")])).matches
     copay = insurance.copay(known.coverage)
-    covered = insurance.is_covered(plans, _names_of(service.resource))
+    covered = insurance.is_covered(plans, _names_of(service.resource), service.day or service.today)
     covered = covered if covered is not None else (True if copay else None)
     return Eligibility(
         coverage_id=known.policy.id,
