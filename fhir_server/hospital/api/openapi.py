@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
+from fhir_server.hospital.api.examples import add_examples
 from fhir_server.hospital.api.problem import MEDIA_TYPE, PROBLEMS, TYPES, ProblemDetails
 
 Responses = dict[int | str, dict[str, Any]]
@@ -85,6 +86,7 @@ class DescribedApi(FastAPI):
                 schemas.pop(unused, None)
             _, problem = models_json_schema([(ProblemDetails, "serialization")], ref_template=f"{_SCHEMAS}{{model}}")
             schemas.update(problem["$defs"])
+            add_examples(description)
         assert self.openapi_schema is not None, "it was made a moment ago"
         return self.openapi_schema
 

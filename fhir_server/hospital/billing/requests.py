@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from fhir_server.hospital.api.answers import Answer
 from fhir_server.hospital.api.fields import Amount, Body, Line
@@ -16,6 +16,7 @@ from mappings.billing.payments import Method, Status
 from mappings.shared.money import Currency, Money
 from mappings.shared.rows import Number
 
+_MOST = 10**9
 PAYING_ERRORS = errors(
     "invalid_token",
     "payment_declined",
@@ -32,7 +33,11 @@ PAYING_ERRORS = errors(
 class Paying(Body):
     """How much is paid, and how; `card_token` stands for a card at the gateway."""
 
-    amount: Annotated[Number, Field(ge=Decimal(0), le=Decimal(10) ** 9)]
+    amount: Annotated[
+        Number,
+        Field(ge=Decimal(0), le=Decimal(_MOST)),
+        WithJsonSchema({"type": "number", "minimum": 0, "maximum": _MOST, "title": "Amount"}),
+    ]
     currency: Currency
     payment_method: Method
     card_token: Annotated[Line, Field(min_length=1, max_length=200)] | None = None

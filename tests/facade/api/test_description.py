@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from fastapi.routing import APIRoute
+from pydantic import TypeAdapter
 
-from fhir_server.hospital.api.problem import MEDIA_TYPE
-from fhir_server.hospital.app import create_facade
+from fhir_server.hospital.api.problem import MEDIA_TYPE, ProblemDetails
+from fhir_server.hospital.app import _EHR, _HMS, create_facade
 from fhir_server.settings import Settings
 from tests.facade.endpoints import ENDPOINTS, Endpoint
 
-DESCRIPTION: dict[str, Any] = create_facade(Settings()).openapi()
+FACADE = create_facade(Settings())
+DESCRIPTION: dict[str, Any] = FACADE.openapi()
+ROUTES = [route for router in (*_HMS, *_EHR) for route in router.routes if isinstance(route, APIRoute)]
 BESIDE = {("POST", "/payments/webhook/stripe")}
 """Endpoints that are not the app's: what payment gateways tell."""
 
@@ -80,3 +84,60 @@ def test_values_are_described_as_they_are_checked() -> None:
     assert booking["appointment_date"]["anyOf"][0]["format"] == "date"
     files = DESCRIPTION["paths"]["/history/documents/download"]["get"]["responses"]["200"]["content"]
     assert {"application/pdf", "image/png", "application/octet-stream"} <= files.keys()
+
+
+def _described(route: APIRoute) -> dict[str, Any]:
+    (method,) = route.methods
+    found: dict[str, Any] = DESCRIPTION["paths"][route.path_format][method.lower()]
+    return found
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{min(route.methods)} {route.path_format}")
+def test_every_body_has_an_example_that_its_model_takes(route: APIRoute) -> None:
+    """The example of each request and answer is one that the endpoint's own model takes, with all that it requires."""
+    operation = _described(route)
+    for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
+        assert "example" in content, media_type
+        if media_type == "application/json":
+            assert route.body_field is not None
+            model = route.body_field.field_info.annotation
+            TypeAdapter(model).validate_python(content["example"])
+    for status, response in operation["responses"].items():
+        for media_type, content in response.get("content", {}).items():
+            if content.get("schema", {}).get("format") == "binary":
+                continue
+            assert "example" in content or content.get("examples"), (status, media_type)
+            if status < "300" and media_type == "application/json":
+                own = route.responses.get(int(status), {}).get("model") or route.response_model
+                TypeAdapter(own).validate_python(content["example"])
+            if media_type == MEDIA_TYPE:
+                for example in content["examples"].values():
+                    ProblemDetails.model_validate(example["value"])
+
+
+def test_every_operation_has_its_route() -> None:
+    """The routes above are all that the description has."""
+    assert sorted(route.path_format for route in ROUTES) == sorted(
+        path for path, operations in DESCRIPTION["paths"].items() for _ in operations
+    )
+
+
+def test_every_parameter_has_an_example() -> None:
+    """A parameter shows how it is written."""
+    for path, operations in DESCRIPTION["paths"].items():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", ()):
+                shown = "example" in parameter or "example" in str(parameter["schema"])
+                assert shown, (path, parameter["name"])
+
+
+def test_formats_and_bounds_are_those_of_json_schema() -> None:
+    """Addresses and links say their format, and amounts their bounds in words that JSON Schema has."""
+    schemas = DESCRIPTION["components"]["schemas"]
+    assert schemas["AppointmentPaying"]["properties"]["amount"] == {
+        "type": "number", "minimum": 0, "maximum": 10**9, "title": "Amount",
+    }  # fmt: skip
+    user = schemas["UserAnswer"]["properties"]
+    assert [user[name]["anyOf"][0]["format"] for name in ("email", "profile_picture")] == ["email", "uri"]
+    assert schemas["DocumentAnswer"]["properties"]["file_url"]["format"] == "uri-reference"
+    assert "'ge'" not in str(schemas)
