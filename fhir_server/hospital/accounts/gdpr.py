@@ -16,7 +16,8 @@ from fhir_server.hospital.accounts import accounts
 from fhir_server.hospital.api.caller import AppCalled
 from fhir_server.hospital.api.fields import Body, Password
 from fhir_server.hospital.api.openapi import errors
-from fhir_server.hospital.records.record_page import record_page
+from fhir_server.hospital.records.page.names import Names
+from fhir_server.hospital.records.page.record_page import record_page
 from fhir_server.http.streamed import StreamedResponse
 
 router = APIRouter(prefix="/user", tags=["user"])
@@ -48,7 +49,8 @@ async def export(request: Request, caller: AppCalled) -> Response:
     context = Context(caller.server.services, caller.server.base_url)
     if "text/html" in request.headers.get("accept", ""):
         rows = record(context, patient["id"])
-        page = record_page(rows, await caller.language(), await caller.clock())
+        names = Names(caller.server.services, patient["id"], caller.server.base_url)
+        page = record_page(rows, await caller.language(), await caller.clock(), names)
         headers = {**_HEADERS, "Content-Security-Policy": _POLICY}
         return StreamedResponse(page, media_type="text/html; charset=utf-8", headers=headers)
     headers = {**_HEADERS, "Content-Disposition": 'attachment; filename="health-record.json"'}

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
 
 from mappings.notifications.messages import Language
 
@@ -22,6 +25,8 @@ _SAID = {
     "yes": ("yes", "sí"),
     "no": ("no", "no"),
     "download": ("Save the file", "Guardar el archivo"),
+    "elsewhere": ("kept elsewhere", "guardado en otro lugar"),
+    "somebody": ("another person", "otra persona"),
 }
 
 _TYPES = {
@@ -55,23 +60,36 @@ _TYPES = {
     "RelatedPerson": ("Family", "Familia"),
     "ServiceRequest": ("Tests and orders", "Pruebas y órdenes"),
 }
-_ELEMENTS_ES = {
-    "active": "activo", "actor": "quién", "address": "dirección", "amount": "importe", "appointment": "cita",
-    "authoredOn": "escrita el", "basedOn": "según", "birthDate": "fecha de nacimiento", "category": "categoría",
-    "city": "ciudad", "class": "clase", "code": "qué", "communication": "idiomas", "conclusion": "conclusión",
-    "content": "contenido", "context": "contexto", "country": "país", "created": "creado", "date": "fecha",
-    "description": "descripción", "display": "nombre", "dosageInstruction": "dosis", "doseAndRate": "cantidad",
-    "effectiveDateTime": "fecha", "encounter": "visita", "end": "fin", "gender": "sexo", "identifier": "número",
-    "intent": "intención", "issued": "emitido", "language": "idioma", "line": "calle", "location": "lugar",
-    "medicationCodeableConcept": "medicamento", "name": "nombre", "note": "nota", "outcome": "resultado",
-    "participant": "participantes", "patient": "paciente", "payload": "mensaje", "payor": "aseguradora",
-    "performer": "realizado por", "period": "periodo", "photo": "foto", "postalCode": "código postal",
-    "priority": "prioridad", "reasonCode": "motivo", "received": "leído", "recipient": "destinatario",
-    "relationship": "relación", "result": "resultado", "sent": "enviado", "slot": "hora", "start": "inicio",
-    "state": "provincia", "status": "estado", "subject": "paciente", "telecom": "contacto", "timing": "cuándo",
-    "title": "título", "topic": "asunto", "total": "total", "totalGross": "total", "totalNet": "total neto",
-    "type": "tipo", "url": "dirección", "use": "uso", "value": "valor",
-}  # fmt: skip
+_OTHER_TYPE = ("Other data", "Otros datos")
+_OTHER_ELEMENT = "Otro dato"
+_EXTENSIONS = {
+    "account-status": ("Account", "Cuenta"),
+    "appointment-status": ("Status at the hospital", "Estado en el hospital"),
+    "payment-method": ("Payment method", "Forma de pago"),
+    "refund-status": ("Refund", "Reembolso"),
+    "timezone": ("Time zone", "Zona horaria"),
+    "visit-status": ("Status at the hospital", "Estado en el hospital"),
+}
+_CHOICES = re.compile(
+    "(?<=[a-z])(Age|Attachment|Boolean|CodeableConcept|Date|DateTime|Duration|Instant|Integer|Money|Period|PositiveInt|"
+    "Quantity|Range|Ratio|Reference|SampledData|String|Time|Timing|UnsignedInt)$"
+)
+"""What the name of an element of several types ends in: valueQuantity is a value."""
+
+
+def _lines(name: str) -> list[str]:
+    text = files(__package__).joinpath("templates", name).read_text("utf-8")
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+@cache
+def _elements() -> Mapping[str, str]:
+    return {name: spanish for name, spanish in (line.split(":") for line in _lines("elements.es.txt"))}
+
+
+@cache
+def _codes() -> Mapping[str, tuple[str, str]]:
+    return {code: (english, spanish) for code, english, spanish in (line.split(":") for line in _lines("codes.txt"))}
 
 
 def said(name: str, language: Language) -> str:
@@ -79,10 +97,36 @@ def said(name: str, language: Language) -> str:
     return _SAID[name][language == "es"]
 
 
-def name_of(name: str, language: Language) -> str:
-    """Return what a resource type or an element is called; in plain words where no better ones are known."""
-    if name in _TYPES:
-        return _TYPES[name][language == "es"]
-    found = _ELEMENTS_ES.get(name) if language == "es" else None
-    words = found or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
-    return words[:1].upper() + words[1:]
+def type_name(name: str, language: Language) -> str:
+    """Return what resources of a type are called."""
+    if name not in _TYPES and language == "en":
+        return _plain(name)
+    return _TYPES.get(name, _OTHER_TYPE)[language == "es"]
+
+
+def element_name(name: str, language: Language) -> str:
+    """Return what an element is called: in English its own name in words, in Spanish a word of the list."""
+    base = name if name in _elements() else _CHOICES.sub("", name)
+    if language == "es":
+        return _first_large(_elements().get(base, _OTHER_ELEMENT))
+    return _plain(base)
+
+
+def extension_name(url: str, language: Language) -> str | None:
+    """Return what an extension is called that says something to a person, or None."""
+    names = _EXTENSIONS.get(url.rpartition("/")[2])
+    return names[language == "es"] if names else None
+
+
+def code_name(code: str, language: Language) -> str | None:
+    """Return what a code is called, or None where it has no name in the list."""
+    names = _codes().get(code)
+    return names[language == "es"] if names else None
+
+
+def _plain(name: str) -> str:
+    return _first_large(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
+
+
+def _first_large(text: str) -> str:
+    return text[:1].upper() + text[1:]
