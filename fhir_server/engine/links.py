@@ -3,7 +3,8 @@
 A reference is the word of whoever wrote it. Where the server later acts on one for somebody (hands out the file of a
 document, frees the slot of an appointment, tells whom an invoice is for, erases a file) it must not do more than the
 writer could. So when a version is written each such link is decided once: it is stamped where the writer has the right
-to its target, or where the version before bore the stamp. What is not stamped is not followed. DESIGN.md, "Links".
+to its target, or where the version before bore the stamp. What is not stamped is not followed.
+docs/decisions/0021-one-access-rule.md has the reasons.
 """
 
 from __future__ import annotations

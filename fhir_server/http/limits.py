@@ -1,6 +1,6 @@
 """How much one caller's request may be: the settings, cut down for who sees the record of one patient only.
 
-DESIGN.md, "Budgets", has the table.
+docs/decisions/0008-budgets.md has the table.
 """
 
 from __future__ import annotations

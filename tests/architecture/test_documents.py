@@ -53,3 +53,18 @@ def test_the_layers_that_design_draws_are_those_of_the_contract() -> None:
     for contract in contracts:
         if contract["type"] == "layers":
             assert " > ".join(contract["layers"]) in drawn
+
+
+def test_every_decision_stands_in_the_index() -> None:
+    """Decisions are numbered without gaps, say their date, and are listed with their title and number."""
+    pages = sorted((ROOT / "docs" / "decisions").glob("[0-9]*.md"))
+    rows = []
+    for number, page in enumerate(pages, 1):
+        title, _, rest = page.read_text(encoding="utf-8").partition("\n")
+        assert page.name.startswith(f"{number:04d}-")
+        assert title.startswith(f"# {number}. ")
+        dated = re.match(r"\n- Date: (\d{4}-\d\d-\d\d)", rest)
+        assert dated, page.name
+        rows.append(f"| {number} | [{title.partition('. ')[2]}]({page.name}) | {dated.group(1)} |")
+    index = (ROOT / "docs" / "decisions" / "index.md").read_text(encoding="utf-8")
+    assert [line for line in index.splitlines() if re.match(r"\| \d", line)] == rows

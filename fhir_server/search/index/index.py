@@ -2,7 +2,7 @@
 
 `keys` are facts as strings, for the one index that serves all parameters; `ranges` the exact bounds of dates and of
 other values that are ranges, the tuples of composites, and the entries of contained resources; `shape` the sorted
-names of the parameters that have a value, for `:missing`. DESIGN.md has the reasons.
+names of the parameters that have a value, for `:missing`. docs/decisions/0010-one-search-index.md has the reasons.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ _MOST_COLLECTIONS = 10_000
 """More than twice those of all types."""
 
 CURRENT_INDEXES: list[Document] = [
-    # One multikey index serves every search parameter; DESIGN.md says why.
+    # One multikey index serves every search parameter; docs/decisions/0010-one-search-index.md says why.
     {"name": "keys", "key": {"keys": 1, "_id": 1}},
     # History of a type, and searches by _lastUpdated.
     {"name": "updated", "key": {"updated": -1, "_id": 1}},

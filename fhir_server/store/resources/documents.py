@@ -1,4 +1,7 @@
-"""What a version of a resource looks like outside the store, and as a document inside. DESIGN.md shows the document."""
+"""What a version of a resource looks like outside the store, and as a document inside.
+
+docs/decisions/0001-one-document-per-version.md shows the document.
+"""
 
 from __future__ import annotations
 
