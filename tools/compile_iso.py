@@ -1,4 +1,4 @@
-"""Compile the codes of ISO 3166, 4217, 639 and 15924 into the file that `terminology.systems` reads.
+"""Compile the codes of ISO 3166-1 and -2, 4217, 639 and 15924 into the file that `terminology.systems` reads.
 
     pip install pycountry && python -m tools.compile_iso
 
@@ -28,6 +28,7 @@ def compile_codes(pycountry: Any) -> dict[str, dict[str, str]]:
         "countries": dict(sorted(countries.items())),
         "currencies": {each.alpha_3: each.name for each in sorted(pycountry.currencies, key=lambda each: each.alpha_3)},
         "languages": dict(sorted(languages.items())),
+        "subdivisions": {each.code: each.name for each in sorted(pycountry.subdivisions, key=lambda each: each.code)},
         "scripts": {each.alpha_4: each.name for each in sorted(pycountry.scripts, key=lambda each: each.alpha_4)},
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from terminology.content import filters, text
 from terminology.content.filters import MatchingSet
@@ -119,17 +120,41 @@ class ResourceCodeSystem:
 
     def select(self, selection: Selection) -> MatchingSet:
         """Return the concepts selected, those below a code in the order of the hierarchy."""
-        tests = [self._test(condition) for condition in selection.filters]
+        tests = [(condition, self._test(condition)) for condition in selection.filters]
+        others: list[Callable[[str], bool]] = []
         if selection.text is not None:
             wanted = text.words(selection.text)
-            tests.append(lambda code: text.matches(self._listed(code), wanted))
+            others.append(lambda code: text.matches(self._listed(code), wanted))
         if selection.active_only:
-            tests.append(lambda code: not self._listed(code).inactive)
+            others.append(lambda code: not self._listed(code).inactive)
+        anchor = next((each for each in selection.filters if self._can_list(each)), None)
+        left = [test for condition, test in tests if condition is not anchor] + others
+        every = [test for _, test in tests] + others
 
         def admits(code: str) -> bool:
-            return code in self._entries and all(test(code) for test in tests)
+            return code in self._entries and all(test(code) for test in every)
 
-        return MatchingSet(lambda: self._candidates(selection.filters), admits, self._listed)
+        return MatchingSet(lambda: self._candidates(anchor), left, admits, self._listed)
+
+    def _can_list(self, condition: Filter) -> bool:
+        """Whether the codes that a filter admits can be listed without looking at all."""
+        hierarchy = condition.op in ("is-a", "descendent-of") and self._is_a
+        return condition.property in filters.CODE and (hierarchy or condition.op in ("=", "in", "child-of"))
+
+    def _candidates(self, anchor: Filter | None) -> Iterable[str]:
+        """Return the codes that a filter admits, all codes without one."""
+        if anchor is None:
+            return self._entries
+        match anchor.op:
+            case "is-a":
+                return self._below(anchor.value)
+            case "descendent-of":
+                return islice(self._below(anchor.value), 1, None)
+            case "child-of":
+                return self.children(anchor.value)
+            case _:
+                stated = [anchor.value] if anchor.op == "=" else [each.strip() for each in anchor.value.split(",")]
+                return [code for code in dict.fromkeys(stated) if code in self._entries]
 
     @property
     def _is_a(self) -> bool:
@@ -141,13 +166,6 @@ class ResourceCodeSystem:
         test = filters.concept_test(condition, self)
         return lambda code: test(self._listed(code))
 
-    def _candidates(self, conditions: tuple[Filter, ...]) -> Iterable[str]:
-        """Return few codes among which all selected are: those below a code, where a filter asks for them."""
-        for each in conditions:
-            if each.property in filters.CODE and each.op in ("is-a", "descendent-of", "descendent-leaf"):
-                return self._below(each.value)
-        return self._in_order()
-
     def _below(self, code: str) -> Iterator[str]:
         seen: set[str] = set()
         waiting = [code] if code in self._entries else []
@@ -157,9 +175,6 @@ class ResourceCodeSystem:
                 seen.add(current)
                 yield current
                 waiting.extend(reversed(self.children(current)))
-
-    def _in_order(self) -> Iterator[str]:
-        return iter(self._entries)
 
 
 def _named(resource: Json, name: str, info: CodeSystemInfo) -> list[str]:

@@ -5,7 +5,7 @@ https://hl7.org/fhir/R5/valueset-filter-operator.html, https://hl7.org/fhir/R4/c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
 from typing import Protocol
@@ -158,25 +158,31 @@ def _computed(concept: Concept, name: str, system: Hierarchy) -> list[str]:
 
 
 class MatchingSet:
-    """The concepts among `candidates` that `admits` admits, walked only when they are counted or read."""
+    """The concepts among `candidates` that pass tests, walked only when they are counted or read; `admits` answers for
+    one code without a walk.
+    """
 
     def __init__(
         self,
         candidates: Callable[[], Iterable[str]],
+        tests: Sequence[Callable[[str], bool]],
         admits: Callable[[str], bool],
         concept: Callable[[str], Concept],
     ) -> None:
         self._candidates = candidates
+        self._tests = tests
         self._admits = admits
         self._concept = concept
         self._codes: list[str] | None = None
+        self._members: frozenset[str] = frozenset()
 
     def __contains__(self, code: str) -> bool:
-        return self._admits(code)
+        return self._admits(code) if self._codes is None else code in self._members
 
     def _listed(self) -> list[str]:
         if self._codes is None:
-            self._codes = [code for code in self._candidates() if self._admits(code)]
+            self._codes = [code for code in self._candidates() if all(test(code) for test in self._tests)]
+            self._members = frozenset(self._codes)
         return self._codes
 
     def count(self) -> int | None:

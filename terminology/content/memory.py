@@ -7,7 +7,9 @@ from itertools import chain
 
 from terminology.content.code_systems import ResourceCodeSystem
 from terminology.content.provider import CodeSystem, Source
+from terminology.model.concept_maps import ConceptMap, read_concept_map
 from terminology.model.concepts import Json
+from terminology.model.value_sets import ValueSet, read_value_set
 from terminology.model.versions import split
 
 _Versions = dict[str | None, Json]
@@ -23,7 +25,8 @@ class MemorySource:
 
     def __init__(self, resources: Iterable[Json] = (), code_systems: Iterable[CodeSystem] = ()) -> None:
         self._resources: dict[str, dict[str, _Versions]] = {"CodeSystem": {}, "ValueSet": {}, "ConceptMap": {}}
-        self._maps: list[Json] = []
+        self._value_sets: dict[tuple[str, str | None], ValueSet] = {}
+        self._maps: list[ConceptMap] = []
         self._systems: dict[tuple[str, str | None], CodeSystem] = {}
         self._supplements: dict[str, list[Json]] = {}
         self._supplements_by_url: dict[str, _Versions] = {}
@@ -43,8 +46,9 @@ class MemorySource:
             self._supplements_by_url.setdefault(url, {})[resource.get("version")] = resource
         else:
             by_url.setdefault(url, {})[resource.get("version")] = resource
+            self._value_sets.pop((url, resource.get("version")), None)
             if resource["resourceType"] == "ConceptMap":
-                self._maps.append(resource)
+                self._maps.append(read_concept_map(resource))
             self._systems.pop((url, resource.get("version")), None)
 
     def add_code_system(self, system: CodeSystem) -> None:
@@ -76,28 +80,24 @@ class MemorySource:
         """Return the versions of a value set."""
         return list(self._resources["ValueSet"].get(url, ()))
 
-    def value_set(self, url: str, version: str | None) -> Json | None:
-        """Return a ValueSet resource by its exact version."""
-        return self._resources["ValueSet"].get(url, {}).get(version)
+    def value_set(self, url: str, version: str | None) -> ValueSet | None:
+        """Return a value set by its exact version."""
+        found = self._value_sets.get((url, version))
+        if found is None and (resource := self._resources["ValueSet"].get(url, {}).get(version)):
+            found = self._value_sets[url, version] = read_value_set(resource)
+        return found
 
     def concept_map_versions(self, url: str) -> Sequence[str | None]:
         """Return the versions of a concept map."""
         return list(self._resources["ConceptMap"].get(url, ()))
 
-    def concept_map(self, url: str, version: str | None) -> Json | None:
-        """Return a ConceptMap resource by its exact version."""
-        return self._resources["ConceptMap"].get(url, {}).get(version)
+    def concept_map(self, url: str, version: str | None) -> ConceptMap | None:
+        """Return a concept map by its exact version."""
+        return next((each for each in reversed(self._maps) if (each.url, each.version) == (url, version)), None)
 
-    def concept_maps(self, source_system: str | None, target_system: str | None) -> Iterator[Json]:
+    def concept_maps(self, source_system: str | None, target_system: str | None) -> Iterator[ConceptMap]:
         """Return the concept maps with a group between the systems."""
-        for resource in self._maps:
-            if any(_is_between(group, source_system, target_system) for group in resource.get("group", ())):
-                yield resource
-
-
-def _is_between(group: Json, source_system: str | None, target_system: str | None) -> bool:
-    pairs = ((source_system, group.get("source")), (target_system, group.get("target")))
-    return all(wanted is None or (stated is not None and split(stated)[0] == wanted) for wanted, stated in pairs)
+        return (each for each in self._maps if each.is_between(source_system, target_system))
 
 
 class LayeredSource:
@@ -129,22 +129,22 @@ class LayeredSource:
         """Return the versions of a value set."""
         return list(dict.fromkeys(chain.from_iterable(each.value_set_versions(url) for each in self._sources)))
 
-    def value_set(self, url: str, version: str | None) -> Json | None:
-        """Return a ValueSet resource by its exact version."""
+    def value_set(self, url: str, version: str | None) -> ValueSet | None:
+        """Return a value set by its exact version."""
         return next((found for each in self._sources if (found := each.value_set(url, version))), None)
 
     def concept_map_versions(self, url: str) -> Sequence[str | None]:
         """Return the versions of a concept map."""
         return list(dict.fromkeys(chain.from_iterable(each.concept_map_versions(url) for each in self._sources)))
 
-    def concept_map(self, url: str, version: str | None) -> Json | None:
-        """Return a ConceptMap resource by its exact version."""
+    def concept_map(self, url: str, version: str | None) -> ConceptMap | None:
+        """Return a concept map by its exact version."""
         return next((found for each in self._sources if (found := each.concept_map(url, version))), None)
 
-    def concept_maps(self, source_system: str | None, target_system: str | None) -> Iterator[Json]:
+    def concept_maps(self, source_system: str | None, target_system: str | None) -> Iterator[ConceptMap]:
         """Return the concept maps between the systems, without those that an upper source hides."""
         hidden: set[tuple[str | None, str | None]] = set()
         for source in self._sources:
             found = list(source.concept_maps(source_system, target_system))
-            yield from (each for each in found if (each.get("url"), each.get("version")) not in hidden)
-            hidden.update((each.get("url"), each.get("version")) for each in found)
+            yield from (each for each in found if (each.url, each.version) not in hidden)
+            hidden.update((each.url, each.version) for each in found)

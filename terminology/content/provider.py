@@ -13,7 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from terminology.model.concept_maps import ConceptMap
 from terminology.model.concepts import CodeSystemInfo, Concept, Json
+from terminology.model.value_sets import ValueSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +103,14 @@ class Source(Protocol):
     def value_set_versions(self, url: str) -> Sequence[str | None]:
         """Return the versions of a value set, None for one without a version; empty for an unknown url."""
 
-    def value_set(self, url: str, version: str | None) -> Json | None:
-        """Return a ValueSet resource by its exact version."""
+    def value_set(self, url: str, version: str | None) -> ValueSet | None:
+        """Return a value set by its exact version; parse each resource once (`read_value_set`) and keep it."""
 
     def concept_map_versions(self, url: str) -> Sequence[str | None]:
         """Return the versions of a concept map, None for one without a version; empty for an unknown url."""
 
-    def concept_map(self, url: str, version: str | None) -> Json | None:
-        """Return a ConceptMap resource by its exact version."""
+    def concept_map(self, url: str, version: str | None) -> ConceptMap | None:
+        """Return a concept map by its exact version; parse each resource once (`read_concept_map`) and keep it."""
 
-    def concept_maps(self, source_system: str | None, target_system: str | None) -> Iterable[Json]:
+    def concept_maps(self, source_system: str | None, target_system: str | None) -> Iterable[ConceptMap]:
         """Return the concept maps with a group between the systems; None for any."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from terminology.model.concepts import Json
 from terminology.model.versions import canonical, split
@@ -71,21 +72,72 @@ class Unmapped:
     equivalence: str
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """The mappings between two code systems."""
+class Group(Protocol):
+    """The mappings between two code systems, found by their codes."""
 
-    source: str | None
-    source_version: str | None
-    target: str | None
-    target_version: str | None
-    elements: tuple[Json, ...]
-    unmapped: Unmapped | None
+    @property
+    def source(self) -> str | None:
+        """The system translated from."""
+
+    @property
+    def source_version(self) -> str | None:
+        """Its version, None for any."""
+
+    @property
+    def target(self) -> str | None:
+        """The system translated to."""
+
+    @property
+    def target_version(self) -> str | None:
+        """Its version, None for any."""
+
+    @property
+    def unmapped(self) -> Unmapped | None:
+        """What to do with codes that the group says nothing of."""
+
+    def from_source(self, code: str) -> Sequence[Mapping]:
+        """Return the mappings of a code."""
+
+    def from_target(self, code: str) -> Sequence[Mapping]:
+        """Return the mappings to a code."""
+
+
+class ResourceGroup:
+    """A group of a ConceptMap resource, indexed when it is first asked."""
+
+    def __init__(self, resource: Json) -> None:
+        self.source, source_version = _canonical(resource.get("source"))
+        self.target, target_version = _canonical(resource.get("target"))
+        self.source_version = resource.get("sourceVersion") or source_version
+        self.target_version = resource.get("targetVersion") or target_version
+        self.unmapped = _unmapped(resource.get("unmapped"))
+        self._elements: list[Json] = resource.get("element", [])
+        self._by_source: dict[str, list[Mapping]] | None = None
+        self._by_target: dict[str, list[Mapping]] | None = None
 
     def mappings(self) -> Iterator[Mapping]:
         """Return all mappings."""
-        for element in self.elements:
+        for element in self._elements:
             yield from _mappings(element)
+
+    def from_source(self, code: str) -> Sequence[Mapping]:
+        """Return the mappings of a code."""
+        if self._by_source is None:
+            self._by_source = _index((each.code, each) for each in self.mappings())
+        return self._by_source.get(code, ())
+
+    def from_target(self, code: str) -> Sequence[Mapping]:
+        """Return the mappings to a code."""
+        if self._by_target is None:
+            self._by_target = _index((each.target, each) for each in self.mappings() if each.target)
+        return self._by_target.get(code, ())
+
+
+def _index(pairs: Iterable[tuple[str, Mapping]]) -> dict[str, list[Mapping]]:
+    found: dict[str, list[Mapping]] = {}
+    for code, mapping in pairs:
+        found.setdefault(code, []).append(mapping)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +155,12 @@ class ConceptMap:
         """`url|version`, or the url alone."""
         return canonical(self.url, self.version)
 
+    def is_between(self, source_system: str | None, target_system: str | None) -> bool:
+        """Whether a group translates from the one system to the other; None for any."""
+        return any(
+            source_system in (None, each.source) and target_system in (None, each.target) for each in self.groups
+        )
+
 
 def read_concept_map(resource: Json) -> ConceptMap:
     """Return the concept map that a resource defines."""
@@ -111,7 +169,7 @@ def read_concept_map(resource: Json) -> ConceptMap:
         resource.get("version"),
         _first(resource, "sourceUri", "sourceCanonical", "sourceScopeUri", "sourceScopeCanonical"),
         _first(resource, "targetUri", "targetCanonical", "targetScopeUri", "targetScopeCanonical"),
-        tuple(map(_group, resource.get("group", ()))),
+        tuple(map(ResourceGroup, resource.get("group", ()))),
     )
 
 
@@ -119,23 +177,18 @@ def _first(resource: Json, *names: str) -> str | None:
     return next((str(resource[name]) for name in names if resource.get(name)), None)
 
 
-def _group(group: Json) -> Group:
-    source, source_version = split(group.get("source") or "")
-    target, target_version = split(group.get("target") or "")
-    stated = group.get("unmapped")
-    unmapped = None
-    if stated:
-        mode = {"use-source-code": "provided"}.get(stated.get("mode", ""), stated.get("mode", ""))
-        other = stated.get("otherMap") or stated.get("url")
-        unmapped = Unmapped(mode, stated.get("code"), stated.get("display"), other, _equivalence(stated, "relatedto"))
-    return Group(
-        source or None,
-        group.get("sourceVersion") or source_version,
-        target or None,
-        group.get("targetVersion") or target_version,
-        tuple(group.get("element", ())),
-        unmapped,
-    )
+def _canonical(reference: str | None) -> tuple[str | None, str | None]:
+    url, version = split(reference or "")
+    return url or None, version
+
+
+def _unmapped(element: Json | None) -> Unmapped | None:
+    if not element:
+        return None
+    stated = str(element.get("mode", ""))
+    mode = {"use-source-code": "provided"}.get(stated, stated)
+    other = element.get("otherMap") or element.get("url")
+    return Unmapped(mode, element.get("code"), element.get("display"), other, _equivalence(element, "relatedto"))
 
 
 def _equivalence(element: Json, default: str) -> str:

@@ -106,8 +106,7 @@ class PropertyDefinition:
 class CodeSystemInfo:
     """What a code system says of itself.
 
-    `closed` is False where codes follow a grammar, so that no list has them all; `enumerable` where there is no list
-    at all.
+    `closed` is False where codes follow a grammar, so that no list has them all.
     """
 
     url: str
@@ -127,7 +126,6 @@ class CodeSystemInfo:
     version_algorithm: str | None = None
     properties: tuple[PropertyDefinition, ...] = ()
     closed: bool = True
-    enumerable: bool = True
     supplements: tuple[str, ...] = field(default=())
     """Canonicals of the supplements that were added to it."""
 

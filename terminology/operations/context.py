@@ -110,12 +110,12 @@ class Context:
 
     def code_system(self, url: str, version: str | None = None, *, rules: bool = True) -> CodeSystem | None:
         """Return the latest code system with content whose version is what is wanted, with its supplements."""
-        wanted = self.resolve_version(url, version) if rules else version
+        wanted = self.resolve_version(url, version) if rules and self.options.version_rules else version
         key = (url, wanted)
         if key not in self._systems:
             self._systems[key] = self._find(url, wanted)
         found = self._systems[key]
-        if found is not None:
+        if found is not None and self.required_supplements:
             self._note_supplements(found)
         return found
 
@@ -193,8 +193,7 @@ class Context:
         url, version = split(reference)
         for candidate in _latest_first(self.source.value_set_versions(url)):
             if version is None or matches(version, candidate):
-                found = self.source.value_set(url, candidate)
-                return read_value_set(found) if found else None
+                return self.source.value_set(url, candidate)
         return None
 
     def requested_value_set(self, resource: Json | None, url: str | None, version: str | None) -> ValueSet:

@@ -249,7 +249,7 @@ class _Expander:
         for row in self._rows(first):
             member = Member(row.info.url, row.info.version, row.concept.code)
             hidden = value_set.active_only and row.concept.inactive
-            if not hidden and self._selector.in_all(part, value_set, member):
+            if not hidden and self._selector.in_all(part, value_set, member, after=1):
                 yield row
 
     def _listed(self, part: Include, system: CodeSystem, value_set: ValueSet) -> Iterator[Row]:

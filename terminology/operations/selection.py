@@ -35,6 +35,7 @@ class Selector:
         # Keys are identities, so what they identify is kept beside the value: it lives as long as the key.
         self._sets: dict[tuple[str, int, str | None, bool], tuple[Include, ConceptSet]] = {}
         self._references: dict[int, tuple[Include, dict[str, ConceptReference]]] = {}
+        self._versioned: dict[int, tuple[ValueSet, bool]] = {}
         self._imports: dict[tuple[str, int], tuple[ValueSet, ValueSet | None]] = {}
 
     # --- Parts of a value set ----------------------------------------------------------------------------------
@@ -118,9 +119,9 @@ class Selector:
             return False
         return (part.system is not None or bool(part.value_sets)) and self.in_all(part, value_set, member)
 
-    def in_all(self, part: Include, value_set: ValueSet, member: Member) -> bool:
-        """Whether a code is in all the value sets that an include names."""
-        for reference in part.value_sets:
+    def in_all(self, part: Include, value_set: ValueSet, member: Member, *, after: int = 0) -> bool:
+        """Whether a code is in all the value sets that an include names, but for the first `after`."""
+        for reference in part.value_sets[after:]:
             other = self.imported(reference, value_set)
             if other is None:
                 raise unresolved_value_set(self._context.pinned(reference))
@@ -146,7 +147,11 @@ class Selector:
 
     def tells_versions(self, value_set: ValueSet) -> bool:
         """Whether the same code in two versions of its system is two members of a value set."""
-        return value_set.several_versions and not self.merges_versions(value_set)
+        key = id(value_set)
+        if key not in self._versioned:
+            told = value_set.several_versions and not self.merges_versions(value_set)
+            self._versioned[key] = (value_set, told)
+        return self._versioned[key][1]
 
     def merges_versions(self, value_set: ValueSet) -> bool:
         """Whether the caller, the value set, or the form of its excludes asks that versions make no difference."""

@@ -130,7 +130,7 @@ class _Translator:
             return [self._named(request.url, request.version)]
         systems = (coding.system, request.target_system)
         found = self._context.source.concept_maps(*(reversed(systems) if self._backwards else systems))
-        return [each for each in map(read_concept_map, found) if self._fits(each)]
+        return [each for each in found if self._fits(each)]
 
     def _fits(self, concept_map: ConceptMap) -> bool:
         scopes = (
@@ -149,7 +149,7 @@ class _Translator:
         found = self._context.source.concept_map(url, latest(fitting)) if fitting else None
         if found is None:
             raise invalid(f"The concept map {canonical(url, wanted)} is not known", code="not-found")
-        return read_concept_map(found)
+        return found
 
     def _matches_in(self, concept_map: ConceptMap, coding: Coding, depth: int) -> Iterator[Match]:
         for group in concept_map.groups:
@@ -165,8 +165,9 @@ class _Translator:
             yield from found
 
     def _from_group(self, group: Group, concept_map: ConceptMap, coding: Coding) -> Iterator[Match]:
-        for mapping in group.mappings():
-            if (mapping.target if self._backwards else mapping.code) == coding.code and self._applies(mapping):
+        code = coding.code or ""
+        for mapping in group.from_target(code) if self._backwards else group.from_source(code):
+            if self._applies(mapping):
                 match = self._match(mapping, group, concept_map)
                 if match.concept is None or self._is_wanted(match.source or match.concept):
                     yield match

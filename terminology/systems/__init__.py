@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from terminology.content.provider import CodeSystem
 from terminology.systems.languages import Languages
-from terminology.systems.listed import countries, currencies
+from terminology.systems.listed import countries, currencies, subdivisions
 from terminology.systems.mime_types import MimeTypes
 
 __all__ = ["rule_based_systems"]
@@ -12,4 +12,4 @@ __all__ = ["rule_based_systems"]
 
 def rule_based_systems() -> list[CodeSystem]:
     """Return the code systems that need nothing from outside: all but UCUM, whose grammar `ucum.Ucum` takes."""
-    return [Languages(), MimeTypes(), countries(), currencies()]
+    return [Languages(), MimeTypes(), countries(), subdivisions(), currencies()]

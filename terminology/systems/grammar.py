@@ -1,10 +1,10 @@
-"""What code systems whose codes follow a grammar have in common: any code can be judged, none can be listed."""
+"""What code systems whose codes follow a grammar have in common: any code can be judged, common ones are listed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from terminology.content import filters
+from terminology.content import filters, text
 from terminology.content.provider import Filter, Selection
 from terminology.content.reading import read_display
 from terminology.model.concepts import CodeSystemInfo, Concept
@@ -14,50 +14,47 @@ _CODE_FILTERS = {"=", "in", "not-in", "regex"}
 
 
 class GrammarSet:
-    """The codes that pass tests; they can be asked for one by one."""
+    """The codes that pass tests: any can be asked for, and those of `listed` that pass can be listed."""
 
-    def __init__(self, system: GrammarCodeSystem, tests: Sequence[Callable[[Concept], bool]]) -> None:
+    def __init__(
+        self, system: GrammarCodeSystem, tests: Sequence[Callable[[Concept], bool]], listed: Sequence[str]
+    ) -> None:
         self._system = system
         self._tests = tests
+        self._codes = listed
 
     def __contains__(self, code: str) -> bool:
         concept = self._system.concept(code)
-        return concept is not None and all(test(concept) for test in self._tests)
+        return concept is not None and self._passes(concept)
+
+    def _passes(self, concept: Concept) -> bool:
+        return all(test(concept) for test in self._tests)
+
+    def _listed(self) -> list[Concept]:
+        if not self._codes:
+            url = self._system.info.url
+            raise TerminologyError(issue("error", "not-supported", None, "CODESYSTEM_NOT_ENUMERABLE", url))
+        concepts = [concept for code in self._codes if (concept := self._system.concept(code)) is not None]
+        return [each for each in concepts if self._passes(each)]
 
     def count(self) -> int | None:
-        """Return None: there is no number of them."""
-        return None
+        """Return how many are listed."""
+        return len(self._listed())
 
     def page(self, offset: int = 0, limit: int | None = None) -> Iterator[Concept]:
-        """Raise TerminologyError: there is no list of them."""
-        url = self._system.info.url
-        raise TerminologyError(issue("error", "not-supported", None, "CODESYSTEM_NOT_ENUMERABLE", url))
-
-
-class ListedSet(GrammarSet):
-    """The codes that a filter names, of those that pass tests."""
-
-    def __init__(
-        self, system: GrammarCodeSystem, tests: Sequence[Callable[[Concept], bool]], codes: Sequence[str]
-    ) -> None:
-        super().__init__(system, tests)
-        concepts = [concept for code in codes if (concept := system.concept(code)) is not None]
-        self._listed = [each for each in concepts if all(test(each) for test in tests)]
-
-    def count(self) -> int | None:
-        """Return how many there are."""
-        return len(self._listed)
-
-    def page(self, offset: int = 0, limit: int | None = None) -> Iterator[Concept]:
-        """Return the concepts from the offset on."""
-        return iter(self._listed[offset : None if limit is None else offset + limit])
+        """Return those that are listed from the offset on; raise TerminologyError where there is no list."""
+        return iter(self._listed()[offset : None if limit is None else offset + limit])
 
 
 class GrammarCodeSystem:
-    """A code system by rule; a subclass says what `concept` is, and which filters it has beside those on the code."""
+    """A code system by rule; a subclass says what `concept` is.
 
-    def __init__(self, info: CodeSystemInfo) -> None:
+    `common` are the codes that an expansion lists, which then says that there are more; without them there is none.
+    """
+
+    def __init__(self, info: CodeSystemInfo, common: Sequence[str] = ()) -> None:
         self._info = info
+        self._common = common
 
     @property
     def info(self) -> CodeSystemInfo:
@@ -89,13 +86,16 @@ class GrammarCodeSystem:
         }
 
     def select(self, selection: Selection) -> GrammarSet:
-        """Return the codes selected; those that a filter names can be listed."""
+        """Return the codes selected; where a filter names codes, they are listed instead of the common ones."""
         tests = [self._test(each) for each in selection.filters]
+        if selection.text is not None:
+            wanted = text.words(selection.text)
+            tests.append(lambda concept: text.matches(concept, wanted))
         for each in selection.filters:
             if each.property in filters.CODE and each.op in ("=", "in"):
                 codes = [each.value] if each.op == "=" else [code.strip() for code in each.value.split(",")]
-                return ListedSet(self, tests, codes)
-        return GrammarSet(self, tests)
+                return GrammarSet(self, tests, codes)
+        return GrammarSet(self, tests, self._common)
 
     def _test(self, condition: Filter) -> Callable[[Concept], bool]:
         if condition.property in filters.CODE:

@@ -13,7 +13,7 @@ from importlib.resources import files
 
 @cache
 def names(kind: str) -> dict[str, str]:
-    """Return names by code: `countries`, `currencies`, `languages` or `scripts`."""
+    """Return names by code: `countries`, `subdivisions`, `currencies`, `languages` or `scripts`."""
     found: dict[str, str] = _tables()[kind]
     return found
 

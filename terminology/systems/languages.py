@@ -78,7 +78,9 @@ _PARTS = ("language", "script", "region")
 
 
 class Languages(GrammarCodeSystem):
-    """The code system of language tags; `language`, `script` and `region` are properties to filter by."""
+    """The code system of language tags; `language`, `script` and `region` are properties to filter by. An expansion
+    lists the languages that have a code of two letters.
+    """
 
     def __init__(self) -> None:
         properties = tuple(PropertyDefinition(each, None, "code") for each in _PARTS)
@@ -93,8 +95,8 @@ class Languages(GrammarCodeSystem):
                 compositional=True,
                 properties=properties,
                 closed=False,
-                enumerable=False,
-            )
+            ),
+            [code for code in names("languages") if len(code) == 2],
         )
 
     def concept(self, code: str) -> Concept | None:

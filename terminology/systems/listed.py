@@ -9,12 +9,18 @@ from terminology.content.code_systems import ResourceCodeSystem
 from terminology.systems.iso import names
 
 COUNTRIES = "urn:iso:std:iso:3166"
+SUBDIVISIONS = "urn:iso:std:iso:3166:-2"
 CURRENCIES = "urn:iso:std:iso:4217"
 
 
 def countries() -> ResourceCodeSystem:
     """Return ISO 3166-1: each country by its codes of two letters, of three, and of three digits."""
     return _listed(COUNTRIES, "ISO3166Part1", "ISO 3166-1 codes for countries", names("countries"))
+
+
+def subdivisions() -> ResourceCodeSystem:
+    """Return ISO 3166-2: the parts of countries."""
+    return _listed(SUBDIVISIONS, "ISO3166Part2", "ISO 3166-2 codes for subdivisions", names("subdivisions"))
 
 
 def currencies() -> ResourceCodeSystem:

@@ -18,8 +18,19 @@ _VALUE = r"""(?:[^\s"(),/:;<=>?@[\]\\]+|"(?:[^"\\]|\\.)*")"""
 _MIME_TYPE = re.compile(rf"(?:{_TYPES})/{_NAME}(?:[ \t]*;[ \t]*{_NAME}={_VALUE})*", re.IGNORECASE)
 
 
+_COMMON = [
+    *(f"application/{each}" for each in ("dicom", "fhir+json", "fhir+xml", "gzip", "hl7-cda+xml", "json", "msword")),
+    *(f"application/{each}" for each in ("octet-stream", "ogg", "pdf", "rtf", "x-hl7", "xhtml+xml", "xml", "zip")),
+    *(f"audio/{each}" for each in ("basic", "mp4", "mpeg", "ogg", "wav", "webm")),
+    *(f"image/{each}" for each in ("bmp", "gif", "jp2", "jpeg", "png", "svg+xml", "tiff", "webp")),
+    *("model/vrml", "multipart/form-data", "multipart/mixed", "multipart/related"),
+    *(f"text/{each}" for each in ("calendar", "css", "csv", "html", "markdown", "plain", "rtf", "vcard", "xml")),
+    *(f"video/{each}" for each in ("mp4", "mpeg", "ogg", "quicktime", "webm")),
+]
+
+
 class MimeTypes(GrammarCodeSystem):
-    """The code system of MIME types, with parameters."""
+    """The code system of MIME types, with parameters; an expansion lists some that are common in health care."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -32,8 +43,8 @@ class MimeTypes(GrammarCodeSystem):
                 case_sensitive=False,
                 compositional=True,
                 closed=False,
-                enumerable=False,
-            )
+            ),
+            _COMMON,
         )
 
     def concept(self, code: str) -> Concept | None:

@@ -5,7 +5,7 @@ The grammar is handed in: a server that converts quantities has it already.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from terminology.model.concepts import CodeSystemInfo, Concept, Property, PropertyDefinition
@@ -13,17 +13,32 @@ from terminology.systems.grammar import GrammarCodeSystem, named
 
 URL = "http://unitsofmeasure.org"
 _LONGEST = 200
+COMMON_UNITS = (
+    *("%", "1", "[pH]", "{score}", "/min", "/L", "/uL", "10*3/uL", "10*6/uL", "10*9/L", "10*12/L"),
+    *("kg", "g", "mg", "ug", "ng", "pg", "[lb_av]", "[oz_av]"),
+    *("m", "dm", "cm", "mm", "um", "nm", "km", "[in_i]", "[ft_i]", "[mi_i]", "m2", "cm2", "m3"),
+    *("L", "dL", "mL", "uL", "fL"),
+    *("s", "ms", "min", "h", "d", "wk", "mo", "a"),
+    *("mol", "mmol", "umol", "nmol", "pmol", "mmol/L", "umol/L", "nmol/L", "pmol/L", "mmol/mol"),
+    *("g/L", "g/dL", "mg/dL", "mg/L", "ug/L", "ug/dL", "ng/mL", "ng/dL", "ng/L", "pg/mL", "mg/g", "mg/kg"),
+    *("U/L", "[IU]/L", "[IU]/mL", "m[IU]/L", "[IU]", "kat", "ukat/L"),
+    *("mm[Hg]", "kPa", "Pa", "cm[H2O]", "Cel", "[degF]", "K", "V", "mV", "W", "J", "kcal", "Hz", "Bq", "Gy", "Sv"),
+    *("kg/m2", "mL/min", "mL/min/{1.73_m2}", "L/min", "mg/h", "mL/h", "mg/kg/d", "osm/kg", "mosm/kg", "meq/L"),
+)
 
 
 class Ucum(GrammarCodeSystem):
     """The code system of units.
 
     `is_unit` tells whether a text is a unit; `canonical_unit` gives the unit that it comes down to, None where it has
-    none: value sets select units by it, with the filter `canonical = m`.
+    none: value sets select units by it, with the filter `canonical = m`. `common` are those that an expansion lists.
     """
 
     def __init__(
-        self, is_unit: Callable[[str], bool], canonical_unit: Callable[[str], str | None] = lambda code: None
+        self,
+        is_unit: Callable[[str], bool],
+        canonical_unit: Callable[[str], str | None] = lambda code: None,
+        common: Sequence[str] = COMMON_UNITS,
     ) -> None:
         self._is_unit = is_unit
         self._canonical_unit = canonical_unit
@@ -38,8 +53,8 @@ class Ucum(GrammarCodeSystem):
                 compositional=True,
                 properties=(PropertyDefinition("canonical", None, "code"),),
                 closed=False,
-                enumerable=False,
-            )
+            ),
+            common,
         )
 
     def concept(self, code: str) -> Concept | None:

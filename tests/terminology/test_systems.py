@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 import terminology
 from fhir_server.r4.ucum import is_unit
-from terminology import Coding, ExpandRequest, LayeredSource, MemorySource, TerminologyError, ValidateRequest
+from terminology import (
+    CodeSystem,
+    Coding,
+    ExpandRequest,
+    LayeredSource,
+    MemorySource,
+    Selection,
+    TerminologyError,
+    ValidateRequest,
+)
 from terminology.systems import rule_based_systems
 from terminology.systems.languages import Languages
 from terminology.systems.mime_types import MimeTypes
@@ -64,12 +73,16 @@ def test_codes_are_judged_by_rule(system: str, code: str, written: str | None) -
     assert (found.normal_form or code) == (written or code)
 
 
-def test_a_grammar_has_no_list_but_its_codes_can_be_listed() -> None:
-    """A value set of all units cannot be expanded, one that names units can; both judge codes."""
+def test_a_grammar_is_listed_by_what_is_common() -> None:
+    """A value set of all units lists common ones and says that there are more; both judge codes."""
     every = {"resourceType": "ValueSet", "compose": {"include": [{"system": UCUM}]}}
     named = {"resourceType": "ValueSet", "compose": {"include": [{"system": UCUM, "concept": [{"code": "kg"}]}]}}
+    found = terminology.expand(ExpandRequest(resource=every), SOURCE)
+    assert found.unclosed_reasons
+    assert {"kg", "mm[Hg]"} <= {each.code for each in found.entries()}
+    without_list = MemorySource(code_systems=[Ucum(is_unit, common=())])
     with pytest.raises(TerminologyError) as error:
-        terminology.expand(ExpandRequest(resource=every), SOURCE)
+        terminology.expand(ExpandRequest(resource=every), without_list)
     assert error.value.code == "not-supported"
     assert [each.code for each in terminology.expand(ExpandRequest(resource=named), SOURCE).entries()] == ["kg"]
     for value_set, valid in ((every, True), (named, False)):
@@ -88,6 +101,14 @@ def test_countries_are_filtered_as_any_list() -> None:
     two = {"system": "urn:iso:std:iso:3166", "filter": [{"property": "code", "op": "regex", "value": "[A-Z]{2}"}]}
     value_set = {"resourceType": "ValueSet", "compose": {"include": [two]}}
     assert terminology.expand(ExpandRequest(resource=value_set), SOURCE).total == 249
+
+
+@pytest.mark.parametrize("system", [Languages(), MimeTypes(), Ucum(is_unit)], ids=lambda each: each.info.name)
+def test_what_is_listed_is_valid(system: CodeSystem) -> None:
+    """Each common code is one, once."""
+    listed = [each.code for each in system.select(Selection()).page()]
+    assert len(set(listed)) == len(listed)
+    assert all(system.concept(code) is not None for code in listed)
 
 
 @given(st.text(max_size=60))
