@@ -82,18 +82,21 @@ async def history(context: Context, request: Request, route: Route) -> Response:
         "id": new_id(),
         "meta": {"lastUpdated": instant(now())},
         "type": "history",
-        "total": total,
+        **({} if total is None else {"total": total}),
         "link": links,
         **({"entry": entries} if entries else {}),
     }
     return Response(200, values.encode(bundle))
 
 
-async def _total(context: Context, route: Route, asked: _Asked, found: Page) -> int:
-    """Return the number of versions on all pages, counted for the first: what is written meanwhile is on none."""
-    if asked.total is not None:
+async def _total(context: Context, route: Route, asked: _Asked, found: Page) -> int | None:
+    """Return the number of versions on all pages, counted for the first: what is written meanwhile is on none.
+
+    None where counting takes long and was not asked for.
+    """
+    if asked.cursor is not None:
         return asked.total
-    if asked.cursor is None and asked.count and found.next is None:
+    if asked.count and found.next is None:
         return len(found.versions)  # all of it stands on this page
     if not found.versions:
         return 0
@@ -104,6 +107,7 @@ async def _total(context: Context, route: Route, asked: _Asked, found: Page) -> 
         at=asked.at,
         until=found.versions[0].updated,
         access=lambda name: context.access.where(name, route.interaction),
+        exact=asked.count == 0,
     )
 
 

@@ -83,12 +83,16 @@ class HistoryStore:
         at: tuple[datetime, datetime] | None = None,
         until: datetime,
         access: Access = lambda _: None,
-    ) -> int:
-        """Return how many versions all pages of a history hold; `until` is the time of the newest, others the same."""
+        exact: bool = True,
+    ) -> int | None:
+        """Return how many versions all pages of a history hold; `until` is the time of the newest, others the same.
+
+        None where counting takes long, unless `exact`.
+        """
         last = until if at is None else min(until, at[1])
         types = [type] if type is not None else await self._types()
         parts = [Part(name, id, since, last, None, access(name)) for name in types]
-        return await count_versions(self._database, parts, current_at=None if at is None else at[0])
+        return await count_versions(self._database, parts, current_at=None if at is None else at[0], exact=exact)
 
     async def _types(self) -> list[str]:
         names = await self._database.collection_names()

@@ -35,6 +35,9 @@ class Part:
     until: datetime | None
     cursor: Cursor | None
     where: Mapping[str, Any] | None
+    after: datetime | None = None
+    before: datetime | None = None
+    """Bounds that are not included."""
 
     def rows(self, limit: int, shown: Document) -> tuple[Document, Document]:
         """Return the stages that add the first current versions, and the first earlier ones."""
@@ -50,9 +53,18 @@ class Part:
         """Return the stages that add all current versions, and all earlier ones, in no order."""
         return self._current([], self._named("_id", shown)), self._earlier([], self._named("id", shown))
 
-    def counts(self) -> tuple[Document, Document]:
-        """Return the stages that add the number of current versions, and that of earlier ones."""
-        return self._current([], [{"$count": "n"}]), self._earlier([], [{"$count": "n"}])
+    def counts(self, limit: int | None = None) -> tuple[Document, Document]:
+        """Return the stages that add the number of current versions, and that of earlier ones, each up to a limit."""
+        stages: list[Document] = [*([] if limit is None else [{"$limit": limit}]), {"$count": "n"}]
+        return self._current([], stages), self._earlier([], stages)
+
+    def sizes(self) -> tuple[Document, Document]:
+        """Return the stages that add what the database keeps of the sizes of both collections, whatever is asked."""
+        current, earlier = (
+            {"$unionWith": {"coll": name, "pipeline": [{"$collStats": {"count": {}}}]}}
+            for name in (self.type, f"{self.type}_history")
+        )
+        return current, earlier
 
     def _current(self, order: list[Document], stages: list[Document]) -> Document:
         return self._stage(self.type, "_id", [*order, *stages])
@@ -84,6 +96,8 @@ class Part:
         yield {id_field: self.id} if self.id is not None else {}
         yield {"updated": {"$gte": self.since}} if self.since else {}
         yield {"updated": {"$lte": self.until}} if self.until else {}
+        yield {"updated": {"$gt": self.after}} if self.after else {}
+        yield {"updated": {"$lt": self.before}} if self.before else {}
         yield (of_earlier(self.where) if id_field == "id" else self.where) or {}
         if self.cursor is None:
             return

@@ -168,12 +168,13 @@ async def assert_total(history: HistoryStore, **options: Any) -> None:
         assert await history.total(until=page.versions[0].updated, **options) == expected, options
 
 
-@pytest.mark.parametrize("few", [0, 1000])
+@pytest.mark.parametrize(("few", "many"), [(0, 10_000), (1000, 10_000), (0, 3)])
 async def test_the_total_is_what_all_pages_tell(
-    history: HistoryStore, store: ResourceStore, monkeypatch: pytest.MonkeyPatch, few: int
+    history: HistoryStore, store: ResourceStore, monkeypatch: pytest.MonkeyPatch, few: int, many: int
 ) -> None:
-    """Whatever is asked, of one resource, a type or all; counted by the index or one by one."""
+    """Whatever is asked, of one resource, a type or all; counted one by one, by the index or by the collections."""
     monkeypatch.setattr(history_total, "FEW", few)
+    monkeypatch.setattr(history_total, "MANY", many)
     for number in range(4):
         for name in ("1", "2", "3"):
             await put(store, "Patient", name, minute(number * 10 + int(name)), delete=(name, number) == ("3", 2))
@@ -184,6 +185,22 @@ async def test_the_total_is_what_all_pages_tell(
             await assert_total(history, **of, **when, access=lambda _: {"keys": "id=1"})
         for first, last in ((12, 20), (11, 11), (0, 99), (22, 23), (-2, -1)):
             await assert_total(history, **of, at=(minute(first), minute(last)))
+
+
+async def test_a_total_that_takes_long_is_not_told(
+    history: HistoryStore, store: ResourceStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the middle of many versions on, and of those that were current at a time; who asks for it is told."""
+    monkeypatch.setattr(history_total, "MANY", 2)
+    monkeypatch.setattr(history_total, "MOST", 3)
+    for number in range(10):
+        await put(store, "Patient", "1", minute(number))
+    until, middle = minute(9), minute(5)
+    assert await history.total(until=until, exact=False) == 10
+    assert await history.total(until=until, since=middle, exact=False) is None
+    assert await history.total(until=until, since=middle) == 5
+    assert await history.total(until=until, at=(middle, until), exact=False) is None
+    assert await history.total(until=until, at=(middle, until)) == 5
 
 
 async def test_a_copy_left_by_a_crash_is_counted_once(history: HistoryStore, store: ResourceStore) -> None:
