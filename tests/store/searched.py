@@ -42,8 +42,7 @@ def ways(plan: TypePlan) -> Iterator[Way]:
     if plan.sort:
         yield from (("collect", number) for number in drives)
         yield from (("gather", number) for number in sources)
-        if plan.order:
-            yield "order", 0
+        yield from (("order", number) for number in range(len(plan.orders)))
     else:
         yield from (("read", number) for number in drives)
         yield from (("inside", number) for number in sources)

@@ -50,7 +50,7 @@ def _found(plan: TypePlan, way: Way) -> str:
         starts = plan.sources[number].starts
         found = ", then ".join(f"{describe_scan(start.scan)} of {start.type}" for start in starts)
         return f"from the inner end of the chain: {found}" + ("; collected and sorted" if kind == "gather" else "")
-    scans = plan.order if kind == "order" else plan.drives[number].scans
+    scans = plan.orders[number].scans if kind == "order" else plan.drives[number].scans
     read = ", then ".join(map(describe_scan, scans)) or "nothing to read"
     return {"read": read, "order": f"in the order of the sort: {read}", "collect": f"{read}; collected and sorted"}[
         kind

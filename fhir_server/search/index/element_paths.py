@@ -40,6 +40,22 @@ def is_single(paths: tuple[str, ...]) -> bool:
     return bool(elements) and not any(element.many for element in elements)
 
 
+@lru_cache(maxsize=4096)
+def is_one_element(paths: tuple[str, ...], *, primitive: bool) -> bool:
+    """Return whether a resource has at most one element at all these paths together: one that does not repeat, or the
+    types of one choice; of a primitive type where `primitive`.
+    """
+    plain = {cast[1] if (cast := _CAST.fullmatch(path)) else path for path in paths}
+    first = plain.pop()
+    owner, _, name = first.rpartition(".")
+    above = _elements(owner) if "." in owner else ()
+    if plain or not _PATH.fullmatch(first) or ("." in owner and not above) or any(each.many for each in above):
+        return False
+    elements = table(above[-1].type if above else owner).elements.values()
+    last = [each for each in elements if name in (each.name, each.choice)]
+    return bool(last) and not any(each.many or (primitive and not each.primitive) for each in last)
+
+
 _FILTERED = re.compile(r"\.where\([^()]*(?:\([^()]*\))?[^()]*\)")
 _CAST = re.compile(r"\(?([\w.]+?)(?: as |\.as\(|\.ofType\()(\w+)\)")
 _CANONICAL = frozenset({"canonical", "uri"})

@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo
 from fhir_server.r4.fhirpath import Item
 from fhir_server.search.index.entry import Entry
 from fhir_server.search.params.prefixes import split_prefix
-from fhir_server.search.query.conditions import AnyOf, Condition, InRange, KeySpan, Narrowed, Window, either
+from fhir_server.search.query.conditions import AnyOf, Begins, Condition, InRange, KeySpan, Narrowed, Window, either
 
 BEGINNING, END = "", "~"
 _TEXT = re.compile(
@@ -155,6 +155,13 @@ def slack(bound: str) -> str:
         return BEGINNING
 
 
+def day_after(bound: str) -> str:
+    """Return the latest high bound of a value no wider than a day that begins before the bound."""
+    if bound in (BEGINNING, END):
+        return bound
+    return sortable(_later(datetime.fromisoformat(bound).replace(tzinfo=UTC), _DAY))
+
+
 # --- Index -------------------------------------------------------------------------------------------------------
 
 
@@ -275,7 +282,8 @@ def overlapping(name: str, text: str, timezone: str) -> Condition:
 
 def _equal(name: str, low: str, high: str) -> Condition:
     test = InRange(name, (("l", ">=", low), ("h", "<=", high)))
-    return Narrowed(test, KeySpan(f"{name}<{low}", _below(name, high)), Window(name, low, high))
+    window = Window(name, low, high, Begins(low, slack(high), wide=False))
+    return Narrowed(test, KeySpan(f"{name}<{low}", below(name, high)), window)
 
 
 def _not_equal(name: str, low: str, high: str) -> Condition:
@@ -283,42 +291,45 @@ def _not_equal(name: str, low: str, high: str) -> Condition:
 
 
 def _greater(name: str, low: str, high: str) -> Condition:
-    return _any(name, [InRange(name, (("h", ">", high),))], high, None)
+    return _any(name, [InRange(name, (("h", ">", high),))], high, None, Begins(high, None))
 
 
 def _less(name: str, low: str, high: str) -> Condition:
-    return _any(name, [InRange(name, (("l", "<", low),))], None, low)
+    return _any(name, [InRange(name, (("l", "<", low),))], None, low, Begins(BEGINNING, low))
 
 
 def _greater_or_equal(name: str, low: str, high: str) -> Condition:
     inside = InRange(name, (("l", ">=", low), ("h", "<=", high)))
-    return _any(name, [InRange(name, (("h", ">", high),)), inside], low, None)
+    return _any(name, [InRange(name, (("h", ">", high),)), inside], low, None, Begins(low, None))
 
 
 def _less_or_equal(name: str, low: str, high: str) -> Condition:
     inside = InRange(name, (("l", ">=", low), ("h", "<=", high)))
-    return _any(name, [InRange(name, (("l", "<", low),)), inside], None, high)
+    surely = Begins(BEGINNING, max(low, slack(high)), wide=False)
+    return _any(name, [InRange(name, (("l", "<", low),)), inside], None, high, surely)
 
 
 def _starts_after(name: str, low: str, high: str) -> Condition:
     test = InRange(name, (("l", ">=", high),))
-    return Narrowed(test, KeySpan(f"{name}<{high}", f"{name}="), Window(name, high, None))
+    return Narrowed(test, KeySpan(f"{name}<{high}", f"{name}="), Window(name, high, None, Begins(high, None)))
 
 
 def _ends_before(name: str, low: str, high: str) -> Condition:
-    return _any(name, [InRange(name, (("h", "<=", low),))], None, low)
+    return _any(name, [InRange(name, (("h", "<=", low),))], None, low, Begins(BEGINNING, slack(low), wide=False))
 
 
 def _overlaps(name: str, low: str, high: str) -> Condition:
-    return _any(name, [InRange(name, (("l", "<", high), ("h", ">", low)))], low, high)
+    return _any(name, [InRange(name, (("l", "<", high), ("h", ">", low)))], low, high, Begins(low, high))
 
 
-def _any(name: str, tests: list[InRange], after: str | None, before: str | None) -> Condition:
-    window = Window(name, after, before)
+def _any(
+    name: str, tests: list[InRange], after: str | None, before: str | None, surely: Begins | None = None
+) -> Condition:
+    window = Window(name, after, before, surely)
     return Narrowed(either(list(tests)), window_spans(window), window)
 
 
-def _below(name: str, high: str) -> str:
+def below(name: str, high: str) -> str:
     """Return the end of the keys of low bounds before `high`."""
     return f"{name}=" if high == END else f"{name}<{high}"
 
@@ -340,11 +351,11 @@ def window_spans(window: Window) -> Condition:
     """Return key spans in which every resource has a key that has values on both sides that the window asks for."""
     name, after, before = window.name, window.after, window.before
     if after is None:
-        return KeySpan(f"{name}<", f"{name}=" if before is None else _below(name, before))
+        return KeySpan(f"{name}<", f"{name}=" if before is None else below(name, before))
     if before is None:
         return KeySpan(f"{name}>", f"{name}>{inverted(after)}")
     low = slack(after)
-    return AnyOf((KeySpan(f"{name}<{low}", _below(name, before)), KeySpan(f"{name}~", f"{name}~{min(low, before)}")))
+    return AnyOf((KeySpan(f"{name}<{low}", below(name, before)), KeySpan(f"{name}~", f"{name}~{min(low, before)}")))
 
 
 def merged(windows: Iterable[Window]) -> Window | None:
@@ -354,4 +365,13 @@ def merged(windows: Iterable[Window]) -> Window | None:
         return None
     after = [window.after for window in known if window.after is not None]
     before = [window.before for window in known if window.before is not None]
-    return Window(known[0].name, max(after) if after else None, min(before) if before else None)
+    surely = _all([window.surely for window in known])
+    return Window(known[0].name, max(after) if after else None, min(before) if before else None, surely)
+
+
+def _all(known: list[Begins | None]) -> Begins | None:
+    sure = [each for each in known if each is not None]
+    until = [each.until for each in sure if each.until is not None]
+    if not sure or len(sure) < len(known):
+        return None
+    return Begins(max(each.first for each in sure), min(until) if until else None, all(each.wide for each in sure))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from fhir_server.search.index.element_paths import is_single
 from fhir_server.search.planner.filters import new_joins
@@ -21,18 +22,24 @@ PATH = "_path"
 """The field with the ids on the way to a document."""
 
 _MOST_STARTS = 16
+_FAN = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
     """Documents of a type to begin with, the stages that keep those that meet the inner condition, and the hops
-    outward.
+    outward, by which each outer document is reached once.
+
+    `counted` are the hops to the ids of outer documents, in no order and perhaps more than once, which cost less;
+    `fan` shows some of what the first hop leads to.
     """
 
     type: str
     scan: Scan
     stages: tuple[Filter, ...]
     hops: tuple[Filter, ...] = ()
+    counted: tuple[Filter, ...] = ()
+    fan: tuple[Filter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +51,7 @@ class Source:
 
 def sources(condition: Condition, resource_type: str, access: Access) -> tuple[Source, ...]:
     """Return the ways to find the resources of a type that meet the condition from the inside of one of its chains."""
-    found = (_through(chain, resource_type, condition, access) for chain in _chains(condition))
+    found = (_through(chain, resource_type, condition, access, last=True) for chain in _chains(condition))
     return tuple(Source(tuple(starts)) for starts in found if starts is not None)
 
 
@@ -57,9 +64,12 @@ def _chains(condition: Condition) -> Iterator[RefersTo | ReferredBy]:
 
 
 def _through(
-    chain: RefersTo | ReferredBy, resource_type: str, condition: Condition, access: Access
+    chain: RefersTo | ReferredBy, resource_type: str, condition: Condition, access: Access, *, last: bool
 ) -> list[Start] | None:
-    """Return the starts at the inner end of a chain; None where the index does not narrow what is there."""
+    """Return the starts at the inner end of a chain; None where the index does not narrow what is there.
+
+    `last` tells that the chain leads to what is searched.
+    """
     ends = [(chain.source, chain.condition)] if isinstance(chain, ReferredBy) else list(chain.targets.items())
     rest = _without(condition, chain)
     found: list[Start] = []
@@ -67,8 +77,13 @@ def _through(
         starts = _starts(inner_type, inner, access)
         if starts is None or len(found) + len(starts) > _MOST_STARTS:
             return None
-        hops = tuple(_hop(chain, dict(ends[: number + 1]), resource_type, rest, access))
-        found += [replace(each, hops=(*each.hops, *hops)) for each in starts]
+        hops = _hop(chain, dict(ends[: number + 1]), resource_type, rest, access, one=_is_one(starts))
+        counted = _counted_hop(chain, inner_type, resource_type, rest, access, last=last)
+        fan = _fan(chain, inner_type, resource_type)
+        found += [
+            replace(each, hops=(*each.hops, *hops), counted=(*each.counted, *counted), fan=each.fan or tuple(fan))
+            for each in starts
+        ]
     held = _containers(chain, resource_type, rest, access)
     return None if held is None or len(found) + len(held) > _MOST_STARTS else found + held
 
@@ -101,10 +116,15 @@ def _starts(resource_type: str, condition: Condition, access: Access) -> list[St
             for number, scan in enumerate(best.scans)
         ]
     for chain in _chains(condition):
-        found = _through(chain, resource_type, condition, access)
+        found = _through(chain, resource_type, condition, access, last=False)
         if found is not None:
             return found
     return None
+
+
+def _is_one(starts: list[Start]) -> bool:
+    """Return whether a single resource is begun with."""
+    return len(starts) == 1 and not starts[0].hops and isinstance(starts[0].scan, Ids) and len(starts[0].scan.ids) == 1
 
 
 def _unseen(scans: tuple[Scan, ...]) -> list[Filter]:
@@ -115,9 +135,18 @@ def _unseen(scans: tuple[Scan, ...]) -> list[Filter]:
 
 
 def _hop(
-    chain: RefersTo | ReferredBy, ends: dict[str, Condition], resource_type: str, rest: Condition, access: Access
+    chain: RefersTo | ReferredBy,
+    ends: dict[str, Condition],
+    resource_type: str,
+    rest: Condition,
+    access: Access,
+    *,
+    one: bool,
 ) -> list[Filter]:
-    """Return the stages from documents at the last of the ends to those of `resource_type` that also meet the rest."""
+    """Return the stages from documents at the last of the ends to those of `resource_type` that also meet the rest.
+
+    `one` tells that there is one such document, so that none is reached from an earlier one, too.
+    """
     kept = [*new_joins(access).inner().matching(resource_type, [rest]), {"$project": {"resource": 0}}]
     inner_type = list(ends)[-1]
     if isinstance(chain, ReferredBy):
@@ -129,13 +158,44 @@ def _hop(
             ids = {"$sortArray": {"input": "$_key", "sortBy": 1}}
             keys += [{"$set": {"_key": ids}}, {"$unwind": "$_key"}]
             step = _step(resource_type, referred_field(chain), kept)
-        return [*keys, *step, *_first_referring(chain, access)]
+        return [*keys, *step, *([] if one else _first_referring(chain, access))]
     keys = [{"$set": {"_key": referred(chain, inner_type)}}]
     step = _step(resource_type, "keys", [{"$sort": {"_id": 1}}, *kept])
     parameter = parameters(resource_type).get(chain.name)
     # Of a canonical URL there may be several versions.
     single = parameter is not None and is_single(parameter.branches) and not chain.canonical
     return [*keys, *step, *([] if single else _first_target(chain, ends, access))]
+
+
+def _counted_hop(
+    chain: RefersTo | ReferredBy, inner_type: str, resource_type: str, rest: Condition, access: Access, *, last: bool
+) -> list[Filter]:
+    """Return the stages from inner documents to the ids of those they lead to, with their keys unless `last`."""
+    shown = {"_id": 1} if last else {"keys": 1}
+    kept = [*new_joins(access).inner().matching(resource_type, [rest]), {"$project": shown}]
+    stages: list[Filter] = [{"$set": {"_key": _led_by(chain, inner_type, resource_type)}}]
+    again = {"$group": {"_id": "$_id"} if last else {"_id": "$_id", "keys": {"$first": "$keys"}}}
+    return [*stages, *_outward(chain, resource_type, kept), again]
+
+
+def _fan(chain: RefersTo | ReferredBy, inner_type: str, resource_type: str) -> list[Filter]:
+    """Return the stages that show some of what a hop leads to, whether it matches or not."""
+    some: list[Filter] = [{"$limit": _FAN}, {"$project": {"_id": 1}}]
+    return [
+        {"$set": {"_key": _led_by(chain, inner_type, resource_type)}},
+        *_outward(chain, resource_type, some),
+        {"$limit": _FAN},
+    ]
+
+
+def _led_by(chain: RefersTo | ReferredBy, inner_type: str, resource_type: str) -> Any:
+    return referring(chain, resource_type) if isinstance(chain, ReferredBy) else referred(chain, inner_type)
+
+
+def _outward(chain: RefersTo | ReferredBy, resource_type: str, kept: list[Filter]) -> list[Filter]:
+    field = referred_field(chain) if isinstance(chain, ReferredBy) else "keys"
+    look_up = {"from": resource_type, "localField": "_key", "foreignField": field, "pipeline": kept, "as": "_next"}
+    return [{"$lookup": look_up}, {"$unwind": "$_next"}, {"$replaceRoot": {"newRoot": "$_next"}}]
 
 
 def _step(resource_type: str, foreign: str, kept: list[Filter]) -> list[Filter]:

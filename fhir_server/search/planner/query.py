@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fhir_server.search.planner.bounds import Order, bounded
+from fhir_server.search.planner.counts import RangeCount, range_count
 from fhir_server.search.planner.filters import everyone, new_joins, to_filter
 from fhir_server.search.planner.inside import Source, sources
 from fhir_server.search.planner.joins import Access, Filter, Joins
-from fhir_server.search.planner.scans import AccessPath, Scan, bounded, drives, flat
+from fhir_server.search.planner.scans import AccessPath, drives, flat
 from fhir_server.search.planner.sorting import SortField, sort_fields, sorted_scans
 from fhir_server.search.query.ast import Query
 from fhir_server.search.query.conditions import All, Condition, ReferredBy, RefersTo, leaves
@@ -24,8 +26,8 @@ class TypePlan:
     """How one resource type may be searched; the store chooses by how much each way would read.
 
     `drives` are scans that read every match, the likely narrowest first. `stages` look up what `filter` needs of other
-    resources, after they have left out what cannot match. `order` are the scans that read documents in the order of
-    `sort`, where there are such.
+    resources, after they have left out what cannot match. `orders` are the scans to choose from that read
+    documents in the order of `sort`, where there are such.
     """
 
     type: str
@@ -34,9 +36,11 @@ class TypePlan:
     filter: Filter
     sources: tuple[Source, ...] = ()
     sort: tuple[SortField, ...] = ()
-    order: tuple[Scan, ...] = ()
+    orders: tuple[Order, ...] = ()
     exact: bool = False
     """Whether the first drive reads nothing but matches."""
+    range_count: RangeCount | None = None
+    """How matches are counted without looking at each, where what is asked is a range of one parameter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +84,15 @@ def _type_plan(query: Query, resource_type: str, access: Access) -> TypePlan:
         stages=(*_early(condition), *joins.stages) if joins.stages else (),
         sources=sources(condition, resource_type, access) if joins.stages else (),
         sort=_sort_fields(query, resource_type, access),
-        order=bounded(sorted_scans(query.sort, resource_type), condition) if len(query.types) == 1 else (),
+        orders=_orders(query, resource_type, condition) if len(query.types) == 1 else (),
+        range_count=range_count(condition) if own is None else None,
         exact=own is None and found[0].exact and not joins.stages,
     )
+
+
+def _orders(query: Query, resource_type: str, condition: Condition) -> tuple[Order, ...]:
+    scans = sorted_scans(query.sort, resource_type)
+    return bounded(scans, resource_type, query.sort[0].path[0], condition) if scans else ()
 
 
 def _early(condition: Condition) -> list[Filter]:

@@ -56,6 +56,14 @@ class Falling:
 
 
 @dataclass(frozen=True, slots=True)
+class Collected:
+    """The documents with keys in both ranges, found by those in `read`, collected and sorted by what is searched."""
+
+    read: KeyRange
+    among: KeyRange
+
+
+@dataclass(frozen=True, slots=True)
 class Ids:
     """The documents with these ids, by `_id`."""
 
@@ -79,7 +87,7 @@ class PresenceScan:
     present: bool
 
 
-Scan: TypeAlias = Equal | KeyRange | Falling | Ids | UpdatedWalk | PresenceScan
+Scan: TypeAlias = Equal | KeyRange | Falling | Collected | Ids | UpdatedWalk | PresenceScan
 ALL = Equal((EVERY,))
 
 
@@ -99,6 +107,8 @@ class AccessPath:
 _MOST_SCANS = 16
 _PARAMETER = re.compile(r"[^\w\-]")
 
+NARROW_RANK = 10
+"""Identifiers and references: what is found by them is few, without counting."""
 SELECTIVE_RANK = 40
 EVERYTHING_RANK = 90
 
@@ -200,6 +210,12 @@ def _together(drives: list[AccessPath | None]) -> AccessPath | None:
     )
 
 
+def family(key: str) -> str:
+    """Return the name and the mark with which a key begins."""
+    mark = _PARAMETER.search(key)
+    return key if mark is None else key[: mark.end()]
+
+
 def _covering(scans: Sequence[Scan]) -> tuple[Scan, ...]:
     """Return one walk over all that many walks of one parameter read; none where they are not of such a kind."""
     walks = [scan for scan in scans if isinstance(scan, KeyRange)]
@@ -227,27 +243,6 @@ def _windows(conditions: list[Condition]) -> list[Window]:
     return [found for windows in by_name.values() if len(windows) > 1 and (found := merged(windows)) is not None]
 
 
-def bounded(order: tuple[Scan, ...], condition: Condition) -> tuple[Scan, ...]:
-    """Return the scans of a sort, ended where a date condition on the sorted parameter leaves no further match.
-
-    A resource stands at its earliest start in a rising order and at its latest end in a falling one, so an upper bound
-    ends the rising walk and a lower bound the falling one. The other two bounds do not begin a walk: a long period, or
-    one value of several, may match and stand beyond them.
-    """
-    if not order or not isinstance(order[0], KeyRange):
-        return order
-    walk = order[0]
-    for each in flat((condition,)):
-        if not isinstance(each, Narrowed) or each.window is None:
-            continue
-        name, after, before = each.window.name, each.window.after, each.window.before
-        for window in (Window(name, after, None), Window(name, None, before)):
-            span = window_spans(window)
-            if isinstance(span, KeySpan) and (after or before) and walk.low == span.low < span.high < walk.high:
-                walk = replace(walk, high=span.high)
-    return order if walk == order[0] else (walk,)
-
-
 def _updated(conditions: list[Condition]) -> AccessPath | None:
     tests = [each for each in conditions if isinstance(each, Updated)]
     low = max((each.time for each in tests if each.operator in (">", ">=")), default=None)
@@ -264,6 +259,8 @@ def within(scan: Scan) -> Filter:
             return {"keys": {"$in": list(keys)}}
         case KeyRange(low, high) | Falling(low, high):
             return {"keys": {"$elemMatch": {"$gte": low, "$lt": high}}}
+        case Collected(read, among):
+            return {"$and": [within(read), within(among)]}
         case Ids(ids):
             return {"_id": {"$in": list(ids)}}
         case UpdatedWalk(low, high):

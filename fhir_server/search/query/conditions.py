@@ -117,12 +117,27 @@ class Updated:
 
 
 @dataclass(frozen=True, slots=True)
+class Begins:
+    """Beginnings, from `first` until before `until` (None: any later one), whose values meet a date condition for sure:
+    values within a day, or of any width where `wide`.
+    """
+
+    first: str
+    until: str | None
+    wide: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
-    """What one or several date conditions imply: a value that ends after `after` and begins before `before`."""
+    """What one or several date conditions imply: a value that ends after `after` and begins before `before`.
+
+    The other way round, `surely` implies the conditions; None where nothing simple does.
+    """
 
     name: str
     after: str | None
     before: str | None
+    surely: Begins | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fhir_server.search.index.keys import SEPARATOR
-from fhir_server.search.planner.scans import Equal, Falling, Ids, KeyRange, PresenceScan, Scan
+from fhir_server.search.planner.scans import Collected, Equal, Falling, Ids, KeyRange, PresenceScan, Scan
 from fhir_server.search.query.conditions import (
     All,
     AnyOf,
@@ -83,6 +83,8 @@ def describe_scan(scan: Scan) -> str:
             return f"keys from {_shown(low)!r} to {_shown(high)!r}"
         case Falling(low, high):
             return f"keys from {_shown(high)!r} down to {_shown(low)!r}"
+        case Collected(read, among):
+            return f"{describe_scan(read)} that have {describe_scan(among)} too, collected and sorted"
         case Ids(ids):
             return f"id {_listed(ids)}"
         case PresenceScan(name, present):

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 from fhir_server.search.planner.inside import Source
 from fhir_server.search.planner.query import TypePlan
-from fhir_server.search.planner.scans import ALL, EVERYTHING_RANK, SELECTIVE_RANK, Scan
+from fhir_server.search.planner.scans import ALL, EVERYTHING_RANK, NARROW_RANK, SELECTIVE_RANK, Scan
 
 Way: TypeAlias = tuple[Literal["read", "order", "collect", "inside", "gather"], int]
 """How a type's matches are found: by reading the scans of a drive as they come; in the order of the sort; by
@@ -23,6 +23,7 @@ Count: TypeAlias = Callable[[str, Sequence[Scan], int], Awaitable[int]]
 
 FEW = 1_000
 INNER_LIMIT = 20_000
+IDLE = 5_000
 _SECONDS = 60.0
 _REMEMBERED = 4096
 
@@ -46,10 +47,25 @@ class StrategyChooser:
         drive = await self._drive(plan)
         if not plan.sort:
             return "read", drive
-        if not plan.order or plan.drives[drive].rank <= SELECTIVE_RANK:
+        if not plan.orders or plan.drives[drive].rank <= NARROW_RANK:
             return "collect", drive
-        many = plan.drives[drive].rank == EVERYTHING_RANK or await self._reads(plan, drive) >= FEW
-        return ("order", 0) if many else ("collect", drive)
+        if plan.drives[drive].rank < EVERYTHING_RANK and await self._reads(plan, drive) < FEW:
+            return "collect", drive
+        return await self._order(plan, drive)
+
+    async def _order(self, plan: TypePlan, drive: int) -> Way:
+        """Return the order that reads the least before its first match, or to collect where that is less."""
+        idle: list[int] = []
+        for order in plan.orders:
+            idle.append(0 if order.idle is None else await self._counted(plan.type, (order.idle,), IDLE))
+            if idle[-1] < FEW:
+                return "order", len(idle) - 1
+        least = min(idle)
+        if plan.drives[drive].rank < EVERYTHING_RANK:
+            collected = await self._counted(plan.type, plan.drives[drive].scans, IDLE)
+            if collected < least:
+                return "collect", drive
+        return "order", idle.index(least)
 
     async def _drive(self, plan: TypePlan) -> int:
         """Return the number of the narrowest drive: the likely one where that is plain, else by counting."""

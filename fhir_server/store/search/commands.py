@@ -7,14 +7,16 @@ and the id.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from bson.max_key import MaxKey
 
+from fhir_server.search.planner.counts import RangeCount, covered
 from fhir_server.search.planner.filters import shape_test
 from fhir_server.search.planner.inside import PATH, Source, Start
 from fhir_server.search.planner.query import TypePlan
-from fhir_server.search.planner.scans import Equal, Ids, KeyRange, PresenceScan, Scan, UpdatedWalk, within
+from fhir_server.search.planner.scans import Collected, Equal, Ids, KeyRange, PresenceScan, Scan, UpdatedWalk, within
 from fhir_server.search.planner.sorting import SortField
 from fhir_server.store.database.encoding import Document
 
@@ -33,6 +35,9 @@ def stretch(  # noqa: PLR0917 - a read and where it goes on
     """Return the command that reads the next matches of one scan, without those that the scans before it have read."""
     scan = scans[part]
     wanted = [plan.filter, *({"$nor": [within(each)]} for each in scans[:part])]
+    if isinstance(scan, Collected):
+        both = replace(plan, filter={"$and": [*wanted, within(scan.among)]})
+        return collect(both, (scan.read,), after, limit, fields)
     if isinstance(scan, PresenceScan):
         return _shaped(plan, scan, wanted, after, limit, fields)
     if plan.stages:
@@ -185,6 +190,42 @@ def gathering(source: Source) -> tuple[str, list[Document]]:
     return first[0], [*first[1], *({"$unionWith": {"coll": name, "pipeline": stages}} for name, stages in others)]
 
 
+def counting(source: Source) -> tuple[str, list[Document]]:
+    """Return the collection to begin with, and the stages that count all matches found from the inside of a chain."""
+    first, *others = [
+        (start.type, [{"$match": within(start.scan)}, *_kept(start), *start.counted]) for start in source.starts
+    ]
+    union = [{"$unionWith": {"coll": name, "pipeline": stages}} for name, stages in others]
+    return first[0], [*first[1], *union, {"$group": {"_id": "$_id"}}, {"$count": "n"}]
+
+
+def range_counting(plan: TypePlan, ranges: RangeCount) -> list[Document]:
+    """Return the stages that count a range of one parameter."""
+    inside = within(ranges.span)
+    parts: list[list[Document]] = [[{"$match": covered(ranges.span)}, {"$count": "n"}]]
+    if ranges.others:
+        read = {"$or": [within(each) for each in ranges.others]}
+        kept = settled([plan.filter, {"$nor": [inside]}])
+        parts.append([{"$match": read}, {"$match": kept}, {"$count": "n"}])
+    if ranges.doubtful:
+        read = {"$or": [within(each) for each in ranges.doubtful]}
+        kept = settled([inside, {"$nor": [plan.filter]}])
+        less = {"$set": {"n": {"$multiply": ["$n", -1]}}}
+        parts.append([{"$match": read}, {"$match": kept}, {"$count": "n"}, less])
+    union = [{"$unionWith": {"coll": plan.type, "pipeline": stages}} for stages in parts[1:]]
+    return [*parts[0], *union, {"$group": {"_id": None, "n": {"$sum": "$n"}}}]
+
+
+def fan(start: Start, limit: int) -> Document:
+    """Return the command that counts what a start reads, or what that leads to where it is more, up to the limit."""
+    some: Document = {"$limit": limit}
+    return aggregate(start.type, [{"$match": within(start.scan)}, some, *start.fan, some, {"$count": "n"}], 1)
+
+
+def _kept(start: Start) -> list[Document]:
+    return [{"$match": settled([stage["$match"]])} if "$match" in stage else stage for stage in start.stages]
+
+
 def from_inside(start: Start, after: Any, limit: int, fields: Document) -> Document:
     """Return the command that gives the next matches found from a start inside a chain, in the order of their paths."""
     beyond = [{"$match": {"$expr": {"$gt": [f"${PATH}", after]}}}] if after is not None else []
@@ -208,8 +249,7 @@ def _beginning(start: Start, after: Any) -> list[Document]:
             read.append(settled([{"$nor": [met, {"keys": key, "_id": {"$lt": resource_id}}]}]))
     elif after is not None:
         read.append({"_id": {"$gte": after[0]}})
-    kept = [{"$match": settled([stage["$match"]])} if "$match" in stage else stage for stage in start.stages]
-    return [{"$match": {"$and": read}}, *order, *kept, {"$set": {PATH: path}}]
+    return [{"$match": {"$and": read}}, *order, *_kept(start), {"$set": {PATH: path}}]
 
 
 def _cut(plan: TypePlan, after: Any, limit: int, fields: Document) -> list[Document]:
@@ -263,7 +303,7 @@ def _beyond(sort: Sequence[SortField], names: list[str], after: Any) -> Document
 def position(read: Scan | Start | None, row: Document) -> Any:
     """Return where a row stands among those of its command, which read this; None where all were collected."""
     match read:
-        case None:
+        case None | Collected():
             return [*row[AT], row["_id"]]
         case Start():
             return row[PATH]

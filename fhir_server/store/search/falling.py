@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from fhir_server.search.planner.query import TypePlan
-from fhir_server.search.planner.scans import Equal, Falling, KeyRange
+from fhir_server.search.planner.scans import Equal, Falling, KeyRange, family
 from fhir_server.store.database.encoding import Document
 from fhir_server.store.search import commands
 
@@ -34,11 +34,11 @@ class SplitPoints:
     """The values at which to cut the order of each parameter, remembered for a while; `sample` runs a command."""
 
     sample: Sample
-    _known: OrderedDict[tuple[str, Falling], tuple[float, list[str]]] = field(default_factory=OrderedDict)
+    _known: OrderedDict[tuple[str, str], tuple[float, list[str]]] = field(default_factory=OrderedDict)
 
     async def of(self, plan: TypePlan, scan: Falling) -> list[str]:
         """Return the keys at which to cut, in rising order."""
-        key = (plan.type, scan)
+        key = (plan.type, family(scan.low))
         found = self._known.get(key)
         if found is None or time.monotonic() - found[0] > _SECONDS:
             stages: list[Document] = [

@@ -173,7 +173,7 @@ def parts_of(plan: TypePlan, way: Way) -> Sequence[Scan | Start | None]:
         case "read":
             return plan.drives[number].scans
         case "order":
-            return plan.order
+            return plan.orders[number].scans
         case "inside":
             return plan.sources[number].starts
     return (None,)
@@ -189,5 +189,5 @@ def command_of(plan: TypePlan, way: Way, part: int, after: Any, limit: int, fiel
             return commands.gather(plan, plan.sources[number], after, limit, fields)
         case "collect":
             return commands.collect(plan, plan.drives[number].scans, after, limit, fields)
-    scans = plan.order if kind == "order" else plan.drives[number].scans
+    scans = plan.orders[number].scans if kind == "order" else plan.drives[number].scans
     return commands.stretch(plan, scans, part, after, limit, fields)

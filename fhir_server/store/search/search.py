@@ -29,6 +29,7 @@ from fhir_server.store.database.time_limit import limited
 from fhir_server.store.resources.blobs import BlobStore
 from fhir_server.store.search import commands
 from fhir_server.store.search.choice import FEW, StrategyChooser, Way
+from fhir_server.store.search.counting import CountMemory
 from fhir_server.store.search.explain import Execution, execution
 from fhir_server.store.search.falling import SplitPoints, piece
 from fhir_server.store.search.kept_searches import keep, kept
@@ -61,6 +62,7 @@ class SearchStore:
         self.contents = Contents(self.ask, self.blobs)
         self.chooser = StrategyChooser(self.count_scans)
         self.cuts = SplitPoints(self._sampled)
+        self.counts = CountMemory(self._asked)
 
     async def types(self) -> list[str]:
         """Return the resource types of which there are, or were, resources."""
@@ -153,25 +155,37 @@ class SearchStore:
         return sum([await self._count(each, session) for each in plan.types])
 
     async def _count(self, plan: TypePlan, session: Session | None) -> int:
-        match plan.drives[0].scans:
-            # A transaction takes no count command.
-            case (Equal((_,)) as scan,) if plan.exact and session is None:
-                return await self._counted({"count": plan.type, "query": within(scan), "hint": "keys"})
-        kind, number = await self.chooser.choose(plan)
+        kind, number = ("read", 0) if plan.range_count else await self.chooser.choose(plan)
         if kind in {"inside", "gather"}:
-            collection, stages = commands.gathering(plan.sources[number])
-        else:
-            scans = plan.drives[number if kind != "order" else 0].scans
-            stages, collection = commands.collecting(plan, scans), plan.type
-        documents, _, _ = await self.ask(commands.aggregate(collection, [*stages, {"$count": "n"}], 1), session)
-        return documents[0]["n"] if documents else 0
+            collection, stages = commands.counting(plan.sources[number])
+            return await self._number(commands.aggregate(collection, stages, 1), session)
+        command = self._counting(plan, number if kind != "order" else 0)
+        # Within a transaction there is one moment only, and what others refer to changes without a trace here.
+        remembers = session is None and not plan.stages
+        return await (self.counts.count(plan, command) if remembers else self._number(command, session))
+
+    def _counting(self, plan: TypePlan, drive: int) -> Document:
+        """Return the command that counts all that a plan finds."""
+        match plan.drives[drive].scans:
+            case (Equal((_,)) as scan,) if plan.exact and drive == 0:
+                return commands.aggregate(plan.type, [{"$match": within(scan)}, {"$count": "n"}], 1, hint="keys")
+        if plan.range_count is not None:
+            return commands.aggregate(plan.type, commands.range_counting(plan, plan.range_count), 1, hint="keys")
+        return commands.aggregate(plan.type, [*commands.collecting(plan, plan.drives[drive].scans), {"$count": "n"}], 1)
+
+    async def _number(self, command: Document, session: Session | None = None) -> int:
+        documents, _, _ = await self.ask(command, session)
+        return int(documents[0]["n"]) if documents else 0
 
     async def reads(self, plan: TypePlan) -> int:
-        """Return how many documents the way to run a plan begins with; no more are counted than tell few from many."""
+        """Return how many documents are read on the way to run a plan; no more are counted than tell few from many."""
         kind, number = await self.chooser.choose(plan)
         if kind in {"inside", "gather"}:
             starts = plan.sources[number].starts
-            return sum([await self.count_scans(each.type, (each.scan,), FEW) for each in starts])
+            begun = sum([await self.count_scans(each.type, (each.scan,), FEW) for each in starts])
+            # A few may lead to many, as a Group does to its members.
+            led = [await self._number(commands.fan(each, FEW)) for each in starts] if begun < FEW else []
+            return max(begun, sum(led))
         return await self.count_scans(plan.type, plan.drives[number if kind != "order" else 0].scans, FEW)
 
     async def size(self, resource_type: str) -> int:
@@ -237,6 +251,9 @@ class SearchStore:
 
         kind = Merging if plan.sort and len(plan.types) > 1 else Reading
         return kind(ask, self.chooser, self.cuts, plan, fields, cursor)
+
+    async def _asked(self, command: Document, at: Timestamp | None) -> tuple[list[Document], bool, Timestamp | None]:
+        return await self.ask(command, None, at)
 
     async def _sampled(self, command: Document) -> list[Document]:
         found, _, _ = await self.ask(command, None)

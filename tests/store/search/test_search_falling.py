@@ -51,12 +51,12 @@ def _expected(world: list[dict[str, Any]], name: str) -> tuple[list[str], set[st
 
 async def _cuts(search: SearchStore, name: str, chance: random.Random, share: float) -> SplitPoints:
     """Return a share of the values there are as cuts, and one that no document has."""
-    scan = plan("Observation", ("_sort", f"-{name}")).types[0].order[0]
+    scan = plan("Observation", ("_sort", f"-{name}")).types[0].orders[0].scans[0]
     assert isinstance(scan, Falling)
     all_values = await search.cuts.of(plan("Observation", ("_sort", f"-{name}")).types[0], scan)
     kept = [value for value in all_values if chance.random() < share]
     made = SplitPoints(search.cuts.sample)
-    made._known["Observation", scan] = (float("inf"), sorted([*kept, f"{scan.low}a5"]))
+    made._known["Observation", scan.low] = (float("inf"), sorted([*kept, f"{scan.low}a5"]))
     return made
 
 

@@ -1,0 +1,175 @@
+"""Where the order of a sort begins and ends: what conditions on the sorted parameter say of the places of matches.
+
+A resource stands at its lowest value in a rising order and at its highest in a falling one. So what all matches are
+below ends a rising walk, and what they are above ends a falling one. The other bound begins the walk only for what has
+one value: a long period, or one value of several, may match and stand before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypeAlias
+
+from fhir_server.search.index.element_paths import is_one_element
+from fhir_server.search.index.keys import SEPARATOR, SORTED_BY, after_prefix
+from fhir_server.search.params.dates import BEGINNING, END, below, day_after, inverted, merged, slack
+from fhir_server.search.params.strings import inverted as inverted_text
+from fhir_server.search.planner.scans import Collected, Falling, KeyRange, Scan, UpdatedWalk, flat
+from fhir_server.search.query.conditions import (
+    AnyOf,
+    Condition,
+    HasKey,
+    KeySpan,
+    Narrowed,
+    Updated,
+    Window,
+)
+from fhir_server.search.registry import parameters
+
+Span: TypeAlias = tuple[str, str]
+_ORDERED = frozenset({"string", "number", "quantity"})
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Scans that read, in the order of a sort, every match of a condition.
+
+    `idle` is what they may read before the first match; None where they begin with one.
+    """
+
+    scans: tuple[Scan, ...]
+    idle: KeyRange | None = None
+
+
+def bounded(scans: tuple[Scan, ...], resource_type: str, name: str, condition: Condition) -> tuple[Order, ...]:
+    """Return the orders to choose from for a condition, given the scans of a sort by a parameter without one."""
+    if not scans:
+        return ()
+    asked = tuple(flat((condition,)))
+    match scans[0]:
+        case UpdatedWalk() as walk:
+            return (Order((_timed(walk, asked), *scans[1:])),)
+        case KeyRange() | Falling() as walk if windows := _windows(name, asked):
+            return _dated(walk, name, windows) or (Order(scans),)
+        case KeyRange() | Falling() as walk:
+            family = f"{name}{SORTED_BY[parameters(resource_type)[name].type]}"
+            spans = [span for each in asked if (span := _values(each, family)) is not None]
+            found = _valued(walk, resource_type, name, spans) if spans else ()
+            # What has ranges only stands behind all values; without any value, nothing matches.
+            return tuple(replace(each, scans=(*each.scans, *scans[1:2])) for each in found) or (Order(scans),)
+    return (Order(scans),)
+
+
+# --- Times of storage --------------------------------------------------------------------------------------------
+
+
+def _timed(walk: UpdatedWalk, asked: Iterable[Condition]) -> UpdatedWalk:
+    tests = [each for each in asked if isinstance(each, Updated)]
+    low = max((each.time for each in tests if each.operator == ">="), default=None)
+    high = min((each.time for each in tests if each.operator == "<"), default=None)
+    return replace(walk, low=low, high=high) if _is_span(low, high) else walk
+
+
+def _is_span(low: datetime | None, high: datetime | None) -> bool:
+    return low is None or high is None or low < high
+
+
+# --- Dates -------------------------------------------------------------------------------------------------------
+
+
+def _windows(name: str, asked: Iterable[Condition]) -> list[Window]:
+    return [
+        each.window
+        for each in asked
+        if isinstance(each, Narrowed) and each.window is not None and each.window.name == name
+    ]
+
+
+def _dated(walk: KeyRange | Falling, name: str, windows: list[Window]) -> tuple[Order, ...]:
+    """Return the orders within what date conditions imply together.
+
+    All but the loose values (wide ones, several of one resource) are within a day, so those begin at most a day before
+    the bound; the loose ones that stand before it are read first, by keys of their own.
+    """
+    window = merged(windows)
+    assert window is not None
+    after, before = window.after, window.before
+    if walk.low == f"{name}<":
+        whole = _cut(walk, walk.low, walk.high if before is None else below(name, before))
+        first = None if after is None else slack(after)
+        if whole is None or first in (None, BEGINNING) or f"{name}<{first}" >= whole.high:
+            return (Order((whole,)),) if whole is not None else ()
+        loose = KeyRange(f"{name}~", f"{name}~{first}")
+        idle = KeyRange(whole.low, f"{name}<{first}")
+        return Order((loose, replace(whole, low=idle.high)), loose), Order((whole,), idle)
+    whole = _cut(walk, walk.low, walk.high if after is None else f"{name}>{inverted(after)}")
+    last = END if before is None else day_after(before)
+    if whole is None or before in (None, BEGINNING, END) or last == END:
+        return (Order((whole,)),) if whole is not None else ()
+    begin = f"{name}>{inverted(last)}"
+    if begin >= whole.high:
+        return (Order((whole,)),)
+    idle, loose = KeyRange(whole.low, begin), KeyRange(f"{name}~", f"{name}~{before}")
+    return Order((Collected(loose, idle), replace(whole, low=begin)), loose), Order((whole,), idle)
+
+
+def _cut(walk: KeyRange | Falling, low: str, high: str) -> KeyRange | None:
+    """Return the walk between two keys; None where nothing is between them, which others than the order find out."""
+    return KeyRange(low, high) if isinstance(walk, KeyRange) and low < high <= walk.high else None
+
+
+# --- Strings, numbers and quantities -----------------------------------------------------------------------------
+
+
+def _values(condition: Condition, family: str) -> Span | None:
+    """Return the span of keys of a family of which what has one value, of that family, must have one to match.
+
+    None where the condition does not say.
+    """
+    match condition:
+        case KeySpan(low, high) if low.startswith(family):
+            return (low, high) if low < high <= after_prefix(family) else None
+        case HasKey(keys) if keys and all(key.startswith(family) for key in keys):
+            return min(keys), f"{max(keys)}\x01"
+        case AnyOf(conditions):
+            spans = [_values(each, family) for each in conditions if not _is_of_ranges(each, family)]
+            known = [span for span in spans if span is not None]
+            if known and len(known) == len(spans):
+                return min(span[0] for span in known), max(span[1] for span in known)
+    return None
+
+
+def _is_of_ranges(condition: Condition, family: str) -> bool:
+    """Return whether only values match that are ranges, which have no place in the order."""
+    return isinstance(condition, Narrowed) and condition.by == KeySpan(f"{family[:-1]}~", f"{family[:-1]}\x7f")
+
+
+def _valued(walk: KeyRange | Falling, resource_type: str, name: str, spans: list[Span]) -> tuple[Order, ...]:
+    parameter = parameters(resource_type)[name]
+    family = f"{name}{SORTED_BY[parameter.type]}"
+    one = is_one_element(parameter.branches, primitive=parameter.type == "string")
+    if parameter.type not in _ORDERED or not (one or parameter.type == "string"):
+        # One of several numbers may be a range that matches, whatever the others are.
+        return ()
+    first, last = max(low for low, _ in spans), min(high for _, high in spans)
+    if isinstance(walk, Falling):
+        whole: KeyRange | Falling = Falling(first, walk.high)
+        begun: KeyRange | Falling = Falling(first, last)
+        idle = KeyRange(last, walk.high)
+    elif walk.low == family:
+        whole, begun, idle = KeyRange(family, last), KeyRange(first, last), KeyRange(family, first)
+    else:
+        whole = KeyRange(walk.low, _backwards(name, family, first, walk.high) + "\x01")
+        idle = KeyRange(walk.low, _backwards(name, family, last, walk.low))
+        begun = replace(whole, low=idle.high)
+    if not one:
+        return (Order((whole,), idle if idle.low < idle.high else None),)
+    return (Order((begun,)),) if begun.low < begun.high else ()
+
+
+def _backwards(name: str, family: str, key: str, otherwise: str) -> str:
+    """Return the key in falling order that stands for one in rising order; another text where it stands for none."""
+    folded = key.removeprefix(family).partition(SEPARATOR)[0]
+    return f"{name}>{inverted_text(folded)}" if folded and key.startswith(family) else otherwise

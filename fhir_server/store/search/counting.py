@@ -1,0 +1,91 @@
+"""How many documents meet a plan, counted in full once in a while and brought up to date in between.
+
+A large number is remembered with the moment that was read. Asked again, only what was written since is looked at, in
+that moment and now: it counts no longer or counts now. So the answer is exact, whatever has been written meanwhile. The
+database keeps moments for five minutes at least; an older one, or much that was written, is counted in full again.
+
+Two things change what is found without a new version, and may be missed for as long: a purge, and indexing anew.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
+
+from bson.timestamp import Timestamp
+
+from fhir_server.search.planner.query import TypePlan
+from fhir_server.store.database.encoding import Document
+from fhir_server.store.search import commands
+
+Ask: TypeAlias = Callable[[Document, Timestamp | None], Awaitable[tuple[list[Document], bool, Timestamp | None]]]
+"""Runs a command in a snapshot: what it read, whether the answer was cut for its size, and the snapshot's time."""
+
+LARGE = 1_000
+"""Numbers below this are counted each time."""
+MOST_WRITTEN = 2_000
+_LAG = timedelta(seconds=120)
+"""How long before it is in the database a version may say that it was stored, clocks that differ included."""
+_SECONDS = 240.0
+_REMEMBERED = 1024
+
+
+@dataclass(slots=True)
+class _Counted:
+    number: int
+    at: Timestamp
+    since: float
+
+
+@dataclass(slots=True)
+class CountMemory:
+    """Counts plans without joins; `ask` runs a command."""
+
+    ask: Ask
+    _known: OrderedDict[tuple[str, str], _Counted] = field(default_factory=OrderedDict)
+
+    async def count(self, plan: TypePlan, command: Document) -> int:
+        """Return how many documents meet a plan; the command counts them, as `n`."""
+        key = (plan.type, repr(plan.filter))
+        known = self._known.get(key)
+        if known is not None and time.monotonic() - known.since < _SECONDS:
+            number = await self._brought_up(plan, known)
+            if number is not None:
+                self._known.move_to_end(key)
+                return number
+        return await self._anew(key, command)
+
+    async def _anew(self, key: tuple[str, str], command: Document) -> int:
+        since = time.monotonic()
+        number, at = await self._number(command, None)
+        self._known.pop(key, None)
+        if at is not None and number >= LARGE:
+            self._known[key] = _Counted(number, at, since)
+            if len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        return number
+
+    async def _brought_up(self, plan: TypePlan, known: _Counted) -> int | None:
+        """Return the number as it is now; None where that takes to count again."""
+        first = datetime.fromtimestamp(known.at.time, UTC) - _LAG
+        find: Document = {"find": plan.type, "filter": {"updated": {"$gte": first}}, "projection": {"_id": 1}}
+        find |= {"sort": {"updated": -1, "_id": 1}, "hint": "updated"}
+        limits = {"limit": MOST_WRITTEN + 1, "batchSize": MOST_WRITTEN + 2}
+        written, cut, at = await self.ask(find | limits, None)
+        if at is None or cut or len(written) > MOST_WRITTEN:
+            return None
+        if not written:
+            return known.number
+        among = {"$and": [{"_id": {"$in": [each["_id"] for each in written]}}, commands.settled([plan.filter])]}
+        command = commands.aggregate(plan.type, [{"$match": among}, {"$count": "n"}], 1, hint="_id_")
+        then, was = await self._number(command, known.at)
+        now, _ = await self._number(command, at)
+        return known.number + now - then if was == known.at else None
+
+    async def _number(self, command: Document, at: Timestamp | None) -> tuple[int, Timestamp | None]:
+        found, _, moment = await self.ask(command, at)
+        return (int(found[0]["n"]) if found else 0), moment
