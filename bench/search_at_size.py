@@ -11,10 +11,12 @@ import argparse
 import asyncio
 import json
 import random
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -31,8 +33,11 @@ from bench.storage import Storage, storage
 
 OBSERVATIONS = 9
 """For each patient; so a tenth of the resources are patients."""
+GROUP = 10_000
+GROUPS = 50
 BATCH = 100
 RUN = "size"
+_EXAMINED = re.compile(rb"(\d+) keys and (\d+) documents examined, (\d+) returned")
 
 Json = dict[str, Any]
 
@@ -59,11 +64,32 @@ def record(number: int) -> list[Json]:
         made = observation(subject, chance.randrange(200))
         made["valueQuantity"]["value"] = chance.randrange(10_000) / 10
         # In the corpus each code has dates of its own, so a search by code, sorted by date, would be like no other.
-        made["effectiveDateTime"] = (
-            f"20{chance.randint(10, 24)}-{chance.randint(1, 12):02d}-{chance.randint(1, 28):02d}"
-        )
+        del made["effectiveDateTime"]
+        made |= _effective(chance)
         resources.append((f"Observation/{RUN}-{number}-{index}", made))
     return [_entry(url, resource) for url, resource in resources]
+
+
+def _effective(chance: random.Random) -> Json:
+    """Return when something was observed: mostly at a time, often on a day, seldom over days or weeks."""
+    day = date(2010, 1, 1) + timedelta(days=chance.randrange(15 * 365))
+    kind = chance.random()
+    if kind < 0.05:
+        return {"effectivePeriod": {"start": f"{day}", "end": f"{day + timedelta(days=chance.randrange(1, 40))}"}}
+    if kind < 0.4:
+        return {"effectiveDateTime": f"{day}"}
+    return {"effectiveDateTime": f"{day}T{chance.randrange(24):02d}:{chance.randrange(60):02d}:00Z"}
+
+
+def groups(last: int) -> list[Json]:
+    """Return groups of patients as entries: one of as many members as there may be, others small."""
+    sizes = [min(GROUP, last), *(10 for _ in range(GROUPS))]
+    return [_entry(f"Group/{RUN}-{number}", _group(size, number)) for number, size in enumerate(sizes)]
+
+
+def _group(size: int, number: int) -> Json:
+    members = [{"entity": {"reference": f"Patient/{RUN}-{(number * 10 + each)}"}} for each in range(size)]
+    return {"resourceType": "Group", "type": "person", "actual": True, "active": number % 2 == 0, "member": members}
 
 
 def _entry(url: str, resource: Json) -> Json:
@@ -105,16 +131,22 @@ class Values:
 def searches(patients: int) -> dict[str, Iterator[str]]:
     """Return for each one-parameter search its URLs, with values that change from one to the next."""
     values = Values(patients)
-    return {
+    found = {
         f"{resource_type} {parameter}": _urls(f"{resource_type}?{parameter}", value)
         for resource_type, found in (("Patient", _of_patients(values)), ("Observation", _of_observations(values)))
         for parameter, value in found.items()
     }
+    return found | {url.format("..."): _filled(url, value) for url, value in _of_ranges(values).items()}
 
 
 def _urls(search: str, value: Callable[[], object]) -> Iterator[str]:
     while True:
         yield f"{search}{quote(str(value()))}&_count=20"
+
+
+def _filled(url: str, value: Callable[[], object]) -> Iterator[str]:
+    while True:
+        yield url.format(value())
 
 
 def _of_patients(values: Values) -> dict[str, Callable[[], object]]:
@@ -154,7 +186,47 @@ def _of_observations(values: Values) -> dict[str, Callable[[], object]]:
     }
 
 
+def _of_ranges(values: Values) -> dict[str, Callable[[], object]]:
+    """Return sorts that begin and end at bounds, counts of ranges, histories, and `_has` into what refers to many."""
+    code, group = "Observation?code=8867-4&", f"Group:member:_id={RUN}-0"
+    return {
+        f"{code}date=lt{{}}-06-01&_sort=-date&_count=20": values.year,
+        f"{code}date=gt{{}}-06-01&_sort=date&_count=20": values.year,
+        f"{code}date=ge2012&date=lt{{}}&_sort=-date&_count=20": lambda: max(values.year(), 2014),
+        "Observation?value-quantity=lt{}&_sort=-value-quantity&_count=20": values.amount,
+        "Observation?value-quantity=gt{}&_sort=value-quantity&_count=20": values.amount,
+        "Patient?family={}&_sort=family&_count=20": lambda: values.syllables()[0],
+        "Patient?family={}&_sort=-family&_count=20": lambda: values.syllables()[0],
+        "Observation?_lastUpdated=lt{}&_sort=-_lastUpdated&_count=20": lambda: "2200",
+        "Observation?date=ge{}&_summary=count": values.year,
+        "Observation?date=ge2012&date=lt{}&_summary=count": lambda: max(values.year(), 2014),
+        "Observation?value-quantity=gt{}&_summary=count": values.amount,
+        f"{code}date=ge{{}}&_summary=count": values.year,
+        "_history?_count={}": lambda: 20,
+        "Observation/_history?_count={}": lambda: 20,
+        "Observation/_history?_since={}&_count=20": lambda: "2020",
+        f"Patient?_has:{group}&_count={{}}": lambda: 20,
+        f"Patient?_has:{group}&_summary={{}}": lambda: "count",
+        "Patient?_has:Group:member:type=person&_count={}": lambda: 20,
+    }
+
+
 # --- Running -----------------------------------------------------------------------------------------------------
+
+
+async def _patients(target: Target) -> int:
+    """Return how many patients a kept data directory has."""
+    connection = Connection(target)
+    reply = await connection.send(target.request("GET", "Patient?_summary=count"))
+    connection.close()
+    return int(json.loads(reply.body)["total"])
+
+
+async def _store(connection: Connection, target: Target, entries: list[Json]) -> None:
+    body = json.dumps({"resourceType": "Bundle", "type": "transaction", "entry": entries}).encode()
+    reply = await connection.send(target.request("POST", "", body))
+    if reply.status != 200:
+        raise RuntimeError(f"The server refused a transaction: {reply.status} {reply.body[:500]!r}")
 
 
 async def load(target: Target, first: int, last: int) -> float:
@@ -166,25 +238,26 @@ async def load(target: Target, first: int, last: int) -> float:
         connection = Connection(target)
         for start in numbers:
             entries = [entry for number in range(start, min(start + BATCH // 10, last)) for entry in record(number)]
-            body = json.dumps({"resourceType": "Bundle", "type": "transaction", "entry": entries}).encode()
-            reply = await connection.send(target.request("POST", "", body))
-            if reply.status != 200:
-                raise RuntimeError(f"The server refused a transaction: {reply.status} {reply.body[:500]!r}")
+            await _store(connection, target, entries)
         connection.close()
 
     await asyncio.gather(*(loop() for _ in range(4)))
     return (last - first) * (1 + OBSERVATIONS) / (time.perf_counter() - started)
 
 
-async def run(server: Server, sizes: list[int], seconds: float, console: Console) -> list[Size]:
-    """Load and measure at each size."""
-    target, done, found = Target.of(server.base_url), 0, []
+async def run(server: Server, sizes: list[int], seconds: float, console: Console, only: str = "") -> list[Size]:
+    """Load and measure at each size, beginning with what is there."""
+    target, found = Target.of(server.base_url), []
+    done = await _patients(target)
     for size in sizes:
         patients = size // (1 + OBSERVATIONS)
         console.print(f"Loading up to {size:,} resources ...")
-        at = Size(size, await load(target, done, patients))
-        done = patients
+        at = Size(size, await load(target, done, max(done, patients)))
+        done = max(done, patients)
+        await _store(Connection(target), target, groups(patients))
         for name, urls in searches(patients).items():
+            if only not in name:
+                continue
             at.examined[name] = await _explain(target, next(urls))
             requests = ((target.request("GET", url), 1) for url in urls)
             limits = Limits(seconds, 500)
@@ -197,17 +270,17 @@ async def run(server: Server, sizes: list[int], seconds: float, console: Console
 
 
 async def _explain(target: Target, url: str) -> tuple[int, int, int]:
+    """Return the keys and documents that the database examines for the first page, and what it returns; zeros for a
+    history.
+    """
+    if "_history" in url:
+        return 0, 0, 0
     connection = Connection(target)
     reply = await connection.send(target.request("GET", f"{url}&_explain=true"))
     connection.close()
-    figures = {"keysExamined": 0, "documentsExamined": 0, "returned": 0}
-    for entry in json.loads(reply.body)["entry"]:
-        for part in entry["resource"].get("parameter", ()) if entry["search"]["mode"] == "outcome" else ():
-            for execution in part["part"]:
-                for figure in execution.get("part", ()):
-                    if figure["name"] in figures:
-                        figures[figure["name"]] += figure["valueInteger"]
-    return figures["keysExamined"], figures["documentsExamined"], figures["returned"]
+    figures = [tuple(map(int, found)) for found in _EXAMINED.findall(reply.body)]
+    keys, documents, returned = (sum(column) for column in zip((0, 0, 0), *figures, strict=True))
+    return keys, documents, returned
 
 
 # --- Telling -----------------------------------------------------------------------------------------------------
@@ -222,7 +295,7 @@ def show(sizes: list[Size], console: Console) -> None:
             table.add_column(f"{column}\n{size.resources:,}", justify="right")
     table.add_column("CPU, last\nto first", justify="right")
     for name in smallest.searches:
-        cells = [name]
+        cells = [name.replace("[", r"\[")]
         for size in sizes:
             measured = size.searches[name]
             cells += [f"{measured.p50:.2f}", f"{measured.p95:.2f}", f"{_cpu(measured):.2f}"]
@@ -264,15 +337,17 @@ def main() -> None:
     parser.add_argument("--sizes", default="10000,100000", help="resources, a rising list")
     parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
     parser.add_argument("--json", type=Path, default=Path("bench-search.json"), help="where to write the figures")
+    parser.add_argument("--data", type=Path, help="a data directory to keep, and to use again; loading takes long")
+    parser.add_argument("--only", default="", help="measure the searches whose name contains this")
     arguments = parser.parse_args()
     console = Console(width=180)
     sizes = [int(size) for size in arguments.sizes.split(",")]
     with (
         tempfile.TemporaryDirectory(prefix="fhir-bench-") as folder,
-        own_server(Path(folder) / "data", 1) as server,
+        own_server(arguments.data or Path(folder) / "data", 1) as server,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        found = runner.run(run(server, sizes, arguments.seconds, console))
+        found = runner.run(run(server, sizes, arguments.seconds, console, arguments.only))
     show(found, console)
     arguments.json.write_text(json.dumps(to_json(found), indent=1))
 
