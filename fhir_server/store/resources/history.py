@@ -7,6 +7,7 @@ https://hl7.org/fhir/R4/http.html#history
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -140,22 +141,44 @@ class HistoryStore:
     async def _versions(self, rows: list[Document], room: int | None) -> tuple[list[Version], int]:
         """Return the versions of rows from the first on as there is room, and of how many rows they are."""
         blobs = await self._resources.blobs.sizes([row["blob"] for row in rows if "blob" in row])
+        sizes = [row.get("size") or blobs.get(row.get("blob", ""), 0) for row in rows]
         versions: list[Version] = []
-        used = 0
-        for number, row in enumerate(rows):
-            used += row.get("size") or blobs.get(row.get("blob", ""), 0)
-            if room is not None and used > room and versions:
-                return versions, number
-            version = await self._version(row)
-            if version is not None:
-                versions.append(version)
-        return versions, len(rows)
+        last = 0
+        # None of a stretch may be left where it has been erased meanwhile.
+        while not versions and last < len(rows):
+            first, last = last, _fitting(sizes, last, room)
+            versions = await self._contents(rows[first:last])
+        return versions, last
 
-    async def _version(self, row: Document) -> Version | None:
-        if "json" in row or row.get("method") == "DELETE":
-            return await self._resources.version(row["type"], row["id"], row)
-        # None where it has been erased since the row was read.
-        return await self._resources.read_version(row["type"], row["id"], row["version"])
+    async def _contents(self, rows: list[Document]) -> list[Version]:
+        """Return the versions of rows, but for those that have been erased since they were read."""
+        wanted: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        for row in rows:
+            if not _is_whole(row):
+                wanted[row["type"]].append((row["id"], row["version"]))
+        read = {name: await self._resources.read_versions(name, each) for name, each in wanted.items()}
+        found = [
+            await self._resources.version(row["type"], row["id"], row)
+            if _is_whole(row)
+            else read[row["type"]].get((row["id"], row["version"]))
+            for row in rows
+        ]
+        return [each for each in found if each is not None]
+
+
+def _is_whole(row: Document) -> bool:
+    """Return whether a row has its content with it."""
+    return "json" in row or row.get("method") == "DELETE"
+
+
+def _fitting(sizes: list[int], first: int, room: int | None) -> int:
+    """Return the end of the rows from the first on that there is room for, one at least."""
+    used = 0
+    for number in range(first, len(sizes)):
+        used += sizes[number]
+        if room is not None and used > room and number > first:
+            return number
+    return len(sizes)
 
 
 def _cursor(row: Document) -> Cursor:

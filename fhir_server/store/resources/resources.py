@@ -114,6 +114,24 @@ class ResourceStore:
         )
         return None if document is None else await self.version(resource_type, resource_id, document)
 
+    async def read_versions(
+        self, resource_type: str, wanted: Sequence[tuple[str, int]]
+    ) -> dict[tuple[str, int], Version]:
+        """Return those of the versions, each an id and a number, that there are, current or earlier."""
+        found: dict[tuple[str, int], Document] = {}
+        current, history = self.database.current(resource_type), self.database.history(resource_type)
+        # Current first: a version that moves into history meanwhile is already there when it is no longer here.
+        ids = list({resource_id for resource_id, _ in wanted})
+        with translated, limited() as limit:
+            async for document in current.find({"_id": {"$in": ids}}, PROJECTION, **in_cursor(limit)):
+                found[document["_id"], document["version"]] = document
+        earlier = [f"{resource_id}/{version}" for resource_id, version in wanted if (resource_id, version) not in found]
+        if earlier:
+            with translated, limited() as limit:
+                async for document in history.find({"_id": {"$in": earlier}}, PROJECTION, **in_cursor(limit)):
+                    found[document["_id"].rpartition("/")[0], document["version"]] = document
+        return {key: await self.version(resource_type, key[0], found[key]) for key in wanted if key in found}
+
     async def read_content(
         self,
         resource_type: str,
