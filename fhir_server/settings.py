@@ -104,6 +104,9 @@ class Settings(BaseSettings):
         default=10_000, description="Resources that $everything answers with at once before a link carries the rest."
     )
 
+    max_exports: Positive = Field(default=5, description="Bulk exports of one client that are under way at once.")
+    export_keep_hours: float = Field(default=24, gt=0, description="How long the files of a bulk export are kept.")
+
     max_body_bytes: Positive = 64 * 1024 * 1024
     large_bytes_at_once: Positive = Field(
         default=3 * 1024 * 1024,

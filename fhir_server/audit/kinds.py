@@ -56,6 +56,9 @@ _CODES = {
     "conditional-update": "update",
     "conditional-patch": "patch",
     "conditional-delete": "delete",
+    "async-status": "operation",
+    "async-file": "operation",
+    "async-cancel": "operation",
 }
 _CREATED = 201
 

@@ -5,7 +5,7 @@ A request is the same whether it came over HTTP or stands as an entry of a batch
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -51,6 +51,18 @@ class Request:
     """FHIRPath of the request in a bundle ("Bundle.entry[3]"), empty for a direct one."""
 
 
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file that is sent in pieces: both ways of writing it, each from a byte on, and how long they are."""
+
+    plain: Callable[[int], AsyncIterator[bytes]]
+    length: int
+    gzip: Callable[[int], AsyncIterator[bytes]]
+    gzip_length: int
+    tag: str
+    """Names the file among all there ever were."""
+
+
 @dataclass(slots=True)
 class Response:
     """What an interaction answers; `json` holds the finished bytes of a resource, or nothing."""
@@ -68,6 +80,8 @@ class Response:
     """The content of a Binary that was read for it, where `json` is the resource without it."""
     warnings: tuple[Issue, ...] = ()
     """What the caller is told beside the success."""
+    download: Download | None = None
+    """What is sent instead of `json`, in pieces."""
 
 
 Ask = Callable[[Request], Awaitable[Response]]
@@ -100,6 +114,8 @@ class Context:
     prefer_return: Return | None = None
     """What Prefer asks to be returned; unsaid means the resource, and in bundles just the outcome."""
     handling: Handling = "lenient"
+    respond_async: bool = False
+    """Whether Prefer asks to be answered before the work is done."""
     quiet: bool = False
     """Whether nobody is to be notified of what is written: it is loaded, not new."""
     session: Session | None = None

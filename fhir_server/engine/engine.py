@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from fhir_server.engine import operations
+from fhir_server.engine.bulk import answers
 from fhir_server.engine.context import Ask, Context, Request, Response
 from fhir_server.engine.interactions import capabilities
 from fhir_server.engine.interactions.create import create
@@ -77,7 +78,19 @@ def asking(context: Context) -> Ask:
 _STEPS = 200
 """What an interaction counts for, beside the work that depends on what was sent."""
 
-_WITHOUT_INDEX = frozenset({"capabilities", "read", "vread", "history-instance", "history-type", "history-system"})
+_WITHOUT_INDEX = frozenset(
+    {
+        "async-status",
+        "async-cancel",
+        "async-file",
+        "capabilities",
+        "read",
+        "vread",
+        "history-instance",
+        "history-type",
+        "history-system",
+    }
+)
 """Interactions that neither search nor write, so that the set of search parameters is nothing to them."""
 
 _READ_ONLY = frozenset(
@@ -139,4 +152,7 @@ HANDLERS: dict[str, Handler] = {
     "search-system": search,
     "operation": operations.run,
     "batch": bundles.process,
+    "async-status": answers.status,
+    "async-cancel": answers.cancel,
+    "async-file": answers.file,
 }

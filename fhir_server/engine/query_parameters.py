@@ -41,6 +41,9 @@ TAKEN: Mapping[str, frozenset[str] | None] = {
     # The inputs of their definitions.
     "operation": None,
     "batch": FORM,
+    "async-status": FORM,
+    "async-cancel": FORM,
+    "async-file": FORM,
 }
 """The parameters that an interaction takes; None where its own module reads them, and refuses the others."""
 

@@ -59,6 +59,10 @@ def _system(method: str, path: str, parts: list[str]) -> Route:
             return Route(_interaction({"GET": "capabilities"}, method, path))
         case ["_history"]:
             return Route(_interaction({"GET": "history-system"}, method, path))
+        case ["_async", work]:
+            return Route(_interaction({"GET": "async-status", "DELETE": "async-cancel"}, method, path), id=work)
+        case ["_async", work, file]:
+            return Route(_interaction({"GET": "async-file"}, method, path), id=work, version=file)
         case ["_search"]:
             return Route(_interaction({"POST": "search-system"}, method, path))
         case [name] if name.startswith("$"):

@@ -3,6 +3,8 @@
 Nothing may be searched by a parameter before every writer indexes by it. So each process announces the revision of the
 set that all its work goes by: requests that began under an older one are waited for. A process that has been out of
 touch for long learns what is new before it carries out the next request.
+
+By the same announcements one process can wait until every write that is under way anywhere has ended (`barrier`).
 """
 
 from __future__ import annotations
@@ -20,16 +22,18 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from fhir_server.engine.ending import end
-from fhir_server.errors import FhirError
+from fhir_server.errors import FhirError, Unavailable
 from fhir_server.search import registry
 from fhir_server.search.lifecycle import ACTIVE, State, doubted
-from fhir_server.store.search.parameters import SILENT_SECONDS, SearchParameterStore, revision_of
+from fhir_server.store.search.parameters import SILENT_SECONDS, SearchParameterStore, Standing, revision_of
 
 if TYPE_CHECKING:
     from fhir_server.store.database.mongo import Database
 
 LOOK_SECONDS = 1.0
 ANNOUNCE_SECONDS = 5.0
+BARRIER_SECONDS = 180.0
+"""After this without the end of what was under way, who waits for it is to try again."""
 FRESH_SECONDS = SILENT_SECONDS * 0.6
 """After this without an announcement, a process must not work before it has made one: others will count it as gone."""
 
@@ -44,10 +48,11 @@ class SearchParameterSync:
         self.worker = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
         self.revision = 0
         """The revision that the registry has."""
+        self._barrier = 0
         self._about = dict(about or {})
-        self._acknowledged = -1
+        self._acknowledged = Standing(-1, 0)
         self._announced_at = float("-inf")
-        self._at_work: dict[int, int] = {}
+        self._at_work: dict[Standing, int] = {}
         self._task: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
 
@@ -74,16 +79,28 @@ class SearchParameterSync:
     @contextmanager
     def working(self) -> Iterator[None]:
         """Mark work whose writes go by the present revision; a later one is announced only after it."""
-        revision = self.revision
-        self._at_work[revision] = self._at_work.get(revision, 0) + 1
+        began_by = Standing(self.revision, self._barrier)
+        self._at_work[began_by] = self._at_work.get(began_by, 0) + 1
         try:
             yield
         finally:
-            left = self._at_work[revision] - 1
+            left = self._at_work[began_by] - 1
             if left:
-                self._at_work[revision] = left
+                self._at_work[began_by] = left
             else:
-                del self._at_work[revision]
+                del self._at_work[began_by]
+
+    async def barrier(self) -> None:
+        """Return when every write that was under way, in any process, has ended; raises Unavailable after a while."""
+        number = await self.store.raise_barrier()
+        until = time.monotonic() + BARRIER_SECONDS
+        while True:
+            await self.look()
+            if await self.store.passed_by_all(number):
+                return
+            if time.monotonic() > until:
+                raise Unavailable("Writes that began long ago have not ended yet; try again.")
+            await asyncio.sleep(LOOK_SECONDS / 5)
 
     @property
     def fresh(self) -> bool:
@@ -116,12 +133,19 @@ class SearchParameterSync:
     async def _look(self) -> None:
         if not self.fresh:
             await self._return()
-        if await self.store.revision() != self.revision:
+        standing = await self.store.standing()
+        self._barrier = max(self._barrier, standing.barrier)
+        if standing.revision != self.revision:
             self._register(await self.store.state())
-        acknowledged = min((self.revision, *self._at_work))
+        acknowledged = self._oldest()
         if acknowledged != self._acknowledged or time.monotonic() - self._announced_at > ANNOUNCE_SECONDS:
             self._acknowledged = acknowledged
             await self._announce()
+
+    def _oldest(self) -> Standing:
+        """Return what all the work of this process goes by."""
+        standings = [Standing(self.revision, self._barrier), *self._at_work]
+        return Standing(min(each.revision for each in standings), min(each.barrier for each in standings))
 
     async def _announce(self) -> None:
         asked_at = time.monotonic()
@@ -137,7 +161,7 @@ class SearchParameterSync:
         await self._announce()
         while True:
             state = await self.store.state()
-            doubtful = doubted(state, self._acknowledged)
+            doubtful = doubted(state, self._acknowledged.revision)
             if doubtful is state or await self.store.replace(state, doubtful):
                 return
 

@@ -6,7 +6,7 @@ https://hl7.org/fhir/R4/http.html
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from math import inf
@@ -35,6 +35,7 @@ from fhir_server.http.content.bodies import (
     require_media_type,
     undone,
 )
+from fhir_server.http.content.pieces import pieces
 from fhir_server.http.content.prefer import preferences
 from fhir_server.http.content.raw_binary import is_raw_read, raw_answer
 from fhir_server.http.content.representation import JSON_REPRESENTATION, Representation, choose, http_date
@@ -61,6 +62,8 @@ class Answer:
     body: bytes
     representation: Representation | None = None
     """What the body, JSON so far, is still to be shown in."""
+    pieces: AsyncIterator[bytes] | None = None
+    """What is sent in place of the body, piece by piece."""
 
 
 @dataclass(slots=True)
@@ -106,8 +109,11 @@ class FhirApp:
         seen = _Seen()
         with disclosing() as seen.disclosure:
             answer = self._recorded(scope, await self._answer(scope, receive, headers, seen), seen)
-        body = b"" if scope["method"] == "HEAD" else answer.body
         await send({"type": "http.response.start", "status": answer.status, "headers": _marked(answer.headers)})
+        if answer.pieces is not None and scope["method"] != "HEAD":
+            async for piece in answer.pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        body = b"" if scope["method"] == "HEAD" else answer.body
         await send({"type": "http.response.body", "body": body})
         if self.services is not None and self.services.settings.log_requests:
             log.request(scope["method"], scope["path"], answer.status, started)
@@ -197,6 +203,7 @@ class FhirApp:
             wanted = preferences(prefer)
             context.prefer_return = wanted.returns
             context.handling = wanted.handling or context.handling
+            context.respond_async = wanted.respond_async
         return context
 
     def _request(self, scope: Scope, headers: Mapping[str, str], query: list[tuple[str, str]]) -> Request:
@@ -252,6 +259,9 @@ class FhirApp:
         representation: Representation,
     ) -> Answer:
         sent = _headers(response, self.base_url)
+        if response.download is not None:
+            sending = pieces(response.download, headers, response.content_type or "application/octet-stream")
+            return Answer(sending.status, [*sent, *sending.headers], b"", pieces=sending.body)
         if response.json is None or response.status == 304:
             return Answer(response.status, [*sent, (b"content-length", b"0")], b"")
         if response.content_type is not None:

@@ -14,6 +14,7 @@ from fhir_server.hospital.notifications.reminders_job import reminders
 from fhir_server.hospital.profiles.job import definitions
 from fhir_server.jobs.blob_sweep import blob_sweep
 from fhir_server.jobs.erasures import erasures
+from fhir_server.jobs.exports import exports
 from fhir_server.jobs.runner import Job, Runner
 from fhir_server.jobs.search_parameters import search_parameters
 from fhir_server.store.work.jobs import JobStore
@@ -25,6 +26,7 @@ def jobs(services: Services, base_url: str, gateway: Gateway) -> list[Job]:
         search_parameters(services, base_url),
         blob_sweep(services.resources.blobs),
         erasures(services, base_url),
+        exports(services),
         notifications.notifications(services, base_url),
         reminders(services, base_url),
         card_payments(services, base_url, gateway),

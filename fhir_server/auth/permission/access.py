@@ -45,7 +45,7 @@ PURGE = "purge"
 """Removing versions for good, which no scope gives by itself: it is an operator's."""
 
 _OPEN_TO_ALL = frozenset({"capabilities"})
-_DECIDED_INSIDE = frozenset({"batch", "operation"})
+_DECIDED_INSIDE = frozenset({"batch", "operation", "async-status", "async-cancel", "async-file"})
 """Interactions that ask again for each thing they do."""
 
 _AUDIT = "AuditEvent"

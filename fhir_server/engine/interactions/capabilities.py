@@ -88,6 +88,7 @@ def _statement(base_url: str | None, security: dict[str, Any] | None) -> dict[st
         "status": "active",
         "date": RELEASED,
         "kind": "instance",
+        "instantiates": ["http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data"],
         "software": {"name": "fhir-server", "version": package_version("fhir-server"), "releaseDate": RELEASED},
         "implementation": {"description": "FHIR R4 server on MongoDB"} | ({"url": base_url} if base_url else {}),
         "fhirVersion": "4.0.1",

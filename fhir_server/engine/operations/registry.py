@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from fhir_server.engine.bulk.kick_off import GROUP, PATIENT, SYSTEM, kick_off
 from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.operations import purge
 from fhir_server.engine.operations.everything import everything
@@ -73,6 +74,9 @@ OPERATIONS: tuple[Operation, ...] = (
     _operation("Patient-everything", everything, "type", "instance", paged=True),
     _operation("Encounter-everything", everything, "instance", paged=True),
     Operation(purge.DEFINITION, purge.run, frozenset({"instance", "version"}), affects_state=True),
+    Operation(SYSTEM, kick_off, frozenset({"system"})),
+    Operation(PATIENT, kick_off, frozenset({"type"})),
+    Operation(GROUP, kick_off, frozenset({"instance"})),
     _operation("Resource-graphql", _graphql, "system", "instance", reads_request=True),
 )
 

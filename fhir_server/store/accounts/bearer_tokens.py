@@ -80,9 +80,12 @@ def bearer_token(found: Document) -> BearerToken:
 
 def token_document(secret: str, kind: str, token: BearerToken) -> Document:
     """Return the document under which a token is stored: by the hash of its secret."""
+    return {"_id": fingerprint(secret), "kind": kind, **meaning_document(token)}
+
+
+def meaning_document(token: BearerToken) -> Document:
+    """Return what a token stands for as `bearer_token` reads it, without anything that it could be used by."""
     return {
-        "_id": fingerprint(secret),
-        "kind": kind,
         "client": token.client_id,
         "scopes": str(token.scopes),
         "expires": token.expires,

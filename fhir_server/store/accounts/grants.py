@@ -147,12 +147,7 @@ class GrantStore:
     async def _touch(self, token: BearerToken, session: Session) -> bool:
         # Written and not only read: that is what makes a revocation at the same time conflict with this transaction.
         now = {"$set": {"used": datetime.now(UTC)}}
-        anchors: list[tuple[str, Document]] = [(CLIENTS, {"_id": token.client_id})]
-        if token.user_id is not None:
-            anchors.append((USERS, {"_id": token.user_id, "disabled": False}))
-        if token.grant is not None:
-            anchors.append((GRANTS, {"_id": token.grant, "revoked": False}))
-        for name, condition in anchors:
+        for name, condition in _anchors(token):
             changed = await self._database.collection(name).update_one(condition, now, session=session)
             if changed.matched_count == 0:
                 return False
@@ -215,6 +210,24 @@ class GrantStore:
         if found is not None:
             await self.revoke_grant(found["grant"])
             raise Replayed
+
+
+async def is_in_force(database: Database, token: BearerToken) -> bool:
+    """Return whether what a token was given for still stands: its client, its user and its grant."""
+    with translated:
+        for name, condition in _anchors(token):
+            if await database.collection(name).find_one(condition, {"_id": 1}) is None:
+                return False
+    return True
+
+
+def _anchors(token: BearerToken) -> list[tuple[str, Document]]:
+    anchors: list[tuple[str, Document]] = [(CLIENTS, {"_id": token.client_id})]
+    if token.user_id is not None:
+        anchors.append((USERS, {"_id": token.user_id, "disabled": False}))
+    if token.grant is not None:
+        anchors.append((GRANTS, {"_id": token.grant, "revoked": False}))
+    return anchors
 
 
 def _app(found: Document) -> GrantedApp:

@@ -3,15 +3,19 @@
 All of it is one document, `State`, replaced as a whole and only by who has read its revision, so that every worker sees
 the same sequence of revisions. A worker announces the revision it works by; its announcement ages, and a worker that
 has not renewed it for `SILENT_SECONDS` counts as gone.
+
+A barrier is a number that workers announce in the same way: who raises it, and waits until all have announced it, knows
+that every write that was under way before has ended.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
+from pymongo import ReturnDocument
 
 from fhir_server.r4 import values
 from fhir_server.search.lifecycle import State
@@ -24,7 +28,15 @@ SILENT_SECONDS = 20.0
 """After this, a worker that says nothing counts as gone."""
 
 _STATE = "search-parameters"
+_BARRIER = "write-barrier"
 _FORGOTTEN_SECONDS = 3600.0
+
+
+class Standing(NamedTuple):
+    """What work goes by: the revision of the search parameters, and the number of the barrier, when it began."""
+
+    revision: int
+    barrier: int
 
 
 class SearchParameterStore:
@@ -37,9 +49,29 @@ class SearchParameterStore:
         self._workers = database.collection("server_workers")
         self._parameters = database.current("SearchParameter")
 
-    async def revision(self) -> int:
-        """Return the revision of the state."""
-        return await revision_of(self._database)
+    async def standing(self) -> Standing:
+        """Return the revision of the state and the number of the barrier."""
+        with translated:
+            documents = await self._states.find(
+                {"_id": {"$in": [_STATE, _BARRIER]}}, {"revision": 1, "number": 1}
+            ).to_list()
+        by_id = {document["_id"]: document for document in documents}
+        return Standing(int(by_id.get(_STATE, {}).get("revision", 0)), int(by_id.get(_BARRIER, {}).get("number", 0)))
+
+    async def raise_barrier(self) -> int:
+        """Raise the barrier and return its number, which workers announce when all their earlier work has ended."""
+        with translated:
+            raised = await self._states.find_one_and_update(
+                {"_id": _BARRIER}, {"$inc": {"number": 1}}, upsert=True, return_document=ReturnDocument.AFTER
+            )
+        assert raised is not None, "an upsert returns what it made"
+        return int(raised["number"])
+
+    async def passed_by_all(self, barrier: int) -> bool:
+        """Return whether every living worker has announced the barrier, or a later one."""
+        behind = {**_seen("$gte", SILENT_SECONDS), "barrier": {"$not": {"$gte": barrier}}}
+        with translated:
+            return await self._workers.find_one(behind, {"_id": 1}) is None
 
     async def state(self) -> State:
         """Return the state as it is now."""
@@ -56,12 +88,12 @@ class SearchParameterStore:
             stored = await self._states.replace_one({"_id": _STATE, "edit": old.edit}, document)
         return stored.matched_count == 1
 
-    async def announce(self, worker: str, revision: int, about: Document) -> None:
-        """Say that the worker is alive and works by the revision; `about` is what others may want to know of it."""
+    async def announce(self, worker: str, standing: Standing, about: Document) -> None:
+        """Say that the worker is alive and what its work goes by; `about` is what others may want to know of it."""
         with translated:
             await self._workers.update_one(
                 {"_id": worker},
-                [{"$set": {"seen": "$$NOW", "revision": revision, "about": {"$literal": about}}}],
+                [{"$set": {"seen": "$$NOW", **standing._asdict(), "about": {"$literal": about}}}],
                 upsert=True,
             )
 

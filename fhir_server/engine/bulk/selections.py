@@ -1,0 +1,106 @@
+"""Which resources of a type belong into an export, as conditions of the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from fhir_server.engine.bulk.asked import Asked, filter_queries
+from fhir_server.engine.bulk.members import Members
+from fhir_server.engine.context import Context
+from fhir_server.search.index.keys import after_prefix
+from fhir_server.search.planner.filters import to_filter
+from fhir_server.search.planner.query import compile_query
+from fhir_server.search.query.ast import Criterion, Query
+from fhir_server.search.query.compartments import index_names, membership
+from fhir_server.search.query.conditions import EVERYTHING, All, Condition, HasId, HasKey, KeySpan, either
+from fhir_server.store.resources.as_of import Found, Selection
+
+_FEW = 2000
+"""Up to so many keys the index is asked for them; beyond that, everything is read and sorted out here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be read, and what of it is to be kept: for many members, the database cannot tell."""
+
+    selection: Selection
+    members: Members | None = None
+
+    def keeps(self, found: Found) -> bool:
+        """Return whether a resource that was read belongs into the export."""
+        if self.members is None:
+            return True
+        since = self.selection.since
+        changed = since is None or found.version.updated > since
+        return not self._patients(found).isdisjoint(self.members.ids if changed else self.members.new)
+
+    def keeps_deletion(self, found: Found) -> bool:
+        """Return whether the deletion of a resource, which is given as it last was, belongs into the export."""
+        return self.members is None or not self._patients(found).isdisjoint(self.members.ids)
+
+    def _patients(self, found: Found) -> set[str]:
+        if self.selection.type == "Patient":
+            return {found.version.id}
+        named = (key.partition("=Patient/")[2] for key in found.keys)
+        return {reference.partition("/")[0] for reference in named if reference}
+
+
+async def wanted(context: Context, asked: Asked, resource_type: str, members: Members | None) -> Wanted:
+    """Return what an export takes of a type."""
+    conditions: list[Condition] = []
+    queries = await filter_queries(context, asked, resource_type)
+    if queries:
+        conditions.append(either([query.condition(resource_type) for query in queries]))
+    if asked.provenance and resource_type == "Provenance":
+        conditions.append(_about(asked))
+    if asked.level == "system":
+        return Wanted(_selection(context, asked, resource_type, conditions))
+    if members is None:
+        conditions.append(_of_any_patient(resource_type))
+        return Wanted(_selection(context, asked, resource_type, conditions))
+    belonging = _belonging(resource_type, members.ids)
+    if belonging is not None:
+        selection = _selection(context, asked, resource_type, [*conditions, belonging])
+        hint = "_id_" if isinstance(belonging, HasId) else "keys"
+        always = _belonging(resource_type, members.new) if members.new and asked.since is not None else None
+        return Wanted(replace(selection, hint=hint, always=None if always is None else to_filter(always)))
+    conditions.append(_of_any_patient(resource_type))
+    selection = _selection(context, asked, resource_type, conditions)
+    prefixes = () if resource_type == "Patient" else tuple(f"{name}=Patient/" for name in _names(resource_type))
+    # What members that are new have is wanted however old, so the time is looked at here.
+    everything = replace(selection, own_keys=prefixes, always={} if members.new and asked.since is not None else None)
+    return Wanted(everything, members)
+
+
+def _selection(context: Context, asked: Asked, resource_type: str, conditions: list[Condition]) -> Selection:
+    condition: Condition = All(tuple(conditions)) if conditions else EVERYTHING
+    query = Query(types=(resource_type,), criteria=(Criterion("", "", {resource_type: condition}),))
+    plan = compile_query(query, access=context.access.visible).types[0]
+    return Selection(resource_type, plan.filter, plan.stages, since=asked.since, until=asked.until)
+
+
+def _names(resource_type: str) -> tuple[str, ...]:
+    return membership("Patient", resource_type)
+
+
+def _of_any_patient(resource_type: str) -> Condition:
+    if resource_type == "Patient":
+        return EVERYTHING
+    return either([KeySpan(f"{name}=Patient/", after_prefix(f"{name}=Patient/")) for name in _names(resource_type)])
+
+
+def _belonging(resource_type: str, patients: frozenset[str]) -> Condition | None:
+    """Return the condition that a resource is of these patients; None where they are too many to be named."""
+    if resource_type == "Patient":
+        return HasId(tuple(sorted(patients))) if len(patients) <= _FEW else None
+    names = _names(resource_type)
+    if len(patients) * len(names) > _FEW:
+        return None
+    return HasKey(tuple(f"{name}=Patient/{patient}" for patient in sorted(patients) for name in names))
+
+
+def _about(asked: Asked) -> Condition:
+    """Return the condition that a Provenance is about something of a type that is exported."""
+    types = [name for name in asked.types if name != "Provenance"]
+    (target,) = index_names("Provenance", ["target"])
+    return either([KeySpan(f"{target}={name}/", after_prefix(f"{target}={name}/")) for name in types])
