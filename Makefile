@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-data coverage lint audit docs bench bench-search bench-facade bench-attacks bench-failover bench-load lock definitions capability clean
+.PHONY: run test test-data coverage lint audit docs bench bench-search bench-facade bench-attacks bench-failover bench-load bench-tables lock definitions capability clean
 
 run: .venv/installed
 	$(BIN)/fhir-server serve --open --demo

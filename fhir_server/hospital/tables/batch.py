@@ -18,6 +18,7 @@ from fhir_server.load.worker import Refusal
 from fhir_server.store.work.imports import Imported
 from mappings.accounts.users import User
 from mappings.catalogue.clinics import Clinic
+from mappings.shared import elements
 from mappings.shared.rows import Row
 
 _POSITION = re.compile(r"Bundle\.entry\[(\d+)\]")
@@ -98,7 +99,8 @@ class _Batch:
 
     def _mapped(self, planned: Planned, around: MappingContext) -> Planned | None:
         try:
-            return replace(planned, resources=to_resources(self._table, planned.row, around))
+            with elements.checked_later():
+                return replace(planned, resources=to_resources(self._table, planned.row, around))
         except ValueError as error:
             # Pydantic's text shows the values, which are a patient's.
             said = "; ".join(each["msg"] for each in error.errors()) if hasattr(error, "errors") else str(error)
