@@ -24,6 +24,15 @@ def import_hms(
     *,
     prefix: Prefix = "",
     timezone: Timezone = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="Encoding of CSV files, such as cp1252 or utf-16; UTF-8 if left out.")
+    ] = None,
+    null: Annotated[
+        list[str] | None, typer.Option(help="A text that means null in CSV files, such as NULL; may be repeated.")
+    ] = None,
+    files: Annotated[
+        Path | None, typer.Option(help="The folder of the files that medical_documents.file_url points to.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one for each core if left out.")] = None,
     report: Annotated[Path, typer.Option(help="Where to write what was refused and noted, as JSON lines.")] = Path(
         "import-report.jsonl"
@@ -35,7 +44,8 @@ def import_hms(
     from fhir_server.hospital.tables.import_tables import import_tables
     from fhir_server.hospital.tables.importing import Options
 
-    settings, options = _settings(data_dir, database_url), Options(prefix, timezone)
+    settings = _settings(data_dir, database_url)
+    options = Options(prefix, timezone, encoding, tuple(null or ()), files)
     summary = import_tables(source, settings, options, workers=workers, report=report)
     raise typer.Exit(1 if summary.refusals else 0)
 

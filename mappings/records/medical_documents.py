@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
@@ -18,6 +19,7 @@ _LOINC: dict[str, tuple[str, str]] = {
     "scan": ("18748-4", "Diagnostic imaging study"),
     "prescription": ("57833-6", "Prescription for medication"),
 }
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 _TYPES: dict[str, DocumentType] = {"11502-2": "lab_report", "18748-4": "scan", "57833-6": "prescription"}
 
 
@@ -69,7 +71,11 @@ def type_of(document_type: DocumentType) -> Element:
 def _attachment(row: MedicalDocument, data: bytes | None) -> Element:
     about = {"contentType": row.content_type, "title": row.title}
     if data is None:
-        return {name: value for name, value in {**about, "url": row.file_url}.items() if value}
+        # Where a path leads is known to nobody but the hospital that the row came from.
+        is_missing = row.file_url is not None and not _URL.match(row.file_url)
+        status = elements.extension("file-status", "Code", "missing" if is_missing else None)
+        said = {"extension": [status] if status else None, **about, "url": row.file_url}
+        return {name: value for name, value in said.items() if value}
     return {
         "extension": [elements.extension("file-url", "Url", row.file_url)],
         **about,
@@ -94,6 +100,12 @@ def _binary(row: MedicalDocument, data: bytes) -> dict[str, Any]:
             "data": base64.b64encode(data).decode(),
         },
     )
+
+
+def is_missing(document: Resource) -> bool:
+    """Return whether the document's file was not brought in with its row."""
+    attachment = reading.first(document.get("content")).get("attachment", {})
+    return bool(reading.extension(attachment, "file-status") == "missing")
 
 
 def from_fhir(

@@ -19,6 +19,7 @@ CODES: dict[str, tuple[str, tuple[str, ...]]] = {
     "appointment-status": ("Status of an appointment", get_args(appointments.Status)),
     "coverage-standing": ("Standing of a policy", get_args(insurance.Standing)),
     "document-type": ("Type of a document that LOINC does not name", ("other",)),
+    "file-status": ("Status of a document's file", ("missing",)),
     "notification-kind": ("Kind of a notification", get_args(notifications.Kind)),
     "payment-method": ("Payment method", get_args(payments.Method)),
     "refund-status": ("Status of a refund", get_args(payments.RefundStatus)),

@@ -99,6 +99,14 @@ EXTENSIONS = (
         "What a visit costs; booking one makes an Invoice over it.",
     ),
     ExtensionDefinition(
+        "file-status",
+        "code",
+        ("DocumentReference.content.attachment",),
+        "Whether the file is here",
+        "That the file is missing: the imported row points to one that was not brought in with it.",
+        codes="file-status",
+    ),
+    ExtensionDefinition(
         "file-url",
         "url",
         ("DocumentReference.content.attachment",),

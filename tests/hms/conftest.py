@@ -11,12 +11,16 @@ import pymongo
 import pytest
 from rich.console import Console
 
+from fhir_server.engine.context import Services
 from fhir_server.hospital.tables.export_tables import export_tables
 from fhir_server.hospital.tables.import_tables import import_tables
 from fhir_server.hospital.tables.importing import Options
 from fhir_server.load.report import Summary
 from fhir_server.r4 import values
+from fhir_server.services import authorization_store, services_on
 from fhir_server.settings import Settings
+from fhir_server.store.database.mongo import Database
+from fhir_server.store.work.imports import ImportStore
 
 
 @dataclass
@@ -68,3 +72,12 @@ def desk(mongod_url: str, database_name: str, tmp_path: Path) -> Desk:
     """Return a desk with a database of its own."""
     settings = Settings(database_url=mongod_url, database_name=database_name, data_dir=tmp_path / "data")
     return Desk(settings, tmp_path)
+
+
+@pytest.fixture
+async def shared(database: Database, mongod_url: str) -> Services:
+    """Return services on a database of the test's own."""
+    made = await services_on(database, Settings(database_url=mongod_url, database_name=database.name))
+    await authorization_store(made)
+    await ImportStore(database).prepare()
+    return made

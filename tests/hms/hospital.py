@@ -42,11 +42,22 @@ _REFERENCES = {
 }
 _NEEDED = {"treatment_plan_id"}
 _NEEDING_APPOINTMENT = {"payments", "treatment_plans", "visit_tracking"}
+_OF_THE_SAME_USER = {
+    "appointments": {
+        "family_member_id": "user_family",
+        "insurance_coverage_id": "insurance",
+        "follows": "appointments",
+    },
+    "medical_documents": {"appointment_id": "appointments"},
+}
 
 
 @st.composite
 def hospitals(draw: st.DrawFn) -> dict[str, list[Row]]:
-    """Return one to three rows of every table; what they refer to is there."""
+    """Return one to three rows of every table; what they refer to is there, and of the same user.
+
+    There may be two of one id, of which the first counts, but no two payments of one appointment.
+    """
     made: dict[str, list[Row]] = {}
     for table in TABLES:
         made[table.name] = []
@@ -63,6 +74,13 @@ def hospitals(draw: st.DrawFn) -> dict[str, list[Row]]:
             if table.name in _NEEDING_APPOINTMENT:
                 known |= {"appointment_id": draw(st.sampled_from([other.id for other in made["appointments"]]))}
                 known |= {"lab_test_id": None} if table.name == "payments" else {}
+            for column, target in _OF_THE_SAME_USER.get(table.name, {}).items():
+                own = [other.id for other in made[target] if other.user_id == known["user_id"]]
+                known[column] = draw(rows.maybe(st.sampled_from(own))) if own else None
+            if table.name == "notifications" and row.related is not None:
+                known["related"] = row.related.model_copy(update={"type": "Observation"})
+            if table.name in ("payments", "visit_tracking") and number:
+                continue
             made[table.name].append(row.model_copy(update=known))
     return made
 
@@ -102,13 +120,16 @@ def times(**columns: str | None) -> dict[str, str | None]:
     return {**columns, "created_at": at, "updated_at": at, "deleted_at": None}
 
 
+HASH = "$2b$04$1ExdzMy4RMvoM5xr8L6wt.DxLeDl8P05WXn3q19zVSlCyfT6om.L."
+"""Of the password "correct horse battery", quickly made."""
+
 SMALL: dict[str, list[dict[str, str | None]]] = {
     "clinics": [times(id="1", name='The "First", of\nall', city="Málaga", latitude="36.7200", longitude="-4.42")],
     "specialties": [times(id="1", clinic_id="1", name="Cardiology")],
     "doctors": [times(id="1", name="Dr. Ñ", specialty_id="1", clinic_id="1", experience_years="12")],
     "users": [
         times(id="1", first_name="Ana", last_name="O'Hara; DROP TABLE users", email="ana@example.org",
-              phone="+34600111222", password_hash="$2b$04$abcdefghijklmnopqrstuu", status="active"),
+              phone="+34600111222", password_hash=HASH, status="active"),
         times(id="2", first_name="Bob", last_name=None, email="bob@example.org", phone=None,
               password_hash=None, status="banned"),
     ],

@@ -134,7 +134,7 @@ def test_a_bad_row_is_refused_alone_and_reported(desk: Desk, tmp_path: Path) -> 
     with (tmp_path / "in" / "clinics.csv").open("a", encoding="latin-1", newline="") as file:
         file.write("6,too few\r\n")
         file.write(",".join("7" if name == "id" else "\xe9" if name == "name" else "" for name in columns) + "\r\n")
-    summary = desk.import_from(tmp_path / "in")
+    summary = desk.import_from(tmp_path / "in", timezone="Europe/Madrid")
     assert desk.stored("Location").keys() == {"2"}
     said = {found["place"]: found["issues"][0] for found in desk.report}
     assert len(summary.refusals) == len(said) == 7
@@ -179,6 +179,8 @@ def test_a_name_is_of_one_user_only(desk: Desk, tmp_path: Path) -> None:
     users = [SMALL["users"][0], SMALL["users"][1] | {"email": "ANA@example.org"}]
     hospital.write(tmp_path / "in", {"users": users})
     assert desk.import_from(tmp_path / "in").refusals == []
+    names = desk.stored("login_names")
+    assert names["email:ana@example.org"]["user"] == _account(desk, "Patient/1")["_id"]
     (note,) = desk.report
     assert (note["place"], note["issues"][0]["expression"]) == ("line 3", ["users.email"])
     assert desk.resource("Patient", "2")["telecom"][0]["value"] == "ANA@example.org"
@@ -200,9 +202,10 @@ def test_blanks_and_unknown_columns_are_noted(desk: Desk, tmp_path: Path) -> Non
     hospital.write(tmp_path / "in", {"clinics": [SMALL["clinics"][0] | {"city": "  ", "colour": "red"}]})
     assert desk.import_from(tmp_path / "in").refusals == []
     said = [found["issues"][0]["diagnostics"] for found in desk.report]
-    assert len(said) == 2
+    assert len(said) == 3
     assert "colour" in said[0]
-    assert "city" in said[1]
+    assert "--timezone" in said[1]
+    assert "city" in said[2]
 
 
 def test_a_file_is_written_for_its_owner_only(desk: Desk, tmp_path: Path) -> None:
@@ -243,6 +246,10 @@ def test_who_was_erased_is_not_brought_back(desk: Desk, tmp_path: Path) -> None:
     desk.export_to(tmp_path / "out")
     (payment,) = hospital.read(tmp_path / "out")["payments"]
     assert (payment["amount"], payment["appointment_id"]) == ("50.10", None)
+
+
+def _account(desk: Desk, patient: str) -> dict[str, Any]:
+    return next(found for found in desk.stored("oauth_users").values() if found["fhir_user"] == patient)
 
 
 async def erase(desk: Desk, patient: str) -> None:

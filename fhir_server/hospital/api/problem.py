@@ -25,6 +25,11 @@ PROBLEMS: dict[str, tuple[int, str, str]] = {
     "forbidden": (403, "The access token does not allow this.", "El token de acceso no permite esto."),
     "account_inactive": (403, "The account is not active.", "La cuenta no está activa."),
     "not_found": (404, "There is no such thing.", "No existe."),
+    "file_missing": (
+        404,
+        "The hospital has not brought this file in.",
+        "El hospital no ha incorporado este archivo.",
+    ),
     "method_not_allowed": (405, "The method is not allowed here.", "El método no está permitido aquí."),
     "conflict": (409, "It was changed by somebody else meanwhile.", "Otra persona lo ha modificado entretanto."),
     "email_taken": (409, "The email address is in use.", "El correo electrónico ya está en uso."),

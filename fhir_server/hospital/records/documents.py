@@ -26,31 +26,15 @@ from fhir_server.hospital.records.document_visits import appointment_ids
 from fhir_server.hospital.records.report_documents import PatientDocument, report_document, report_documents, stored
 from mappings.booking import appointments
 from mappings.records import medical_documents
+from mappings.records.file_types import TYPES
 from mappings.records.medical_documents import DocumentType, MedicalDocument
 from mappings.shared import reading
 from mappings.shared.elements import Resource
 
 router = APIRouter(prefix="/history/documents", tags=["history"])
 
-_TYPES = frozenset(
-    {
-        "application/pdf",
-        "application/dicom",
-        "application/json",
-        "application/fhir+json",
-        "application/xml",
-        "text/plain",
-        "text/csv",
-        "image/png",
-        "image/jpeg",
-        "image/gif",
-        "image/webp",
-        "image/tiff",
-        "image/heic",
-    }
-)
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
-_FILES = dict.fromkeys((*sorted(_TYPES), "application/octet-stream"), _BYTES)
+_FILES = dict.fromkeys((*sorted(TYPES), "application/octet-stream"), _BYTES)
 _EXTENSIONS = {"application/pdf": ".pdf", "text/plain": ".txt", "image/png": ".png", "image/jpeg": ".jpg"}
 
 
@@ -126,7 +110,7 @@ async def _size(caller: Caller, document: PatientDocument) -> int | None:
     "/download",
     response_class=Response,
     responses={
-        **errors("invalid_token", "not_found", "range_not_satisfiable"),
+        **errors("invalid_token", "not_found", "file_missing", "range_not_satisfiable"),
         200: {"description": "The file, in the type that it was stored with.", "content": _FILES},
         206: {"description": "A part of the file.", "content": _FILES},
         304: {"description": "The file that `If-None-Match` names."},
@@ -139,7 +123,7 @@ async def download(request: Request, caller: Called, document_id: Annotated[str,
         raise Problem("not_found")
     file = await file_of(caller, known.document, known.source)
     if file is None:
-        raise Problem("not_found")
+        raise Problem("file_missing" if medical_documents.is_missing(known.document) else "not_found")
     headers = {
         "Content-Disposition": _disposition(known.document, file.content_type),
         # What others uploaded must not run in the origin of this server.
@@ -179,7 +163,7 @@ async def add_document(
 ) -> DocumentAnswer:
     """Add a document to the user's record."""
     content_type = (file.content_type or "").partition(";")[0].strip().lower()
-    if content_type not in _TYPES:
+    if content_type not in TYPES:
         raise invalid("file", "file_type")
     data = await file.read()
     if not data:

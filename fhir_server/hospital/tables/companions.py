@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 
 from fhir_server.engine.context import Services
 from fhir_server.hospital.api.fhir import in_process
-from fhir_server.hospital.tables.resources import Key, MappingContext
+from fhir_server.hospital.tables.checks.references import Key
+from fhir_server.hospital.tables.resources import MappingContext
 from fhir_server.hospital.tables.tables import Table
 from fhir_server.r4 import values
 from fhir_server.services import base_url

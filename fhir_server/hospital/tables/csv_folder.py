@@ -1,6 +1,7 @@
 """A folder of CSV files, one for each table, named after it; the first line names the columns. RFC 4180, in UTF-8.
 
-An empty cell is null: CSV has no other way to say it.
+An empty cell is null: CSV has no other way to say it. Files of other programs may have a text for null, and another
+encoding; both are to be named, and are not guessed.
 """
 
 from __future__ import annotations
@@ -15,15 +16,22 @@ from typing import IO
 from fhir_server.errors import FhirError
 from fhir_server.hospital.tables.sources import Line, Writer
 from fhir_server.hospital.tables.tables import Table
+from fhir_server.store.database.data_directory import StartupError
 
 LONGEST_CELL = 16 * 1024 * 1024
 
 
-class CsvFolder:
-    """The files of a folder, as tables to read or to write."""
+_DOUBTFUL = frozenset({"NULL", "\\N"})
+"""What MySQL, PostgreSQL and others write for null."""
 
-    def __init__(self, folder: Path) -> None:
+
+class CsvFolder:
+    """The files of a folder, as tables to read or to write; `nulls` are texts that mean null."""
+
+    def __init__(self, folder: Path, encoding: str | None = None, nulls: Sequence[str] = ()) -> None:
         self.folder = folder
+        self._encoding = "utf-8-sig" if encoding is None else encoding
+        self._nulls = frozenset(nulls)
         csv.field_size_limit(LONGEST_CELL)
 
     def columns(self, table: Table) -> Sequence[str] | None:
@@ -31,25 +39,37 @@ class CsvFolder:
         path = self._path(table)
         if not path.is_file():
             return None
-        with self._open(path) as file:
-            return [name.strip() for name in next(csv.reader(file), [])]
+        with self._reading(table) as file:
+            return _names(csv.reader(file))
 
     def count(self, table: Table) -> int:
-        """Return how many rows the table has."""
-        with self._open(self._path(table)) as file:
-            return max(0, sum(1 for row in csv.reader(file) if row) - 1)
+        """Return about how many rows the table has."""
+        with self._reading(table) as file:
+            return max(0, sum(1 for _ in file) - 1)
 
     def lines(self, table: Table) -> Iterator[Line]:
         """Yield the rows."""
-        with self._open(self._path(table)) as file:
-            reader = csv.reader(file)
-            columns = [name.strip() for name in next(reader, [])]
-            start = reader.line_num + 1
-            for row in reader:
-                if row:
-                    fault = None if len(row) == len(columns) else f"has {len(row)} cells for {len(columns)} columns"
-                    yield Line(f"line {start}", dict(zip(columns, (text or None for text in row), strict=False)), fault)
+        with self._reading(table) as file:
+            # A quotation mark that is never closed would swallow the rows after it without a word, were it not strict.
+            reader = csv.reader(file, strict=True)
+            columns = _names(reader)
+            while True:
                 start = reader.line_num + 1
+                try:
+                    row = next(reader, None)
+                except csv.Error as error:
+                    yield Line(f"line {start}", {}, f"is no CSV: {error}")
+                    continue
+                if row is None:
+                    return
+                if row:
+                    yield self._line(f"line {start}", columns, row)
+
+    def _line(self, place: str, columns: Sequence[str], row: Sequence[str]) -> Line:
+        fault = None if len(row) == len(columns) else f"has {len(row)} cells for {len(columns)} columns"
+        cells = dict(zip(columns, (None if text in self._nulls else text or None for text in row), strict=False))
+        doubtful = tuple(name for name, text in cells.items() if text in _DOUBTFUL)
+        return Line(place, cells, fault, doubtful=doubtful)
 
     @contextmanager
     def table(self, table: Table, columns: Sequence[str]) -> Iterator[Writer]:
@@ -65,9 +85,18 @@ class CsvFolder:
     def _path(self, table: Table) -> Path:
         return self.folder / f"{table.name}.csv"
 
-    def _open(self, path: Path) -> IO[str]:
-        # What is no UTF-8 becomes a row that is refused, not the end of the import.
-        return path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
+    @contextmanager
+    def _reading(self, table: Table) -> Iterator[IO[str]]:
+        # What cannot be decoded becomes a row that is refused, not the end of the import, where that is possible.
+        with self._path(table).open(encoding=self._encoding, errors="surrogateescape", newline="") as file:
+            try:
+                yield file
+            except UnicodeError as error:
+                raise StartupError(f"{table.name}.csv is not in the encoding {self._encoding}.") from error
+
+
+def _names(reader: Iterator[list[str]]) -> list[str]:
+    return [name.strip().removeprefix("\ufeff") for name in next(reader, [])]
 
 
 class _CsvWriter:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -17,11 +17,13 @@ from pathlib import Path
 from rich.console import Console
 
 from fhir_server.hospital.tables import postgres
+from fhir_server.hospital.tables.checks.order import Ordered
 from fhir_server.hospital.tables.csv_folder import CsvFolder
+from fhir_server.hospital.tables.ids import from_logical
 from fhir_server.hospital.tables.importing import Done, Options
 from fhir_server.hospital.tables.progress import Advance, Bars, bars
 from fhir_server.hospital.tables.sources import Line, Source
-from fhir_server.hospital.tables.tables import TABLES, Table
+from fhir_server.hospital.tables.tables import BY_NAME, TABLES, Table
 from fhir_server.hospital.tables.worker import delete_rows, import_lines, start
 from fhir_server.load.report import Summary, show, write_refusals
 from fhir_server.load.worker import Refusal
@@ -35,6 +37,9 @@ from mappings.shared import clinic_clock
 
 _ROWS_AT_ONCE = 300
 _PREFIX = re.compile(r"[A-Za-z0-9\-]{0,20}")
+_NO_ZONE = (
+    "No --timezone was given: appointments at clinics that name no zone are on the clock of {}, the server's default."
+)
 _AHEAD = 2
 """Batches for each worker that are read before they are needed."""
 
@@ -55,16 +60,28 @@ def import_tables(
     """
     console, options = console or Console(), options or Options()
     _require_valid(options)
-    with opened(source) as tables, database_url(settings) as url:
+    with opened(source, options) as tables, database_url(settings) as url:
         connected = settings.model_copy(update={"database_url": url})
         asyncio.run(_prepare(connected))
         course = _Course(tables, connected, options, workers or os.cpu_count() or 1, console)
         summary = course.run()
-    write_refusals(report, summary.refusals + course.notes)
+        notes = [*course.notes, *asyncio.run(_vanished(connected, options, course.rows))]
+    write_refusals(report, summary.refusals + notes)
     show(console, summary, report, what="Table", noun="rows")
+    _tell(console, course, len(notes) - len(course.notes), report)
+    return summary
+
+
+def _tell(console: Console, course: _Course, vanished: int, report: Path) -> None:
+    if course.is_without_zone:
+        console.print(_NO_ZONE.format(course.default_zone), style="yellow", markup=False, highlight=False)
     if course.notes:
         console.print(f"{len(course.notes):,} rows or tables were taken with a reservation; those are in {report} too.")
-    return summary
+    if vanished:
+        console.print(
+            f"{vanished:,} rows or tables that were imported before are no longer in the source. What they were "
+            f"imported as stays; they are in {report} too."
+        )
 
 
 def _require_valid(options: Options) -> None:
@@ -74,19 +91,27 @@ def _require_valid(options: Options) -> None:
         clinic_clock.zone(options.timezone or "UTC")
     except ValueError as error:
         raise StartupError(str(error)) from error
+    if options.files is not None and not options.files.is_dir():
+        raise StartupError(f"{options.files} is no folder.")
+    try:
+        "".encode(options.encoding or "utf-8")
+    except (LookupError, ValueError) as error:
+        raise StartupError(f"{options.encoding} is no encoding of text.") from error
 
 
 @contextmanager
-def opened(source: str) -> Iterator[Source]:
+def opened(source: str, options: Options) -> Iterator[Source]:
     """Give the tables that the text names; raises StartupError."""
     if postgres.is_postgres(source):
+        if options.encoding or options.nulls:
+            raise StartupError("--encoding and --null are about CSV files; a database says both itself.")
         with postgres.connected(source) as tables:
             yield tables
         return
     folder = Path(source)
     if not folder.is_dir():
         raise StartupError(f"{source} is no folder, and no PostgreSQL URL.")
-    yield CsvFolder(folder)
+    yield CsvFolder(folder, options.encoding, options.nulls)
 
 
 async def _prepare(settings: Settings) -> None:
@@ -97,12 +122,35 @@ async def _prepare(settings: Settings) -> None:
         await ImportStore(shared.database).prepare()
 
 
+async def _vanished(settings: Settings, options: Options, rows: Mapping[str, Ordered | None]) -> list[Refusal]:
+    """Return what the report says of rows that were imported before, and are not among these of the source."""
+    said: list[Refusal] = []
+    async with services(settings) as shared:
+        record = ImportStore(shared.database)
+        for table in TABLES:
+            of_source, count = rows.get(table.name), 0
+            async for logical_id in record.ids(table.type, options.prefix):
+                row_id = from_logical(logical_id, options.prefix)
+                count += 1
+                if of_source is not None and not of_source.has(row_id):
+                    text = "is no longer in the source; what it was imported as stays as it is"
+                    said.append(_about(table, text, "warning", "not-found", f"id {row_id}"))
+            if table.name not in rows and count:
+                text = f"the source has no such table any more; {count} rows of it were imported before, and stay"
+                said.append(_about(table, text, "warning", "not-found"))
+    return said
+
+
 class _Course:
     """An import in progress."""
 
     def __init__(self, source: Source, settings: Settings, options: Options, workers: int, console: Console) -> None:
         self.summary = Summary()
         self.notes: list[Refusal] = []
+        self.rows: dict[str, Ordered | None] = {}
+        """What rows each table of the source has; of one that could not be read, none."""
+        self.is_without_zone = False
+        self.default_zone = settings.default_timezone
         self._source = source
         self._settings = settings
         self._options = options
@@ -132,12 +180,23 @@ class _Course:
         return self.summary
 
     def _run(self, pool: ProcessPoolExecutor, found: Sequence[Table], progress: Bars) -> None:
+        self._look_for_zones(found)
         for table in found:
             with progress.of(table.name, self._source.count(table)) as advance:
                 self._import(pool, table, advance)
         # What others refer to goes last: a clinic is not deleted while an appointment names it.
         for table in reversed(found):
             self._collect(pool.submit(delete_rows, table.name).result())
+
+    def _look_for_zones(self, found: Sequence[Table]) -> None:
+        """Note where times are read on a clock that nobody has named."""
+        clinics = BY_NAME["clinics"]
+        if self._options.timezone is not None or not {"clinics", "appointments"} & {table.name for table in found}:
+            return
+        zones = [line.cells.get("timezone") for line in self._source.lines(clinics)] if clinics in found else [None]
+        self.is_without_zone = not all(zone and zone.strip() for zone in zones)
+        if self.is_without_zone:
+            self._note(clinics, _NO_ZONE.format(self.default_zone))
 
     def _has(self, table: Table) -> bool:
         columns = self._source.columns(table)
@@ -148,37 +207,35 @@ class _Course:
             self._note(table, f"The columns {', '.join(unknown)} are none that the server knows; they are left out.")
         if "id" not in columns or len(set(columns)) < len(columns):
             self._refuse(table, "The table needs a column id, and each column once.")
+            self.rows[table.name] = None
             return False
         return True
 
     def _import(self, pool: ProcessPoolExecutor, table: Table, advance: Advance) -> None:
-        running: dict[Future[Done], int] = {}
-        for lines in _batches(self._distinct(table)):
-            if len(running) >= self._workers * _AHEAD:
-                self._gather(running, advance)
-            running[pool.submit(import_lines, table.name, lines)] = len(lines)
-        while running:
-            self._gather(running, advance)
+        ordered = self.rows[table.name] = Ordered(table, self._source.lines(table))
+        self._send(pool, table, ordered.free(), ordered, advance)
+        for level in ordered.levels():
+            self._send(pool, table, iter(level), ordered, advance)
 
-    def _gather(self, running: dict[Future[Done], int], advance: Advance) -> None:
+    def _send(
+        self, pool: ProcessPoolExecutor, table: Table, lines: Iterator[Line], ordered: Ordered, advance: Advance
+    ) -> None:
+        """Have rows imported, in any order, until all are."""
+        running: dict[Future[Done], int] = {}
+        for batch in _batches(lines):
+            if len(running) >= self._workers * _AHEAD:
+                self._gather(running, ordered, advance)
+            running[pool.submit(import_lines, table.name, batch)] = len(batch)
+        while running:
+            self._gather(running, ordered, advance)
+
+    def _gather(self, running: dict[Future[Done], int], ordered: Ordered, advance: Advance) -> None:
         done, _ = wait(running, return_when=FIRST_COMPLETED)
         for future in done:
             count = running.pop(future)
             self._collect(future.result())
+            ordered.refused |= future.result().refused
             advance(count)
-
-    def _distinct(self, table: Table) -> Iterator[Line]:
-        """Yield the rows; a second one of an id is faulty, wherever it stands."""
-        seen: set[int] = set()
-        for line in self._source.lines(table):
-            # Hashes instead of texts: there may be millions.
-            row_id = line.cells.get("id")
-            found = hash(row_id)
-            if row_id is not None and found in seen and line.fault is None:
-                yield Line(line.place, line.cells, "its id stands twice")
-            else:
-                seen.add(found)
-                yield line
 
     def _collect(self, done: Done) -> None:
         self.summary.counts += done.counts
@@ -192,8 +249,11 @@ class _Course:
         self.summary.refusals.append(_about(table, text, "error", "structure"))
 
 
-def _about(table: Table, text: str, severity: str, code: str) -> Refusal:
-    return Refusal(table.name, "", (table.name,), 422, [{"severity": severity, "code": code, "diagnostics": text}])
+def _about(table: Table, text: str, severity: str, code: str, place: str = "") -> Refusal:
+    status = 422 if severity == "error" else 200
+    return Refusal(
+        table.name, place, (table.name,), status, [{"severity": severity, "code": code, "diagnostics": text}]
+    )
 
 
 def _batches(lines: Iterator[Line]) -> Iterator[list[Line]]:

@@ -5,17 +5,22 @@ The record of a row, and the account of a user, are stored with the row's resour
 
 from __future__ import annotations
 
+import re
+from base64 import b64decode
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from fhir_server.engine.context import Context, Request, Services
 from fhir_server.engine.engine import handle
 from fhir_server.engine.interactions.preconditions import etag
 from fhir_server.errors import FhirError
+from fhir_server.hospital.tables.checks.references import Key, referred
+from fhir_server.hospital.tables.files import FileFolder
 from fhir_server.hospital.tables.planned import Planned
-from fhir_server.hospital.tables.resources import Key, MappingContext, parents
+from fhir_server.hospital.tables.resources import MappingContext
 from fhir_server.hospital.tables.sign_in import Account, Accounts
 from fhir_server.hospital.tables.tables import Table
 from fhir_server.load.worker import Refusal
@@ -32,8 +37,14 @@ from fhir_server.store.resources.resources import Version
 from fhir_server.store.work.erasures import ErasureStore
 from fhir_server.store.work.imports import Imported, ImportStore
 from mappings.accounts.users import User
+from mappings.records import medical_documents
+from mappings.records.medical_documents import MedicalDocument
 from mappings.shared import clinic_clock
 from mappings.shared.rows import Row
+
+_SHOWN = re.compile(r"""^(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
+_AROUND_A_FILE = 4096
+"""Bytes of a Binary beside its data."""
 
 
 @dataclass(slots=True)
@@ -43,14 +54,24 @@ class Done:
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     refusals: list[Refusal] = field(default_factory=list)
     notes: list[Refusal] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)
+    """Ids of the refused rows, as the source has them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How rows are to be understood: `prefix` stands before their ids, `timezone` is that of clinics without one."""
+    """How rows are to be understood."""
 
     prefix: str = ""
+    """Stands before the ids of all rows."""
     timezone: str | None = None
+    """That of clinics which name none."""
+    encoding: str | None = None
+    """Of CSV files; UTF-8 if left out."""
+    nulls: tuple[str, ...] = ()
+    """Texts that mean null in CSV files, beside the empty cell."""
+    files: Path | None = None
+    """The folder of the files that documents point to."""
 
 
 class Importer:
@@ -64,6 +85,9 @@ class Importer:
         self._erasures = ErasureStore(shared.database)
         self._users, self._names = UserStore(shared.database), LoginNames(shared.database)
         self._grants = GrantStore(shared.database, Revocations(shared.database))
+        # As a Binary it must fit into a body: base64 is a third longer.
+        largest = shared.settings.max_body_bytes // 4 * 3 - _AROUND_A_FILE
+        self.files = None if options.files is None else FileFolder(options.files, largest)
         self._clock = clinic_clock.zone(options.timezone or shared.settings.default_timezone)
 
     async def deletions(self, table: Table) -> Done:
@@ -117,17 +141,41 @@ class Importer:
         wanted |= {user_id for row in rows if (user_id := getattr(row, "user_id", None)) is not None}
         return await self._erasures.among(sorted(wanted))
 
-    async def around(self, table: Table, rows: Iterable[Row]) -> MappingContext:
+    async def kept_files(self, rows: Iterable[MedicalDocument]) -> dict[str, bytes]:
+        """Return the files that earlier imports brought in with these rows, as long as they point to the same file."""
+        paths = {row.id: row.file_url for row in rows}
+        documents = await self._shared.resources.read_many("DocumentReference", sorted(paths))
+        binaries = await self._shared.resources.read_many("Binary", sorted(paths))
+        kept: dict[str, bytes] = {}
+        for name in documents.keys() & binaries.keys():
+            if documents[name].deleted or binaries[name].deleted:
+                continue
+            document = medical_documents.from_fhir(values.decode(documents[name].json))
+            if document.file_url == paths[name]:
+                kept[name] = b64decode(values.decode(binaries[name].json).get("data", ""))
+        return kept
+
+    async def around(
+        self, table: Table, rows: Iterable[Row], files: Mapping[str, bytes] | None = None
+    ) -> MappingContext:
         """Return what the rows' resources are made with, deleted or not."""
         wanted: defaultdict[str, set[str]] = defaultdict(set)
         for row in rows:
-            for kind, resource_id in parents(table, row):
+            for kind, resource_id in referred(table.name, row):
                 wanted[kind].add(resource_id)
         known: dict[Key, Any] = {}
         for kind, ids in wanted.items():
             found = await last_of(self._shared.resources, kind, sorted(ids))
             known |= {(kind, name): values.decode(last.version.json) for name, last in found.items()}
-        return MappingContext(known, self._clock)
+        return MappingContext(known, self._clock, files or {})
+
+    async def rivals(self, table: Table, planned: Iterable[Planned]) -> dict[str, Any]:
+        """Return the rows that may have the place of these, as resources by id, as far as they are here."""
+        wanted = sorted({rival for each in planned for rival in each.rivals})
+        if not wanted:
+            return {}
+        stored = await self._shared.resources.read_many(table.type, wanted)
+        return {name: values.decode(version.json) for name, version in stored.items() if not version.deleted}
 
     async def current(self, planned: Iterable[Planned]) -> dict[Key, Version]:
         """Return the current versions of the resources that the rows are, or were."""
@@ -153,5 +201,6 @@ class Importer:
 
 
 def refusal(table: Table, place: str, error: FhirError) -> Refusal:
-    """Return what the report says of a row that was refused."""
-    return Refusal(table.name, place, (table.name,), error.status, [issue.to_fhir() for issue in error.issues])
+    """Return what the report says of a row that was refused; the values that the engine shows are a patient's."""
+    issues = [{**issue.to_fhir(), "diagnostics": _SHOWN.sub("The value", issue.diagnostics)} for issue in error.issues]
+    return Refusal(table.name, place, (table.name,), error.status, issues)

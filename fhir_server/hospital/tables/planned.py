@@ -11,8 +11,9 @@ from typing import Any
 
 from fhir_server.engine import versions
 from fhir_server.engine.interactions.preconditions import etag
-from fhir_server.errors import Conflict
-from fhir_server.hospital.tables.resources import Key
+from fhir_server.errors import Conflict, Issue
+from fhir_server.hospital.tables.checks.references import Key
+from fhir_server.hospital.tables.files import FoundFile
 from fhir_server.hospital.tables.sign_in import Account
 from fhir_server.r4 import values
 from fhir_server.store.resources.resources import Version
@@ -31,6 +32,11 @@ class Planned:
     row: Row
     digest: str
     imported: Imported | None
+    notes: tuple[Issue, ...] = ()
+    rivals: tuple[str, ...] = ()
+    """Ids of the rows that may have its place."""
+    file: FoundFile | None = None
+    """The file that a document points to, where it is in the folder of files."""
     resources: list[dict[str, Any]] = field(default_factory=list)
     account: Account | None = None
     entries: list[dict[str, Any]] = field(default_factory=list)

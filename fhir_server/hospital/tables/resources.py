@@ -7,12 +7,14 @@ clock. So each table says whom its rows refer to, and is given those resources.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypedDict, cast
 from zoneinfo import ZoneInfo
 
-from fhir_server.hospital.tables.tables import BY_NAME, Table
+from fhir_server.hospital.tables.checks import references
+from fhir_server.hospital.tables.checks.references import Key, Known
+from fhir_server.hospital.tables.tables import Table
 from mappings.accounts import user_family, users
 from mappings.billing import payments
 from mappings.booking import appointments
@@ -25,10 +27,6 @@ from mappings.shared.elements import Resource
 from mappings.shared.rows import Row
 from mappings.visits import visit_tracking
 
-Key = tuple[str, str]
-"""Type and id of a resource."""
-Known = Mapping[Key, Resource]
-
 
 @dataclass(frozen=True, slots=True)
 class MappingContext:
@@ -36,6 +34,8 @@ class MappingContext:
 
     known: Known
     clock: ZoneInfo
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """The files of documents, by the documents' ids."""
 
     def clock_of(self, clinic_id: str | None) -> ZoneInfo:
         """Return the clock of a clinic."""
@@ -47,33 +47,11 @@ class MappingContext:
         for kind, resource_id in keys:
             resource = self.known.get((kind, resource_id))
             if resource is not None:
-                patient = _patient(resource)
+                patient = references.patient_of(resource)
                 if patient is not None:
                     return patient
         named = " or ".join(f"{kind}/{resource_id}" for kind, resource_id in keys) or "nothing"
         raise ValueError(f"refers to {named}, which names no user here")
-
-
-def _patient(resource: Resource) -> str | None:
-    if resource["resourceType"] == "Appointment":
-        return appointments.actor_id(resource, "Patient")
-    return reading.reference_id(resource.get("subject"), "Patient")
-
-
-def parents(table: Table, row: Row) -> list[Key]:
-    """Return the resources that the row's own resources are made with."""
-    columns = _PARENTS.get(table.name, {})
-    return [(kind, found) for column, kind in columns.items() if (found := getattr(row, column)) is not None]
-
-
-_PARENTS: dict[str, dict[str, str]] = {
-    "appointments": {"clinic_id": "Location"},
-    "payments": {"appointment_id": "Appointment", "lab_test_id": "ServiceRequest"},
-    "treatment_plans": {"appointment_id": "Appointment"},
-    "prescriptions": {"treatment_plan_id": "CarePlan"},
-    "lab_tests": {"treatment_plan_id": "CarePlan"},
-    "visit_tracking": {"appointment_id": "Appointment"},
-}
 
 
 # --- From rows ---------------------------------------------------------------------------------------------------
@@ -103,7 +81,7 @@ def _appointment(row: appointments.Appointment, around: MappingContext) -> list[
 
 
 def _payment(row: payments.Payment, around: MappingContext) -> list[Any]:
-    user_id = around.patient_of(*parents(BY_NAME["payments"], row))
+    user_id = around.patient_of(*references.referred("payments", row))
     return [*payments.to_fhir(row, user_id=user_id, at=_made_at(row))]
 
 
@@ -127,6 +105,10 @@ def _visit(row: visit_tracking.Visit, around: MappingContext) -> list[Any]:
     return [visit_tracking.to_fhir(row, user_id=user_id, doctor_id=doctor_id, clinic_id=clinic_id)]
 
 
+def _document(row: medical_documents.MedicalDocument, around: MappingContext) -> list[Any]:
+    return [*medical_documents.to_fhir(row, at=_made_at(row), data=around.files.get(row.id))]
+
+
 Maker = Callable[[Any, MappingContext], Sequence[Any]]
 _MAKERS: dict[str, Maker] = {
     "clinics": lambda row, _: [clinics.to_fhir(row)],
@@ -140,7 +122,7 @@ _MAKERS: dict[str, Maker] = {
     "prescriptions": _prescription,
     "lab_tests": _lab_test,
     "payments": _payment,
-    "medical_documents": lambda row, _: [*medical_documents.to_fhir(row, at=_made_at(row))],
+    "medical_documents": _document,
     "notifications": lambda row, _: [notifications.to_fhir(row, at=_made_at(row))],
     "visit_tracking": _visit,
 }

@@ -14,11 +14,17 @@ from fhir_server.hospital.tables.tables import Table
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A row as it stands in its source; `fault` says why it cannot be read, where it cannot."""
+    """A row as it stands in its source; `fault` says why it cannot be taken, where that is known before it is read."""
 
     place: str
     cells: Cells
     fault: str | None = None
+    column: str = ""
+    """The column of the fault, where it is one's."""
+    doubtful: tuple[str, ...] = ()
+    """Columns whose cell is a text that other programs write for null."""
+    rivals: tuple[str, ...] = ()
+    """Ids of rows before it that may have its place, such as another payment of the same appointment."""
 
 
 class Source(Protocol):

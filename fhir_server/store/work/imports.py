@@ -6,7 +6,7 @@ resource whose version is no longer the one recorded was changed here since.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pymongo import ReplaceOne
@@ -28,6 +28,10 @@ class Imported:
     """The version that the import made of each of the row's resources, by type; all have the id of the key."""
     leaving: bool = False
     """Whether the row is a deleted one whose resources are still to be deleted."""
+    prefix: str = ""
+    """What the import put before the ids of its rows."""
+    file: str = ""
+    """Fingerprint of the file that was brought in with the row."""
     password: str = ""
     """Fingerprint of the password hash that came with the row."""
 
@@ -65,6 +69,17 @@ class ImportStore:
         with translated:
             return [_imported(found) for found in await self._collection.find(condition).sort("_id").to_list(limit)]
 
+    async def ids(self, resource_type: str, prefix: str) -> AsyncIterator[str]:
+        """Yield the logical ids of the rows that were imported as resources of a type, with a prefix."""
+        # What was recorded before prefixes were has none.
+        condition = {
+            "_id": {"$gte": f"{resource_type}/", "$lt": f"{resource_type}0"},
+            "prefix": prefix or {"$in": ["", None]},
+        }
+        with translated:
+            async for found in self._collection.find(condition, {"_id": 1}).sort("_id"):
+                yield found["_id"].partition("/")[2]
+
     async def record(self, entries: Iterable[Imported], session: Session | None = None) -> None:
         """Store entries in place of those with the same key."""
         changes = [ReplaceOne({"_id": entry.key}, _document(entry), upsert=True) for entry in entries]
@@ -80,12 +95,24 @@ class ImportStore:
 
 def _document(entry: Imported) -> Document:
     document: Document = {"_id": entry.key, "digest": entry.digest, "versions": dict(entry.versions)}
+    if entry.prefix:
+        document["prefix"] = entry.prefix
     if entry.leaving:
         document["leaving"] = entry.type
+    if entry.file:
+        document["file"] = entry.file
     if entry.password:
         document["password"] = entry.password
     return document
 
 
 def _imported(found: Document) -> Imported:
-    return Imported(found["_id"], found["digest"], found["versions"], "leaving" in found, found.get("password", ""))
+    return Imported(
+        found["_id"],
+        found["digest"],
+        found["versions"],
+        leaving="leaving" in found,
+        prefix=found.get("prefix", ""),
+        file=found.get("file", ""),
+        password=found.get("password", ""),
+    )
