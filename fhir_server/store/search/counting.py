@@ -9,6 +9,7 @@ Two things change what is found without a new version, and may be missed for as 
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -46,11 +47,12 @@ class CountMemory:
     """Counts plans without joins; `ask` runs a command."""
 
     ask: Ask
-    _known: OrderedDict[tuple[str, str], _Counted] = field(default_factory=OrderedDict)
+    _known: OrderedDict[tuple[str, bytes], _Counted] = field(default_factory=OrderedDict)
 
     async def count(self, plan: TypePlan, command: Document) -> int:
         """Return how many documents meet a plan; the command counts them, as `n`."""
-        key = (plan.type, repr(plan.filter))
+        # A filter may name ten thousand values.
+        key = (plan.type, hashlib.sha256(repr(plan.filter).encode("utf-8", "surrogatepass")).digest())
         known = self._known.get(key)
         if known is not None and time.monotonic() - known.since < _SECONDS:
             number = await self._brought_up(plan, known)
@@ -59,7 +61,7 @@ class CountMemory:
                 return number
         return await self._anew(key, command)
 
-    async def _anew(self, key: tuple[str, str], command: Document) -> int:
+    async def _anew(self, key: tuple[str, bytes], command: Document) -> int:
         since = time.monotonic()
         number, at = await self._number(command, None)
         self._known.pop(key, None)

@@ -10,7 +10,7 @@ from fhir_server.store.database.mongo import Database
 from fhir_server.store.search.choice import FEW, Way
 from fhir_server.store.search.commands import AT, collect
 from fhir_server.store.search.search import SearchStore
-from tests.store.searched import in_every_way, plan, store, ways
+from tests.store.searched import decided, in_every_way, paged, plan, store, ways
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -109,6 +109,8 @@ async def test_every_way_finds_the_same(database: Database, resource_type: str, 
     assert expected, "a search that finds nothing shows nothing"
     for found in await in_every_way(database, searched):
         assert sorted(found) == sorted(expected)
+    for way in ways(searched.types[0]):
+        assert await decided(database, way).count(searched) == len(expected), way
 
 
 @pytest.mark.parametrize(("resource_type", "pairs"), SORTS)
@@ -170,3 +172,29 @@ def test_chains_have_ways_from_both_ends() -> None:
     """The searches of these tests are run from the inside too, and not only from the outside."""
     kinds = {way[0] for resource_type, pairs in SEARCHES for way in ways(plan(resource_type, *pairs).types[0])}
     assert kinds == {"read", "inside"}
+
+
+async def test_a_resource_that_refers_to_many_reads_many(database: Database) -> None:
+    """What `_has` leads to from one large Group is found once each, counted, and not taken for little to read."""
+    members = [{"entity": {"reference": f"Patient/p{number}"}} for number in range(FEW)]
+    group = {"resourceType": "Group", "type": "person", "actual": True}
+    await store(
+        database,
+        [
+            {**group, "id": "all", "member": members},
+            {**group, "id": "some", "member": members[:3]},
+            *(patient(number) for number in range(FEW)),
+        ],
+    )
+    search = SearchStore(database)
+    for pairs, number in (
+        ((("_has:Group:member:_id", "all"),), FEW),
+        ((("_has:Group:member:_id", "some"),), 3),
+        ((("_has:Group:member:_id", "some,all"),), FEW),
+        ((("_has:Group:member:type", "person"),), FEW),
+    ):
+        searched = plan("Patient", *pairs)
+        found = await paged(search, searched, 400)
+        assert len(found) == len(set(found)) == number, pairs
+        assert await search.count(searched) == number, pairs
+        assert (await search.reads(searched.types[0]) < FEW) is (number < FEW), pairs
