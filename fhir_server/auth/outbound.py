@@ -48,7 +48,7 @@ async def fetch(url: str, asked: Outgoing = _PLAIN, *, allow_internal: bool = Fa
 
     `allow_internal` permits http and addresses of this network, for a server whose partners live there.
     """
-    parts = urlsplit(url)
+    parts = _parts(url)
     if not parts.hostname or not (parts.scheme == "https" or (allow_internal and parts.scheme == "http")):
         raise Refused("only https is fetched")
     port = _port(parts)
@@ -88,6 +88,13 @@ def _max_age(cache_control: str) -> int | None:
         if name == "max-age" and value.isdigit():
             return int(value[:9])
     return None
+
+
+def _parts(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise Refused("it is no URL") from error
 
 
 def _port(parts: SplitResult) -> int:

@@ -92,7 +92,8 @@ class ScopedAccess:
     def is_staff(self) -> bool:
         """Whether a member of the staff acts, who sees of patients what the hospital's policy says."""
         kind = (self.token.fhir_user or "").partition("/")[0]
-        return self.token.role == "practitioner" and kind not in _UNDER_CARE and self.token.scopes.has_level("user")
+        levels = any(self.token.scopes.has_level(level) for level in ("user", "patient"))
+        return self.token.role == "practitioner" and kind not in _UNDER_CARE and levels
 
     @property
     def sees_as(self) -> str | None:
@@ -100,7 +101,7 @@ class ScopedAccess:
         return f"{self.token.fhir_user} {self.token.scopes}" if self._panel is not None else None
 
     def seeing(self, panel: Panel) -> ScopedAccess:
-        """Return the same access, by `user/` scopes to these patients only."""
+        """Return the same access, by `user/` scopes to these patients only, by `patient/` scopes to one of them."""
         if self._seeing is None or self._seeing._panel is not panel:
             self._seeing = ScopedAccess(
                 self.token,
@@ -269,13 +270,17 @@ class ScopedAccess:
             confined = self._panel is not None and scope.level == "user"
             return self._panel.region(resource_type, permission) if self._panel and confined else None
         patient = self._patient(scope)
-        if patient is None:
+        if patient is None or self._is_seen_no_more(patient):
             return NOTHING
         if permission not in "cud":
             return _of_patient_or_shared(resource_type, patient)
         if self._on_behalf:
             return of_patient(resource_type, patient)
         return changeable(resource_type, permission, self._writer_for(patient))
+
+    def _is_seen_no_more(self, patient: str) -> bool:
+        """Return whether the staff that granted `patient/` scopes does not see the patient any longer."""
+        return self._panel is not None and patient not in self._panel.patients
 
     def _is_confined(self, scope: Scope) -> bool:
         """Return whether the scope sees the records of one patient only: of `patient/`, and of users under care."""

@@ -48,10 +48,10 @@ async def token(request: Request) -> Response:
     if grant_type not in GRANT_TYPES:
         raise OAuthError("unsupported_grant_type", f"The grant_type is one of {', '.join(GRANT_TYPES)}.")
     seen().about(grant_type=grant_type)
-    client = await _client(server, request, given)
-    if grant_type not in client.grant_types:
-        raise OAuthError("unauthorized_client", f"The client may not use {grant_type}.")
     try:
+        client = await _client(server, request, given)
+        if grant_type not in client.grant_types:
+            raise OAuthError("unauthorized_client", f"The client may not use {grant_type}.")
         if grant_type == "authorization_code":
             return answer(await _exchange(server, client, given))
         if grant_type == "refresh_token":

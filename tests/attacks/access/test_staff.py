@@ -249,3 +249,30 @@ async def test_who_is_under_care_is_no_staff_by_any_policy(policy: tuple[str, Sm
     browser = server.browser()
     page = await browser.sign_in(await browser.get(app.authorize_url("launch/patient patient/*.rs")), "rhea")
     assert SECRET not in page.text
+
+
+async def test_an_app_loses_the_patient_whom_its_user_sees_no_more(by_clinics: SmartServer) -> None:
+    """A grant of `patient/` scopes goes no further than its user: each request and each refresh asks anew."""
+    app = await by_clinics.add_client()
+    ehr = {"Authorization": f"Bearer {await by_clinics.system_token('ehr_launch')}"}
+    asked = {"client_id": app.client_id, "user": "dora", "patient": "clinics"}
+    prepared = (await by_clinics.http.post("/oauth/launch", json=asked, headers=ehr)).json()
+    browser = by_clinics.browser()
+    url = app.authorize_url("launch patient/*.cruds offline_access", launch=prepared["launch"])
+    page = await browser.sign_in(await browser.get(url), "dora")
+    page = await browser.submit(page, "/oauth/consent", button="approve")
+    tokens = (await app.exchange(answered(page)["code"])).json()
+    doctor = by_clinics.fhir(tokens["access_token"])
+    assert (await doctor.get("Observation/clinics")).status_code == 200
+    await store(by_clinics, _visit("clinics", "Practitioner/other", "Location/hillside"))
+    refreshed = (await app.refresh(tokens["refresh_token"])).json()
+    again = by_clinics.fhir(refreshed["access_token"])
+    written = _about("Observation", "clinics", status="final", code={"text": "x"})
+    for client in (doctor, again):
+        for path in ("Observation/clinics", "Patient/clinics", "Observation", "Patient/clinics/$everything"):
+            answer = await client.get(path)
+            assert answer.status_code in (403, 404), path
+            assert SECRET not in answer.text
+        assert (await client.put("Observation/clinics", json=written)).status_code in (403, 404)
+    await store(by_clinics, _visit("clinics", "Practitioner/other", "Location/harbour"))
+    assert (await doctor.get("Observation/clinics")).status_code == 200

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import base64
 import os
+from datetime import UTC, datetime
 
 import httpx
 import pytest
 
+from fhir_server.engine.context import Services
+from fhir_server.r4.values import encode
+from fhir_server.search.index.index import index
 from fhir_server.settings import Settings
+from fhir_server.store.resources.documents import Draft
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 FHIR = {"Accept": "application/fhir+json"}
@@ -145,3 +150,18 @@ async def test_if_range_takes_strong_validators_alone(client: httpx.AsyncClient)
     assert await status("Binary/b/_history/1", modified) == 206
     unchanged = await client.get("Binary/b", headers=part | {"If-None-Match": 'W/"2"'})
     assert unchanged.status_code == 304
+
+
+@pytest.mark.parametrize("declared", ["text/plain\r\nX-Evil: 1", "text/\u00e9", " text/plain", "", "a\tb"])
+async def test_a_stored_type_that_no_header_can_hold_is_told_as_bytes(
+    client: httpx.AsyncClient, services: Services, declared: str
+) -> None:
+    """What was stored before such types were refused stays readable, and says nothing in a header of its own."""
+    resource = {"resourceType": "Binary", "id": "old", "contentType": declared, "data": "YWJj"}
+    now = datetime.now(UTC)
+    await services.resources.insert(Draft("Binary", "old", 1, now, "PUT", encode(resource), resource, index(resource)))
+    raw = await client.get("Binary/old", headers={"Accept": "*/*"})
+    assert (raw.status_code, raw.content) == (200, b"abc")
+    assert raw.headers["Content-Type"] == "application/octet-stream"
+    assert "X-Evil" not in raw.headers
+    assert (await client.get("Binary/old", headers=FHIR)).json()["contentType"] == declared

@@ -399,6 +399,9 @@ async def test_registration_is_open_only_by_setting_and_only_to_apps_for_users(
         {"client_name": 5},
         {"jwks": [], "token_endpoint_auth_method": "private_key_jwt"},
         {"jwks_uri": "http://169.254.169.254/", "token_endpoint_auth_method": "private_key_jwt"},
+        {"jwks_uri": "https://app.test:99999/jwks", "token_endpoint_auth_method": "private_key_jwt"},
+        {"jwks_uri": "https://[::1/jwks", "token_endpoint_auth_method": "private_key_jwt"},
+        {"redirect_uris": ["https://app.test:99999/cb"]},
         {"token_endpoint_auth_method": "tls_client_auth"},
     ):
         refused = await filled.http.post("/oauth/register", json={**body, **changes})

@@ -180,6 +180,16 @@ async def test_a_public_client_need_not_say_who_it_is_when_it_refreshes(smart: S
     assert (await smart.http.post("/oauth/token", data=form)).status_code == 200
 
 
+async def test_a_replay_that_does_not_say_who_it_is_ends_the_grant(smart: SmartServer, app: App) -> None:
+    """A used refresh token of a public client is told as one, with the client's name or without, and is no fault."""
+    found = (await app.exchange(await _code(smart, app))).json()
+    form = {"grant_type": "refresh_token", "refresh_token": found["refresh_token"]}
+    fresh = (await smart.http.post("/oauth/token", data=form)).json()
+    replayed = await smart.http.post("/oauth/token", data=form)
+    assert (replayed.status_code, replayed.json()["error"]) == (400, "invalid_grant")
+    assert (await smart.fhir(fresh["access_token"]).get("Patient/a")).status_code == 401
+
+
 async def test_a_refresh_may_narrow_and_never_widens(smart: SmartServer, app: App) -> None:
     """Attack 13: narrowing holds for the new access token, widening is invalid_scope and costs nothing."""
     found = (await app.exchange(await _code(smart, app))).json()

@@ -147,6 +147,10 @@ def test_an_address_of_the_internet_is_public() -> None:
         "https://127.0.0.1/jwks",
         "https://[::1]/",
         "ftp://x/",
+        "https://example.org:99999/jwks",
+        "https://example.org:-1/jwks",
+        "https://example.org:x/jwks",
+        "https://[::1/jwks",
     ],
 )
 async def test_nothing_internal_is_fetched(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
