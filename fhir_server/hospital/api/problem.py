@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse
 from fhir_server.errors import FhirError
 from fhir_server.hospital.api import texts
 from fhir_server.http.audit.audit_context import seen
+from fhir_server.store.database.outage import OUTAGES
 from mappings.notifications.messages import Language
 
 MEDIA_TYPE = "application/problem+json"
@@ -167,10 +168,11 @@ _BY_STATUS = {
 
 
 def problem_of(error: FhirError) -> Problem:
-    """Return an error of the FHIR layer as a problem; what it says of the inside is not passed on."""
+    """Return an error of the FHIR layer as a problem; of the inside it says only why the database is away."""
     if isinstance(error, Problem):
         return error
-    return Problem(_BY_STATUS.get(error.status, "internal_error"), headers=_challenge(error))
+    known = str(error) if str(error) in OUTAGES else None
+    return Problem(_BY_STATUS.get(error.status, "internal_error"), detail=known, headers=_challenge(error))
 
 
 def _challenge(error: FhirError) -> dict[str, str]:
@@ -198,7 +200,7 @@ def answer(problem: Problem, language: Language) -> JSONResponse:
         type=TYPES + problem.problem,
         title=title,
         status=status,
-        detail=problem.detail or title,
+        detail=texts.said(problem.detail, language) if problem.detail else title,
         code=problem.problem,
         errors=_faults(problem, title, language),
     )

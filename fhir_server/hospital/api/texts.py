@@ -78,6 +78,33 @@ _FAMILIES: tuple[tuple[str, str], ...] = (
     ("less", "This is too large."),
 )
 _SPANISH = {
+    "The disk of the database is full. It goes on by itself when there is room.": (
+        "El disco de la base de datos está lleno. Seguirá por sí sola cuando haya espacio."
+    ),
+    "The database was killed from outside, as for want of memory; it is being started again.": (
+        "La base de datos fue detenida desde fuera, por ejemplo por falta de memoria; se está iniciando de nuevo."
+    ),
+    "The database cannot start: it may not read or write its files. Somebody must correct that.": (
+        "La base de datos no puede iniciarse: no puede leer o escribir sus archivos. Alguien debe corregirlo."
+    ),
+    "The database cannot start: its files are damaged. Somebody must restore them.": (
+        "La base de datos no puede iniciarse: sus archivos están dañados. Alguien debe restaurarlos."
+    ),
+    "The database cannot start: its files are those of another version. Somebody must correct that.": (
+        "La base de datos no puede iniciarse: sus archivos son de otra versión. Alguien debe corregirlo."
+    ),
+    "The database cannot start: its address is taken by another process.": (
+        "La base de datos no puede iniciarse: otro proceso ocupa su dirección."
+    ),
+    "The database cannot go on: it may not open as many files as it needs.": (
+        "La base de datos no puede seguir: no puede abrir tantos archivos como necesita."
+    ),
+    "The database cannot start: its program lacks something on this machine.": (
+        "La base de datos no puede iniciarse: a su programa le falta algo en esta máquina."
+    ),
+    "The database has ended unexpectedly; it is being started again.": (
+        "La base de datos terminó inesperadamente; se está iniciando de nuevo."
+    ),
     "This must be a whole number.": "Debe ser un número entero.",
     "This must be a number.": "Debe ser un número.",
     "This must be a time such as 2026-03-09T14:30:00Z.": "Debe ser una hora como 2026-03-09T14:30:00Z.",

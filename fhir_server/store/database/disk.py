@@ -6,8 +6,6 @@ import shutil
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from fhir_server.errors import OutOfSpace, Unavailable
-
 LEAST_FREE = 32 * 1024 * 1024
 """Bytes without which mongod does not start, or soon ends."""
 FULL = "The disk of the database is full. It goes on by itself when there is room."
@@ -27,9 +25,9 @@ def is_full() -> bool:
     return any(_free(directory) < LEAST_FREE for directory in _directories)
 
 
-def away() -> Unavailable:
-    """Return the error that says why the database does not answer."""
-    return OutOfSpace(FULL) if is_full() else Unavailable("The database cannot be reached now; try again.")
+def directories() -> frozenset[Path]:
+    """Return where the embedded databases that this process uses keep their files."""
+    return frozenset(_directories)
 
 
 def _free(directory: Path) -> int:

@@ -18,7 +18,7 @@ from pymongo.errors import (
 )
 
 from fhir_server.errors import Conflict, FhirError, TooLarge, Unavailable, Unprocessable
-from fhir_server.store.database.disk import away
+from fhir_server.store.database.outage import away
 
 TRANSIENT = "TransientTransactionError"
 """The driver's label on an error after which the transaction is to be run again."""

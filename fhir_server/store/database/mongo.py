@@ -14,7 +14,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import ConfigurationError, InvalidOperation, OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from fhir_server.store.database import disk
+from fhir_server.store.database import disk, outage
 from fhir_server.store.database.cache import Room
 from fhir_server.store.database.data_directory import StartupError
 from fhir_server.store.database.encoding import CODEC, Document
@@ -33,6 +33,8 @@ OLDEST_VERSION = (6, 0)
 CONNECTION: dict[str, Any] = {
     "appName": "fhir-server",
     "connectTimeoutMS": 5_000,
+    # With the time above, how soon a server that says nothing at all is given up.
+    "heartbeatFrequencyMS": 2_000,
     "maxPoolSize": 64,
     "serverSelectionTimeoutMS": 3_000,
     "socketTimeoutMS": 120_000,
@@ -276,8 +278,8 @@ def _silence(client: AsyncMongoClient[Document], error: PyMongoError) -> str:
     """Return why the database does not answer, without the driver's account of it, which may name users."""
     if isinstance(error, OperationFailure):
         return f"The database refuses the connection: {(error.details or {}).get('codeName', 'no reason given')}."
-    if disk.is_full():
-        return disk.FULL
+    if (known := outage.told()) is not None:
+        return known
     hosts = ", ".join(
         sorted(f"{host}:{port}" if port else host for host, port in client.topology_description.server_descriptions())
     )

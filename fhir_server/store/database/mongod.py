@@ -28,7 +28,7 @@ import structlog
 from pymongo.errors import PyMongoError
 
 from fhir_server.settings import Settings
-from fhir_server.store.database import data_directory
+from fhir_server.store.database import data_directory, outage
 from fhir_server.store.database.cache import default_cache_gb
 from fhir_server.store.database.data_directory import AlreadyRunning, StartupError, join
 from fhir_server.store.database.mongod_lines import newer
@@ -115,6 +115,7 @@ class EmbeddedMongod:
             self._await_ready()
             self._become_primary()
             data_directory.record(self._data_dir, self.url)
+            outage.note(self._data_dir, None)
         except BaseException:
             self.stop()
             raise
@@ -254,6 +255,7 @@ class EmbeddedMongod:
             pause = 0.0 if crashes == 1 else min(FIRST_PAUSE * 2 ** (crashes - 2), LONGEST_PAUSE)
             reason = _why_it_ended(self._data_dir, self._process.returncode)
             log.error("mongod.died", reason=reason, crashes=crashes, again_in=pause)
+            outage.note(self._data_dir, outage.reason_of(self._process.returncode, reason))
             if self._stopping.wait(pause):
                 return
             try:
@@ -262,7 +264,9 @@ class EmbeddedMongod:
                 self._become_primary()
             except (StartupError, OSError) as error:  # such as a disk without room
                 log.error("mongod.restart_failed", error=str(error))
+                outage.note(self._data_dir, outage.reason_of(self._process.poll(), str(error)))
             else:
+                outage.note(self._data_dir, None)
                 log.warning("mongod.back")
         # `stop` may have ended the one that had died, just before this one was launched.
         if self._process:

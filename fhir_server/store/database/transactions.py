@@ -18,9 +18,9 @@ from pymongo.asynchronous.client_session import AsyncClientSession as Session
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
 from fhir_server.errors import FhirError, TooLarge, Unavailable
-from fhir_server.store.database.disk import away
 from fhir_server.store.database.encoding import Document
 from fhir_server.store.database.failures import TRANSIENT, CacheFull, translate
+from fhir_server.store.database.outage import away
 from fhir_server.store.database.turns import Turns
 
 __all__ = ["FillsCache", "RolledBack", "Session", "run_in_transaction"]

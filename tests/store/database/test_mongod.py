@@ -10,14 +10,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pymongo
 import pytest
 
 from fhir_server.errors import Unavailable
+from fhir_server.hospital.api import texts
+from fhir_server.hospital.api.problem import problem_of
 from fhir_server.settings import Settings
-from fhir_server.store.database import data_directory
+from fhir_server.store.database import data_directory, outage
 from fhir_server.store.database.mongo import Database
 from fhir_server.store.database.mongod import (
     AlreadyRunning,
@@ -260,3 +263,69 @@ async def test_database_that_is_not_there_is_refused(tmp_path: Path) -> None:
         await Database.connect(f"mongodb://{address}/?serverSelectionTimeoutMS=100")
     with pytest.raises(StartupError, match="cannot be understood"):
         await Database.connect("postgres://example.org")
+
+
+async def test_a_frozen_mongod_is_told_of_and_goes_on(mongod: EmbeddedMongod) -> None:
+    """Who waits for a mongod that is stopped gets a 503, not silence; when it goes on, everything is there."""
+    database = await Database.connect(mongod.url)
+    store = ResourceStore(database)
+    await store.insert(draft("1"))
+    assert mongod.pid
+    os.kill(mongod.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(Unavailable):
+            await store.insert(draft("2"))
+        with pytest.raises(Unavailable):
+            await database.ping()
+    finally:
+        os.kill(mongod.pid, signal.SIGCONT)
+    while True:
+        with suppress(Unavailable):
+            assert await store.read("Patient", "1") is not None
+            break
+    await store.insert(draft("3"))
+    await database.close()
+
+
+async def test_why_a_mongod_is_away_is_told_without_its_places(tmp_path: Path) -> None:
+    """Every process that uses the database says the class of reasons, and nothing when it is back."""
+    with EmbeddedMongod(tmp_path / "data") as running:
+        database = await Database.connect(running.url)
+        first = running.pid
+        assert first
+        for name in ("WiredTiger.turtle", "WiredTiger.wt"):
+            whole = (tmp_path / "data" / "db" / name).read_bytes()
+            (tmp_path / name).write_bytes(whole)
+            (tmp_path / "data" / "db" / name).write_bytes(b"x" * len(whole))
+        os.kill(first, signal.SIGKILL)
+        until(lambda: outage.told() == outage.REASONS["corrupted"])
+        with pytest.raises(Unavailable, match="files are damaged") as refused:
+            await database.ping()
+        assert "/" not in str(refused.value)
+        told = problem_of(refused.value)
+        assert (told.problem, told.detail) == ("unavailable", outage.REASONS["corrupted"])
+        for name in ("WiredTiger.turtle", "WiredTiger.wt"):
+            (tmp_path / "data" / "db" / name).write_bytes((tmp_path / name).read_bytes())
+        until(lambda: outage.told() is None)
+        await database.ping()
+        await database.close()
+
+
+@pytest.mark.parametrize(
+    ("returncode", "said", "reason"),
+    [
+        (-9, "", "killed"),
+        (-6, "WiredTiger error: WT_PANIC: the process must exit", "corrupted"),
+        (100, "IllegalOperation: Attempted to create a lock file on a read-only directory: db", "permissions"),
+        (14, "open: Permission denied (db/WiredTiger.wt)", "permissions"),
+        (62, "UPGRADE PROBLEM: Found an invalid featureCompatibilityVersion document", "version"),
+        (48, "Failed to set up listener: SocketException: Address already in use", "address"),
+        (14, "WiredTiger error: Too many open files", "open files"),
+        (127, "error while loading shared libraries: libcurl.so.4", "program"),
+        (1, "", "ended"),
+    ],
+)
+def test_reasons_are_told_apart(returncode: int, said: str, reason: str) -> None:
+    """Each has its words, for callers of the app too, in both languages."""
+    assert outage.reason_of(returncode, said) == reason
+    assert texts.said(outage.REASONS[reason], "es") != outage.REASONS[reason]
