@@ -14,6 +14,7 @@ import zstandard
 GRAPHQL = "application/graphql"
 JSON_PATCH = "application/json-patch+json"
 FORM = "application/x-www-form-urlencoded"
+JSON_TYPE = "application/json"
 XML = "application/fhir+xml"
 _MEGABYTE = 1_000_000
 

@@ -1,8 +1,9 @@
 """What a hostile caller costs others: CPU, memory, and how long another user's read and /health/live take meanwhile.
 
 `make bench-attacks` starts a server, fills it a little, sends each request of `attack_inputs`, and prints a line for
-each. It ends with code 1 where a request is answered by 5xx or not at all, or passes a bar: 2 CPU seconds (2 ms
-more for each entry of a bundle), 200 MB, 250 ms for the others at the 99th percentile.
+each; then another, with accounts, for those of `attack_forms`. It ends with code 1 where a request is answered by 5xx
+or not at all, or passes a bar: 2 CPU seconds (2 ms more for each entry of a bundle), 200 MB, 250 ms for the others at
+the 99th percentile.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.attack_forms import attacks_without_account
 from bench.attack_inputs import Attack, attacks
 from bench.client import Connection, Target
 from bench.processes import Usage, usage
@@ -149,7 +151,7 @@ async def _sent(target: Target, attack: Attack) -> tuple[int, bytes]:
     return reply.status, reply.body[:400]
 
 
-async def _carry_out(server: Server, target: Target, attack: Attack, cost: float) -> Outcome:
+async def _carry_out(server: Server, target: Target, attacked: Target, attack: Attack, cost: float) -> Outcome:
     done = asyncio.Event()
     latencies: list[float] = []
     before = usage(server.pid) or Usage()
@@ -157,7 +159,7 @@ async def _carry_out(server: Server, target: Target, attack: Attack, cost: float
     peak = asyncio.create_task(_peak(server.pid, done))
     await asyncio.sleep(0.05)
     started = time.perf_counter()
-    replies = await asyncio.gather(*[_sent(target, attack) for _ in range(attack.callers)])
+    replies = await asyncio.gather(*[_sent(attacked, attack) for _ in range(attack.callers)])
     seconds = time.perf_counter() - started
     await asyncio.sleep(max(0, _FULLY_BUSY - seconds))
     done.set()
@@ -192,17 +194,29 @@ def _text(body: bytes) -> str:
 
 
 async def _run(server: Server, wanted: str) -> int:
+    """Send the requests to FHIR, of a caller who may do everything."""
     target = Target.of(server.base_url)
     await _fill(target)
+    return await _all(server, target, target, [attack for attack in attacks() if wanted in attack.name])
+
+
+async def _run_without_account(server: Server, wanted: str) -> int:
+    """Send the requests of a caller who has no account, beside one who reads with a token."""
+    target = Target.of(server.base_url, {"Authorization": f"Bearer {server.token}"})
+    await _fill(target)
+    root = Target(target.host, target.port, "", target.tls)
+    return await _all(server, target, root, [attack for attack in attacks_without_account() if wanted in attack.name])
+
+
+async def _all(server: Server, target: Target, attacked: Target, chosen: list[Attack]) -> int:
     head = ("answer", "time", "CPU", "mongod", "memory", "others")
     print(f"{'':37}{head[0]:>14}{head[1]:>10}{head[2]:>10}{head[3]:>10}{head[4]:>10}{head[5]:>10}")
     cost = await _cost_of_watching(server, target)
     failed = 0
-    for attack in attacks():
-        if wanted in attack.name:
-            outcome = await _carry_out(server, target, attack, cost)
-            failed += bool(outcome.faults())
-            print(outcome.line(), flush=True)
+    for attack in chosen:
+        outcome = await _carry_out(server, target, attacked, attack, cost)
+        failed += bool(outcome.faults())
+        print(outcome.line(), flush=True)
     print(f"{failed} of them pass a bar." if failed else "None passes a bar.")
     return 1 if failed else 0
 
@@ -216,7 +230,9 @@ def main() -> int:
     if given.base_url:
         return asyncio.run(_run(Server(given.base_url), given.only))
     with tempfile.TemporaryDirectory() as place, own_server(Path(place), 1) as server:
-        return asyncio.run(_run(server, given.only))
+        failed = asyncio.run(_run(server, given.only))
+    with tempfile.TemporaryDirectory() as place, own_server(Path(place), 1, authorize=True) as server:
+        return asyncio.run(_run_without_account(server, given.only)) or failed
 
 
 if __name__ == "__main__":
