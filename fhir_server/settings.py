@@ -200,6 +200,11 @@ class Settings(BaseSettings):
 
     log_format: Literal["json", "console"] = "console"
     log_level: Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(str.lower)] = "info"
+    loop_warning_seconds: float = Field(
+        default=0.25,
+        ge=0,
+        description="A worker logs where its event loop was held for longer, so that all others waited; 0 for never.",
+    )
     log_requests: bool = Field(default=False, description="A line for each request, by its shape; no ids, no queries.")
 
     @property

@@ -24,7 +24,8 @@ import structlog
 from fhir_server.engine.ending import end
 from fhir_server.errors import FhirError, Unavailable
 from fhir_server.search import registry
-from fhir_server.search.lifecycle import ACTIVE, State, doubted
+from fhir_server.search.index.index_plan import take_too_costly
+from fhir_server.search.lifecycle import ACTIVE, REFUSED, State, doubted, refused
 from fhir_server.store.search.parameters import SILENT_SECONDS, SearchParameterStore, Standing, revision_of
 
 if TYPE_CHECKING:
@@ -165,9 +166,21 @@ class SearchParameterSync:
             if doubtful is state or await self.store.replace(state, doubtful):
                 return
 
+    async def refuse(self, codes: frozenset[str]) -> None:
+        """Have nobody index any longer by parameters that take too much."""
+        while codes:
+            state = await self.store.state()
+            without = refused(state, codes)
+            if without is state:
+                return
+            if await self.store.replace(state, without):
+                log.error("search_parameters.refused", codes=sorted(codes))
+                return
+
     def _register(self, state: State) -> None:
         searched = [entry.wish.definition for entry in state.entries if entry.phase == ACTIVE]
-        written = [each for entry in state.entries for each in (*entry.wish.components, entry.wish.definition)]
+        entries = [entry for entry in state.entries if entry.phase != REFUSED]
+        written = [each for entry in entries for each in (*entry.wish.components, entry.wish.definition)]
         registry.register(searched, written)
         self.revision = state.revision
 
@@ -175,6 +188,7 @@ class SearchParameterSync:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
+                await self.refuse(take_too_costly())
                 await self.look()
             except FhirError:
                 continue  # the database is away; the store has logged it

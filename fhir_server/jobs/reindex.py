@@ -49,7 +49,7 @@ async def _further(services: Services, making: Callable[..., dict[str, object]],
     if not services.following.fresh:
         await services.following.look()
     with services.following.working():
-        batch = await reindex_batch(services.resources, state.types[0], making, after=state.after)
+        batch = await reindex_batch(services.resources, state.types[0], making, after=state.after, retry=True)
     if batch is None:
         return replace(state, types=state.types[1:], after="")
     return replace(state, after=batch.last, done=state.done + batch.done, failed=state.failed + batch.failed)

@@ -1,7 +1,8 @@
 """The life of an added search parameter, as steps from one state to the next: pure, and the same for every worker.
 
 `writing`: resources are indexed by it, but not yet all of them. `active`: it is searched. `withdrawn`: it is no longer
-searched, and still written for those who do not know yet. Each change of the set has a number, the revision; a step
+searched, and still written for those who do not know yet. `refused`: to index by it took too much; it is neither
+written nor searched until its definition changes. Each change of the set has a number, the revision; a step
 that needs every worker's consent waits until all of them go by the revision that asked for it. So a search never meets
 a resource that lacks the keys of its parameters:
 
@@ -12,7 +13,7 @@ a resource that lacks the keys of its parameters:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -21,7 +22,7 @@ from msgspec.structs import replace
 from fhir_server.r4.definitions import SearchParameter
 from fhir_server.search import custom
 
-WRITING, ACTIVE, WITHDRAWN = "writing", "active", "withdrawn"
+WRITING, ACTIVE, WITHDRAWN, REFUSED = "writing", "active", "withdrawn", "refused"
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -60,7 +61,7 @@ class State(msgspec.Struct, frozen=True):
     entries: tuple[Entry, ...] = ()
     running: Pass | None = None
     failure: str = ""
-    """Why the last pass did not make its parameters active."""
+    """What the last pass could not index."""
     edit: int = 0
     """Counts every change that is stored, progress included."""
 
@@ -125,27 +126,40 @@ def agreed(state: State, known: int) -> State:
 
 
 def finished(state: State) -> State:
-    """Return what follows when the pass is through: what it was for is searched, unless resources could not be
-    indexed.
+    """Return what follows when the pass is through: what it was for is searched, unless nothing could be indexed.
+
+    A resource that could not be is told of, and not found by the added parameters; others do not wait for it.
     """
     run = state.running
     if run is None:
         return state
-    if run.failed or (run.total and not run.done):
-        text = f"Of {run.total} resources {run.done} were indexed, and {run.failed} could not be."
+    missing = run.failed or (run.total and not run.done)
+    text = f"Of {run.total} resources {run.done} were indexed, and {run.failed} could not be." if missing else ""
+    if run.total and not run.done:
         return replace(state, running=None, failure=text)
     entries = tuple(
         Entry(entry.wish, ACTIVE, entry.since) if entry.phase == WRITING and entry.since <= run.revision else entry
         for entry in state.entries
     )
-    return replace(state, revision=state.revision + 1, entries=entries, running=None, failure="")
+    return replace(state, revision=state.revision + 1, entries=entries, running=None, failure=text)
+
+
+def refused(state: State, codes: Collection[str]) -> State:
+    """Return what follows when to index by added parameters of these codes takes too much; the same state for none."""
+    entries = tuple(
+        Entry(entry.wish, REFUSED, state.revision + 1)
+        if entry.wish.definition.code in codes and entry.phase in (WRITING, ACTIVE)
+        else entry
+        for entry in state.entries
+    )
+    return state if entries == state.entries else replace(state, revision=state.revision + 1, entries=entries)
 
 
 def doubted(state: State, known: int) -> State:
     """Return what follows when a worker may have written without what came after the revision `known`: a new pass."""
     revision = state.revision + 1
     entries = tuple(
-        Entry(entry.wish, WRITING, revision) if entry.phase != WITHDRAWN and entry.since > known else entry
+        Entry(entry.wish, WRITING, revision) if entry.phase in (WRITING, ACTIVE) and entry.since > known else entry
         for entry in state.entries
     )
     return state if entries == state.entries else replace(state, revision=revision, entries=entries)

@@ -49,6 +49,7 @@ from fhir_server.store.accounts.oauth import OAuthStore
 from fhir_server.store.database.mongod_lines import past_its_end
 from fhir_server.store.database.watching import DatabaseWatch
 from fhir_server.work.threads import share_evenly
+from fhir_server.work.watchdog import watched
 
 
 def _calm_garbage_collector() -> None:
@@ -136,6 +137,7 @@ class _Parts:
                 await self._authorize(app, stack, shared, store)
             _calm_garbage_collector()
             share_evenly()
+            stack.enter_context(watched(settings.loop_warning_seconds))
             yield
 
     async def _open_facade(

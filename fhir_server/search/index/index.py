@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fhir_server.r4.fhirpath import FhirPathError, Item
+from fhir_server.r4.fhirpath import FhirPathError, Item, TooCostly
 from fhir_server.r4.reports import reporter_of
 from fhir_server.search import contained_chains
 from fhir_server.search.index import embedded
 from fhir_server.search.index.entry import Entry
-from fhir_server.search.index.index_plan import IndexPlan, index_plan
+from fhir_server.search.index.index_plan import IndexPlan, index_plan, note_overrun
 from fhir_server.search.index.keys import EVERY, clean, contained_key, unsorted_key
 from fhir_server.search.params import references, words
 from fhir_server.search.shared import SHARED_KEY, SHARED_UNLESS_A_PATIENTS, is_shared
@@ -66,6 +66,9 @@ def _written(entry: Entry, plan: IndexPlan) -> dict[str, Any]:
     for path, names in plan.paths:
         try:
             items = path(resource)
+        except TooCostly:
+            note_overrun(resource["resourceType"], (name for name, _, _ in names))
+            continue
         except FhirPathError:
             # A resource that an expression cannot be evaluated on has no value for the parameter.
             continue
@@ -78,7 +81,10 @@ def _written(entry: Entry, plan: IndexPlan) -> dict[str, Any]:
                     entry.keys.append(unsorted_key(name))
     for path, name, write in plan.composites:
         before = len(entry.keys)
-        write(name, path(resource), entry)
+        try:
+            write(name, path(resource), entry)
+        except TooCostly:
+            note_overrun(resource["resourceType"], (name,))
         if len(entry.keys) > before:
             present.add(name)
     present.update(name for name, parts in plan.unions if not present.isdisjoint(parts))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -48,6 +49,22 @@ class IndexPlan(NamedTuple):
 
 
 _plans: dict[str, IndexPlan] = {}
+
+_MOST_OVERRUNS = 5
+_overruns: Counter[str] = Counter()
+
+
+def note_overrun(resource_type: str, codes: Iterable[str]) -> None:
+    """Remember that an expression of these parameters took more steps than it may; official ones are trusted."""
+    _overruns.update(code for code in codes if code not in official_parameters(resource_type))
+
+
+def take_too_costly() -> frozenset[str]:
+    """Return the codes of added parameters whose expressions took too many steps again and again; count anew."""
+    codes = frozenset(code for code, times in _overruns.items() if times >= _MOST_OVERRUNS)
+    for code in codes:
+        del _overruns[code]
+    return codes
 
 
 def index_plan(resource_type: str) -> IndexPlan:

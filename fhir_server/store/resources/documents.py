@@ -22,7 +22,9 @@ JSON_SIZE: Document = {"$binarySize": "$json"}
 SMALL_JSON: Document = {"$cond": [{"$lte": [JSON_SIZE, _SMALL_BYTES]}, "$json", "$$REMOVE"]}
 """The projection of the content where it is small: how much a list of many rows reads is known then."""
 
-INDEX = ("keys", "ranges", "sort", "shape")
+UNINDEXED = "unindexed"
+"""The field that says why a resource could not be indexed when the index was made anew."""
+INDEX = ("keys", "ranges", "sort", "shape", UNINDEXED)
 """The fields that the search index writes."""
 
 CONTENT = ("json", "resource", "blob", "content", "claims", "links", *INDEX)

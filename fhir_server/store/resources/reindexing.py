@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from pymongo import UpdateOne
+from pymongo.asynchronous.collection import AsyncCollection
 
 from fhir_server.r4 import values
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.store.database.encoding import Document
 from fhir_server.store.database.failures import translated
 from fhir_server.store.database.mongo import Database
-from fhir_server.store.resources.documents import PROJECTION, to_index_change
+from fhir_server.store.resources.documents import PROJECTION, UNINDEXED, to_index_change
 from fhir_server.store.resources.resources import ResourceStore
+from fhir_server.work.budget import Budget, OutOfBudget, working
+from fhir_server.work.threads import apart
 
 BATCH = 200
+_SECONDS = 1.0
+"""Processor time that the index of one resource may take."""
 
 Index = Callable[[Any], Mapping[str, Any]]
 
@@ -49,34 +53,61 @@ async def count(database: Database, resource_types: Sequence[str]) -> int:
 
 
 async def reindex_batch(
-    resources: ResourceStore, resource_type: str, index: Index, *, after: str = "", limit: int = BATCH
+    resources: ResourceStore,
+    resource_type: str,
+    index: Index,
+    *,
+    after: str = "",
+    limit: int = BATCH,
+    retry: bool = False,
 ) -> Batch | None:
     """Index the next resources of the type whose ids come after `after`; None where there are no more.
 
-    A resource that is written meanwhile is left to its writer, so whoever writes must index in the new way before this
-    begins.
+    One that cannot be indexed keeps the index that it has and bears a mark; if it took more than a second of processor
+    time, it is then passed over unless `retry`. A resource that is written meanwhile is left to its writer, so
+    whoever writes must index in the new way before this begins.
     """
     collection = resources.database.current(resource_type)
     wanted: Document = {"_id": {"$gt": after}, "method": {"$ne": "DELETE"}}
     with translated:
-        documents = await collection.find(wanted, PROJECTION).sort("_id", 1).limit(limit).to_list()
+        documents = await collection.find(wanted, {**PROJECTION, UNINDEXED: 1}).sort("_id", 1).limit(limit).to_list()
     if not documents:
         return None
-    made = [await _change(resources, resource_type, index, document) for document in documents]
-    changes = [change for change in made if change is not None]
-    with translated:
-        if changes:
+    made = [await _change(resources, resource_type, index, document, retry=retry) for document in documents]
+    await _write(collection, made)
+    failed = sum(each.failed for each in made)
+    return Batch(documents[-1]["_id"], len(documents) - failed, failed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What becomes of one version: the change to its document, if any."""
+
+    id: str
+    version: int
+    change: Document | None
+    failed: bool
+
+
+async def _write(collection: AsyncCollection[Document], made: Sequence[_Made]) -> None:
+    changes = [UpdateOne({"_id": each.id, "version": each.version}, each.change) for each in made if each.change]
+    if changes:
+        with translated:
             await collection.bulk_write(changes, ordered=False)
-    return Batch(documents[-1]["_id"], len(changes), len(documents) - len(changes))
 
 
-async def _change(resources: ResourceStore, resource_type: str, index: Index, document: Document) -> UpdateOne | None:
-    version = await resources.version(resource_type, document["_id"], document)
-    # Indexing is work of the processor alone: requests get their turn in between.
-    await asyncio.sleep(0)
+async def _change(
+    resources: ResourceStore, resource_type: str, index: Index, document: Document, *, retry: bool
+) -> _Made:
+    resource_id, number = document["_id"], document["version"]
+    if document.get(UNINDEXED) == OutOfBudget.__name__ and not retry:
+        return _Made(resource_id, number, None, failed=True)
+    version = await resources.version(resource_type, resource_id, document)
     try:
-        entries = index(values.decode(version.json))
+        with working(Budget(_SECONDS, caller="reindex")):
+            entries = await apart(lambda: index(values.decode(version.json)))
     except Exception as error:  # one resource that cannot be indexed must not keep the others from it
-        log.error("reindex.failed", resource=f"{resource_type}/{version.id}", kind=type(error).__name__)
-        return None
-    return UpdateOne({"_id": version.id, "version": version.version}, to_index_change(entries))
+        kind = type(error).__name__
+        log.error("reindex.failed", resource=f"{resource_type}/{resource_id}", kind=kind)
+        return _Made(resource_id, number, {"$set": {UNINDEXED: kind}}, failed=True)
+    return _Made(resource_id, number, to_index_change(entries), failed=False)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec.structs import replace
 
-from fhir_server.search.lifecycle import ACTIVE, Pass, State, Wish, agreed, doubted, finished, wished, wishes
+from fhir_server.search.lifecycle import ACTIVE, Pass, State, Wish, agreed, doubted, finished, refused, wished, wishes
 
 URLS = ("http://example.org/a", "http://example.org/b")
 
@@ -224,14 +224,38 @@ def test_a_parameter_is_searched_after_it_is_agreed_on_and_indexed() -> None:
 
 
 def test_a_pass_that_indexed_nothing_of_something_is_a_failure() -> None:
-    """0 of N, and any resource that could not be indexed, leave the parameter out of use and say why."""
+    """0 of N leaves the parameter out of use and says why."""
     state = agreed(wished(State(), wanted_by({URLS[0]: ("x", MEANINGS[0])})), 1)
-    for run in (Pass(1, (), total=5), Pass(1, (), total=5, done=4, failed=1)):
-        failed = finished(replace(state, running=run))
-        assert [entry.phase for entry in failed.entries] == ["writing"]
-        assert "Of 5 resources" in failed.failure
+    failed = finished(replace(state, running=Pass(1, (), total=5)))
+    assert [entry.phase for entry in failed.entries] == ["writing"]
+    assert "Of 5 resources" in failed.failure
     empty = finished(replace(state, running=Pass(1, ())))
     assert [entry.phase for entry in empty.entries] == ["active"]
+
+
+def test_a_resource_that_cannot_be_indexed_does_not_keep_the_others_from_it() -> None:
+    """The parameter is used, and the state says of how many resources it is not."""
+    state = agreed(wished(State(), wanted_by({URLS[0]: ("x", MEANINGS[0])})), 1)
+    after = finished(replace(state, running=Pass(1, (), total=5, done=4, failed=1)))
+    assert [entry.phase for entry in after.entries] == ["active"]
+    assert "1 could not be" in after.failure
+
+
+def test_a_parameter_that_takes_too_much_is_refused_until_it_changes() -> None:
+    """It is neither written nor searched, whatever becomes of others; its next definition begins anew."""
+    wanted = wanted_by({URLS[0]: ("x", MEANINGS[0])})
+    state = wished(State(), wanted)
+    assert refused(state, {"y"}) is state
+    without = refused(state, {"x"})
+    assert [entry.phase for entry in without.entries] == ["refused"]
+    assert without.revision == state.revision + 1
+    assert refused(without, {"x"}) is without
+    assert wished(without, wanted) is without
+    assert agreed(without, without.revision) is without
+    assert doubted(without, 0) is without
+    changed = wished(without, wanted_by({URLS[0]: ("x", MEANINGS[1])}))
+    assert [entry.phase for entry in changed.entries] == ["writing"]
+    assert wished(without, {}).entries == ()
 
 
 def test_a_composite_waits_for_its_components_and_goes_with_them() -> None:
