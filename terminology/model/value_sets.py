@@ -106,6 +106,18 @@ class ValueSet:
         return self.resource.get("expansion")
 
     @property
+    def modified_at(self) -> str | None:
+        """Where it has a modifier extension, which may turn its meaning around; None where it has none."""
+        compose = self.resource.get("compose") or {}
+        places = [("ValueSet", self.resource), ("ValueSet.compose", compose)]
+        for name in ("include", "exclude"):
+            for index, part in enumerate(compose.get(name, ())):
+                path = f"ValueSet.compose.{name}[{index}]"
+                places += [(path, part), *((f"{path}.filter", each) for each in part.get("filter", ()))]
+                places += [(f"{path}.concept", each) for each in part.get("concept", ())]
+        return next((path for path, element in places if element.get("modifierExtension")), None)
+
+    @property
     def supplements(self) -> list[str]:
         """The supplements that it needs."""
         return [

@@ -18,16 +18,17 @@ from terminology.model.value_sets import ValueSet, read_value_set
 from terminology.model.versions import VersionRule, canonical, compare, matches, split
 
 _USABLE = {"complete", "fragment"}
+_DEEPEST = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What an operation may cost: `codes` that an expansion may have where no page was asked for, and `visited` codes
-    that it may look at to find or count them.
+    and value sets that it may look at to find or count them.
     """
 
     codes: int = 1000
-    visited: int = 200_000
+    visited: int = 1_000_000
 
 
 @dataclass(slots=True)
@@ -42,6 +43,7 @@ class Context:
     used_supplements: set[str] = field(default_factory=set)
     _systems: dict[tuple[str, str | None], CodeSystem | None] = field(default_factory=dict)
     _under_way: list[str] = field(default_factory=list)
+    _spent: int = 0
 
     @classmethod
     def of(
@@ -208,13 +210,24 @@ class Context:
             raise unresolved_value_set(reference)
         return found
 
+    def spend(self, value_set: ValueSet, steps: int = 1) -> None:
+        """Count work done; raise TerminologyError where it is more than the limit."""
+        self._spent += steps
+        if self._spent > self.limits.visited:
+            values = (value_set.described, self.limits.visited)
+            raise TerminologyError(issue("error", "too-costly", None, "VALUESET_TOO_COSTLY_WORK", *values))
+
     @contextmanager
     def including(self, value_set: ValueSet) -> Iterator[None]:
         """Guard the walk through what a value set includes; raise TerminologyError where it includes itself."""
         name = value_set.canonical or f"#{value_set.resource.get('id', '')}"
         if name in self._under_way:
             values = (name, "[" + ", ".join(self._under_way) + "]")
-            raise TerminologyError(issue("error", "processing", "vs-invalid", "VALUESET_CIRCULAR_REFERENCE", *values))
+            raise TerminologyError(issue("error", "processing", None, "VALUESET_CIRCULAR_REFERENCE", *values))
+        if len(self._under_way) >= _DEEPEST:
+            deep = issue("error", "too-costly", None, "VALUESET_NESTED_TOO_DEEPLY", value_set.described, _DEEPEST)
+            raise TerminologyError(deep)
+        self.spend(value_set)
         self._under_way.append(name)
         try:
             yield

@@ -13,7 +13,7 @@ from itertools import islice
 from terminology.content import text
 from terminology.content.provider import CodeSystem, ConceptSet, Source
 from terminology.model.concepts import Concept, Json
-from terminology.model.issues import Issue, TerminologyError, UnresolvedReference, issue
+from terminology.model.issues import TerminologyError, UnresolvedReference, issue
 from terminology.model.options import Options
 from terminology.model.value_sets import Include, ValueSet, newest_first
 from terminology.model.versions import canonical
@@ -24,6 +24,8 @@ from terminology.operations.selection import Member, Selector
 from terminology.operations.statuses import Standing, standing_of, warning
 from terminology.operations.stored_expansions import stored_rows
 
+_DEEPEST = 100
+_COUNTED = 100_000
 _FRAGMENT = "This extension is based on a fragment of the code system {}"
 _GRAMMAR = "The code System '{}' has a grammar and so has infinite members"
 
@@ -63,10 +65,15 @@ class _Expander:
         self._nested = not self._options.exclude_nested and not self._options.offset
         self._words = text.words(self._options.filter) if self._options.filter else ()
         self._with_versions = False
+        self._checked: dict[int, ValueSet] = {}
+        self._drawn = 0
 
     def run(self) -> Expansion:
         """Return the expansion."""
         self._note_parameters()
+        if not self._value_set.composed and self._value_set.expansion is None:
+            found = issue("error", "invalid", "vs-invalid", "VALUESET_NO_COMPOSE", self._value_set.described)
+            raise TerminologyError(found)
         self._check_sources(self._value_set)
         self._with_versions = self._value_set.several_versions
         rows = self._page()
@@ -119,15 +126,16 @@ class _Expander:
 
     def _check_sources(self, value_set: ValueSet) -> None:
         """Look whether all that the value set refers to is there, and note what is used."""
-        if value_set.locked_date:
-            found = f"The value set {value_set.canonical} has a locked date, for which no content is kept"
-            raise TerminologyError(Issue("error", "business-rule", found, "vs-invalid"))
+        if id(value_set) in self._checked:
+            return
+        self._selector.check_definition(value_set)
         with self._context.including(value_set):
             for part in (*value_set.includes, *value_set.excludes):
                 for reference in part.value_sets:
                     self._check_import(reference, value_set)
                 if part.system is not None:
                     self._note_system(self._system(part), part)
+        self._checked[id(value_set)] = value_set
 
     def _check_import(self, reference: str, value_set: ValueSet) -> None:
         other = self._selector.imported(reference, value_set)
@@ -164,29 +172,29 @@ class _Expander:
     # --- Rows --------------------------------------------------------------------------------------------------
 
     def _page(self) -> list[Row]:
-        """Return the rows of the page, and set the total; all rows where no page was asked for."""
+        """Return the rows of the page, or all of them where no page was asked for, and set the total."""
+        if (single := self._single()) is not None:
+            return self._page_of_one(*single)
         offset, count = self._options.offset or 0, self._options.count
-        if (single := self._single()) is not None and (total := single[1].count()) is not None:
-            return self._page_of_one(*single, total)
         rows = self._distinct(self._rows(self._value_set))
-        if count is None and self._options.offset is None:
-            return self._all(rows)
-        page = list(islice(rows, offset, None if count is None else offset + count))
-        self._refuse_over(len(page) if count is None else 0)
-        rest = list(islice((None for _ in rows), self._context.limits.visited)) if count is not None else []
-        if len(rest) < self._context.limits.visited:
-            passed = offset + len(page) if page or not offset else self._count_again()
-            self._expansion.total = passed + len(rest)
+        page = list(islice(rows, offset, offset + self._most))
+        if count is None:
+            self._refuse_over(len(page))
+        self._expansion.total = self._count(rows)
         return page
 
-    def _count_again(self) -> int:
-        return sum(1 for _ in self._distinct(self._rows(self._value_set)))
+    @property
+    def _most(self) -> int:
+        """How many rows to read: those of the page, or one more than are allowed without one."""
+        return self._context.limits.codes + 1 if self._options.count is None else self._options.count
 
-    def _all(self, rows: Iterator[Row]) -> list[Row]:
-        found = list(islice(rows, self._context.limits.codes + 1))
-        self._refuse_over(len(found))
-        self._expansion.total = len(found)
-        return found
+    def _count(self, rows: Iterator[Row]) -> int | None:
+        """Return how many rows there are, those that were read included; None where it takes too long to see."""
+        try:
+            left = sum(1 for _ in islice(rows, _COUNTED))
+        except TerminologyError:
+            return None
+        return self._drawn if left < _COUNTED else None
 
     def _refuse_over(self, count: int) -> None:
         if count > self._context.limits.codes:
@@ -204,15 +212,16 @@ class _Expander:
         system = self._system(part)
         return system, self._concepts(part, system, value_set)
 
-    def _page_of_one(self, system: CodeSystem, concepts: ConceptSet, total: int) -> list[Row]:
-        paged = self._options.count is not None or self._options.offset is not None
-        if not paged:
-            self._refuse_over(total)
+    def _page_of_one(self, system: CodeSystem, concepts: ConceptSet) -> list[Row]:
+        offset, total = self._options.offset or 0, concepts.count()
         self._expansion.total = total
+        if self._options.count is None and total is not None:
+            self._refuse_over(total - offset)
+        page = list(islice(concepts.page(offset, self._most), self._most))
         if self._options.count is None:
-            self._refuse_over(total - (self._options.offset or 0))
-        page = concepts.page(self._options.offset or 0, self._options.count)
-        return [self._row(system, concept_of) for concept_of in page]
+            self._refuse_over(len(page))
+            self._expansion.total = offset + len(page) if total is None else total
+        return [self._row(system, concept) for concept in page]
 
     def _concepts(self, part: Include, system: CodeSystem, value_set: ValueSet) -> ConceptSet:
         active = bool(self._options.active_only or value_set.active_only)
@@ -223,6 +232,7 @@ class _Expander:
         if not value_set.composed and value_set.expansion is not None:
             yield from (row for row in stored_rows(value_set.expansion) if self._is_wanted(row, value_set))
             return
+        self._context.spend(value_set)
         with_versions = self._selector.tells_versions(value_set)
         for part in newest_first(value_set.includes):
             for row in self._rows_of(part, value_set):
@@ -279,13 +289,12 @@ class _Expander:
     def _distinct(self, rows: Iterator[Row]) -> Iterator[Row]:
         seen: set[tuple[str, str | None, str]] = set()
         with_versions = self._selector.tells_versions(self._value_set)
-        for looked_at, row in enumerate(rows):
-            if looked_at >= self._context.limits.visited:
-                values = (self._value_set.described, self._context.limits.visited)
-                raise TerminologyError(issue("error", "too-costly", None, "VALUESET_TOO_COSTLY", *values))
+        for row in rows:
+            self._context.spend(self._value_set)
             key = (row.info.url, row.info.version if with_versions else None, row.concept.code)
             if key not in seen:
                 seen.add(key)
+                self._drawn += 1
                 yield row
 
     # --- Nesting -----------------------------------------------------------------------------------------------
@@ -296,7 +305,7 @@ class _Expander:
         """
         entries = {(row.info.canonical, row.concept.code): self._entry(row) for row in rows}
         above = [self._above(row, entries) for row in rows] if self._can_nest() else []
-        if any(len(parents) > 1 for parents in above):
+        if any(len(parents) > 1 for parents in above) or self._is_too_deep(rows, above):
             above = []
         roots: list[Entry] = []
         for index, row in enumerate(rows):
@@ -304,6 +313,13 @@ class _Expander:
             parents = above[index] if above else []
             (parents[0].contains if parents else roots).append(entry)
         return roots
+
+    @staticmethod
+    def _is_too_deep(rows: list[Row], above: list[list[Entry]]) -> bool:
+        depths: dict[str, int] = {}
+        for row, parents in zip(rows, above, strict=bool(above)):
+            depths[row.concept.code] = 1 + max((depths.get(each.code, 0) for each in parents), default=0)
+        return max(depths.values(), default=0) > _DEEPEST
 
     def _is_whole(self, rows: list[Row]) -> bool:
         """Whether the rows are all there are, so that none lacks what is above it."""

@@ -68,6 +68,7 @@ class MembershipCheck:
     def __init__(self, context: Context, selector: Selector) -> None:
         self._context = context
         self._selector = selector
+        self._prepared: dict[int, ValueSet] = {}
         self.report = Report()
         self.unknown_systems: list[str] = []
         self.inactive = Inactive()
@@ -81,6 +82,9 @@ class MembershipCheck:
 
         Raises UnresolvedReference for a value set that is not known, TerminologyError for the rest.
         """
+        if id(value_set) in self._prepared:
+            return
+        self._selector.check_definition(value_set)
         with self._context.including(value_set):
             for part in (*value_set.includes, *value_set.excludes):
                 for reference in part.value_sets:
@@ -91,6 +95,7 @@ class MembershipCheck:
                 system = self._context.code_system(part.system, part.version) if part.system else None
                 if system is not None:
                     self._selector.filters(part, system, value_set)
+        self._prepared[id(value_set)] = value_set
 
     # --- One coding --------------------------------------------------------------------------------------------
 

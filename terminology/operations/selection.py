@@ -100,6 +100,16 @@ class Selector:
             return False
         return include.whole or not include.filters or concept.code in self.concept_set(include, system, value_set)
 
+    def check_definition(self, value_set: ValueSet) -> None:
+        """Raise TerminologyError for a value set whose definition is beyond what is understood here."""
+        modified = value_set.modified_at
+        if modified:
+            values = (value_set.described, modified)
+            raise TerminologyError(issue("error", "not-supported", "vs-invalid", "VALUESET_MODIFIED", *values))
+        if value_set.locked_date:
+            found = issue("error", "business-rule", "vs-invalid", "VALUESET_LOCKED_DATE", value_set.described)
+            raise TerminologyError(found)
+
     # --- Membership --------------------------------------------------------------------------------------------
 
     def contains(self, value_set: ValueSet, member: Member) -> bool:

@@ -8,6 +8,7 @@ from terminology.model.codings import Coding, read_coding
 from terminology.model.concepts import Json
 from terminology.model.issues import invalid
 from terminology.model.options import Options
+from terminology.parameters.structure import check_structure
 
 _PASSED_OVER = {"uuid", "cache-id", "no-cache", "diagnostics", "tx-resource", "profile"}
 """Parameters that steer the exchange, and mean nothing to an operation."""
@@ -64,13 +65,17 @@ class ParametersReader:
             found = each.get("resource")
             if not isinstance(found, dict) or found.get("resourceType") != kind:
                 raise invalid(f"{name} is a {kind} resource", at=name)
+            check_structure(found)
             return found
         return None
 
     def resources(self, name: str) -> list[Json]:
         """Return all parameters of a name that are resources."""
         found = [each.get("resource") for each in self._named(name)]
-        return [each for each in found if isinstance(each, dict)]
+        listed = [each for each in found if isinstance(each, dict)]
+        for each in listed:
+            check_structure(each)
+        return listed
 
     def parts(self, name: str) -> list[ParametersReader]:
         """Return the parts of each parameter of a name."""

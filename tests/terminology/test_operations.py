@@ -107,11 +107,10 @@ def test_an_abstract_code_is_refused_where_the_caller_says_so() -> None:
 
 
 def test_a_display_that_is_withdrawn_is_told() -> None:
-    """It is an error, or a warning where displays are judged leniently."""
+    """It is a designation of the concept still, so the code is valid with a warning."""
     found = validate(Coding(S, None, "Dog", "Hound"), SOURCE)
-    assert not found.valid
-    assert found.issues[0].message_id == "INACTIVE_DISPLAY_FOUND"
-    assert validate(Coding(S, None, "Dog", "Hound"), SOURCE, lenient_display=True).valid
+    assert found.valid
+    assert [(each.severity, each.message_id) for each in found.issues] == [("warning", "INACTIVE_DISPLAY_FOUND")]
 
 
 @pytest.mark.parametrize(
@@ -298,6 +297,45 @@ def test_a_stored_expansion_counts_where_there_is_no_definition() -> None:
     assert expand(stored, SOURCE, filter="do") == ["Dog"]
     assert validate(Coding(S, None, "Bird"), SOURCE, stored).valid
     assert not validate(Coding(S, None, "Animal"), SOURCE, stored).valid
+
+
+def test_value_sets_beyond_what_is_understood_are_refused() -> None:
+    """A modifier extension, a date at which content is locked, and no definition at all are no empty value sets."""
+    marked = {"url": "http://example.org/not", "valueBoolean": True}
+    for resource in (
+        {**value_set(), "modifierExtension": [marked]},
+        value_set({"system": S, "modifierExtension": [marked]}),
+        value_set(lockedDate="2020-01-01"),
+        {"resourceType": "ValueSet", "url": "http://example.org/empty"},
+    ):
+        with pytest.raises(TerminologyError):
+            expand(resource, SOURCE)
+
+
+def test_value_sets_that_multiply_end_at_a_limit() -> None:
+    """Each includes the next twice, 40 deep, and the last has nothing: a billion ways to nothing."""
+    chain = [
+        {
+            "resourceType": "ValueSet",
+            "url": f"http://example.org/{index}",
+            "compose": {"include": [{"valueSet": [f"http://example.org/{index + 1}"]}] * 2},
+        }
+        for index in range(40)
+    ]
+    last = {**value_set({"system": S, "concept": [{"code": "none"}]}), "url": "http://example.org/40"}
+    source = MemorySource([system(), *chain, last])
+    for call in (
+        lambda: terminology.expand(ExpandRequest(url="http://example.org/0"), source, Limits(visited=10_000)),
+        lambda: terminology.validate_in_value_set(
+            ValidateRequest([Coding(S, None, "Dog")], url="http://example.org/0"), source, Limits(visited=10_000)
+        ),
+    ):
+        with pytest.raises(TerminologyError) as error:
+            call()
+        assert error.value.code == "too-costly"
+    deep = [{**each, "compose": {"include": each["compose"]["include"][:1]}} for each in chain]
+    source = MemorySource([system(), *deep, {**last, "compose": value_set()["compose"]}])
+    assert len(terminology.expand(ExpandRequest(url="http://example.org/0"), source).contains) == 3
 
 
 def test_lookup_tells_what_was_asked_for() -> None:
