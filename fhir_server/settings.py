@@ -14,6 +14,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 SERVICES = frozenset({"fhir", "hms", "ehr", "auth"})
 """FHIR; the hospital's endpoints 1 to 28; those of its health record, 29 to 36; the authorization server."""
 
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+"""As browsers write it: in lower case, without a path or a final slash; of an app's own scheme, too."""
+
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -36,6 +39,11 @@ class Settings(BaseSettings):
         default=None,
         description="Addresses and networks of the proxies in front, separated by commas: their X-Forwarded-For is "
         "believed, nobody else's.",
+    )
+    cors_origins: str = Field(
+        default="*",
+        description="Origins whose pages may call FHIR, the hospital's endpoints and the authorization server, such as "
+        "https://app.example.org, separated by commas; * is any, none is none. Cookies never count.",
     )
     workers: Positive = 1
     services: str | None = Field(
@@ -161,6 +169,13 @@ class Settings(BaseSettings):
     key_secret: str | None = Field(
         default=None, description="Protects the signing keys; without it a file of the data directory does."
     )
+    refresh_leeway_seconds: float = Field(
+        default=5,
+        ge=0,
+        le=60,
+        description="Within this a public client may use a refresh token again, as two tabs do; a later second use "
+        "ends the grant.",
+    )
     max_sign_ups: Positive = Field(
         default=100, description="Sign-ups from one network address within 15 minutes before the next must wait."
     )
@@ -219,6 +234,12 @@ class Settings(BaseSettings):
         """The networks of the trusted proxies."""
         return tuple(ip_network(part.strip()) for part in (self.trusted_proxies or "").split(",") if part.strip())
 
+    @property
+    def allowed_origins(self) -> tuple[str, ...]:
+        """The origins whose pages may ask; ("*",) for any."""
+        named = tuple(part.strip() for part in self.cors_origins.split(",") if part.strip())
+        return () if named == ("none",) else named
+
     @model_validator(mode="after")
     def _serves_what_there_is(self) -> Self:
         unknown = self.served - SERVICES
@@ -234,6 +255,16 @@ class Settings(BaseSettings):
         if url is not None and not re.fullmatch(r"https?://[^/?#]+[^?#]*", url):
             raise ValueError("Input should be an absolute URL such as https://fhir.example.org/fhir")
         return url
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, text: str) -> str:
+        named = [part.strip() for part in text.split(",") if part.strip()]
+        if named not in (["*"], ["none"]) and not (named and all(_ORIGIN.fullmatch(origin) for origin in named)):
+            raise ValueError(
+                "Input should be *, none, or origins such as https://app.example.org,http://localhost:3000"
+            )
+        return text
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -179,6 +179,12 @@ class SmartServer:
     def services(self) -> Any:
         return self.app.state.services
 
+    async def age_refresh_tokens(self, seconds: float) -> None:
+        """Make every use of a refresh token so far lie further back."""
+        tokens = self.services.database.collection("oauth_tokens")
+        earlier = {"$dateSubtract": {"startDate": "$rotated", "unit": "millisecond", "amount": int(seconds * 1000)}}
+        await tokens.update_many({"rotated": {"$type": "date"}}, [{"$set": {"rotated": earlier}}])
+
     def browser(self) -> Browser:
         """Return a new browser, with no cookies."""
         return Browser(httpx.AsyncClient(transport=httpx.ASGITransport(app=self.app), base_url=ORIGIN))

@@ -8,22 +8,22 @@ _OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-
 _SERVICE = "http://terminology.hl7.org/CodeSystem/restful-security-service"
 
 
-def issuer_of(base_url: str) -> str:
-    """Return the issuer of the authorization server that belongs to a FHIR base: what stands before /fhir."""
+def root_of(base_url: str) -> str:
+    """Return what stands before the /fhir of a FHIR base: the authorization server's endpoints stand below it."""
     return base_url.removesuffix("/fhir")
 
 
 def endpoints(base_url: str, *, registration: bool) -> dict[str, str]:
     """Return the URLs of the endpoints by their names in discovery documents."""
-    issuer = issuer_of(base_url)
+    root = root_of(base_url)
     found = {
-        "authorization_endpoint": f"{issuer}/oauth/authorize",
-        "token_endpoint": f"{issuer}/oauth/token",
-        "introspection_endpoint": f"{issuer}/oauth/introspect",
-        "revocation_endpoint": f"{issuer}/oauth/revoke",
-        "management_endpoint": f"{issuer}/oauth/apps",
+        "authorization_endpoint": f"{root}/oauth/authorize",
+        "token_endpoint": f"{root}/oauth/token",
+        "introspection_endpoint": f"{root}/oauth/introspect",
+        "revocation_endpoint": f"{root}/oauth/revoke",
+        "management_endpoint": f"{root}/oauth/apps",
     }
-    return found | ({"registration_endpoint": f"{issuer}/oauth/register"} if registration else {})
+    return found | ({"registration_endpoint": f"{root}/oauth/register"} if registration else {})
 
 
 _IN_STATEMENT = {
@@ -36,7 +36,7 @@ _IN_STATEMENT = {
 }
 
 
-def security(base_url: str | None, *, registration: bool) -> dict[str, Any]:
+def security(base_url: str | None, *, registration: bool, cors: bool = True) -> dict[str, Any]:
     """Return the element CapabilityStatement.rest.security; without a base URL it names no endpoints.
 
     https://hl7.org/fhir/smart-app-launch/STU2.2/conformance.html#declaring-support-for-oauth2-endpoints
@@ -48,7 +48,7 @@ def security(base_url: str | None, *, registration: bool) -> dict[str, Any]:
         described["extension"] = [{"url": _OAUTH_URIS, "extension": named}]
     coding = {"system": _SERVICE, "code": "SMART-on-FHIR", "display": "SMART-on-FHIR"}
     return described | {
-        "cors": True,
+        "cors": cors,
         "service": [{"coding": [coding], "text": "SMART App Launch 2.2"}],
         "description": "An access token is needed for all but this statement.",
     }

@@ -99,6 +99,9 @@ def add_client(  # noqa: PLR0917 - each is an option
     jwks: Annotated[Path | None, typer.Option(help="File with the client's public keys.")] = None,
     jwks_uri: Annotated[str | None, typer.Option(help="URL of the client's public keys.")] = None,
     launch_url: Annotated[str | None, typer.Option(help="Where an EHR launches the app.")] = None,
+    post_logout_redirect_uri: Annotated[
+        list[str] | None, typer.Option(help="Where users may be led after they signed out; may be repeated.")
+    ] = None,
     data_dir: DataDir = None,
     database_url: DatabaseUrl = None,
 ) -> None:
@@ -115,6 +118,7 @@ def add_client(  # noqa: PLR0917 - each is an option
         jwks=jwks,
         jwks_uri=jwks_uri,
         launch_url=launch_url,
+        post_logout_redirect_uris=post_logout_redirect_uri or [],
     )
     _print(_run(work, data_dir, database_url))
 

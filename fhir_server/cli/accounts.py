@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -156,6 +156,7 @@ def add_client(
     jwks: Path | None,
     jwks_uri: str | None,
     launch_url: str | None,
+    post_logout_redirect_uris: Sequence[str] = (),
 ) -> Work[Described]:
     """Return the work that registers a client; its secret, where it gets one, is told here and nowhere again."""
 
@@ -171,6 +172,7 @@ def add_client(
             jwks=_key_set(jwks) if jwks else None,
             jwks_uri=jwks_uri,
             launch_url=launch_url,
+            post_logout_redirect_uris=tuple(post_logout_redirect_uris),
         )
         clients.require_valid(client)
         await store.clients.add(client)
@@ -206,6 +208,7 @@ def described_client(client: Client) -> Described:
         "redirect_uris": list(client.redirect_uris),
         "jwks_uri": client.jwks_uri,
         "launch_url": client.launch_url,
+        "post_logout_redirect_uris": list(client.post_logout_redirect_uris) or None,
         "self_registered": client.self_registered or None,
     }
     return {name: value for name, value in described.items() if value is not None}

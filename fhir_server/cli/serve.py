@@ -183,7 +183,7 @@ def _greet(settings: Settings, logins: list[Login]) -> None:
         # All that a program reads is JSON, on both outputs; how to begin is for people, and passwords are for no log.
         log.serving(base_url(settings), sorted(settings.served), is_open=settings.open)
         return
-    from fhir_server.auth.endpoints import issuer_of
+    from fhir_server.auth.endpoints import root_of
 
     base = base_url(settings)
     if settings.open:
@@ -196,22 +196,22 @@ def _greet(settings: Settings, logins: list[Login]) -> None:
         )
     if settings.fhir_base_url:
         typer.echo(f"Answers come from {settings.fhir_base_url}; each request needs an access token of that server:")
-        typer.echo(f"  curl -H 'Authorization: Bearer ACCESS_TOKEN' {issuer_of(base)}/medicine/prescription?patient=ID")
+        typer.echo(f"  curl -H 'Authorization: Bearer ACCESS_TOKEN' {root_of(base)}/medicine/prescription?patient=ID")
         return
     typer.secho(f"FHIR base: {base}", bold=True)
     if not settings.open:
         typer.echo("Each request needs an access token. To get one, on the same --data-dir or --database-url:")
         typer.echo("  fhir-server client add --name 'My service' --scope 'system/*.rs' --secret")
         asked = "-d grant_type=client_credentials -d 'scope=system/*.rs'"
-        typer.echo(f"  curl -u CLIENT_ID:CLIENT_SECRET {asked} {issuer_of(base)}/oauth/token")
+        typer.echo(f"  curl -u CLIENT_ID:CLIENT_SECRET {asked} {root_of(base)}/oauth/token")
     if logins:
         _greet_demo(base, logins, is_open=settings.open)
 
 
 def _greet_demo(base: str, logins: list[Login], *, is_open: bool) -> None:
-    from fhir_server.auth.endpoints import issuer_of
+    from fhir_server.auth.endpoints import root_of
 
-    typer.echo(f"Sign in, for example at {issuer_of(base)}/docs:")
+    typer.echo(f"Sign in, for example at {root_of(base)}/docs:")
     for login in logins:
         typer.echo(f"  {login.username}  {login.password}  ({login.role})")
     if is_open:

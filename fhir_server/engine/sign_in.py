@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal, TypeAlias
 
 from fhir_server.auth.accounts import throttle
-from fhir_server.auth.accounts.login_names import counted_name, login_name
+from fhir_server.auth.accounts.login_names import counted_name, email_name, login_name
 from fhir_server.auth.accounts.passwords import hash_password, verify_password
 from fhir_server.auth.accounts.user import User
 from fhir_server.engine.account_status import is_active
@@ -44,6 +44,17 @@ async def find(store: OAuthStore[Any], username: str) -> User | None:
 async def has_given_up(store: OAuthStore[Any], account: User) -> bool:
     """Return whether the account signs in with other names than the address or number that it was opened with."""
     return account.role == "patient" and await store.names.any_of(account.id)
+
+
+async def own_address(store: OAuthStore[Any], account: User) -> tuple[str, bool] | None:
+    """Return the email address that an account signs in with, and whether its holder has confirmed it; or None."""
+    name = next((each for each in await store.names.names_of(account.id) if each.startswith("email:")), None)
+    written = account.username if "@" in account.username else ""
+    if name is None:
+        named = login_name(written)
+        return (written, False) if named and not await has_given_up(store, account) else None
+    address = written if written and email_name(written) == name else name.partition(":")[2]
+    return address, await store.names.is_confirmed(name, account.id)
 
 
 async def sign_in(

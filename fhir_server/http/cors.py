@@ -1,62 +1,72 @@
-"""Cross-origin requests to the FHIR base: apps run in browsers on origins of their own.
+"""Cross-origin requests: apps run in browsers on origins of their own. https://fetch.spec.whatwg.org/#http-cors-protocol
 
-Every origin may ask, since no cookie counts here: whoever asks needs a token. https://fetch.spec.whatwg.org/#http-cors-protocol
+One rule for FHIR, the hospital's endpoints and those of the authorization server: the setting `cors_origins` says whose
+pages may ask. Credentials never count: whoever asks needs a token, and a browser's cookies open nothing but the pages
+of sign-in and consent, which are for people and left out here.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from fhir_server.settings import Settings
 
 _EXPOSED = (
-    b"Accept-Patch, Accept-Ranges, Content-Location, Content-Range, ETag, "
-    b"Last-Modified, Location, Retry-After, WWW-Authenticate"
-)
-_PREFLIGHT = [
-    (b"access-control-allow-origin", b"*"),
-    (b"access-control-allow-methods", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
-    (b"access-control-max-age", b"600"),
-    (b"vary", b"Access-Control-Request-Headers"),
-    (b"content-length", b"0"),
-]
+    "Accept-Patch", "Accept-Ranges", "Content-Disposition", "Content-Location", "Content-Range", "ETag",
+    "Idempotency-Replayed", "Last-Modified", "Location", "Retry-After", "WWW-Authenticate", "Warning",
+)  # fmt: skip
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _ALLOWED = (
-    b"Authorization, Content-Type, Accept, Prefer, If-Match, If-None-Match, If-None-Exist, If-Modified-Since, "
-    b"X-Requested-With, Cache-Control, X-Security-Context"
+    "Authorization, Content-Type, Accept, Accept-Language, Prefer, If-Match, If-None-Match, If-None-Exist, "
+    "If-Modified-Since, If-Range, Range, Idempotency-Key, X-Requested-With, Cache-Control, X-Security-Context"
 )
-_HEADER_NAMES = re.compile(rb"[A-Za-z0-9!#$%&'*+.^_`|~-]+(?:[ \t]*,[ \t]*[A-Za-z0-9!#$%&'*+.^_`|~-]+)*")
+"""Told where a page does not say which headers it will send; where it does, these are the ones."""
+
+_HEADER_NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+(?:[ \t]*,[ \t]*[A-Za-z0-9!#$%&'*+.^_`|~-]+)*")
 _LONGEST_LIST = 2000
-
-
-def _preflight(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Return the headers of a preflight's answer: the headers that the page asks for are the ones it may send."""
-    asked = b", ".join(value for name, value in headers if name == b"access-control-request-headers")
-    echoed = len(asked) <= _LONGEST_LIST and _HEADER_NAMES.fullmatch(asked.strip()) is not None
-    return [*_PREFLIGHT, (b"access-control-allow-headers", asked.strip() if echoed else _ALLOWED)]
+_KEPT_SECONDS = 600
 
 
 class Cors:
-    """Answers preflights, and marks what the application answers to other origins."""
+    """Answers preflights, and marks what the application answers to the origins that may ask; not at `pages`."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, pages: Collection[str] = ()) -> None:
         self.app = app
+        self._pages = frozenset(pages)
+        self._any = settings.allowed_origins == ("*",)
+        self._shared = _Shared(
+            app,
+            allow_origins=settings.allowed_origins,
+            allow_methods=_METHODS,
+            allow_headers=("*",),
+            expose_headers=_EXPOSED,
+            max_age=_KEPT_SECONDS,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        names = {name for name, _ in scope["headers"]} if scope["type"] == "http" else set()
-        if b"origin" not in names:
+        if scope["type"] != "http" or scope["path"] in self._pages or (self._any and not _is_from_a_page(scope)):
             await self.app(scope, receive, send)
-            return
-        if scope["method"] == "OPTIONS" and b"access-control-request-method" in names:
-            await send({"type": "http.response.start", "status": 204, "headers": _preflight(scope["headers"])})
-            await send({"type": "http.response.body", "body": b""})
-            return
+        else:
+            await self._shared(scope, receive, send)
 
-        async def marked(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                allowed = [(b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", _EXPOSED)]
-                message = {**message, "headers": [*message["headers"], *allowed]}
-            await send(message)
 
-        await self.app(scope, receive, marked)
+def _is_from_a_page(scope: Scope) -> bool:
+    return any(name == b"origin" for name, _ in scope["headers"])
+
+
+class _Shared(CORSMiddleware):
+    """Starlette's middleware, which would repeat anything at all as the list of allowed headers."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        response = super().preflight_response(request_headers)
+        asked = ", ".join(request_headers.getlist("access-control-request-headers")).strip()
+        echoed = len(asked) <= _LONGEST_LIST and _HEADER_NAMES.fullmatch(asked)
+        response.headers["Access-Control-Allow-Headers"] = asked if echoed else _ALLOWED
+        return response

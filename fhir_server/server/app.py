@@ -38,7 +38,7 @@ from fhir_server.http.cors import Cors
 from fhir_server.http.fhir import FhirApp
 from fhir_server.http.health import live, ready
 from fhir_server.http.limits import Budgeted
-from fhir_server.http.oauth.routes import discovery, routes
+from fhir_server.http.oauth.routes import PAGES, discovery, routes
 from fhir_server.http.oauth.server import AuthorizationServer
 from fhir_server.http.stopping import ENDS_WITHIN, WORKER_ENDS_WITHIN, Stopping
 from fhir_server.http.welcome import welcome
@@ -86,6 +86,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         routes=parts.routes(),
         middleware=[
             Middleware(ClientAddresses, settings.trusted_networks),
+            Middleware(Cors, settings, PAGES),
             Middleware(Budgeted, settings),
             Middleware(CompressMiddleware, minimum_size=1000),
             Middleware(Recorded, _unrecorded),
@@ -105,12 +106,13 @@ class _Parts:
     def routes(self) -> list[BaseRoute]:
         served = self.settings.served
         found: list[BaseRoute] = [Route("/health/live", live), Route("/health/ready", ready)]
+        if served & {"auth", "fhir"} and not self.settings.open:
+            found += discovery(PREFIX)
         if "auth" in served and not self.settings.open:
             found += routes()
         if "fhir" in served:
-            found += [] if self.settings.open else discovery(PREFIX)
             # The base itself, where transactions go, has no final slash; a mount would redirect it.
-            found += [Route(PREFIX, Cors(self.fhir)), Mount(PREFIX, app=Cors(self.fhir)), Route("/", welcome)]
+            found += [Route(PREFIX, self.fhir), Mount(PREFIX, app=self.fhir), Route("/", welcome)]
         if served & {"hms", "ehr"}:
             found.append(Mount("/", app=self.facade))
         return found

@@ -10,6 +10,7 @@ import tarfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import httpx
 import pytest
@@ -59,6 +60,22 @@ FHIR.oauth2.ready().then(async (client) => {
 </script><body></body>"""
 
 
+BOOKMARK = """<!doctype html><title>bookmark</title><script src="/fhir-client.js"></script><body><script>
+const show = (result) => { document.body.id = "result"; document.body.textContent = JSON.stringify(result); };
+FHIR.oauth2.init({clientId: "%(client_id)s", scope: "%(scope)s", redirectUri: "%(origin)s/bookmark", iss: "%(base)s"})
+  .then(async (client) => show({patient: client.patient.id, read: (await client.patient.read()).id}))
+  .catch((error) => show({error: String(error)}));
+</script></body>"""
+"""A page that launches itself whenever it is opened without a session, as the library's documentation shows."""
+
+
+LEAVE = """<!doctype html><title>leave</title><form method="%(method)s" action="%(base)s/oauth/end_session">
+<input name="id_token_hint" value="%(hint)s"><input name="client_id" value="%(client_id)s">
+<input name="post_logout_redirect_uri" value="%(origin)s/bye"><input name="state" value="s1">
+<button>leave</button></form>"""
+"""An app's own page from which its users sign out."""
+
+
 @pytest.fixture(scope="session")
 def library() -> bytes:
     """Return the browser build of npm's fhirclient, just as it was published."""
@@ -81,6 +98,12 @@ class World:
 
     async def opened(self, url: str, username: str, pick: str | None = None) -> dict[str, Any]:
         """Launch the app, sign in, allow, and return what the app then found out."""
+        page, found = await self.visited(url, username, pick)
+        await page.context.close()
+        return found
+
+    async def visited(self, url: str, username: str, pick: str | None = None) -> tuple[Any, dict[str, Any]]:
+        """Do the same and return the page besides, where the browser has been led to."""
         page = await (await self.browser.new_context()).new_page()
         await page.goto(url)
         await page.fill("input[name=username]", username)
@@ -91,7 +114,7 @@ class World:
             await page.click("button.main")
         await page.click("button[name=approve]")
         found: dict[str, Any] = json.loads(await page.locator("#result").text_content(timeout=20_000))
-        return found
+        return page, found
 
 
 @pytest.fixture
@@ -117,10 +140,25 @@ async def world(library: bytes, mongod_url: str, database: Database, tmp_path: P
     async def app(request: Any) -> HTMLResponse:
         return HTMLResponse(APP)
 
+    async def bookmark(request: Any) -> HTMLResponse:
+        return HTMLResponse(BOOKMARK % {"client_id": world.client_id, "scope": SCOPE, "origin": site, "base": base})
+
+    async def leave(request: Any) -> HTMLResponse:
+        return HTMLResponse(LEAVE % {"base": base.removesuffix("/fhir"), "origin": site, **request.query_params})
+
     async def script(request: Any) -> Response:
         return Response(library, media_type="text/javascript")
 
-    pages = Starlette(routes=[Route("/launch", launch), Route("/app", app), Route("/fhir-client.js", script)])
+    pages = Starlette(
+        routes=[
+            Route("/launch", launch),
+            Route("/app", app),
+            Route("/bookmark", bookmark),
+            Route("/leave", leave),
+            Route("/bye", app),
+            Route("/fhir-client.js", script),
+        ]
+    )
     async with served(server, port), served(pages, site_port), async_playwright() as driver:
         browser = await driver.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         world = World(server, base, site, browser)
@@ -131,8 +169,8 @@ async def world(library: bytes, mongod_url: str, database: Database, tmp_path: P
 
 async def _fill(world: World) -> None:
     app = accounts.add_client(
-        "Growth chart", None, secret=False, redirect_uris=[f"{world.site}/app"], jwks=None, jwks_uri=None,
-        launch_url=f"{world.site}/launch",
+        "Growth chart", None, secret=False, redirect_uris=[f"{world.site}/app", f"{world.site}/bookmark"],
+        post_logout_redirect_uris=[f"{world.site}/bye"], jwks=None, jwks_uri=None, launch_url=f"{world.site}/launch",
     )  # fmt: skip
     world.client_id = (await world.run(app))["client_id"]
     token = await _service_token(world, "system/*.cruds")
@@ -195,3 +233,60 @@ async def test_an_ehr_launch_brings_the_encounter(world: World) -> None:
     found = await world.opened(prepared["url"], "doctor")
     assert (found["patient"], found["read"], found["encounter"]) == ("anna", "anna", "e")
     assert (found["own"], found["neighbour"]) == ("doctor", "refused 404")
+
+
+async def test_a_page_that_launches_itself_can_be_bookmarked(world: World) -> None:
+    """RFC 9207: the library leaves `iss` in the page's address and takes it for the FHIR base when opened again."""
+    first, found = await world.visited(f"{world.site}/bookmark", "anna")
+    assert found == {"patient": "anna", "read": "anna"}
+    bookmarked = first.url
+    assert dict(parse_qsl(urlsplit(bookmarked).query)) == {"iss": world.base}
+    await first.reload()
+    assert json.loads(await first.locator("#result").text_content(timeout=20_000)) == found
+    _, again = await world.visited(bookmarked, "anna")
+    assert again == found
+
+
+async def test_a_patient_is_found_and_picked_by_keyboard_alone(world: World) -> None:
+    """Tab, space and Enter do: every field has a label, and the focus goes by the order of the page."""
+    page = await (await world.browser.new_context()).new_page()
+    failed: list[str] = []
+    page.on("console", lambda message: failed.append(message.text) if message.type == "error" else None)
+    await page.goto(f"{world.site}/launch?iss={world.base}")
+    await page.fill("input[name=username]", "doctor")
+    await page.fill("input[name=password]", PASSWORD)
+    await page.keyboard.press("Enter")
+    await page.get_by_label("Name", exact=True).focus()
+    await page.keyboard.type("anna")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/oauth/patient?*name=anna*")
+    assert await page.locator("input[name=patient]").count() == 1
+    await page.get_by_role("button", name="Search").focus()
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Space")
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url("**/oauth/consent?*")
+    assert "anna" in (await page.locator("main").text_content() or "")
+    await page.locator("#approve").focus()
+    await page.keyboard.press("Enter")
+    found = json.loads(await page.locator("#result").text_content(timeout=20_000))
+    assert found["patient"] == "anna"
+    assert not [text for text in failed if "Content Security Policy" in text]
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("proven", [True, False])
+async def test_an_app_on_another_site_signs_the_user_out(world: World, method: str, proven: bool) -> None:
+    """A form that another site posts brings no cookie, and ends the session none the less; unproven it asks."""
+    page, _ = await world.visited(f"{world.site}/launch?iss={world.base}", "anna")
+    key = "JSON.parse(sessionStorage.getItem(JSON.parse(sessionStorage.getItem('SMART_KEY')))).tokenResponse.id_token"
+    hint = await page.evaluate(key) if proven else ""
+    given = {"hint": hint, "method": method, "client_id": world.client_id}
+    await page.goto(f"{world.site}/leave?{urlencode(given)}")
+    await page.click("button")
+    if not proven:
+        await page.click("#sign-out")
+    await page.wait_for_url(f"{world.site}/bye?state=s1")
+    await page.goto(world.base.replace("/fhir", "/oauth/apps"))
+    assert "/oauth/login" in page.url

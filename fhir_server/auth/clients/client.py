@@ -33,6 +33,8 @@ class Client:
     jwks: dict[str, Any] | None = None
     jwks_uri: str | None = None
     launch_url: str | None = None
+    post_logout_redirect_uris: tuple[str, ...] = ()
+    """Where a browser may be led after the user has signed out at the app's wish."""
     self_registered: bool = False
 
     @property
@@ -52,9 +54,10 @@ def require_valid(client: Client) -> None:
     """Raise BadRequest where the registration contradicts itself or would be unsafe."""
     if not client.name.strip() or len(client.name) > _LONGEST_NAME or not client.name.isprintable():
         raise BadRequest(f"A client needs a name of 1 to {_LONGEST_NAME} printable characters.")
-    if len(client.redirect_uris) > _MOST_URIS:
-        raise BadRequest(f"A client has at most {_MOST_URIS} redirect URIs.")
-    for uri in client.redirect_uris:
+    for uris in (client.redirect_uris, client.post_logout_redirect_uris):
+        if len(uris) > _MOST_URIS:
+            raise BadRequest(f"A client has at most {_MOST_URIS} redirect URIs.")
+    for uri in (*client.redirect_uris, *client.post_logout_redirect_uris):
         wrong = redirects.fault(uri, by_operator=not client.self_registered)
         if wrong:
             raise BadRequest(f"{wrong} ({uri[:200]!r})", code="invalid_redirect_uri")

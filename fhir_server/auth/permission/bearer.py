@@ -42,6 +42,8 @@ class BearerToken:
     """Relative reference of the user's resource."""
     context: LaunchContext = field(default_factory=LaunchContext)
     grant: str | None = None
+    sign_in_only: bool = False
+    """Whether it was asked for without naming a FHIR base: it tells who the user is, and opens no FHIR server."""
 
     @property
     def subject(self) -> str:

@@ -18,9 +18,10 @@ from fhir_server.r4.definitions import RESOURCE_TYPES, search_parameters
 Level: TypeAlias = Literal["patient", "user", "system"]
 Permission: TypeAlias = Literal["c", "r", "u", "d", "s"]
 
-PLAIN_SCOPES = frozenset(
-    {"openid", "fhirUser", "profile", "launch", "launch/patient", "launch/encounter", "offline_access", "online_access"}
-)
+SIGN_IN_SCOPES = frozenset({"openid", "fhirUser", "profile", "email", "offline_access", "online_access"})
+"""What says who the user is, and for how long: nothing of it is about records."""
+
+PLAIN_SCOPES = SIGN_IN_SCOPES | {"launch", "launch/patient", "launch/encounter"}
 EHR_LAUNCH = "ehr_launch"
 """A scope of this server's own: its holder, an EHR, may make `launch` values."""
 

@@ -6,6 +6,7 @@ it opens nothing.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import secrets
@@ -24,6 +25,15 @@ REQUEST_LIFETIME = timedelta(minutes=15)
 def new_secret() -> str:
     """Return 256 random bits as 43 characters of A-Z, a-z, 0-9, - and _."""
     return secrets.token_urlsafe(32)
+
+
+def successor(secret: str, key: bytes) -> str:
+    """Return the refresh token that takes the place of a used one: the same each time, and not to be guessed.
+
+    So of two requests that use it at the same moment each gets the one that works from then on.
+    """
+    made = hmac.new(key, b"successor " + secret.encode("utf-8", "surrogateescape"), hashlib.sha256).digest()
+    return base64.urlsafe_b64encode(made).rstrip(b"=").decode()
 
 
 def new_identifier() -> str:

@@ -51,7 +51,11 @@ async def answer(context: Context, request: Request, route: Route) -> Response:
             raise BadRequest(f"mode is full, normative or terminology, not {mode[:40]!r}.", code="value")
     settings = context.services.settings
     security = (
-        None if settings.open else endpoints.security(context.base_url, registration=settings.dynamic_registration)
+        None
+        if settings.open
+        else endpoints.security(
+            context.base_url, registration=settings.dynamic_registration, cors=bool(settings.allowed_origins)
+        )
     )
     encoded, tag = _encoded(context.base_url, security)
     headers = {"ETag": f'W/"{tag}"', "Cache-Control": "no-cache"}

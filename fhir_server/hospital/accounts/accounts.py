@@ -68,9 +68,15 @@ async def open_account(server: FacadeServer, row: User, password_hash: str) -> t
 
 
 async def store_account(
-    server: FacadeServer, account_id: str, row: User, password_hash: str, names: list[str]
+    server: FacadeServer,
+    account_id: str,
+    row: User,
+    password_hash: str,
+    names: list[str],
+    *,
+    confirmed: str | None = None,
 ) -> tuple[Account, dict[str, Any]]:
-    """Store a new user who has claimed the names."""
+    """Store a new user who has claimed the names; `confirmed` is the one that a mailed code was for."""
     try:
         patient = await server.fhir().create(users.to_fhir(row)[0])
         username = await _username(server, row.email, account_id)
@@ -81,7 +87,7 @@ async def store_account(
         if error.status == 409:
             raise Problem("email_taken") from error
         raise
-    await server.names.keep(account_id, names)
+    await server.names.keep(account_id, names, confirmed=confirmed)
     return account, patient
 
 
@@ -115,12 +121,14 @@ async def own_address(server: FacadeServer, account: Account, row: User | None) 
     return spelled(names[0], account, row) if names else None
 
 
-async def change_names(server: FacadeServer, account: Account, email: str | None, phone: str | None) -> None:
+async def change_names(
+    server: FacadeServer, account: Account, email: str | None, phone: str | None, *, confirmed: str | None = None
+) -> None:
     """Make the claimed names the account's, in place of its others of the same kind."""
     new = names_of(email, phone)
     kinds = {name.partition(":")[0] for name in new}
     kept = [name for name in await own_names(server, account) if name.partition(":")[0] not in kinds]
-    await server.names.keep(account.id, [*new, *kept])
+    await server.names.keep(account.id, [*new, *kept], confirmed=confirmed)
     if email is not None and "@" in account.username and folded(email) != folded(account.username):
         try:
             await server.accounts.users.rename(account.id, email)

@@ -99,7 +99,8 @@ async def confirm_contact(body: Confirmation, server: Server) -> Response:
     old = users.from_fhir(patient) if patient else None
     await change_patient(fhir, fhir, account.patient, new)
     names, notified = await accounts.own_names(server, account), await accounts.own_address(server, account, old)
-    await accounts.change_names(server, account, new.get("email"), phone)
+    email = new.get("email")
+    await accounts.change_names(server, account, email, phone, confirmed=email_name(email) if email else None)
     if not await is_unchanged(server.accounts, account):
         await _give_back(server, account, names, old)
         raise Problem("invalid_token")

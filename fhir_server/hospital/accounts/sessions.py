@@ -62,16 +62,15 @@ async def refresh(services: Services, store: OAuthStore[Access], secret: str) ->
         granted = await store.grants.refresh(secret)
         if granted is None or granted.client_id != APP or not await is_active(services, granted.fhir_user):
             raise Problem("invalid_token")
-        await store.grants.rotate(secret)
-        return await _issue(store, granted)
+        return await _issue(store, granted, await store.grants.rotate(secret, store.keys.refresh_key()))
     except (Replayed, Withdrawn) as error:
         raise Problem("invalid_token") from error
 
 
-async def _issue(store: OAuthStore[Access], granted: BearerToken) -> Tokens:
+async def _issue(store: OAuthStore[Access], granted: BearerToken, successor: str | None = None) -> Tokens:
     seen().by_token(granted)
     now = datetime.now(UTC).replace(microsecond=0)
-    access, renewal = new_secret(), new_secret()
+    access, renewal = new_secret(), successor or new_secret()
     await store.grants.issue(
         [
             (access, "access", replace(granted, issued=now, expires=now + ACCESS_LIFETIME)),

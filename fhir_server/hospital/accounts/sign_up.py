@@ -118,7 +118,9 @@ async def confirm_sign_up(body: Confirmation, response: Response, server: Server
     await accounts.claim_names(server, account_id, row.email, None)
     names = names_of(row.email, None)
     names += [name for name in names_of(None, row.phone) if await server.names.claim(name, account_id)]
-    account, patient = await accounts.store_account(server, account_id, row, used[1]["password"], names)
+    account, patient = await accounts.store_account(
+        server, account_id, row, used[1]["password"], names, confirmed=email_name(row.email or "")
+    )
     tokens = await sessions.begin(server.accounts, account)
     set_device(response, server.accounts.sealing_key, account, secure=server.is_secure)
     return SignedIn(user=await user_answer(server.fhir(), patient), **tokens.model_dump())

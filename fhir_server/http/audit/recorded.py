@@ -21,6 +21,7 @@ from fhir_server.http.client_address import client_address
 _EVENTS = {
     ("POST", "/oauth/login"): "login",
     ("POST", "/oauth/logout"): "logout",
+    ("GET", "/oauth/logout/now"): "logout",
     ("POST", "/oauth/consent"): "consent",
     ("POST", "/oauth/apps"): "revocation",
     ("POST", "/oauth/token"): "token",

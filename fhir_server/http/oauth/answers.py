@@ -16,17 +16,6 @@ from fhir_server.http.audit.audit_context import seen
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
-CORS = {
-    # Apps run in browsers anywhere; no cookie counts here, so any origin may ask.
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "WWW-Authenticate, Retry-After",
-}
-_PREFLIGHT = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, Accept, X-Requested-With",
-    "Access-Control-Max-Age": "600",
-}
 
 
 class OAuthError(Exception):
@@ -44,16 +33,14 @@ class OAuthError(Exception):
 
 def answer(content: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """Return a JSON answer that is not cached."""
-    return JSONResponse(dict(content), status, {**NO_STORE, **CORS, **(headers or {})})
+    return JSONResponse(dict(content), status, {**NO_STORE, **(headers or {})})
 
 
 def endpoint(handler: Endpoint) -> Endpoint:
-    """Return the handler with preflights answered and its errors turned into JSON."""
+    """Return the handler with its errors turned into JSON."""
 
     @wraps(handler)
     async def handle(request: Request) -> Response:
-        if request.method == "OPTIONS":
-            return Response(status_code=204, headers=_PREFLIGHT)
         try:
             return await handler(request)
         except OAuthError as error:

@@ -14,7 +14,7 @@ from fhir_server.auth.accounts.user import User
 from fhir_server.auth.clients.client import Client
 from fhir_server.auth.clients.pkce import is_challenge
 from fhir_server.auth.clients.redirects import is_registered, with_parameters
-from fhir_server.auth.permission.scopes import EHR_LAUNCH, PLAIN_SCOPES, Scopes, parse_scopes
+from fhir_server.auth.permission.scopes import EHR_LAUNCH, PLAIN_SCOPES, SIGN_IN_SCOPES, Scopes, parse_scopes
 from fhir_server.auth.tokens.secrets import REQUEST_LIFETIME
 from fhir_server.engine.search.page_token import seal, unseal
 from fhir_server.errors import BadRequest
@@ -58,6 +58,8 @@ class Authorization:
     language: str | None = None
     prompt: str = ""
     expires: float = 0
+    sign_in_only: bool = False
+    """Whether the app wants to know who the user is, and nothing of a FHIR server."""
 
     def sealed(self, server: AuthorizationServer) -> str:
         """Return the request as a text that only this server can read or make."""
@@ -106,7 +108,8 @@ async def checked(server: AuthorizationServer, client: Client, given: Mapping[st
     _require_code_flow(given)
     if not is_challenge(given.get("code_challenge", "")) or given.get("code_challenge_method") != "S256":
         raise Rejection("invalid_request", "A code_challenge of the method S256 is needed.")
-    if not server.is_base(given.get("aud", "")):
+    sign_in_only = _is_sign_in(given)
+    if not sign_in_only and not server.is_base(given.get("aud", "")):
         raise Rejection("invalid_request", f"aud is {server.base_url}.")
     if len(given.get("state", "")) > _LONGEST_STATE or len(given.get("scope", "")) > _LONGEST_SCOPE:
         raise Rejection("invalid_request", "The state or scope is too long.")
@@ -122,7 +125,18 @@ async def checked(server: AuthorizationServer, client: Client, given: Mapping[st
         language=given.get("ui_locales"),
         prompt=given.get("prompt", ""),
         expires=time.time() + REQUEST_LIFETIME.total_seconds(),
+        sign_in_only=sign_in_only,
     )
+
+
+def _is_sign_in(given: Mapping[str, str]) -> bool:
+    """Return whether the request is plain OpenID Connect, which knows no `aud`: about who the user is and nothing else.
+
+    Judged by every word that was asked for, understood or not: what is about records names the FHIR base that it
+    trusts, or a token could be made for an app that a foreign server sent here.
+    """
+    asked = set(given.get("scope", "").split(" ")) - {""}
+    return "aud" not in given and "launch" not in given and "openid" in asked and asked <= SIGN_IN_SCOPES
 
 
 def _asks_launch(given: Mapping[str, str]) -> bool:

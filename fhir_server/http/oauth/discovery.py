@@ -6,6 +6,7 @@ https://hl7.org/fhir/smart-app-launch/STU2.2/conformance.html
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -13,7 +14,8 @@ from starlette.responses import JSONResponse, Response
 from fhir_server.auth.clients.assertions import ALGORITHMS
 from fhir_server.auth.endpoints import endpoints
 from fhir_server.auth.tokens.keys import ALGORITHM
-from fhir_server.http.oauth.answers import CORS, endpoint
+from fhir_server.http.oauth.answers import OAuthError, endpoint
+from fhir_server.http.oauth.claims import CLAIMS
 from fhir_server.http.oauth.server import server_of
 
 CAPABILITIES = (
@@ -40,6 +42,8 @@ CAPABILITIES = (
 SCOPES = (
     "openid",
     "fhirUser",
+    "profile",
+    "email",
     "launch",
     "launch/patient",
     "launch/encounter",
@@ -69,6 +73,8 @@ def _shared(request: Request) -> dict[str, Any]:
         "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
+        # https://www.rfc-editor.org/rfc/rfc9207#section-3
+        "authorization_response_iss_parameter_supported": True,
         "code_challenge_methods_supported": ["S256"],
         "scopes_supported": list(SCOPES),
         "token_endpoint_auth_methods_supported": [
@@ -85,7 +91,7 @@ def _shared(request: Request) -> dict[str, Any]:
 @endpoint
 async def smart_configuration(request: Request) -> Response:
     """Answer with the SMART configuration, whatever Accept asks for."""
-    return JSONResponse(_shared(request) | {"capabilities": list(CAPABILITIES)}, headers=CORS)
+    return JSONResponse(_shared(request) | {"capabilities": list(CAPABILITIES)})
 
 
 @endpoint
@@ -93,21 +99,33 @@ async def openid_configuration(request: Request) -> Response:
     """Answer with the OpenID Provider configuration. https://openid.net/specs/openid-connect-discovery-1_0.html."""
     claims = {
         "userinfo_endpoint": server_of(request).url("/oauth/userinfo"),
+        "end_session_endpoint": server_of(request).url("/oauth/end_session"),
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": [ALGORITHM],
-        "claims_supported": ["sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "fhirUser", "profile"],
+        "claims_supported": ["sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", *CLAIMS],
         "claims_parameter_supported": False,
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,
     }
-    return JSONResponse(_shared(request) | claims, headers=CORS)
+    return JSONResponse(_shared(request) | claims)
+
+
+@endpoint
+async def configuration_of_path(request: Request) -> Response:
+    """Answer with the configuration of the issuer whose path stands behind the well-known one, if that is ours.
+
+    https://www.rfc-editor.org/rfc/rfc8414#section-3.1
+    """
+    if request.path_params["path"].rstrip("/") != urlsplit(server_of(request).issuer).path.strip("/"):
+        raise OAuthError("not_found", "There is no issuer of that path.", 404)
+    return await openid_configuration(request)
 
 
 @endpoint
 async def jwks(request: Request) -> Response:
     """Answer with the public keys that id_tokens are signed with."""
     keys = await server_of(request).store.keys.published()
-    return JSONResponse({"keys": keys}, headers={**CORS, "Cache-Control": "max-age=300"})
+    return JSONResponse({"keys": keys}, headers={"Cache-Control": "max-age=300"})
 
 
 @endpoint
@@ -126,4 +144,4 @@ async def style(request: Request) -> Response:
         "font_family_body": "system-ui, sans-serif",
         "font_family_heading": "system-ui, sans-serif",
     }
-    return JSONResponse(look, headers={**CORS, "Cache-Control": "max-age=3600"})
+    return JSONResponse(look, headers={"Cache-Control": "max-age=3600"})

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from fhir_server.auth.permission.bearer import BearerToken
 from fhir_server.http.audit.audit_context import seen
-from fhir_server.http.oauth.answers import CORS, NO_STORE, OAuthError, answer, endpoint
+from fhir_server.http.oauth.answers import NO_STORE, OAuthError, answer, endpoint
 from fhir_server.http.oauth.client_authentication import authenticate
 from fhir_server.http.oauth.forms import form
 from fhir_server.http.oauth.server import AuthorizationServer, server_of
@@ -62,7 +62,7 @@ def _described(server: AuthorizationServer, kind: str, token: BearerToken) -> di
         "exp": int(token.expires.timestamp()),
         "iat": int(token.issued.timestamp()),
         "iss": server.issuer,
-        "aud": server.base_url,
+        "aud": server.url("/oauth/userinfo") if token.sign_in_only else server.base_url,
         "sub": token.subject,
     }
     if kind == "access":
@@ -76,12 +76,12 @@ def _described(server: AuthorizationServer, kind: str, token: BearerToken) -> di
 
 @endpoint
 async def revoke(request: Request) -> Response:
-    """End a token of the client, and with a refresh token all that came of its grant; leave others' tokens alone."""
+    """End a token of the client, and with a refresh token, a spent one too, all that came of its grant; no other's."""
     server, given = server_of(request), await form(request)
     client = await authenticate(server, request, given, server.url("/oauth/revoke"))
     if "token" not in given:
         raise OAuthError("invalid_request", "The request needs a token.")
-    found = await server.store.grants.live_token(given["token"])
+    found = await server.store.grants.live_token(given["token"], spent=True)
     _see(found)
     if found is not None and found[1].client_id == client.id:
         kind, token = found
@@ -89,4 +89,4 @@ async def revoke(request: Request) -> Response:
             await server.store.grants.revoke_grant(token.grant)
         else:
             await server.store.grants.revoke_token(given["token"])
-    return Response(status_code=200, headers={**NO_STORE, **CORS})
+    return Response(status_code=200, headers=dict(NO_STORE))

@@ -6,7 +6,6 @@ https://hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html#launch-app-ehr-laun
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,11 +19,10 @@ from fhir_server.engine import sign_in
 from fhir_server.http.audit.audit_context import seen
 from fhir_server.http.oauth.answers import OAuthError, answer, endpoint
 from fhir_server.http.oauth.forms import body_of
-from fhir_server.http.oauth.pages.patients import patient_exists
+from fhir_server.http.oauth.people import ID, encounter_exists, patient_exists
 from fhir_server.http.oauth.server import AuthorizationServer, server_of
 from fhir_server.store.accounts.sign_in import Launch
 
-_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _TEXTS = ("client_id", "user", "patient", "encounter", "intent", "smart_style_url", "tenant")
 _KNOWN = frozenset({*_TEXTS, "need_patient_banner", "fhirContext"})
 
@@ -105,10 +103,12 @@ async def _user(server: AuthorizationServer, name: str | None) -> User:
 async def _context(server: AuthorizationServer, asked: dict[str, Any]) -> LaunchContext:
     patient, encounter = asked.get("patient"), asked.get("encounter")
     for given in (patient, encounter):
-        if given is not None and not _ID.fullmatch(given):
+        if given is not None and not ID.fullmatch(given):
             raise OAuthError("invalid_request", "patient and encounter are ids, without a type.")
     if patient is not None and not await patient_exists(server, patient):
         raise OAuthError("invalid_request", "There is no such patient.")
+    if encounter is not None and not await encounter_exists(server, encounter, patient):
+        raise OAuthError("invalid_request", "There is no such encounter of the patient.")
     told = ("intent", "need_patient_banner", "smart_style_url", "tenant", "fhirContext")
     extra = {name: asked[name] for name in told if name in asked and asked[name] != []}
     return LaunchContext(patient, encounter, extra)

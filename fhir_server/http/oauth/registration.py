@@ -19,7 +19,7 @@ from fhir_server.http.oauth.forms import body_of
 from fhir_server.http.oauth.server import server_of
 
 DEFAULT_SCOPES = "openid fhirUser launch launch/patient launch/encounter offline_access online_access patient/*.rs"
-_LARGEST_SCOPES = parse_scopes(f"{DEFAULT_SCOPES} patient/*.cruds user/*.cruds profile")
+_LARGEST_SCOPES = parse_scopes(f"{DEFAULT_SCOPES} patient/*.cruds user/*.cruds profile email")
 """A client that nobody vouches for acts for users only, never for itself."""
 
 
@@ -71,7 +71,10 @@ def _client(metadata: dict[str, Any], secret: str | None) -> Client:
         name=_text(metadata, "client_name") or "",
         authentication=_authentication(metadata),
         scopes=_scopes(_text(metadata, "scope")),
-        redirect_uris=_redirect_uris(metadata),
+        redirect_uris=_redirect_uris(metadata, "redirect_uris"),
+        post_logout_redirect_uris=(
+            _redirect_uris(metadata, "post_logout_redirect_uris") if "post_logout_redirect_uris" in metadata else ()
+        ),
         secret_fingerprint=fingerprint(secret) if secret else None,
         jwks=jwks,
         jwks_uri=_text(metadata, "jwks_uri"),
@@ -87,10 +90,10 @@ def _text(metadata: dict[str, Any], name: str) -> str | None:
     return value
 
 
-def _redirect_uris(metadata: dict[str, Any]) -> tuple[str, ...]:
-    uris = metadata.get("redirect_uris")
+def _redirect_uris(metadata: dict[str, Any], name: str) -> tuple[str, ...]:
+    uris = metadata.get(name)
     if not isinstance(uris, list) or not uris or not all(isinstance(uri, str) for uri in uris):
-        raise OAuthError("invalid_redirect_uri", "redirect_uris is a list of at least one URI.")
+        raise OAuthError("invalid_redirect_uri", f"{name} is a list of at least one URI.")
     return tuple(uris)
 
 
@@ -108,6 +111,7 @@ def _registered(client: Client, secret: str | None) -> dict[str, Any]:
         "client_id_issued_at": int(time.time()),
         "client_name": client.name,
         "redirect_uris": list(client.redirect_uris),
+        "post_logout_redirect_uris": list(client.post_logout_redirect_uris) or None,
         "grant_types": list(client.grant_types),
         "response_types": ["code"],
         "token_endpoint_auth_method": client.authentication,

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 
 from fhir_server.auth.clients.jwks import ClientKeys
-from fhir_server.auth.endpoints import issuer_of
+from fhir_server.auth.endpoints import root_of
 from fhir_server.auth.outbound import Fetched, fetch
 from fhir_server.engine.access import Access
 from fhir_server.engine.context import Services
@@ -38,8 +38,16 @@ class AuthorizationServer:
 
     @property
     def issuer(self) -> str:
-        """The OpenID issuer: what stands before the path of the FHIR base."""
-        return issuer_of(self.base_url)
+        """The issuer, which is the FHIR base: an app that knows one knows the other.
+
+        So an app whose page is opened again with the `iss` that an answer brought still finds its FHIR server there.
+        """
+        return self.base_url
+
+    @property
+    def refresh_leeway(self) -> float:
+        """Seconds within which a public client may use a refresh token again."""
+        return self.services.settings.refresh_leeway_seconds
 
     @property
     def origin(self) -> str:
@@ -54,7 +62,7 @@ class AuthorizationServer:
 
     def url(self, path: str) -> str:
         """Return the absolute URL of a path such as /oauth/token."""
-        return self.issuer + path
+        return root_of(self.base_url) + path
 
     def is_base(self, url: str) -> bool:
         """Return whether a URL is the FHIR base, with or without a final slash."""

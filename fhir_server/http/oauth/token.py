@@ -28,6 +28,7 @@ from fhir_server.auth.tokens.secrets import (
 from fhir_server.engine.account_status import is_active
 from fhir_server.http.audit.audit_context import seen
 from fhir_server.http.oauth.answers import OAuthError, answer, endpoint
+from fhir_server.http.oauth.claims import claims_of
 from fhir_server.http.oauth.client_authentication import authenticate
 from fhir_server.http.oauth.forms import form
 from fhir_server.http.oauth.server import AuthorizationServer, server_of
@@ -68,7 +69,7 @@ async def _client(server: AuthorizationServer, request: Request, given: Mapping[
     named = {"client_id", "client_secret", "client_assertion", "client_assertion_type"} & given.keys()
     if refreshing and not named and "authorization" not in request.headers:
         # A public client that refreshes need not say who it is: the token tells.
-        found = await server.store.grants.refresh(given["refresh_token"])
+        found = await server.store.grants.refresh(given["refresh_token"], server.refresh_leeway)
         client = await server.store.clients.find(found.client_id) if found else None
         if client is None or not client.is_public:
             raise OAuthError("invalid_grant", "The refresh token is unknown, expired, or another client's.")
@@ -92,13 +93,12 @@ async def _exchange(server: AuthorizationServer, client: Client, given: Mapping[
 
 
 async def _id_token(server: AuthorizationServer, code: Code) -> str:
-    reference = code.token.fhir_user if "fhirUser" in code.token.scopes or "profile" in code.token.scopes else None
     return sign_id_token(
         await server.store.keys.current(),
         issuer=server.issuer,
         subject=code.token.subject,
         client_id=code.token.client_id,
-        fhir_user=f"{server.base_url}/{reference}" if reference else None,
+        about_user=await claims_of(server, code.token),
         nonce=code.nonce,
         signed_in=code.signed_in,
     )
@@ -108,15 +108,15 @@ async def _refresh(server: AuthorizationServer, client: Client, given: Mapping[s
     secret = given.get("refresh_token")
     if secret is None:
         raise OAuthError("invalid_request", "The request needs a refresh_token.")
-    found = await server.store.grants.refresh(secret)
+    found = await server.store.grants.refresh(secret, server.refresh_leeway)
     if found is None or found.client_id != client.id:
         raise OAuthError("invalid_grant", "The refresh token is unknown, expired, or another client's.")
     if not await is_active(server.services, found.fhir_user):
         raise OAuthError("invalid_grant", "The user's account is not active.")
     scopes = _narrowed(found.scopes, given.get("scope"))
     if client.is_public:
-        await server.store.grants.rotate(secret)
-        return await _issue(server, found, scopes)
+        following = await server.store.grants.rotate(secret, server.store.keys.refresh_key(), server.refresh_leeway)
+        return await _issue(server, found, scopes, successor=following)
     # A confidential client proves itself at each refresh, so its token need not change hands again.
     return await _issue(server, found, scopes, refresh_token=secret)
 
@@ -131,16 +131,24 @@ def _narrowed(granted: Scopes, asked: str | None) -> Scopes:
 
 
 async def _issue(
-    server: AuthorizationServer, granted: BearerToken, scopes: Scopes | None = None, refresh_token: str | None = None
+    server: AuthorizationServer,
+    granted: BearerToken,
+    scopes: Scopes | None = None,
+    *,
+    refresh_token: str | None = None,
+    successor: str | None = None,
 ) -> dict[str, Any]:
-    """Store an access token with `scopes`, and where the grant allows it a refresh token with all that was granted."""
+    """Store an access token with `scopes`, and where the grant allows it a refresh token with all that was granted.
+
+    `refresh_token` is one that stays, `successor` the one to store in place of one that was used up.
+    """
     now = datetime.now(UTC).replace(microsecond=0)
     secret = new_secret()
     access = replace(granted, scopes=scopes or granted.scopes, issued=now, expires=now + ACCESS_LIFETIME)
     tokens = [(secret, "access", access)]
     lifetime = _refresh_lifetime(granted.scopes)
     if lifetime is not None and refresh_token is None:
-        refresh_token = new_secret()
+        refresh_token = successor or new_secret()
         # What lives as long as the session began to live when it did; a rotated token gains nothing.
         begun = now if "offline_access" in granted.scopes else granted.issued
         tokens.append((refresh_token, "refresh", replace(granted, issued=begun, expires=begun + lifetime)))

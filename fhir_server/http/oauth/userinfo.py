@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import Response
 
 from fhir_server.http.audit.audit_context import seen
 from fhir_server.http.oauth.answers import OAuthError, answer, endpoint
+from fhir_server.http.oauth.claims import claims_of
 from fhir_server.http.oauth.server import server_of
 
 
@@ -28,10 +27,4 @@ async def userinfo(request: Request) -> Response:
     if token.user_id is None or "openid" not in token.scopes:
         challenge = {"WWW-Authenticate": 'Bearer realm="oauth", error="insufficient_scope", scope="openid"'}
         raise OAuthError("insufficient_scope", "The token lacks the scope openid.", 403, challenge)
-    claims: dict[str, Any] = {"sub": token.subject}
-    if token.fhir_user is not None and ("fhirUser" in token.scopes or "profile" in token.scopes):
-        claims |= {
-            "fhirUser": f"{server.base_url}/{token.fhir_user}",
-            "profile": f"{server.base_url}/{token.fhir_user}",
-        }
-    return answer(claims)
+    return answer({"sub": token.subject} | await claims_of(server, token))

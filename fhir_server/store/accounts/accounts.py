@@ -134,6 +134,7 @@ class ClientStore:
             "jwks": client.jwks,
             "jwks_uri": client.jwks_uri,
             "launch_url": client.launch_url,
+            "post_logout_redirect_uris": list(client.post_logout_redirect_uris),
             "self_registered": client.self_registered,
         }
         with translated:
@@ -173,5 +174,6 @@ def _client(found: Document) -> Client:
         jwks=found["jwks"],
         jwks_uri=found["jwks_uri"],
         launch_url=found["launch_url"],
+        post_logout_redirect_uris=tuple(found.get("post_logout_redirect_uris", ())),
         self_registered=found["self_registered"],
     )

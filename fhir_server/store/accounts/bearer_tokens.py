@@ -28,7 +28,10 @@ class BearerTokens(Generic[T]):
         self._under: int | None = None
 
     async def find(self, secret: str) -> T | None:
-        """Return what was made of the live access token, or None where it is unknown, expired or revoked."""
+        """Return what was made of the live access token, or None where it is unknown, expired or revoked.
+
+        A token that is for signing in only is none here.
+        """
         number = await self._revocations.current()
         if number is None or number != self._under:
             self._remembered.clear()
@@ -49,7 +52,7 @@ class BearerTokens(Generic[T]):
 
     async def _load(self, name: str, number: int | None) -> tuple[datetime, T] | None:
         with translated:
-            found = await self._tokens.find_one({"_id": name, "kind": "access"})
+            found = await self._tokens.find_one({"_id": name, "kind": "access", "sign_in_only": {"$ne": True}})
         if found is None:
             return None
         token = bearer_token(found)
@@ -75,6 +78,7 @@ def bearer_token(found: Document) -> BearerToken:
         fhir_user=found["fhir_user"],
         context=LaunchContext(found["patient"], found["encounter"], found["extra"]),
         grant=found["grant"],
+        sign_in_only=found.get("sign_in_only", False),
     )
 
 
@@ -98,4 +102,5 @@ def meaning_document(token: BearerToken) -> Document:
         "encounter": token.context.encounter,
         "extra": token.context.extra,
         "grant": token.grant,
+        "sign_in_only": token.sign_in_only,
     }

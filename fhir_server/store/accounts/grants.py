@@ -2,6 +2,10 @@
 
 Codes and refresh tokens are used up atomically, so of two parallel exchanges one wins. Tokens are stored in a
 transaction that also touches the grant, the user and the client they depend on, so none is issued beside a revocation.
+
+A refresh token that is used up is followed by one that is computed from it. So an app that uses it twice within a
+leeway, as one with two tabs does, gets the same successor twice: a grant has one refresh token at a time that works,
+and a spent one that comes later has been stolen.
 """
 
 from __future__ import annotations
@@ -10,9 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from pymongo import UpdateOne
+
 from fhir_server.auth.permission.bearer import BearerToken
 from fhir_server.auth.permission.scopes import Scopes, parse_scopes
-from fhir_server.auth.tokens.secrets import CODE_LIFETIME, fingerprint, new_identifier, new_secret
+from fhir_server.auth.tokens.secrets import CODE_LIFETIME, fingerprint, new_identifier, new_secret, successor
 from fhir_server.store.accounts.accounts import CLIENTS, USERS
 from fhir_server.store.accounts.bearer_tokens import TOKENS, bearer_token, token_document
 from fhir_server.store.accounts.revocations import Revocations
@@ -112,35 +118,56 @@ class GrantStore:
         with translated:
             await self._codes.delete_one({"_id": fingerprint(secret)})
 
-    async def refresh(self, secret: str) -> BearerToken | None:
-        """Return what a live refresh token stands for; raises Replayed where it was rotated away before."""
+    async def refresh(self, secret: str, leeway: float = 0) -> BearerToken | None:
+        """Return what a refresh token stands for that works now; raises Replayed for one that was used up before.
+
+        Within `leeway` seconds of its first use it still works.
+        """
         with translated:
             found = await self._tokens.find_one({"_id": fingerprint(secret), "kind": "refresh"})
         if found is None or found["expires"] <= datetime.now(UTC):
             return None
-        if found.get("rotated"):
+        if not _is_usable(found, leeway):
             await self._revoke_replayed(found)
         return bearer_token(found)
 
-    async def rotate(self, secret: str) -> None:
-        """Use a refresh token up; raises Replayed where another was faster."""
-        name = fingerprint(secret)
-        with translated:
-            found = await self._tokens.find_one_and_update(
-                {"_id": name, "kind": "refresh", "rotated": {"$ne": True}}, {"$set": {"rotated": True}}
-            )
+    async def rotate(self, secret: str, key: bytes, leeway: float = 0) -> str:
+        """Use a refresh token up and return its successor under the key, which is then to be issued.
+
+        Within `leeway` seconds of its first use that is the one that works now. Raises Replayed where another was
+        faster, or used it longer ago; Withdrawn where it is gone.
+        """
+        while True:
+            name, following = fingerprint(secret), successor(secret, key)
+            with translated:
+                fresh = await self._tokens.find_one_and_update(
+                    {"_id": name, "kind": "refresh", "rotated": None}, {"$set": {"rotated": datetime.now(UTC)}}
+                )
+                if fresh is not None:
+                    return following
+                found = await self._tokens.find_one({"_id": name, "kind": "refresh"})
+                ahead = await self._tokens.find_one({"_id": fingerprint(following)})
             if found is None:
-                await self._revoke_replayed(await self._tokens.find_one({"_id": name}))
+                raise Withdrawn
+            if not _is_usable(found, leeway):
+                await self._revoke_replayed(found)
+            if ahead is None or not ahead.get("rotated"):
+                return following
+            secret = following  # which has been used up by now as well
 
     async def issue(self, tokens: Sequence[tuple[str, str, BearerToken]]) -> None:
-        """Store tokens, each as its secret, kind and meaning; raises Withdrawn where one may exist no longer."""
+        """Store tokens, each as its secret, kind and meaning; raises Withdrawn where one may exist no longer.
+
+        One that is there already, as a successor may be, stays as it is.
+        """
         documents = [token_document(*token) for token in tokens]
+        stored = [UpdateOne({"_id": each.pop("_id")}, {"$setOnInsert": each}, upsert=True) for each in documents]
         token = tokens[0][2]
 
         async def store(session: Session) -> None:
             if not await self._touch(token, session):
                 raise Withdrawn
-            await self._tokens.insert_many(documents, session=session)
+            await self._tokens.bulk_write(stored, session=session)
 
         await self._database.transaction(store)
 
@@ -160,11 +187,14 @@ class GrantStore:
             found = await self._grants.find(condition).sort("granted", -1).to_list()
         return [_app(grant) for grant in found]
 
-    async def live_token(self, secret: str) -> tuple[str, BearerToken] | None:
-        """Return the kind and meaning of an access or refresh token that works now, or None."""
+    async def live_token(self, secret: str, *, spent: bool = False) -> tuple[str, BearerToken] | None:
+        """Return the kind and meaning of an access or refresh token that works now, or None.
+
+        With `spent`, a refresh token that was used up counts, too.
+        """
         with translated:
             found = await self._tokens.find_one({"_id": fingerprint(secret)})
-        if found is None or found["expires"] <= datetime.now(UTC) or found.get("rotated"):
+        if found is None or found["expires"] <= datetime.now(UTC) or (found.get("rotated") and not spent):
             return None
         return found["kind"], bearer_token(found)
 
@@ -228,6 +258,14 @@ def _anchors(token: BearerToken) -> list[tuple[str, Document]]:
     if token.grant is not None:
         anchors.append((GRANTS, {"_id": token.grant, "revoked": False}))
     return anchors
+
+
+def _is_usable(found: Document, leeway: float) -> bool:
+    """Return whether a refresh token is unused, or was used so shortly ago that it may be the same client once more."""
+    rotated = found.get("rotated")
+    if not isinstance(rotated, datetime):
+        return not rotated  # an earlier build did not say when
+    return datetime.now(UTC) - rotated < timedelta(seconds=leeway) if leeway > 0 else False
 
 
 def _app(found: Document) -> GrantedApp:

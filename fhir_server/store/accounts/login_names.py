@@ -54,11 +54,17 @@ class LoginNames:
             return False
         return holder["role"] != "patient" or not await self.any_of(holder["_id"])
 
-    async def keep(self, user_id: str, names: list[str]) -> None:
-        """Make these the user's names, and no others."""
+    async def keep(self, user_id: str, names: list[str], *, confirmed: str | None = None) -> None:
+        """Make these the user's names, and no others; `confirmed` is one that a mailed code was for."""
         with translated:
             await self._names.update_many({"_id": {"$in": names}, "user": user_id}, {"$unset": {"expires": ""}})
+            await self._names.update_one({"_id": confirmed, "user": user_id}, {"$set": {"confirmed": True}})
             await self._names.delete_many({"user": user_id, "_id": {"$nin": names}})
+
+    async def is_confirmed(self, name: str, user_id: str) -> bool:
+        """Return whether the user has shown that mails to the name arrive."""
+        with translated:
+            return await self._names.find_one({"_id": name, "user": user_id, "confirmed": True}) is not None
 
     async def owners(self, names: Sequence[str]) -> dict[str, str]:
         """Return the ids of the users who have these names, or have claimed them."""

@@ -7,6 +7,7 @@ directory that only its owner may read. A copy of the database alone signs nothi
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -74,6 +75,10 @@ class SigningKeyStore:
         self._known: list[SigningKey] = []
         self._read = datetime.fromtimestamp(0, UTC)
 
+    def refresh_key(self) -> bytes:
+        """Return the key that the successors of refresh tokens follow from: every worker's is the same."""
+        return hmac.new(self._master_key(), b"refresh tokens", hashlib.sha256).digest()
+
     async def current(self) -> SigningKey:
         """Return the key that signs: the latest, made now where there is none or the latest is old."""
         known = await self._all()
@@ -83,8 +88,12 @@ class SigningKeyStore:
 
     async def published(self) -> list[dict[str, Any]]:
         """Return the public keys that a signature may be checked with."""
+        return [key.public() for key in await self.verifying()]
+
+    async def verifying(self) -> list[SigningKey]:
+        """Return the keys whose signatures count: the one that signs, and those before it that are still published."""
         await self.current()
-        return [key.public() for key in await self._all()]
+        return await self._all()
 
     async def rotate(self) -> SigningKey:
         """Make a new key, which signs from now on; the one before stays published while its tokens live."""

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import httpx
 import pytest
 
-from tests.smart_server import ORIGIN, REDIRECT, App, Browser, SmartServer, answered, forms_of
+from tests.smart_server import BASE, ORIGIN, REDIRECT, App, Browser, SmartServer, answered, forms_of
 
 SCOPE = "openid fhirUser launch/patient patient/Patient.rs patient/Observation.rs"
 
@@ -32,7 +32,7 @@ async def test_a_user_who_allows_leads_back_with_a_code_and_the_very_state(smart
     back = await browser.submit(await _consent_page(browser, app, state=state), "/oauth/consent", button="approve")
     found = answered(back)
     assert found["state"] == state
-    assert found["iss"] == ORIGIN
+    assert found["iss"] == BASE
     assert "error" not in found
     assert set(found["code"]) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
 

@@ -178,3 +178,30 @@ async def test_an_ehr_s_launch_is_not_asked_about(clinic: SmartServer) -> None:
     url = app.authorize_url("launch launch/encounter patient/*.rs", launch=launch)
     page = await browser.sign_in(await browser.get(url), "doctor")
     assert "encounter" not in await _tokens(browser, app, page)
+
+
+async def test_an_encounter_among_more_than_can_be_paged_is_found_by_its_day(clinic: SmartServer) -> None:
+    """A patient with more than 1,000 encounters finds each by its day; a day without one says so."""
+    fhir = clinic.fhir(await clinic.system_token("system/*.cruds"))
+    entries = [
+        {
+            "resource": _encounter(f"m{number}", period={"start": f"20{10 + number // 365:02}-01-01T08:00:00Z"}),
+            "request": {"method": "PUT", "url": f"Encounter/m{number}"},
+        }
+        for number in range(1100)
+    ]
+    old = _encounter("old", period={"start": "1999-07-04T10:00:00Z", "end": "1999-07-04T11:00:00Z"})
+    entries.append({"resource": old, "request": {"method": "PUT", "url": "Encounter/old"}})
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+    assert (await fhir.post("", json=bundle)).status_code == 200
+    app, browser = await clinic.add_client(), clinic.browser()
+    page = await _picker(browser, app, "anna")
+    search = (form for form in forms_of(page) if form.method == "get" and form.types.get("day") == "date")
+    form = next(search)
+    for day, expected in (("1999-07-05", False), ("x", False), ("1999-07-04", True)):
+        fields = [pair for pair in form.fields if pair[0] != "day"]
+        page = await browser.get(f"/oauth/encounter?{urlencode([*fields, ('day', day)])}")
+        assert ('value="old"' in page.text) is expected
+        assert ("no encounters of that day" in page.text) is (day == "1999-07-05")
+    found = await _tokens(browser, app, await browser.submit(page, "/oauth/encounter", encounter="old"))
+    assert found["encounter"] == "old"

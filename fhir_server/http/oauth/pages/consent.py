@@ -32,8 +32,8 @@ from fhir_server.http.oauth.authorization import (
 from fhir_server.http.oauth.forms import form_pairs, once, query
 from fhir_server.http.oauth.pages.browser import Browser, browser_of, is_own_origin
 from fhir_server.http.oauth.pages.encounters import described, encounter_of, has_encounters
-from fhir_server.http.oauth.pages.patients import may_open, patient_name
 from fhir_server.http.oauth.pages.rendering import describe, language, page, redirect, render
+from fhir_server.http.oauth.people import may_open, patient_name
 from fhir_server.http.oauth.server import AuthorizationServer, server_of
 from fhir_server.store.accounts.grants import Code
 
@@ -86,6 +86,7 @@ async def show_consent(request: Request) -> Response:
     if await _needs_encounter(server, authorization, decision):
         return redirect("/oauth/encounter?" + urlencode({"request": authorization.sealed(server)}))
     patient = await patient_name(server, decision.context.patient) if decision.context.patient else None
+    chosen = language(request, authorization.language)
     return render(
         request,
         "consent",
@@ -96,9 +97,7 @@ async def show_consent(request: Request) -> Response:
         host=urlsplit(authorization.redirect_uri).netloc or authorization.redirect_uri,
         patient=patient,
         encounter=await _encounter_name(server, decision.context),
-        choices=[
-            (str(scope), describe(language(request, authorization), scope)) for scope in _choices(decision.scopes)
-        ],
+        choices=[(str(scope), describe(chosen, scope)) for scope in _choices(decision.scopes)],
     )
 
 
@@ -229,6 +228,7 @@ async def _grant(
         role=decision.user.role,
         fhir_user=decision.user.fhir_user,
         context=decision.context,
+        sign_in_only=authorization.sign_in_only,
     )
     signed_in = int(browser.session.signed_in.timestamp())
     code = Code(token, authorization.redirect_uri, authorization.challenge, authorization.nonce, signed_in)

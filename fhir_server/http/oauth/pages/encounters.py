@@ -18,22 +18,25 @@ from fhir_server.http.audit.audit_context import seen
 from fhir_server.http.oauth.authorization import Authorization, Refusal, unsealed
 from fhir_server.http.oauth.forms import form
 from fhir_server.http.oauth.pages.browser import browser_of, is_own_origin
-from fhir_server.http.oauth.pages.patients import ask, patient_name
 from fhir_server.http.oauth.pages.rendering import page, redirect, render
+from fhir_server.http.oauth.people import ID, ask, patient_name
 from fhir_server.http.oauth.server import AuthorizationServer, server_of
 
 Encounter = dict[str, Any]
 
 _MOST_SHOWN = 20
+_MANY = 100
+"""Past these the list is long enough to be searched by day."""
 _MOST_READ = 1000
-_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 
-async def encounters_of(server: AuthorizationServer, patient: str) -> list[Encounter]:
-    """Return the encounters of a patient, those first that began last."""
+async def encounters_of(server: AuthorizationServer, patient: str, day: str = "") -> list[Encounter]:
+    """Return the encounters of a patient, of a day where one is given, those first that began last."""
     # By their start, and not as the server sorts periods: one without an end would count as the latest of all.
     query = [("_sort", "-date"), ("_count", str(_MOST_READ)), ("_elements", "period,type,class")]
-    found = await _found(server, [*_mine(patient), *query])
+    of_day = [("date", day)] if day else []
+    found = await _found(server, [*_mine(patient), *of_day, *query])
     return sorted(found, key=lambda each: str(each.get("period", {}).get("start", "")), reverse=True)
 
 
@@ -44,7 +47,7 @@ async def has_encounters(server: AuthorizationServer, patient: str) -> bool:
 
 async def encounter_of(server: AuthorizationServer, patient: str, encounter: str) -> Encounter | None:
     """Return the encounter if it is one of the patient's."""
-    if not _ID.fullmatch(encounter):
+    if not ID.fullmatch(encounter):
         return None
     return next(iter(await _found(server, [*_mine(patient), ("_id", encounter)])), None)
 
@@ -86,7 +89,9 @@ async def show_encounters(request: Request) -> Response:
         return _back(server, authorization)
     _see(browser.user, authorization, patient)
     client = await server.store.clients.find(authorization.client_id)
-    found = await encounters_of(server, patient)
+    day = request.query_params.get("day", "")
+    day = day if _DAY.fullmatch(day) else ""
+    found = await encounters_of(server, patient, day)
     asked = request.query_params.get("after", "")
     before = int(asked) if asked.isdecimal() and len(asked) < 5 else 0
     after = before + _MOST_SHOWN
@@ -99,6 +104,8 @@ async def show_encounters(request: Request) -> Response:
         patient=await patient_name(server, patient),
         encounters=[(each["id"], described(each)) for each in found[before:after]],
         earlier=after if after < len(found) else None,
+        day=day,
+        has_many=bool(day) or len(found) > _MANY,
     )
 
 

@@ -1,94 +1,68 @@
-"""Patients on the pages: who one is, and the page where a practitioner picks the one that an app shall work on."""
+"""The page where a practitioner picks the patient that an app shall work on, among all whom the practitioner sees."""
 
 from __future__ import annotations
 
-from functools import partial
+import re
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
 from fhir_server.auth.accounts.user import User
-from fhir_server.auth.permission.access import ScopedAccess
-from fhir_server.engine.context import Context
-from fhir_server.engine.context import Request as FhirRequest
-from fhir_server.engine.engine import handle
-from fhir_server.engine.panels import panel_of
-from fhir_server.errors import FhirError
-from fhir_server.http.audit.audit_context import noted, seen
+from fhir_server.http.audit.audit_context import seen
 from fhir_server.http.oauth.authorization import Refusal, unsealed
 from fhir_server.http.oauth.forms import form
 from fhir_server.http.oauth.pages.browser import browser_of, is_own_origin
 from fhir_server.http.oauth.pages.rendering import page, redirect, render
+from fhir_server.http.oauth.people import ask, name_of, patient_exists
 from fhir_server.http.oauth.server import AuthorizationServer, server_of
-from fhir_server.r4 import values
 
 _MOST_SHOWN = 20
+_LONGEST = 100
+_DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
+_SPECIAL = re.compile(r"([\\,$|])")
+_MEDICAL_RECORD = "MR"
 
 
-async def ask(
-    server: AuthorizationServer,
-    path: str,
-    query: list[tuple[str, str]],
-    scope: str = "user/Patient.rs",
-    *,
-    user: User | None = None,
-) -> dict[str, Any] | None:
-    """Return what the FHIR server answers to a staff member who has just that scope, or None.
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """What was typed to find a patient."""
 
-    It is the `user`, with the patients of that one, where it is any in particular.
-    """
-    access = ScopedAccess.of_staff(scope)
-    if user is not None and user.role == "practitioner":
-        panel = await panel_of(server.services, user.fhir_user)
-        access = access if panel is None else access.seeing(panel)
-    context = Context(server.services, server.base_url, access=access)
-    try:
-        response = await noted(partial(handle, context))(FhirRequest("GET", path, query))
-    except FhirError:
-        return None
-    found: dict[str, Any] = values.decode(response.json or b"null")
-    return found
+    name: str
+    born: str
+    identifier: str
+    following: str
+    """What the link to the next page brought, of the same search."""
 
+    @classmethod
+    def of(cls, given: QueryParams) -> _Search:
+        name, born, identifier = (given.get(each, "").strip()[:_LONGEST] for each in ("name", "born", "identifier"))
+        return cls(name, born, identifier, given.get("page", ""))
 
-async def patient_exists(server: AuthorizationServer, resource_id: str, user: User | None = None) -> bool:
-    """Return whether there is such a patient, whom the user sees where one is named."""
-    return await ask(server, f"Patient/{resource_id}", [], user=user) is not None
+    @property
+    def has_bad_date(self) -> bool:
+        return bool(self.born) and not _DATE.fullmatch(self.born)
+
+    def query(self) -> list[tuple[str, str]]:
+        """Return the search: every word is part of the name, and nothing that was typed has a meaning of its own."""
+        words = [("name", _literal(word)) for word in re.split(r"[\s,]+", self.name) if word]
+        born = [("birthdate", self.born)] if self.born else []
+        identifier = [("identifier", _literal(self.identifier))] if self.identifier else []
+        shown = [("_count", str(_MOST_SHOWN)), ("_sort", "family"), ("_elements", "name,birthDate,identifier")]
+        return [*words, *born, *identifier, *shown]
 
 
-async def may_open(server: AuthorizationServer, user: User, patient: str) -> bool:
-    """Return whether the user may let an app work on the patient, whoever says that it shall.
-
-    Patients work on themselves, and somebody related on the patient of that relation; staff on the patients seen.
-    """
-    if user.role == "patient":
-        return patient == user.patient
-    if (user.fhir_user or "").startswith("RelatedPerson/"):
-        related = await ask(server, str(user.fhir_user), [], "user/RelatedPerson.rs") or {}
-        return bool(related.get("patient", {}).get("reference") == f"Patient/{patient}")
-    return await patient_exists(server, patient, user)
-
-
-async def patient_name(server: AuthorizationServer, resource_id: str) -> str:
-    """Return how to call the patient; the id where the patient has no name."""
-    patient = await ask(server, f"Patient/{resource_id}", [])
-    return _name(patient) or resource_id if patient else resource_id
-
-
-def _name(patient: dict[str, Any]) -> str:
-    for name in patient.get("name", []):
-        if name.get("text"):
-            return str(name["text"])
-        parts = [*name.get("given", []), name.get("family")]
-        if any(parts):
-            return " ".join(part for part in parts if part)
-    return ""
+def _literal(text: str) -> str:
+    """Return the text as a search value. https://hl7.org/fhir/R4/search.html#escaping"""
+    return _SPECIAL.sub(r"\\\1", text)
 
 
 @page
 async def show_picker(request: Request) -> Response:
-    """Show patients to pick from: those whose name was searched for."""
+    """Show patients to pick from: those whom the search finds, a page at a time."""
     server, browser = server_of(request), await browser_of(request)
     authorization = unsealed(server, request.query_params.get("request", ""))
     if browser.user is None or browser.user.role == "patient":
@@ -96,19 +70,43 @@ async def show_picker(request: Request) -> Response:
     seen().by_user(browser.user)
     seen().client = authorization.client_id
     client = await server.store.clients.find(authorization.client_id)
-    name = request.query_params.get("name", "").strip()[:100]
-    query = [("_count", str(_MOST_SHOWN)), ("_sort", "family"), *([("name", name)] if name else [])]
-    bundle = await ask(server, "Patient", query, user=browser.user) or {}
-    found = [entry["resource"] for entry in bundle.get("entry", []) if entry["resource"]["resourceType"] == "Patient"]
+    search = _Search.of(request.query_params)
+    bundle = await _found(server, search, browser.user)
+    patients = [entry["resource"] for entry in bundle.get("entry", [])]
     return render(
         request,
         "patients",
         browser=browser,
         authorization=authorization,
         app=client.name if client else "",
-        name=name,
-        patients=[(one["id"], _name(one) or one["id"], one.get("birthDate", "")) for one in found],
+        search=search,
+        patients=[_row(one) for one in patients if one["resourceType"] == "Patient"],
+        next=_next_page(bundle),
     )
+
+
+async def _found(server: AuthorizationServer, search: _Search, user: User) -> dict[str, Any]:
+    if search.has_bad_date:
+        return {}
+    later = await ask(server, "Patient", [("_page", search.following)], user=user) if search.following else None
+    # A page that is none any more begins anew.
+    return later or await ask(server, "Patient", search.query(), user=user) or {}
+
+
+def _next_page(bundle: dict[str, Any]) -> str | None:
+    url = next((link["url"] for link in bundle.get("link", []) if link["relation"] == "next"), None)
+    return dict(parse_qsl(urlsplit(url).query)).get("_page") if url else None
+
+
+def _row(patient: dict[str, Any]) -> tuple[str, str, str, str]:
+    """Return the id, name, birth date and record number of a patient: enough to tell namesakes apart."""
+    number = next((each.get("value") for each in patient.get("identifier", []) if _is_record_number(each)), None)
+    return patient["id"], name_of(patient) or patient["id"], patient.get("birthDate", ""), number or ""
+
+
+def _is_record_number(identifier: dict[str, Any]) -> bool:
+    codings = identifier.get("type", {}).get("coding", [])
+    return any(coding.get("code") == _MEDICAL_RECORD for coding in codings)
 
 
 @page

@@ -33,9 +33,8 @@ _HEADERS = {
 }
 
 
-def language(request: Request, authorization: Authorization | None = None) -> str:
+def language(request: Request, asked: str | None = None) -> str:
     """Return the language of the page: as chosen on it, as the app asked, or as the browser prefers."""
-    asked = authorization.language if authorization else None
     return language_of(request.query_params.get("lang"), asked, request.headers.get("accept-language"))
 
 
@@ -46,23 +45,33 @@ def render(
     browser: Browser | None = None,
     authorization: Authorization | None = None,
     status: int = 200,
+    sealed: str = "",
+    asked_language: str | None = None,
+    leads_to: str | None = None,
     **values: Any,
 ) -> HTMLResponse:
-    """Return the page of that template; a `browser` without a cookie is given its one."""
-    server, chosen = server_of(request), language(request, authorization)
+    """Return the page of that template; a `browser` without a cookie is given its one.
+
+    Its forms carry the authorization, or what else is `sealed`, and lead to the app's `leads_to` in the end.
+    """
+    server = server_of(request)
+    if authorization is not None:
+        sealed, leads_to = authorization.sealed(server), authorization.redirect_uri
+        asked_language = authorization.language
+    chosen = language(request, asked_language)
     body = _environment.get_template(f"{template}.html").render(
         t=partial(text, chosen),
         language=chosen,
         form_token=browser.form_token() if browser else "",
-        sealed=authorization.sealed(server) if authorization else "",
+        sealed=sealed,
         user=browser.user if browser else None,
         **values,
     )
     # A form's answer redirects to the app at last, and browsers hold form-action against that, too.
-    leads_to = f" {form_action(authorization.redirect_uri)}" if authorization else ""
+    app = f" {form_action(leads_to)}" if leads_to else ""
     policy = (
         "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; "
-        f"form-action 'self'{leads_to}"
+        f"form-action 'self'{app}"
     )
     response = HTMLResponse(body, status, {**_HEADERS, "Content-Security-Policy": policy})
     if browser is not None and browser.is_new:

@@ -1,4 +1,4 @@
-"""The page where users sign in, and the end of their session."""
+"""The page where users sign in."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fhir_server.http.client_address import client_address
 from fhir_server.http.device import device_of, set_device
 from fhir_server.http.oauth.authorization import Authorization, Refusal, unsealed
 from fhir_server.http.oauth.forms import form
-from fhir_server.http.oauth.pages.browser import Browser, browser_of, end_session, is_own_origin, set_session
+from fhir_server.http.oauth.pages.browser import Browser, browser_of, is_own_origin, set_session
 from fhir_server.http.oauth.pages.rendering import page, redirect, render
 from fhir_server.http.oauth.server import AuthorizationServer, server_of
 
@@ -133,19 +133,3 @@ async def _user(request: Request, username: str, password: str) -> tuple[User | 
         seen().reason = "Too many attempts." if error.wait else _WRONG
         return None, error.wait
     return user, 0
-
-
-@page
-async def sign_out(request: Request) -> Response:
-    """End the session, and with it what was granted only for as long as it lasts."""
-    server, given, browser = server_of(request), await form(request), await browser_of(request)
-    if not is_own_origin(request) or not browser.sent(given.get("csrf")):
-        raise Refusal("foreign_form")
-    if browser.user is not None:
-        seen().by_user(browser.user)
-    if browser.session is not None:
-        await server.store.sessions.end(browser.session.id)
-        await server.store.grants.revoke_session(browser.session.id)
-    response = render(request, "signed_out")
-    end_session(response)
-    return response
