@@ -14,7 +14,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
-_REFERENCE = re.compile(rb'"reference":"((?:[^"]*/)?)Patient/([A-Za-z0-9\-.]{1,64})["/]')
+from fhir_server.r4.references import local
+
+_REFERENCE = re.compile(rb'"reference":"([^"]*Patient/[^"]*)"')
 _PATIENT = b"Patient/"
 _TRAIL = "AuditEvent"
 
@@ -54,10 +56,10 @@ def note_resource(base_url: str, resource_type: str, resource_id: str, json: byt
         disclosure.patients[resource_id] = None
     if json is None or _PATIENT not in json:
         return
-    own = (b"", f"{base_url}/".encode())
-    for prefix, patient in _REFERENCE.findall(json):
-        if prefix in own:
-            disclosure.patients[patient.decode()] = None
+    for text in _REFERENCE.findall(json):
+        named = local(text.decode(), base_url)
+        if named is not None and named.type == "Patient":
+            disclosure.patients[named.id] = None
 
 
 def note_question(path: str, pairs: Iterable[tuple[str, str]]) -> None:

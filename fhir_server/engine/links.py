@@ -9,11 +9,11 @@ docs/decisions/0021-one-access-rule.md has the reasons.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from fhir_server.r4.references import local
 from fhir_server.search.query.conditions import NOTHING
 
 if TYPE_CHECKING:
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 FOLLOWED: Mapping[str, str] = {"Binary": "read", "Invoice": "read", "Slot": "update"}
 """The types of targets that the server follows links to, and what the writer of the link must be able to do there."""
 
-_TYPES = "|".join(FOLLOWED)
 _SIGNS = tuple(f"{name}/".encode() for name in FOLLOWED)
-_LINK = re.compile(rf"(?:{_TYPES})/[A-Za-z0-9\-.]{{1,64}}")
 _NAMES = frozenset({"reference", "url"})
 
 
@@ -54,8 +52,8 @@ def links_of(node: Any, base_url: str) -> Iterator[str]:
 
 def link_of(text: str, base_url: str) -> str | None:
     """Return the relative reference, without a version, that a reference or URL means; None for any other target."""
-    relative = text.removeprefix(f"{base_url}/").partition("/_history/")[0]
-    return relative if _LINK.fullmatch(relative) else None
+    named = local(text, base_url)
+    return named.resource if named is not None and named.type in FOLLOWED else None
 
 
 async def decided(context: Context, writes: Sequence[Write]) -> list[Write]:

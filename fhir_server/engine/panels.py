@@ -13,6 +13,8 @@ from typing import Literal
 from fhir_server.auth.permission.staff import Panel
 from fhir_server.engine.context import Services
 from fhir_server.errors import Forbidden
+from fhir_server.search.params.references import named_in
+from fhir_server.search.query.compartments import reference_names
 from fhir_server.store.relations import keys_of, keys_of_one
 
 Policy = Literal["clinics", "treatment", "all"]
@@ -72,14 +74,18 @@ async def _practitioner(services: Services, fhir_user: str | None) -> str | None
     if fhir_user is None or not fhir_user.startswith("PractitionerRole/"):
         return fhir_user if (fhir_user or "").startswith("Practitioner/") else None
     keys = await keys_of_one(services.database, "PractitionerRole", fhir_user.partition("/")[2])
-    return next(iter(_named(keys, "practitioner", "Practitioner")), None)
+    named = named_in(keys, "Practitioner", ("practitioner",))
+    return f"Practitioner/{min(named)}" if named else None
 
 
 async def _clinics(services: Services, practitioner: str) -> set[str]:
     """Return the places where the practitioner works, with the rooms in them."""
     roles = await keys_of(services.database, "PractitionerRole", [f"practitioner={practitioner}"])
     clinics = {
-        place for keys in roles.values() if "active=false" not in keys for place in _named(keys, "location", "Location")
+        f"Location/{place}"
+        for keys in roles.values()
+        if "active=false" not in keys
+        for place in named_in(keys, "Location", ("location",))
     }
     rooms = await keys_of(services.database, "Location", [f"partof={clinic}" for clinic in sorted(clinics)])
     return clinics | {f"Location/{room}" for room in rooms}
@@ -102,12 +108,5 @@ async def _treated(services: Services, practitioner: str) -> set[str]:
 async def _patients(services: Services, resource_type: str, keys: list[str]) -> set[str]:
     """Return the patients that the resources with one of the keys name."""
     found = await keys_of(services.database, resource_type, keys)
-    return {
-        key.partition("=Patient/")[2].partition("/")[0] for own in found.values() for key in own if "=Patient/" in key
-    }
-
-
-def _named(keys: Iterable[str], name: str, resource_type: str) -> set[str]:
-    """Return the references of a type that index keys hold for a parameter, without versions."""
-    sign = f"{name}={resource_type}/"
-    return {key.partition("=")[2].partition("/_history/")[0] for key in keys if key.startswith(sign)}
+    names = reference_names(resource_type)
+    return {patient for own in found.values() for patient in named_in(own, "Patient", names)}

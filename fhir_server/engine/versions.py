@@ -19,6 +19,7 @@ from fhir_server.engine.search import subsets
 from fhir_server.engine.transaction.references import places_of
 from fhir_server.errors import BadRequest, Issue, Unprocessable
 from fhir_server.r4 import values
+from fhir_server.r4.references import conditional
 from fhir_server.r4.validation import validate
 from fhir_server.search import custom
 from fhir_server.search.index.index import index
@@ -144,16 +145,17 @@ def interaction_of(method: str) -> str:
     return {"POST": "create", "PATCH": "patch"}.get(method, "update")
 
 
-_CONDITIONAL = re.compile(rb'"reference":"([A-Z][A-Za-z]+\?[^"]*)"')
+_QUERY = re.compile(rb'"reference":"([A-Z][A-Za-z]+\?[^"]*)"')
 
 
 def _require_resolved(resource: dict[str, Any], json: bytes) -> None:
     """Raise Unprocessable for a conditional reference: only a transaction resolves them, and none is to be stored."""
-    found = _CONDITIONAL.search(json)
     # The references in a stored Bundle are its own.
-    if found is None or resource["resourceType"] == "Bundle":
+    if resource["resourceType"] == "Bundle":
         return
-    text = found[1].decode()
+    text = next((text for match in _QUERY.finditer(json) if conditional(text := match[1].decode())), None)
+    if text is None:
+        return
     raise Unprocessable(
         f"The conditional reference {text[:200]!r} can stand in a transaction only, which resolves it.",
         expression=f"{resource['resourceType']}{dict(places_of(resource)).get(text, '')}",

@@ -6,10 +6,10 @@ by identifier alone, to another server, or in an extension may lead to anybody: 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from fhir_server.r4.references import local
 from fhir_server.r4.walk import Node, walk
 
 SHARED_TYPES = frozenset({
@@ -31,7 +31,6 @@ SHARED_KEY = "_shared"
 
 _NEUTRAL = SHARED_TYPES | SHARED_UNLESS_A_PATIENTS
 _PERSONS = frozenset({"Patient", "RelatedPerson", "Group", "Person", "Resource"})
-_LITERAL = re.compile(r"([A-Z][A-Za-z]+)/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]{1,64})?")
 
 
 def is_shared(resource: Mapping[str, Any], base_url: str = "") -> bool:
@@ -49,13 +48,11 @@ def _is_neutral(node: Node, base_url: str) -> bool:
 def _leads_to_nobody(node: Node, base_url: str) -> bool:
     text = node.value.get("reference")
     if isinstance(text, str):
-        if base_url:
-            text = text.removeprefix(f"{base_url}/")
         if text.startswith("#"):
             return True  # the contained resource is judged itself
-        match = _LITERAL.fullmatch(text)
-        if match is not None:
-            return match[1] in _NEUTRAL
+        named = local(text, base_url)
+        if named is not None:
+            return named.type in _NEUTRAL
     if node.value.get("type") in _NEUTRAL:
         return not isinstance(text, str)
     # Where no person may stand by definition, a name or an identifier is nobody's either.

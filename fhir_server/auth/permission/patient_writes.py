@@ -7,7 +7,6 @@ slots, money, insurance), and it changes only what it reported itself. `docs/acc
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -16,6 +15,7 @@ from typing import Any
 from fhir_server.auth.permission.compartment import of_patient
 from fhir_server.errors import Forbidden, Issue
 from fhir_server.r4.definitions import table
+from fhir_server.r4.references import local
 from fhir_server.r4.reports import REPORTED_BY, other_labels
 from fhir_server.r4.walk import Node, walk_element
 from fhir_server.search.index.index import REPORTER
@@ -106,7 +106,6 @@ EXTENSIONS = frozenset(
 """Extensions that may be written: those that say how to read a value. Others may carry a state of the hospital's."""
 
 _PERSONS = frozenset({"Group", "Patient", "Person", "RelatedPerson"})
-_LITERAL = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?")
 _SERVERS_META = frozenset({"versionId", "lastUpdated", "_versionId", "_lastUpdated"})
 
 
@@ -145,12 +144,8 @@ class Writer:
 
     def literal(self, reference: object) -> tuple[str, str] | None:
         """Return the type and id that a literal reference to this server has; None for anything else."""
-        if not isinstance(reference, str):
-            return None
-        if self.base_url:
-            reference = reference.removeprefix(f"{self.base_url}/")
-        match = _LITERAL.fullmatch(reference)
-        return None if match is None else (match[1], match[2])
+        named = local(reference, self.base_url)
+        return None if named is None else (named.type, named.id)
 
     def is_patient(self, reference: object) -> bool:
         """Return whether a Reference names the token's patient, and by nothing but its id."""

@@ -6,12 +6,13 @@ choice confines `user/` scopes of practitioners; services (`system/`) and admins
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from fhir_server.auth.permission.compartment import SECURITY_CONTEXT, of_patient, shared
+from fhir_server.search.params.references import named_in
 from fhir_server.search.query.conditions import NOTHING, AnyOf, Condition, HasId, HasKey
 from fhir_server.search.registry import parameters
 
@@ -49,11 +50,7 @@ class Panel:
 
     def names_another(self, entry: Mapping[str, Any]) -> bool:
         """Return whether an index entry names a patient who is not seen: whoever wrote that would come to see them."""
-        return bool(_named(entry.get("keys", ())) - self.patients)
-
-
-def _named(keys: Iterable[str]) -> set[str]:
-    return {key.partition(_SIGN)[2].partition("/")[0] for key in keys if _SIGN in key}
+        return bool(named_in(entry.get("keys", ()), "Patient") - self.patients)
 
 
 @lru_cache(maxsize=512)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Set
 from typing import Any
 
 from fhir_server.r4 import definitions
+from fhir_server.r4.references import literal, mentioned
 
 ERASED = {"display": "Erased"}
 """What stands where somebody was named."""
 
-_REFERENCE = re.compile(r"(?:.*/)?([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})(?:/_history/.+)?")
 _PEOPLE = frozenset({"Patient", "RelatedPerson", "Person"})
 
 _FREE_TEXT = frozenset({"string", "markdown", "xhtml", "base64Binary"})
@@ -25,23 +24,25 @@ _TELLING = frozenset({
 """Types that are about a person, or hold text and files of any kind."""
 
 
-def anonymised(resource: Mapping[str, Any], gone: Set[str]) -> dict[str, Any]:
-    """Return the resource with nobody in the place of those `gone`, which are references such as Patient/1."""
-    result = _without(resource, gone)
+def anonymised(resource: Mapping[str, Any], gone: Set[str], base_url: str = "") -> dict[str, Any]:
+    """Return the resource with nobody in the place of those `gone`, which are references such as Patient/1.
+
+    Who has the same id on another server than that of `base_url` is another person.
+    """
+    result = _without(resource, gone, base_url)
     assert isinstance(result, dict)
     return result
 
 
-def _without(node: Any, gone: Set[str]) -> Any:
+def _without(node: Any, gone: Set[str], base_url: str) -> Any:
     if isinstance(node, list):
-        return [_without(item, gone) for item in node]
+        return [_without(item, gone, base_url) for item in node]
     if not isinstance(node, dict):
         return node
-    text = node.get("reference")
-    match = _REFERENCE.fullmatch(text) if isinstance(text, str) else None
-    if match and match[1] in gone:
+    # Not only what names one of those: an operation on one, or a part, tells the id too.
+    if mentioned(node.get("reference"), base_url) in gone:
         return dict(ERASED)
-    return {name: _without(value, gone) for name, value in node.items()}
+    return {name: _without(value, gone, base_url) for name, value in node.items()}
 
 
 def without_text(resource: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,7 +90,7 @@ def _value(value: Any, element: definitions.Element) -> Any:
 def _reference(reference: Mapping[str, Any]) -> dict[str, Any]:
     """Return a reference without what describes its target; to a person, or to nobody knows whom, none is left."""
     text = reference.get("reference")
-    match = _REFERENCE.fullmatch(text) if isinstance(text, str) else None
-    if match is None or match[1].partition("/")[0] in _PEOPLE:
+    named = literal(text)
+    if named is None or named.type in _PEOPLE:
         return dict(ERASED)
     return {"reference": text}

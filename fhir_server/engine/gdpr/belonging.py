@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from fhir_server.auth.permission.compartment import of_patient
 from fhir_server.engine.context import Services
 from fhir_server.r4 import values
+from fhir_server.r4.references import local
 from fhir_server.search.planner.filters import to_filter
+from fhir_server.search.query.compartments import reference_names
 from fhir_server.search.query.conditions import NOTHING, Condition, HasKey
-from fhir_server.search.query.criteria import key_names
-from fhir_server.search.registry import parameters
 from fhir_server.store.resources.erasure import Eraser, Filter
 from fhir_server.store.resources.resources import Version
 
@@ -57,20 +56,9 @@ def own_condition(resource_type: str, patient: str) -> Filter | None:
     return None if condition == NOTHING else to_filter(condition)
 
 
-@lru_cache(maxsize=512)
-def _reference_keys(resource_type: str) -> tuple[str, ...]:
-    names = [
-        key
-        for parameter in parameters(resource_type).values()
-        if parameter.type == "reference"
-        for key in key_names(resource_type, parameter)
-    ]
-    return tuple(dict.fromkeys(names))
-
-
 def naming(resource_type: str, patient: str) -> Condition:
     """Return what makes a resource of the type name the patient at all."""
-    keys = tuple(f"{name}=Patient/{patient}" for name in _reference_keys(resource_type))
+    keys = tuple(f"{name}=Patient/{patient}" for name in reference_names(resource_type))
     return HasKey(keys) if keys else NOTHING
 
 
@@ -137,7 +125,7 @@ class _Search:
         """Return whether a Binary is guarded for nobody but the patient."""
         context = values.decode(version.json).get("securityContext") if version.json else None
         own = {f"Patient/{self._patient}", *self.own}
-        return context is None or relative(context.get("reference"), self._base_url) in own
+        return context is None or names(context.get("reference"), self._base_url) in own
 
     async def payments(self) -> None:
         """Find the payments of the patient's invoices: nothing in them names the patient, but they have their ids."""
@@ -171,18 +159,20 @@ def is_positively_of(resource: Any, patient: str, base_url: str) -> bool:
     if resource["resourceType"] == "Patient":
         return True  # whoever it is linked to: the Patient itself is nobody else's
     own = f"Patient/{patient}"
-    texts = {relative(text, base_url) for text in references(resource) if "Patient/" in text}
+    # What names no resource, but a patient in some way, may be about somebody else.
+    texts = {names(text, base_url) for text in references(resource) if "Patient/" in text}
     if texts - {own}:
         return False
     said = [each for name in _WHOSE for each in _listed(resource.get(name))]
     if said:
-        return all(isinstance(each, dict) and relative(each.get("reference"), base_url) == own for each in said)
+        return all(isinstance(each, dict) and names(each.get("reference"), base_url) == own for each in said)
     return not any(_is_somebody(each) for each in _dicts(resource))
 
 
-def relative(text: Any, base_url: str) -> str:
-    """Return a reference without the base of this server and without a version."""
-    return str(text).removeprefix(f"{base_url}/").partition("/_history/")[0]
+def names(text: Any, base_url: str) -> str | None:
+    """Return the resource of this server that a reference names, as "Patient/1"; None where it names none."""
+    named = local(text, base_url)
+    return None if named is None else named.resource
 
 
 def _is_somebody(node: dict[str, Any]) -> bool:

@@ -137,7 +137,7 @@ class _Erasing:
             return None
         resource = values.decode(version.json)
         everybody = frozenset({*gone, f"Patient/{self._patient}"})
-        changed = anonymised(resource, everybody)
+        changed = anonymised(resource, everybody, self._context.base_url)
         if resource_type in RETAINED:
             changed = without_text(changed)
         return None if changed == resource else changed

@@ -5,14 +5,14 @@ It is told entry by entry, so that a long record with many files need not be in 
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 
 from fhir_server.auth.permission.compartment import of_patient, shared
 from fhir_server.engine.context import Context, instant, now
-from fhir_server.engine.gdpr.belonging import AUDIT, references, relative
+from fhir_server.engine.gdpr.belonging import AUDIT, names, references
 from fhir_server.engine.versions import new_id
 from fhir_server.r4 import values
+from fhir_server.r4.references import local
 from fhir_server.search.planner.query import compile_query
 from fhir_server.search.query.ast import Criterion, Query
 from fhir_server.search.query.conditions import NOTHING, Condition, HasId
@@ -20,7 +20,6 @@ from fhir_server.store.search.search import Row
 
 _AT_ONCE = 100
 _BYTES_AT_ONCE = 8 * 1024 * 1024
-_REFERENCE = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})")
 _NAMED = frozenset({
     "HealthcareService", "Location", "Medication", "Organization", "Practitioner", "PractitionerRole",
 })  # fmt: skip
@@ -57,7 +56,7 @@ async def _goes_with(context: Context, row: Row, patient: str) -> bool:
     if row.type != "Binary":
         return True
     guard = values.decode(row.json).get("securityContext")
-    return guard is None or relative(guard.get("reference"), context.base_url) == f"Patient/{patient}"
+    return guard is None or names(guard.get("reference"), context.base_url) == f"Patient/{patient}"
 
 
 async def record_bundle(context: Context, patient: str) -> AsyncIterator[bytes]:
@@ -101,7 +100,7 @@ async def _beside(context: Context, row: Row) -> set[tuple[str, str]]:
         links = version.links if version else ()
         found |= {("Binary", link.partition("/")[2]) for link in links if link.startswith("Binary/")}
     for text in references(values.decode(row.json)):
-        match = _REFERENCE.fullmatch(relative(text, context.base_url))
-        if match and match[1] in _NAMED and shared(match[1]) is None:
-            found.add((match[1], match[2]))
+        named = local(text, context.base_url)
+        if named and named.type in _NAMED and shared(named.type) is None:
+            found.add((named.type, named.id))
     return found

@@ -12,6 +12,7 @@ from fhir_server.engine.graphql.nodes import Node, root
 from fhir_server.engine.graphql.places import ANY
 from fhir_server.engine.graphql.searches import Reader
 from fhir_server.errors import FhirError, NotFound, TooLarge
+from fhir_server.r4.references import local
 from fhir_server.work.budget import OutOfBudget
 
 
@@ -39,11 +40,11 @@ async def referenced(reader: Reader, reference: Node, arguments: Mapping[str, An
 
 
 async def _read(reader: Reader, url: str, types: frozenset[str]) -> Node | None:
-    resource_type, _, rest = url.removeprefix(f"{reader.context.base_url}/").partition("/")
-    resource_id, _, version = rest.partition("/_history/")
-    if resource_type not in ANY or not resource_id or "/" in f"{resource_id}{version}":
+    named = local(url, reader.context.base_url)
+    if named is None:
         raise NotFound(f"The reference {url[:200]!r} leads to no resource of this server.")
-    return root(await reader.read(resource_type, rest)) if resource_type in types else None
+    rest = named.id if named.version is None else f"{named.id}/_history/{named.version}"
+    return root(await reader.read(named.type, rest)) if named.type in types else None
 
 
 def _contained(name: str, container: Any) -> Node:

@@ -7,7 +7,6 @@ https://hl7.org/fhir/R4/patient-operation-everything.html
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -26,6 +25,7 @@ from fhir_server.engine.versions import new_id
 from fhir_server.errors import BadRequest, Forbidden, Issue, operation_outcome
 from fhir_server.r4 import values
 from fhir_server.r4.definitions import RESOURCE_TYPES, compartment
+from fhir_server.r4.references import local
 from fhir_server.search.planner.query import compile_query
 from fhir_server.search.query.ast import Criterion, Query
 from fhir_server.search.query.conditions import Condition
@@ -119,8 +119,6 @@ async def _page(
 
 # --- What the record refers to -----------------------------------------------------------------------------------
 
-_REFERENCE = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/[^/]+)?")
-
 
 async def _included(context: Context, page: Page, types: frozenset[str]) -> tuple[list[Row], bool]:
     """Return what the rows refer to, and what that refers to in turn; and whether there was too much of it."""
@@ -160,11 +158,10 @@ async def _fetch(
 
 
 def _references(context: Context, row: Row) -> Iterator[tuple[str, str]]:
-    base = f"{context.base_url}/"
     for text in _links(values.decode(row.json)):
-        match = _REFERENCE.fullmatch(text.removeprefix(base))
-        if match and match[1] in RESOURCE_TYPES:
-            yield match[1], match[2]
+        named = local(text, context.base_url)
+        if named is not None:
+            yield named.type, named.id
 
 
 def _links(node: Any) -> Iterator[str]:

@@ -13,6 +13,7 @@ from typing import Any
 from fhir_server.engine.context import Context
 from fhir_server.errors import BadRequest
 from fhir_server.r4 import values
+from fhir_server.r4.references import local
 from fhir_server.search.params import tokens
 from fhir_server.search.query.conditions import Concepts, Condition, HasKey, either
 
@@ -225,10 +226,9 @@ def _properties(concept: Json) -> Iterator[tuple[str, str]]:
 
 async def _canonical(context: Context, resource_type: str, url: str) -> Json | None:
     """Return the resource with this canonical URL (its latest version where none is named), or this reference."""
-    kind, slash, resource_id = url.partition("/")
-    search = context.services.search
-    if slash and kind == resource_type:
-        rows = await search.read(await search.by_ids(resource_type, [resource_id], None, 1, None), None)
+    search, named = context.services.search, local(url)
+    if named is not None and named.type == resource_type:
+        rows = await search.read(await search.by_ids(resource_type, [named.id], None, 1, None), None)
         return values.decode(rows[0].json) if rows else None
     plain, _, version = url.partition("|")
     key = HasKey((f"url={plain}",))

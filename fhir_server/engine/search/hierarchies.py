@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from fhir_server.engine.context import Context
 from fhir_server.errors import BadRequest
+from fhir_server.search.params.references import named_in
 from fhir_server.search.query.conditions import Condition, HasKey, Hierarchy, either
 from fhir_server.search.registry import parameters
 
@@ -53,8 +54,7 @@ async def _reached(context: Context, resource_type: str, parent: str, start: str
 async def _above(context: Context, resource_type: str, parent: str, ids: Sequence[str]) -> list[str]:
     where = context.access.where(resource_type)
     rows = await context.services.search.by_ids(resource_type, ids, where, len(ids), None)
-    prefix = f"{parent}={resource_type}/"
-    return [key[len(prefix) :] for row in rows for key in row.keys if key.startswith(prefix)]
+    return [each for row in rows for each in sorted(named_in(row.keys, resource_type, (parent,)))]
 
 
 async def _below(context: Context, resource_type: str, parent: str, ids: Sequence[str]) -> list[str]:

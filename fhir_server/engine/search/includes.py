@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from fhir_server.engine.context import Context
-from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.r4.references import local
 from fhir_server.search.index.keys import CANONICAL, CANONICAL_MARK
 from fhir_server.search.query.ast import Include
 from fhir_server.search.query.criteria import chain_targets, is_canonical, key_names
@@ -101,11 +101,11 @@ def _targets(include: Include, row: Row) -> Iterable[Place]:
     for key in row.keys:
         name, _, text = key.partition("=")
         if name in named:
-            target, _, resource_id = text.partition("/")
-            relative = target in RESOURCE_TYPES and resource_id and "/" not in resource_id
-            led = any(parameter.only in (None, target) for parameter in named[name])
-            if led and relative and include.target in (None, target):
-                yield target, resource_id
+            target = local(text)
+            if target is None or include.target not in (None, target.type):
+                continue
+            if any(parameter.only in (None, target.type) for parameter in named[name]):
+                yield target.type, target.id
 
 
 def _names(resource_type: str, code: str) -> list[tuple[str, Parameter]]:

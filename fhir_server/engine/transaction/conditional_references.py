@@ -6,14 +6,13 @@ https://hl7.org/fhir/R4/http.html#trules
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from fhir_server.engine.context import Context
 from fhir_server.engine.interactions.conditional import criteria, find_all
 from fhir_server.errors import BadRequest, PreconditionFailed
-from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.r4.references import conditional
 from fhir_server.search.query.ast import Query
 from fhir_server.search.query.conditions import (
     All,
@@ -27,8 +26,6 @@ from fhir_server.search.query.conditions import (
 from fhir_server.search.query.match import holds, index_entry
 from fhir_server.work.budget import spend
 from fhir_server.work.threads import breathe
-
-_CONDITIONAL = re.compile(r"([A-Z][A-Za-z]+)\?(.+)", re.DOTALL)
 
 
 class Written:
@@ -103,18 +100,19 @@ async def resolve(context: Context, reference: str, written: Written) -> str | N
 
     Raises PreconditionFailed where it finds no resource or several: the transaction then fails.
     """
-    match = _CONDITIONAL.fullmatch(reference)
-    if match is None or match[1] not in RESOURCE_TYPES:
+    asked = conditional(reference)
+    if asked is None:
         return None
-    query = await criteria(context, match[1], match[2])
-    own = written.ids(match[1])
+    resource_type, text = asked
+    query = await criteria(context, resource_type, text)
+    own = written.ids(resource_type)
     found = await find_all(context, query, 2 + len(own))
     ids = {resource_id for resource_id in found if resource_id not in own} | await _written_matches(query, written)
     if len(ids) != 1:
         raise PreconditionFailed(
             f"The conditional reference {reference[:200]} finds {'several resources' if ids else 'no resource'}."
         )
-    return f"{match[1]}/{ids.pop()}"
+    return f"{resource_type}/{ids.pop()}"
 
 
 async def _written_matches(query: Query, written: Written) -> set[str]:

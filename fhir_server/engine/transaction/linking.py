@@ -5,7 +5,6 @@ https://hl7.org/fhir/R4/http.html#trules and https://hl7.org/fhir/R4/bundle.html
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -16,11 +15,10 @@ from fhir_server.engine.transaction.conditional_references import Written, resol
 from fhir_server.engine.transaction.references import Rewriter, places_of
 from fhir_server.engine.transaction.transaction_entry import WITH_RESOURCE, Entry
 from fhir_server.errors import BadRequest
-from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.patching.merge_patch import MergePatch
+from fhir_server.r4.references import literal
 from fhir_server.work.threads import breathe
 
-_RESTFUL = re.compile(r"(https?://.+/)([A-Z][A-Za-z]+)/[A-Za-z0-9\-.]{1,64}")
 _REPLACING = WITH_RESOURCE | {"delete", "conditional-delete"}
 _REWRITTEN = WITH_RESOURCE | {"patch", "conditional-patch"}
 
@@ -77,8 +75,8 @@ def _by_base(entries: Iterable[Entry], own: str) -> dict[str, list[Entry]]:
 
 def _base(url: str) -> str | None:
     """Return what stands before type and id in a RESTful URL; None for any other."""
-    match = _RESTFUL.fullmatch(url)
-    return match[1] if match and match[2] in RESOURCE_TYPES else None
+    named = literal(url)
+    return named.base or None if named and named.version is None else None
 
 
 def _relative(targets: dict[str, str]) -> dict[str, dict[str, str]]:

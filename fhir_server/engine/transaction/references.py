@@ -13,6 +13,7 @@ from typing import Any
 
 from fhir_server.r4.definitions import table
 from fhir_server.r4.patching.merge_patch import MergePatch
+from fhir_server.r4.references import literal
 
 _URLS = frozenset({"uri", "url", "oid", "uuid"})
 _NARRATIVE_LINK = re.compile(r"""(\s(?:href|src)\s*=\s*)("[^"]*"|'[^']*')""")
@@ -110,8 +111,9 @@ class Rewriter:
         if mark:
             target = self._target(base)
             return url if target is None else f"{target}#{fragment}"
-        target = self._target(url.partition("/_history/")[0]) or ""
-        version = self.versions.get(target)
+        named = literal(url)
+        target = self._target(named.resource) if named else None
+        version = self.versions.get(target or "")
         return url if version is None else f"{target}/_history/{version}"
 
     def _target(self, url: str) -> str | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from fhir_server.r4.references import is_absolute, literal
+
 
 def local(node: Any, base_url: str) -> Any:
     """Return a resource in which every reference is to something here.
@@ -18,9 +20,9 @@ def local(node: Any, base_url: str) -> Any:
     told = {name: local(value, base_url) for name, value in node.items()}
     text = told.get("reference")
     if isinstance(text, str):
-        relative = text.removeprefix(f"{base_url}/")
-        if ":" in relative:
+        named = literal(text, base_url)
+        if named.base if named else is_absolute(text):
             del told["reference"]
-        else:
-            told["reference"] = relative
+        elif named is not None:
+            told["reference"] = text.removeprefix(f"{base_url}/")
     return told

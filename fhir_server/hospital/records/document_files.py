@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
 
 from fhir_server.hospital.api.caller import Caller
-from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.r4.references import Literal, local
 from fhir_server.store.resources.contents import Content, HeldContent
 from mappings.shared import reading
 from mappings.shared.elements import Resource
@@ -58,25 +57,18 @@ def _version(binary: Resource) -> str:
 
 async def _binary(caller: Caller, document: Resource, url: str) -> tuple[Resource, Content] | None:
     """Return the Binary of a document: the caller's own, or one that whoever wrote the document could read, too."""
-    relative = url.removeprefix(f"{caller.server.base_url}/").partition("/_history/")[0]
-    if not re.fullmatch(r"Binary/[A-Za-z0-9\-.]{1,64}", relative):
+    named = local(url, caller.server.base_url)
+    if named is None or named.type != "Binary":
         return None
-    found = await caller.public.content(relative.removeprefix("Binary/"))
-    context = _here(caller, found[0].get("securityContext")) if found else ""
-    if context == f"Patient/{caller.patient_id}":
+    found = await caller.public.content(named.id)
+    guard = found[0].get("securityContext") if found else None
+    guarded_for = None if guard is None else local(guard.get("reference"), caller.server.base_url)
+    if guarded_for is not None and guarded_for.resource == f"Patient/{caller.patient_id}":
         return found
     # A Binary that is guarded for somebody else stays so, whoever refers to it.
-    may = await caller.may_follow(document, relative) and (not context or await _sees(caller, context))
+    may = await caller.may_follow(document, named.resource) and (guard is None or await _sees(caller, guarded_for))
     return found if may else None
 
 
-def _here(caller: Caller, reference: Resource | None) -> str:
-    """Return what a reference says, relative where it leads to this server; empty for none at all."""
-    if reference is None:
-        return ""
-    return str(reference.get("reference", "?")).removeprefix(f"{caller.server.base_url}/")
-
-
-async def _sees(caller: Caller, context: str) -> bool:
-    kind, _, resource_id = context.partition("/")
-    return kind in RESOURCE_TYPES and await caller.fhir.read(kind, resource_id) is not None
+async def _sees(caller: Caller, guarded_for: Literal | None) -> bool:
+    return guarded_for is not None and await caller.fhir.read(guarded_for.type, guarded_for.id) is not None

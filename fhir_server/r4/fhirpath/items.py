@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from fhir_server.work.budget import spend
+
+if TYPE_CHECKING:
+    from fhir_server.r4.fhirpath.references import BundleEntries
 
 
 class FhirPathError(ValueError):
@@ -53,7 +56,7 @@ class Scope:
     The budget is the evaluation's own; what it takes of it is told to the request's budget, too.
     """
 
-    __slots__ = ("_contained", "_report_at", "_steps", "context", "index", "resource", "root", "total")
+    __slots__ = ("_contained", "_report_at", "_steps", "bundle", "context", "index", "resource", "root", "total")
 
     def __init__(self, context: Item, resource: dict[str, Any] | None, root: dict[str, Any] | None) -> None:
         self.context = context
@@ -61,6 +64,7 @@ class Scope:
         self.root = root
         self.index = 0
         self.total: Items = EMPTY
+        self.bundle: BundleEntries | None = None
         self._contained: dict[str, dict[str, Any]] | None = None
         self.limit(_MOST_STEPS)
 

@@ -1,25 +1,23 @@
 """Reference: the forms that `Reference.reference` may have, and the types that it may point to.
 
+What is a URI and of none of the forms is kept, with a warning where warnings are asked for.
+
 https://hl7.org/fhir/R4/references.html
 """
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.r4.references import conditional, is_absolute, is_uri, literal
 from fhir_server.r4.validation.faults import Fault, Faults, Rule, Scope, shown
-
-_is_id = re.compile(r"[A-Za-z0-9\-.]{1,64}").fullmatch
-_is_absolute = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+").fullmatch
-_HISTORY = "/_history"
 
 
 def absolute_url_rule(node: dict[str, Any], _scope: Scope) -> Faults:
     """Check that the url of an extension is absolute. https://hl7.org/fhir/R4/extensibility.html#Extension"""
     url = node.get("url")
-    if not isinstance(url, str) or _is_absolute(url):
+    if not isinstance(url, str) or is_absolute(url):
         return None
     text = f"{shown(url)} is relative, which only the url of an extension within an extension may be."
     return [Fault(".url", "value", text)]
@@ -48,29 +46,23 @@ def reference_rule(targets: tuple[str, ...]) -> Rule:
 
 def _target(reference: str, scope: Scope, faults: list[Fault]) -> str | None:
     """Return the type that the reference points to, where its text or the contained resource tells."""
-    found = _restful_type(reference)
-    if found or _is_absolute(reference):
-        return found
+    found = literal(reference)
+    if found is not None:
+        return found.type
+    if is_absolute(reference):
+        return None
     if reference.startswith("#"):
         return _contained_target(reference[1:], scope, faults)
     # A search instead of an id: legal within a transaction, where it is resolved before anything is stored.
-    type_, mark, query = reference.partition("?")
-    if type_ in RESOURCE_TYPES and mark and query and " " not in query:
-        return type_
-    text = f"{shown(reference)} is neither [type]/[id], an absolute URL, nor #[id] of a contained resource."
-    faults.append(Fault(".reference", "value", text))
+    criteria = conditional(reference)
+    if criteria is not None:
+        return criteria[0]
+    text = f"{shown(reference)} is neither [type]/[id], an absolute URL, nor #[id] of a contained resource"
+    if is_uri(reference):
+        faults.append(Fault(".reference", "value", f"{text}: it is kept as it is, and leads nowhere.", "warning"))
+    else:
+        faults.append(Fault(".reference", "value", f"{text}."))
     return None
-
-
-def _restful_type(reference: str) -> str | None:
-    """Return the type in `[base/]type/id[/_history/version]`; None for a reference of another form."""
-    path, _, id_ = reference.rpartition("/")
-    if path.endswith(_HISTORY) and _is_id(id_):
-        path, _, id_ = path[: -len(_HISTORY)].rpartition("/")
-    server, slash, type_ = path.rpartition("/")
-    if type_ not in RESOURCE_TYPES or not _is_id(id_):
-        return None
-    return type_ if not slash or server.startswith(("http://", "https://")) else None
 
 
 def _contained_target(id_: str, scope: Scope, faults: list[Fault]) -> str | None:
@@ -85,7 +77,7 @@ def _contained_target(id_: str, scope: Scope, faults: list[Fault]) -> str | None
 
 def _check_declared(declared: str, found: str | None, faults: list[Fault]) -> None:
     # Only a logical model, which no REST API serves, is named by an absolute URL.
-    if declared not in RESOURCE_TYPES and not _is_absolute(declared):
+    if declared not in RESOURCE_TYPES and not is_absolute(declared):
         faults.append(Fault(".type", "value", f"{shown(declared)} is not a resource type."))
     elif found and declared in RESOURCE_TYPES and declared != found:
         faults.append(Fault(".type", "value", f"The type is {declared} but the reference points to a {found}."))

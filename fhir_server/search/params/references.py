@@ -1,26 +1,26 @@
 """Reference parameters: by type and id, by URL, by canonical, by identifier.
 https://hl7.org/fhir/R4/search.html#reference
 
-Keys: `subject=Patient/1`; an absolute URL, or a canonical with its version and without, as it is; `subject:identifier`
-as a token. `questionnaire@url|version` (or `@url`, where the reference names no version) meets `_canonical=url|version`
-of the resource that it leads to; a reference without a version leads to every version.
+Keys: `subject=Patient/1`; an absolute URL, a canonical with its version and without, or what is none of these, as it
+is; `subject:identifier` as a token. `questionnaire@url|version` (or `@url`, where the reference names no version) meets
+`_canonical=url|version` of the resource that it leads to; a reference without a version leads to every version.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from fhir_server.r4.definitions import RESOURCE_TYPES, table
+from fhir_server.r4.definitions import table
 from fhir_server.r4.fhirpath import Item
+from fhir_server.r4.references import literal, local
 from fhir_server.search.index.entry import Entry
 from fhir_server.search.index.keys import CANONICAL, CANONICAL_MARK, clean
 from fhir_server.search.params import tokens, uris
 from fhir_server.search.query.conditions import Condition, HasKey, Hierarchy
 
-_RELATIVE = re.compile(r"([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})")
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 
 
@@ -80,12 +80,17 @@ def _write(name: str, reference: str, entry: Entry) -> None:
     if reference.startswith("#"):
         entry.contained_references.append((name, reference[1:]))
         return
-    if entry.base_url and reference.startswith(f"{entry.base_url}/"):
-        reference = reference[len(entry.base_url) + 1 :]
-    unversioned, versioned, _ = reference.partition("/_history/")
-    entry.keys.append(f"{name}={clean(unversioned)}")
-    if versioned:
-        entry.keys.append(f"{name}={clean(reference)}")
+    entry.keys.extend(f"{name}={clean(each)}" for each in _texts(reference, entry.base_url))
+
+
+def _texts(reference: str, base_url: str) -> tuple[str, ...]:
+    """Return what a reference is found by: of a literal one the resource, and the version where it names one."""
+    found = literal(reference, base_url)
+    if found is None:
+        return (reference,)
+    if found.version is None:
+        return (found.resource,)
+    return (found.resource, f"{found.resource}/_history/{found.version}")
 
 
 def condition(name: str, value: str, targets: Sequence[str], base_url: str) -> Condition:
@@ -93,28 +98,34 @@ def condition(name: str, value: str, targets: Sequence[str], base_url: str) -> C
 
     An absolute URL below `base_url`, the server's own, means the same as the relative one.
     """
-    if base_url and value.startswith(f"{base_url}/"):
-        value = value[len(base_url) + 1 :]
     if _ID.fullmatch(value):
         return HasKey(tuple(f"{name}={target}/{value}" for target in targets))
-    return HasKey((f"{name}={clean(value)}",))
+    return HasKey((f"{name}={clean(_texts(value, base_url)[-1])}",))
 
 
 def hierarchy(name: str, relation: str, value: str, targets: Sequence[str], base_url: str) -> Condition:
     """Return what `:above` and `:below` ask: a resource's place among its kind, or of a canonical URL the part of its
     path.
     """
-    if base_url and value.startswith(f"{base_url}/"):
-        value = value[len(base_url) + 1 :]
-    if "://" in value:
+    named = local(value, base_url)
+    if named is None and "://" in value:
         return uris.condition(name, relation, value)
-    found = [f"{target}/{value}" for target in targets] if _ID.fullmatch(value) else [value]
-    if not all(map(is_relative, found)):
+    found = [f"{target}/{value}" for target in targets] if _ID.fullmatch(value) else [named.resource] if named else []
+    if not found:
         raise ValueError(f"{relation} takes Type/id, an id or a URL")
     return Hierarchy(name, "above" if relation == "above" else "below", tuple(found))
 
 
-def is_relative(reference: str) -> bool:
-    """Return whether the text is `Type/id` with a resource type of R4, perhaps with a version behind it."""
-    match = _RELATIVE.match(reference)
-    return match is not None and match[1] in RESOURCE_TYPES
+def named_in(keys: Iterable[str], resource_type: str, names: Container[str] | None = None) -> set[str]:
+    """Return the ids of the resources of a type on this server that index keys refer to.
+
+    Only keys of the parameters in `names` count, where it is given.
+    """
+    found = set()
+    for key in keys:
+        name, sign, text = key.partition("=")
+        if sign and (names is None or name in names) and text.startswith(f"{resource_type}/"):
+            named = local(text)
+            if named is not None:
+                found.add(named.id)
+    return found

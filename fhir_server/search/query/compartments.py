@@ -41,6 +41,11 @@ def membership(name: str, resource_type: str) -> tuple[str, ...]:
     return index_names(resource_type, compartment(name).get(resource_type, ()))
 
 
+def reference_names(resource_type: str) -> tuple[str, ...]:
+    """Return the names in the index of all of a type's reference parameters."""
+    return index_names(resource_type, parameters(resource_type))
+
+
 def index_names(resource_type: str, codes: Iterable[str]) -> tuple[str, ...]:
     """Return the names in the index of a type's reference parameters; of `_id`, which is none, there is no name."""
     known = parameters(resource_type)

@@ -43,10 +43,35 @@ def test_what_others_wrote_of_others_stays() -> None:
     assert changed["participant"] == INVOICE["participant"]
 
 
-@pytest.mark.parametrize("reference", ["Patient/1", "Patient/1/_history/3", "https://server.example/fhir/Patient/1"])
+BASE = "https://server.example/fhir"
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "Patient/1",
+        "Patient/1/_history/3",
+        f"{BASE}/Patient/1",
+        f"{BASE}/Patient/1/_history/3",
+        "Patient/1/$everything",
+        "Patient/1?x",
+        "Patient/1#x",
+        f"{BASE}/Patient/1/$everything",
+        "Patient/1/_history/1/_history/2",
+    ],
+)
 def test_every_form_of_a_reference_counts(reference: str) -> None:
-    """A version or a base in a reference does not hide whom it names."""
-    assert anonymised({"subject": {"reference": reference}}, GONE) == {"subject": ERASED}
+    """A version, the server's base, an operation or a part in a reference does not hide whom it tells of."""
+    assert anonymised({"subject": {"reference": reference}}, GONE, BASE) == {"subject": ERASED}
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["https://other.example/fhir/Patient/1", "foo/Patient/1", "Patient/12", "1", f"{BASE}/{BASE}/Patient/1", "#1"],
+)
+def test_another_with_the_same_id_stays(reference: str) -> None:
+    """Who has the id on another server, or an id that only begins like it, is not the one erased."""
+    assert anonymised({"subject": {"reference": reference}}, GONE, BASE) == {"subject": {"reference": reference}}
 
 
 def test_twice_is_once() -> None:

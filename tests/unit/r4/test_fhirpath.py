@@ -606,29 +606,6 @@ def test_an_invariant_is_broken_only_by_false(expression: str, holds: bool) -> N
     assert fhirpath.compile(expression).holds(PATIENT, "Patient") is holds
 
 
-def test_a_reference_resolves_to_an_entry_of_the_bundle_around() -> None:
-    """resolve() finds entries of the root Bundle by fullUrl, and by a relative reference that fits its base."""
-    bundle = {
-        "resourceType": "Bundle",
-        "entry": [
-            {"fullUrl": "urn:uuid:1", "resource": {"resourceType": "Patient", "gender": "male"}},
-            {
-                "fullUrl": "http://x/fhir/Patient/2",
-                "resource": {"resourceType": "Patient", "id": "2", "gender": "other"},
-            },
-        ],
-    }
-    resolve = fhirpath.compile("resolve().gender")
-    for reference, gender in (
-        ("urn:uuid:1", ["male"]),
-        ("http://x/fhir/Patient/2", ["other"]),
-        ("Patient/2", ["other"]),
-        ("Patient/3", []),
-    ):
-        found = resolve.items({"reference": reference}, "Reference", resource={"resourceType": "Basic"}, root=bundle)
-        assert [item.value for item in found] == gender
-
-
 def test_evaluation_leaves_its_input_as_it_was() -> None:
     """No function changes the resource, nor the collections that other evaluations share."""
     before = repr(PATIENT)

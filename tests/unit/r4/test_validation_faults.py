@@ -192,8 +192,8 @@ FAULTS: list[tuple[str, object, str, str]] = [
     ("Patient.extension.0.extension", [{"url": "a", "valueCode": "b"}], "invariant", "Patient.extension[0]"),
     ("Patient.extension.0", {"url": "http://x"}, "invariant", "Patient.extension[0]"),
     # references
-    ("Patient.generalPractitioner.0.reference", "Practitioner", "value", "Patient.generalPractitioner[0].reference"),
-    ("Patient.generalPractitioner.0.reference", "Doctor/1", "value", "Patient.generalPractitioner[0].reference"),
+    ("Patient.generalPractitioner.0.reference", "Practitioner/{id}", "value", "Patient.generalPractitioner[0].reference"),
+    ("Patient.generalPractitioner.0.reference", "Doctor 1", "value", "Patient.generalPractitioner[0].reference"),
     ("Patient.generalPractitioner.0.reference", "Patient/1", "value", "Patient.generalPractitioner[0].reference"),
     ("Patient.generalPractitioner.0.reference", "http://h/Patient/1", "value", "Patient.generalPractitioner[0].reference"),
     ("Patient.generalPractitioner.0.reference", "#x", "invariant", "Patient.generalPractitioner[0]"),
@@ -281,7 +281,7 @@ def test_all_faults_are_found_at_once() -> None:
     resource["nickname"] = "A"
     resource["contact"][0]["period"]["end"] = "2019"
     resource["contact"].append({"gender": "male"})
-    resource["generalPractitioner"][0]["reference"] = "nobody"
+    resource["generalPractitioner"][0]["reference"] = "no body"
     found = {(issue.code, *issue.expression) for issue in validate(resource, max_depth=20)}
     assert found == {
         ("code-invalid", "Patient.gender"),
