@@ -36,7 +36,7 @@ class Request:
     path: str
     query: list[tuple[str, str]] = field(default_factory=list)
     resource: Any = None
-    """The parsed body: a resource, the operations of a JSON Patch, or a MergePatch."""
+    """The parsed body: a resource, the operations of a JSON Patch, a MergePatch or an XmlPatch."""
     body: bytes = b""
     content_type: str = ""
     if_match: str | None = None

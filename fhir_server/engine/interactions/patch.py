@@ -1,4 +1,7 @@
-"""The patch interaction: JSON Patch, JSON Merge Patch and FHIRPath Patch, by id or by criteria. https://hl7.org/fhir/R4/http.html#patch."""
+"""The patch interaction: JSON Patch, JSON Merge Patch, XML Patch and FHIRPath Patch, by id or by criteria.
+
+https://hl7.org/fhir/R4/http.html#patch
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,10 @@ from fhir_server.engine.interactions.preconditions import require_match
 from fhir_server.engine.interactions.update import next_version
 from fhir_server.errors import BadRequest, Gone, NotFound, Unprocessable
 from fhir_server.r4 import values
-from fhir_server.r4.patching import fhirpath_patch, json_patch, merge_patch
-from fhir_server.r4.patching.formats import JSON_PATCH, MERGE_PATCH
+from fhir_server.r4.patching import fhirpath_patch, json_patch, merge_patch, xml_patch
+from fhir_server.r4.patching.formats import JSON_PATCH, MERGE_PATCH, XML_PATCH
 from fhir_server.r4.patching.merge_patch import MergePatch
+from fhir_server.r4.patching.xml_patch import XmlPatch
 from fhir_server.store.resources.resources import Version
 from fhir_server.work.budget import spend
 from fhir_server.work.threads import sized
@@ -32,7 +36,7 @@ async def patch(context: Context, request: Request, resource_type: str, resource
             raise Gone(f"{resource_type}/{resource_id} has been deleted.")
         require_match(request, previous)
         stored = values.decode(previous.json)
-        patched = _patched(request, values.decode(previous.json))
+        patched = _patched(context, request, values.decode(previous.json))
         _require_same(patched, resource_type, resource_id)
         patched = _without_stale_narrative(stored, patched)
         versions.require_valid(context, patched)
@@ -55,12 +59,12 @@ def check(context: Context, request: Request) -> None:
     body = request.resource
     if isinstance(body, dict) and body.get("resourceType") == "Parameters":
         versions.require_valid(context, body, request.place)
-    elif not isinstance(body, list | MergePatch):
+    elif not isinstance(body, list | MergePatch | XmlPatch):
         raise BadRequest(
-            f"A patch is a JSON Patch array ({JSON_PATCH}), a JSON Merge Patch ({MERGE_PATCH}) or a Parameters "
-            "resource (FHIRPath Patch)."
+            f"A patch is a JSON Patch array ({JSON_PATCH}), a JSON Merge Patch ({MERGE_PATCH}), an XML Patch "
+            f"({XML_PATCH}) or a Parameters resource (FHIRPath Patch)."
         )
-    else:
+    elif not isinstance(body, XmlPatch):  # whose levels have been counted when it was read
         _require_shallow(body, context.services.settings.max_depth + _LEVELS_AROUND)
 
 
@@ -85,8 +89,10 @@ def _items(value: Any) -> Iterable[Any]:
     return value if isinstance(value, list) else ()
 
 
-def _patched(request: Request, resource: dict[str, Any]) -> dict[str, Any]:
+def _patched(context: Context, request: Request, resource: dict[str, Any]) -> dict[str, Any]:
     body = request.resource
+    if isinstance(body, XmlPatch):
+        return xml_patch.apply(resource, body, max_depth=context.services.settings.max_depth)
     if isinstance(body, MergePatch):
         return merge_patch.apply(resource, body)
     return json_patch.apply(resource, body) if isinstance(body, list) else fhirpath_patch.apply(resource, body)

@@ -12,6 +12,7 @@ import msgspec
 
 from fhir_server.engine.context import Context, Request, Response, instant
 from fhir_server.engine.interactions.preconditions import etag
+from fhir_server.engine.places import Placing
 from fhir_server.engine.routes import Route
 from fhir_server.errors import BadRequest, FhirError, TooLarge, UnsupportedMediaType, operation_outcome
 from fhir_server.r4 import values
@@ -73,7 +74,7 @@ def entry_request(context: Context, entry: object, position: int) -> Request:
             conditions[attribute] = asked[name]
     body = entry.get("resource")
     if method == "PATCH" and isinstance(body, dict) and body.get("resourceType") == "Binary":
-        body, size = _patch(body, place), _size(body)
+        body, size = _patch(context, body, place), _size(body)
     else:
         size = _size(body)
     return Request(method, path, query, body, size=size, place=place, **conditions)
@@ -91,7 +92,7 @@ def _require_known(node: dict[str, Any], type_name: str, place: str) -> None:
             raise BadRequest(f"{type_name} has no element {name[:80]!r}.", expression=place, code="structure")
 
 
-def _patch(binary: dict[str, Any], place: str) -> Any:
+def _patch(context: Context, binary: dict[str, Any], place: str) -> Any:
     """Return the patch that travels as a Binary, for a bundle holds nothing but resources."""
     declared = binary.get("contentType")
     media_type = declared.partition(";")[0].strip().lower() if isinstance(declared, str) else ""
@@ -102,9 +103,11 @@ def _patch(binary: dict[str, Any], place: str) -> Any:
             expression=f"{place}.resource.contentType",
         )
     try:
-        return read_patch(media_type, base64.b64decode(binary.get("data") or "", validate=True))
+        data = base64.b64decode(binary.get("data") or "", validate=True)
     except (binascii.Error, ValueError, TypeError) as error:
         raise BadRequest("The Binary's data is not base64.", expression=f"{place}.resource.data") from error
+    with Placing(place):
+        return read_patch(media_type, data, max_depth=context.services.settings.max_depth)
 
 
 def _split(context: Context, url: str, place: str) -> tuple[str, list[tuple[str, str]]]:

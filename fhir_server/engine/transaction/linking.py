@@ -16,6 +16,7 @@ from fhir_server.engine.transaction.references import Rewriter, places_of
 from fhir_server.engine.transaction.transaction_entry import WITH_RESOURCE, Entry
 from fhir_server.errors import BadRequest
 from fhir_server.r4.patching.merge_patch import MergePatch
+from fhir_server.r4.patching.xml_patch import XmlPatch
 from fhir_server.r4.references import literal
 from fhir_server.work.threads import breathe
 
@@ -98,6 +99,8 @@ async def _rewrite(entries: Iterable[Entry], rewriter: Rewriter) -> None:
             new = rewriter.rewrite_operations(body)
         elif isinstance(body, MergePatch):
             new = rewriter.rewrite_merge_patch(body)
+        elif isinstance(body, XmlPatch):
+            new = rewriter.rewrite_xml_patch(body)
         else:
             new = rewriter.rewrite(body)
         if new is not body:

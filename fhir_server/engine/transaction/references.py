@@ -13,6 +13,7 @@ from typing import Any
 
 from fhir_server.r4.definitions import table
 from fhir_server.r4.patching.merge_patch import MergePatch
+from fhir_server.r4.patching.xml_patch import XmlPatch
 from fhir_server.r4.references import literal
 
 _URLS = frozenset({"uri", "url", "oid", "uuid"})
@@ -48,6 +49,10 @@ class Rewriter:
     def rewrite_merge_patch(self, patch: MergePatch) -> MergePatch:
         """Return a JSON Merge Patch with all mentions in References and URLs replaced."""
         return MergePatch(self._untyped(patch.value, ""))
+
+    def rewrite_xml_patch(self, patch: XmlPatch) -> XmlPatch:
+        """Return an XML Patch with all mentions in References and URLs replaced."""
+        return patch.with_urls(self._text)
 
     def _operation(self, operation: dict[str, Any]) -> dict[str, Any]:
         if "value" not in operation:

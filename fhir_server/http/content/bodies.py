@@ -21,7 +21,7 @@ from fhir_server.http.content.representation import (
     parse_resource,
 )
 from fhir_server.http.limits import Limits
-from fhir_server.r4.patching.formats import NOT_RESOURCES, PATCH_FORMATS, read_patch
+from fhir_server.r4.patching.formats import NOT_RESOURCES, PATCH_FORMATS, XML_PATCH, read_patch
 
 
 async def read_body(receive: Receive, headers: Mapping[str, str], limits: Limits) -> bytes:
@@ -66,9 +66,10 @@ def parse_body(body: bytes, path: str, method: str, headers: Mapping[str, str], 
     form = body_format(content_type)
     if form == "form":
         return form_pairs(body, limits.parameters)
-    limits.require_few_values(body, xml=form == "xml", bundle=path == "")
+    media_type = _media_type(headers)
+    limits.require_few_values(body, xml=form == "xml" or media_type == XML_PATCH, bundle=path == "")
     if form == "patch":
-        return read_patch(_media_type(headers), body)
+        return read_patch(media_type, body, max_depth=limits.depth)
     return parse_resource(body, form, max_depth=limits.depth)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from typing import Any
-from xml.parsers.expat import ExpatError, ParserCreate
+from xml.parsers.expat import ExpatError, ParserCreate, XMLParserType
 
 from fhir_server.errors import BadRequest, Issue, Unprocessable
 from fhir_server.r4 import values
@@ -29,19 +29,28 @@ _STEPS = 4
 """What an element counts for."""
 
 
-def from_xml(data: bytes, *, max_depth: int) -> dict[str, Any]:
+def from_xml(data: bytes, *, max_depth: int, any_order: bool = False) -> dict[str, Any]:
     """Return the JSON form of the resource in an XML document, properties in the order of the specification.
 
-    Raises BadRequest for what is not well-formed XML in UTF-8 or declares a document type, and Unprocessable, with all
-    issues, for elements, attributes and text that do not stand where FHIR has them.
+    With `any_order` elements need not stand in that order, and the properties are in theirs. Raises BadRequest for what
+    is not well-formed XML in UTF-8 or declares a document type, and Unprocessable, with all issues, for elements,
+    attributes and text that do not stand where FHIR has them.
     """
+    try:
+        return _Reader(data, max_depth, any_order=any_order).read()
+    except ExpatError as error:
+        raise BadRequest(f"The body is not well-formed XML: {error}.", code="structure") from error
+
+
+def safe_parser(data: bytes) -> XMLParserType:
+    """Return a parser for the document that takes UTF-8 alone and no document type; raises BadRequest, as it will."""
     if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
         # These marks overrule the encoding that the parser is told.
         _require_utf8("1.0", "UTF-16", 0)
-    try:
-        return _Reader(data, max_depth).read()
-    except ExpatError as error:
-        raise BadRequest(f"The body is not well-formed XML: {error}.", code="structure") from error
+    parser = ParserCreate("UTF-8", " ")
+    parser.StartDoctypeDeclHandler = _refuse_doctype
+    parser.XmlDeclHandler = _require_utf8
+    return parser
 
 
 class _Frame:
@@ -75,9 +84,10 @@ class _Frame:
 class _Reader:
     """Builds one resource from the events of one document."""
 
-    def __init__(self, data: bytes, max_depth: int) -> None:
+    def __init__(self, data: bytes, max_depth: int, *, any_order: bool) -> None:
         self._data = data
         self._max_depth = max_depth
+        self._any_order = any_order
         self._depth = 0
         self._skipped = 0
         """How deep the parser is inside a div, or inside an element that is no element of FHIR."""
@@ -87,15 +97,13 @@ class _Reader:
         self._root: dict[str, Any] | None = None
         self._issues: list[Issue] = []
         self._namespaces: list[tuple[str, str]] = []
-        self._parser = parser = ParserCreate("UTF-8", " ")
+        self._parser = parser = safe_parser(data)
         parser.buffer_text = True
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._text
         parser.StartNamespaceDeclHandler = self._declare
         parser.EndNamespaceDeclHandler = lambda _: self._namespaces.pop()
-        parser.StartDoctypeDeclHandler = _refuse_doctype
-        parser.XmlDeclHandler = _require_utf8
 
     def read(self) -> dict[str, Any]:
         """Return the resource; raises ExpatError, BadRequest or Unprocessable."""
@@ -131,7 +139,7 @@ class _Reader:
         if entry is None or entry.form == "attribute" or namespace != wanted:
             self._fault(f"There is no element {name!r} here in FHIR R4 ({namespace or 'no namespace'}).", parent)
             return None
-        if entry.position < parent.position:
+        if entry.position < parent.position and not self._any_order:
             self._fault(f"The element {name!r} stands after one that it must stand before.", parent, name)
         elif not entry.many and (name in parent.children or "_" + name in parent.children):
             self._fault(f"The element {name!r} must not repeat.", parent, name)

@@ -218,7 +218,7 @@ async def test_a_merge_patch_travels_in_a_bundle(client: httpx.AsyncClient) -> N
     patched = await client.post("", json=_bundle("application/merge-patch+json; charset=utf-8", '{"active": false}'))
     assert patched.status_code == 200, patched.text
     assert (await client.get("Patient/a")).json()["active"] is False
-    for media_type in ("application/xml-patch+xml", "text/plain"):
+    for media_type in ("application/xml", "text/plain"):
         refused = await client.post("", json=_bundle(media_type, '{"active": true}'))
         assert refused.status_code == 415
         assert "application/merge-patch+json" in refused.text
@@ -228,7 +228,7 @@ async def test_a_merge_patch_travels_in_a_bundle(client: httpx.AsyncClient) -> N
 @pytest.mark.parametrize(
     "media_type",
     [
-        "application/xml-patch+xml",
+        "application/merge-patch+xml",
         "text/plain",
         "application/x-www-form-urlencoded",
         "",
@@ -247,7 +247,9 @@ async def test_what_is_no_patch_is_told_which_are_taken(client: httpx.AsyncClien
             assert all(taken in answer.json()["issue"][0]["diagnostics"] for taken in stated)
 
 
-@pytest.mark.parametrize("media_type", ["application/json-patch+json", "application/merge-patch+json"])
+@pytest.mark.parametrize(
+    "media_type", ["application/json-patch+json", "application/merge-patch+json", "application/xml-patch+xml"]
+)
 async def test_only_patch_takes_patches(client: httpx.AsyncClient, media_type: str) -> None:
     """Sent to another interaction it is a 415 that names what is taken, without Accept-Patch; a Binary may hold one."""
     headers = {"Content-Type": media_type}
@@ -257,3 +259,80 @@ async def test_only_patch_takes_patches(client: httpx.AsyncClient, media_type: s
         assert "application/fhir+json" in answer.json()["issue"][0]["diagnostics"]
         assert "Accept-Patch" not in answer.headers
     assert (await client.post("Binary", json=[], headers=headers)).status_code == 201
+
+
+XML_PATCH = {"Content-Type": "application/xml-patch+xml; charset=utf-8"}
+
+
+def _diff(*operations: str) -> bytes:
+    return f'<diff xmlns:f="http://hl7.org/fhir">{"".join(operations)}</diff>'.encode()
+
+
+async def test_an_xml_patch_makes_the_next_version(client: httpx.AsyncClient) -> None:
+    """RFC 5261 on the XML form, by id and by criteria; the answer is in the format that is asked for."""
+    await client.put("Patient/a", json=PATIENT)
+    change = _diff('<add sel="f:Patient"><f:birthDate value="1980-01-02"/></add>')
+    patched = await client.patch("Patient/a", content=change, headers=XML_PATCH | {"Accept": "application/fhir+xml"})
+    assert (patched.status_code, patched.headers["ETag"]) == (200, 'W/"2"')
+    assert '<birthDate value="1980-01-02"/>' in patched.text
+    change = _diff('<replace sel="f:Patient/f:active/@value">false</replace>')
+    found = await client.patch("Patient?birthdate=1980-01-02", content=change, headers=XML_PATCH)
+    assert (found.status_code, found.json()["active"]) == (200, False)
+    same = await client.patch("Patient/a", content=change, headers=XML_PATCH | {"If-Match": 'W/"3"'})
+    assert same.headers["ETag"] == 'W/"3"'
+    stale = await client.patch("Patient/a", content=change, headers=XML_PATCH | {"If-Match": 'W/"2"'})
+    assert stale.status_code == 412
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "said"),
+    [
+        (_diff('<replace sel="f:Patient/f:id/@value">b</replace>'), 422, "id"),
+        (_diff('<replace sel="f:Patient/f:active/@value">yes</replace>'), 422, "Patient.active"),
+        (_diff('<remove sel="f:Patient/f:active"/>', '<remove sel="f:Patient/f:active"/>'), 422, "Operation 1"),
+        (_diff('<add sel="f:Patient"><f:nickname value="x"/></add>'), 422, "nickname"),
+        (_diff('<add sel="f:Patient"><f:birthDate value="1980-02-31"/></add>'), 422, "Patient.birthDate"),
+        (_diff('<remove sel="//f:active"/>'), 400, "Operation 0"),
+        (_diff('<move sel="f:Patient"/>'), 400, "Operation 0"),
+        (b"<diff>", 400, "well-formed"),
+        (b'{"active": false}', 400, "well-formed"),
+        (b'<!DOCTYPE d [<!ENTITY x "y">]><diff/>', 400, "DTD"),
+        (b"<diff>" + b"<x>" * 900 + b"</x>" * 900 + b"</diff>", 400, "levels"),
+        (b"<diff>" + b"<x/>" * 200_000 + b"</diff>", 413, "max_body_values"),
+    ],
+)
+async def test_an_xml_patch_that_fails_changes_nothing(
+    client: httpx.AsyncClient, change: bytes, status: int, said: str
+) -> None:
+    """Trap 40: what is no patch, does not fit, or leaves no valid resource is 4xx that says where: no version."""
+    await client.put("Patient/a", json=PATIENT)
+    answer = await client.patch("Patient/a", content=change, headers=XML_PATCH)
+    assert answer.status_code == status, answer.text
+    assert said in answer.text
+    assert (await client.get("Patient/a")).headers["ETag"] == 'W/"1"'
+
+
+async def test_an_xml_patch_travels_in_a_bundle(client: httpx.AsyncClient) -> None:
+    """As a Binary, in batches and transactions, where what it says of other entries becomes what these became."""
+    await client.put("Patient/a", json=PATIENT)
+    change = _diff('<remove sel="f:Patient/f:active"/>').decode()
+    for kind in ("batch", "transaction"):
+        await client.put("Patient/a", json=PATIENT)
+        patched = await client.post("", json=_bundle("application/xml-patch+xml", change) | {"type": kind})
+        assert patched.json()["entry"][0]["response"]["status"] == "200 OK", patched.text
+        assert "active" not in (await client.get("Patient/a")).json()
+    doctor = "urn:uuid:04121321-4af5-424c-a0e1-ed3aab1c349d"
+    names_it = _diff(
+        f'<add sel="f:Patient"><f:generalPractitioner><f:reference value="{doctor}"/></f:generalPractitioner></add>'
+    )
+    bundle = _bundle("application/xml-patch+xml", names_it.decode())
+    made = {"fullUrl": doctor, "resource": {"resourceType": "Practitioner"},
+            "request": {"method": "POST", "url": "Practitioner"}}  # fmt: skip
+    answer = await client.post("", json=bundle | {"entry": [made, *bundle["entry"]]})
+    assert answer.status_code == 200, answer.text
+    place = answer.json()["entry"][0]["response"]["location"].split("/")[-3]
+    assert (await client.get("Patient/a")).json()["generalPractitioner"] == [{"reference": f"Practitioner/{place}"}]
+    for wrong, status in (("<diff>", 400), (_diff('<remove sel="f:Patient/f:gender[9]"/>').decode(), 422)):
+        refused = await client.post("", json=_bundle("application/xml-patch+xml", wrong))
+        assert refused.status_code == status, refused.text
+        assert refused.json()["issue"][0]["expression"][0].startswith("Bundle.entry[0]")

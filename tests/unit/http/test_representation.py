@@ -110,6 +110,7 @@ def test_pretty_json_keeps_numbers() -> None:
         ("TEXT/XML; charset=utf8", "xml"),
         ("application/json-patch+json", "patch"),
         ("application/merge-patch+json", "patch"),
+        ("application/xml-patch+xml", "patch"),
         ("application/x-www-form-urlencoded", "form"),
     ],
 )
@@ -125,7 +126,7 @@ def test_body_formats(content_type: str, expected: str) -> None:
         "",
         "json",
         "text/plain",
-        "application/xml-patch+xml",
+        "application/merge-patch+xml",
         "application/fhir+json; charset=iso-8859-1",
         "application/fhir+json; fhirVersion=3.0",
     ],
