@@ -53,6 +53,18 @@ def route(method: str, path: str) -> Route:
     return _instance(method, path, parts)
 
 
+def allowed(path: str) -> str:
+    """Return the methods that a path takes, as the value of Allow; raises NotFound.
+
+    https://www.rfc-editor.org/rfc/rfc9110#name-options
+    """
+    try:
+        route("OPTIONS", path)  # which is no interaction anywhere
+    except MethodNotAllowed as error:
+        return error.headers["Allow"]
+    raise AssertionError(f"OPTIONS is an interaction on /{path}.")
+
+
 def _system(method: str, path: str, parts: list[str]) -> Route:
     match parts:
         case ["metadata"]:
@@ -119,6 +131,6 @@ def _interaction(methods: dict[str, str], method: str, path: str) -> str:
     found = methods.get(method)
     if found is None:
         error = MethodNotAllowed(f"{method[:20]} is not allowed on /{path[:200]}; it takes {', '.join(methods)}.")
-        error.headers["Allow"] = ", ".join([*methods, "HEAD"] if "GET" in methods else methods)
+        error.headers["Allow"] = ", ".join([*methods, *(["HEAD"] if "GET" in methods else ()), "OPTIONS"])
         raise error
     return found

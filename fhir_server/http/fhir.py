@@ -21,7 +21,7 @@ from fhir_server.engine.context import Context, Request, Response, Services
 from fhir_server.engine.disclosure import Disclosure, disclosing
 from fhir_server.engine.interactions.preconditions import etag
 from fhir_server.engine.query_parameters import FORM
-from fhir_server.engine.routes import route
+from fhir_server.engine.routes import allowed, route
 from fhir_server.errors import BadRequest, FhirError, Issue, Unavailable, UnsupportedMediaType, operation_outcome
 from fhir_server.http import log
 from fhir_server.http.admission import COMPRESSION, Admission, rows_weight
@@ -121,6 +121,8 @@ class FhirApp:
     async def _answer(self, scope: Scope, receive: Receive, headers: Mapping[str, str], seen: _Seen) -> Answer:
         representation = JSON_REPRESENTATION
         try:
+            if scope["method"] == "OPTIONS":
+                return _options(_path(scope, self.prefix))
             query = _query(scope)
             representation = _representation(_path(scope, self.prefix), query, headers)
             require_single(scope["headers"])
@@ -175,7 +177,7 @@ class FhirApp:
         if self.record is None:
             return answer
         path = scope["path"][len(self.prefix) :].strip("/")
-        if path == "metadata":
+        if path == "metadata" or scope["method"] == "OPTIONS":
             return answer
         try:
             known = access_record(
@@ -269,6 +271,16 @@ class FhirApp:
         if request.method not in ("GET", "HEAD") and response.location is not None:
             return _written(context, response, sent, representation)
         return _body(response.status, response.json, representation, sent)
+
+
+def _options(path: str) -> Answer:
+    """Return which methods a path takes, and which patches; it is the same for all callers, and tells of no resource.
+
+    https://www.rfc-editor.org/rfc/rfc5789#section-3.1
+    """
+    methods = allowed(path)
+    patches = [(b"accept-patch", ACCEPT_PATCH.encode())] if "PATCH" in methods else []
+    return Answer(200, [(b"allow", methods.encode()), *patches, (b"content-length", b"0")], b"")
 
 
 async def _raw(

@@ -35,7 +35,7 @@ async def test_metadata_is_read_only(client: httpx.AsyncClient) -> None:
     """Nothing but GET and HEAD is allowed on /metadata."""
     answer = await client.post("metadata", json={})
     assert answer.status_code == 405
-    assert answer.headers["Allow"] == "GET, HEAD"
+    assert answer.headers["Allow"] == "GET, HEAD, OPTIONS"
     assert (await client.head("metadata")).status_code == 200
 
 

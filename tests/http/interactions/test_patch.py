@@ -336,3 +336,32 @@ async def test_an_xml_patch_travels_in_a_bundle(client: httpx.AsyncClient) -> No
         refused = await client.post("", json=_bundle("application/xml-patch+xml", wrong))
         assert refused.status_code == status, refused.text
         assert refused.json()["issue"][0]["expression"][0].startswith("Bundle.entry[0]")
+
+
+@pytest.mark.parametrize(
+    ("path", "methods", "patched"),
+    [
+        ("Patient/a", "GET, PUT, PATCH, DELETE, HEAD, OPTIONS", True),
+        ("Patient/nobody", "GET, PUT, PATCH, DELETE, HEAD, OPTIONS", True),
+        ("Patient", "GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS", True),
+        ("Patient/a/_history", "GET, HEAD, OPTIONS", False),
+        ("Patient/$validate", "GET, POST, HEAD, OPTIONS", False),
+        ("Patient/_search", "POST, OPTIONS", False),
+        ("metadata", "GET, HEAD, OPTIONS", False),
+        ("", "GET, POST, HEAD, OPTIONS", False),
+    ],
+)
+async def test_options_tells_what_a_path_takes(
+    client: httpx.AsyncClient, path: str, methods: str, patched: bool
+) -> None:
+    """RFC 9110 and RFC 5789: Allow, and Accept-Patch where PATCH is allowed; the same whether a resource is there."""
+    answer = await client.options(path)
+    assert (answer.status_code, answer.content, answer.headers["Allow"]) == (200, b"", methods)
+    stated = ", ".join((await client.get("metadata")).json()["patchFormat"])
+    assert answer.headers.get("Accept-Patch") == (stated if patched else None)
+
+
+async def test_options_of_no_place_is_404(client: httpx.AsyncClient) -> None:
+    """What is nowhere takes no method."""
+    for path in ("Nothing", "Patient/a/b/c/d", "_x"):
+        assert (await client.options(path)).status_code == 404

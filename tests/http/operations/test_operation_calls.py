@@ -62,7 +62,7 @@ async def test_an_operation_takes_get_and_post_only(client: httpx.AsyncClient, m
     """Any other method on an operation answers 405."""
     answer = await client.request(method, "Patient/a/$meta", json=PATIENT)
     fault(answer, 405)
-    assert set(answer.headers["Allow"].split(", ")) == {"GET", "HEAD", "POST"}
+    assert set(answer.headers["Allow"].split(", ")) == {"GET", "HEAD", "POST", "OPTIONS"}
 
 
 @pytest.mark.usefixtures("patient")
