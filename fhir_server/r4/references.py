@@ -15,6 +15,7 @@ from fhir_server.r4.definitions import RESOURCE_TYPES
 _LITERAL = re.compile(
     r"(https?://[^\s?#]+/)?([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/([A-Za-z0-9\-.]{1,64}))?"
 )
+_VERSIONED = re.compile(r"(\S+)/_history/[A-Za-z0-9\-.]{1,64}")
 _MENTION = re.compile(r"([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})(?:[/?#]|\Z)")
 _CONDITIONAL = re.compile(r"([A-Z][A-Za-z]+)\?(\S+)")
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
@@ -60,6 +61,12 @@ def mentioned(text: object, base_url: str = "") -> str | None:
     """
     match = _MENTION.match(text.removeprefix(f"{base_url}/")) if isinstance(text, str) else None
     return match[1] if match else None
+
+
+def unversioned(url: str) -> str | None:
+    """Return the URL of the resource whose version a URL names, be it a URN within a bundle; None for other texts."""
+    match = _VERSIONED.fullmatch(url)
+    return match[1] if match and "/_history/" not in match[1] else None
 
 
 def conditional(text: str) -> tuple[str, str] | None:

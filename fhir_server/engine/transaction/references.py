@@ -14,7 +14,7 @@ from typing import Any
 from fhir_server.r4.definitions import table
 from fhir_server.r4.patching.merge_patch import MergePatch
 from fhir_server.r4.patching.xml_patch import XmlPatch
-from fhir_server.r4.references import literal
+from fhir_server.r4.references import unversioned
 
 _URLS = frozenset({"uri", "url", "oid", "uuid"})
 _NARRATIVE_LINK = re.compile(r"""(\s(?:href|src)\s*=\s*)("[^"]*"|'[^']*')""")
@@ -116,9 +116,8 @@ class Rewriter:
         if mark:
             target = self._target(base)
             return url if target is None else f"{target}#{fragment}"
-        named = literal(url)
-        target = self._target(named.resource) if named else None
-        version = self.versions.get(target or "")
+        target = self._target(unversioned(url) or "") or ""
+        version = self.versions.get(target)
         return url if version is None else f"{target}/_history/{version}"
 
     def _target(self, url: str) -> str | None:
