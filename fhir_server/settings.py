@@ -112,7 +112,12 @@ class Settings(BaseSettings):
         default=10_000, description="Resources that $everything answers with at once before a link carries the rest."
     )
 
-    max_exports: Positive = Field(default=5, description="Bulk exports of one client that are under way at once.")
+    max_exports: Positive = Field(
+        default=5, description="Bulk exports of one client that are under way at once; as many requests answered later."
+    )
+    max_async_seconds: float = Field(
+        default=300, gt=0, description="Processor time of a request that is answered later (Prefer: respond-async)."
+    )
     export_keep_hours: float = Field(default=24, gt=0, description="How long the files of a bulk export are kept.")
 
     max_body_bytes: Positive = 64 * 1024 * 1024

@@ -62,6 +62,13 @@ def note_resource(base_url: str, resource_type: str, resource_id: str, json: byt
             disclosure.patients[named.id] = None
 
 
+def note_patients(patients: Iterable[str]) -> None:
+    """Note patients whose data an answer holds that was made earlier."""
+    disclosure = _current.get()
+    if disclosure is not None:
+        disclosure.patients.update(dict.fromkeys(patients))
+
+
 def note_question(path: str, pairs: Iterable[tuple[str, str]]) -> None:
     """Note what a request to the path asks for."""
     disclosure = _current.get()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from fhir_server.engine import operations
-from fhir_server.engine.bulk import answers
+from fhir_server.engine.bulk import answers as exports
 from fhir_server.engine.context import Ask, Context, Request, Response
 from fhir_server.engine.interactions import capabilities
 from fhir_server.engine.interactions.create import create
@@ -18,6 +18,8 @@ from fhir_server.engine.interactions.read import read, vread
 from fhir_server.engine.interactions.update import conditional_update, update
 from fhir_server.engine.query_parameters import require_known
 from fhir_server.engine.requests import deletes_many, query_text
+from fhir_server.engine.respond_async import answers
+from fhir_server.engine.respond_async.taking import is_answered_later, take
 from fhir_server.engine.routes import Route, route
 from fhir_server.engine.search.search import search
 from fhir_server.engine.transaction import bundles
@@ -32,6 +34,8 @@ async def handle(context: Context, request: Request) -> Response:
     context.access.require(found.interaction, found.type)
     require_known(request, found)
     context.dispatch = handle
+    if context.respond_async and is_answered_later(context, request, found):
+        return await take(context, request, found)
     spend(_STEPS)
     if found.interaction == "capabilities":  # needs no database
         return await HANDLERS[found.interaction](context, request, found)
@@ -154,5 +158,5 @@ HANDLERS: dict[str, Handler] = {
     "batch": bundles.process,
     "async-status": answers.status,
     "async-cancel": answers.cancel,
-    "async-file": answers.file,
+    "async-file": exports.file,
 }

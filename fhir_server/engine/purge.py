@@ -17,6 +17,7 @@ from fhir_server.engine.referential_integrity import require_unused
 from fhir_server.engine.routes import route
 from fhir_server.errors import BadRequest, Conflict, FhirError, NotFound
 from fhir_server.store.resources.erasure import Eraser
+from fhir_server.store.work.async_requests import AsyncRequestStore
 from fhir_server.store.work.exports import ExportStore
 from fhir_server.store.work.purges import PurgeStore
 
@@ -78,6 +79,7 @@ async def purge(context: Context, target: Target) -> None:
         await delete(quiet, Request("DELETE", f"{target.type}/{target.id}"), target.type, target.id)
         await Eraser(services.resources).erase(target.type, [target.id])
     await ExportStore(services.database).remove_finished()
+    await AsyncRequestStore(services.database).remove_finished()
     await record.finish(str(target))
 
 

@@ -12,6 +12,7 @@ from fhir_server.hospital.notifications import job as notifications
 from fhir_server.hospital.notifications.mail_job import mail
 from fhir_server.hospital.notifications.reminders_job import reminders
 from fhir_server.hospital.profiles.job import definitions
+from fhir_server.jobs.async_requests import async_requests
 from fhir_server.jobs.blob_sweep import blob_sweep
 from fhir_server.jobs.erasures import erasures
 from fhir_server.jobs.exports import exports
@@ -27,6 +28,7 @@ def jobs(services: Services, base_url: str, gateway: Gateway) -> list[Job]:
         blob_sweep(services.resources.blobs),
         erasures(services, base_url),
         exports(services),
+        async_requests(services),
         notifications.notifications(services, base_url),
         reminders(services, base_url),
         card_payments(services, base_url, gateway),

@@ -99,7 +99,7 @@ def _over(services: Services, export: Export) -> Export:
 
 async def _further(services: Services, store: ExportStore, export: Export, limits: Limits) -> Export:
     """Return the export with the next files, of as many types as are done within a second."""
-    context = Context(services, export.base_url, await _access(services, export))
+    context = Context(services, export.base_url, await access_of(services, export.token, export.base_url))
     until = time.monotonic() + _STEP_SECONDS
     new = replace(export, attempts=0)
     for number, part in enumerate(export.parts):
@@ -114,15 +114,14 @@ async def _further(services: Services, store: ExportStore, export: Export, limit
     return _over(services, new) if all(part.done for part in new.parts) else new
 
 
-async def _access(services: Services, export: Export) -> Access:
+async def access_of(services: Services, meaning: dict[str, Any] | None, base_url: str) -> Access:
     """Return the access of who asked, as it is now; raises Forbidden where it has been taken away."""
-    if export.token is None:
+    if meaning is None:
         return OpenAccess()
-    token = bearer_token(export.token)
+    token = bearer_token(meaning)
     if not await is_in_force(services.database, token):
-        raise Forbidden("The right to the export was taken away while it was under way.")
-    timezone = services.settings.default_timezone
-    access = ScopedAccess(token, timezone=timezone, base_url=export.base_url)
+        raise Forbidden("The right to this was taken away while it was under way.")
+    access = ScopedAccess(token, timezone=services.settings.default_timezone, base_url=base_url)
     panel = await panel_of(services, token.fhir_user) if access.is_staff else None
     return access if panel is None else access.seeing(panel)
 

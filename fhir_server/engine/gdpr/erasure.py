@@ -28,6 +28,7 @@ from fhir_server.store.accounts.revocations import Revocations
 from fhir_server.store.accounts.sign_in import SessionStore
 from fhir_server.store.confirmations import Confirmations
 from fhir_server.store.resources.erasure import Eraser
+from fhir_server.store.work.async_requests import AsyncRequestStore
 from fhir_server.store.work.erasures import Erasure, ErasureStore
 from fhir_server.store.work.exports import ExportStore
 from fhir_server.store.work.imports import ImportStore
@@ -110,6 +111,7 @@ class _Erasing:
             if condition is not None:
                 await self._eraser.erase_earlier(resource_type, condition)
         await ExportStore(self._services.database).remove_finished()
+        await AsyncRequestStore(self._services.database).remove_finished()
         done = replace(erasure, finished=now(), counts=dict(self._counts))
         await self._record.save(done)
         return done

@@ -142,5 +142,19 @@ async def test_a_bundle_starts_no_export(smart: SmartServer) -> None:
     client = await client_of(smart, await service(smart, "system/*.cruds"), "system/*.cruds")
     entry = {"request": {"method": "GET", "url": "$export"}}
     batch = {"resourceType": "Bundle", "type": "batch", "entry": [entry]}
-    answer = await client.post("", json=batch, headers=ASYNC | {"Content-Type": "application/fhir+json"})
+    answer = await client.post("", json=batch)
     assert answer.json()["entry"][0]["response"]["status"].startswith("400")
+    later = await client.post("", json=batch, headers=ASYNC)
+    answered = await manifest_at(client, later.headers["content-location"])
+    assert answered["entry"][0]["resource"]["entry"][0]["response"]["status"].startswith("400")
+
+
+async def test_an_answer_given_later_is_for_the_same_rights(smart: SmartServer) -> None:
+    await fill(smart)
+    app = await service(smart, "system/*.rs")
+    client = await client_of(smart, app, "system/*.rs")
+    status = (await client.get("Patient", headers=ASYNC)).headers["content-location"]
+    await manifest_at(client, status)
+    assert (await (await client_of(smart, app, "system/Observation.rs")).get(status)).status_code == 403
+    other = await client_of(smart, await service(smart, "system/*.rs"), "system/*.rs")
+    assert (await other.get(status)).status_code == 404
