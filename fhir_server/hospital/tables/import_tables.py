@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 
 from fhir_server.hospital.tables import postgres
-from fhir_server.hospital.tables.checks.order import Ordered
+from fhir_server.hospital.tables.checks.order import IN_A_ROW, Ordered
 from fhir_server.hospital.tables.csv_folder import CsvFolder
 from fhir_server.hospital.tables.ids import from_logical
 from fhir_server.hospital.tables.importing import Done, Options
@@ -35,7 +35,6 @@ from fhir_server.store.database.mongod import database_url
 from fhir_server.store.work.imports import ImportStore
 from mappings.shared import clinic_clock
 
-_ROWS_AT_ONCE = 300
 _PREFIX = re.compile(r"[A-Za-z0-9\-]{0,20}")
 _NO_ZONE = (
     "No --timezone was given: appointments at clinics that name no zone are on the clock of {}, the server's default."
@@ -257,5 +256,5 @@ def _about(table: Table, text: str, severity: str, code: str, place: str = "") -
 
 
 def _batches(lines: Iterator[Line]) -> Iterator[list[Line]]:
-    while batch := list(islice(lines, _ROWS_AT_ONCE)):
+    while batch := list(islice(lines, IN_A_ROW)):
         yield batch

@@ -18,6 +18,8 @@ from fhir_server.hospital.tables.cells import Cells
 from fhir_server.hospital.tables.sources import Line
 from fhir_server.hospital.tables.tables import Table
 
+IN_A_ROW = 300
+"""Rows that one batch takes, in their order."""
 _NO_DIGITS = re.compile(r"[^0-9]+")
 
 
@@ -72,6 +74,11 @@ class Ordered:
 
     def levels(self) -> Iterator[list[Line]]:
         """Yield the other rows: each list waits until those before it are stored or refused."""
+        if self._places is _user:
+            # Thousands may share an address that stands for none; a batch gives names in the order of its rows.
+            lines = list(self._waiting.values())
+            yield from (lines[at : at + IN_A_ROW] for at in range(0, len(lines), IN_A_ROW))
+            return
         awaited = {row_id: names & self._waiting.keys() for row_id, names in self._awaited.items()}
         followers: defaultdict[str, list[str]] = defaultdict(list)
         for row_id, names in awaited.items():
@@ -113,10 +120,11 @@ def _said(cells: Cells, column: str) -> str:
 
 
 def _user(cells: Cells) -> Iterator[str]:
-    if email := _said(cells, "email"):
+    # Only what one can sign in with is a place.
+    if "@" in (email := _said(cells, "email")):
         yield f"email:{folded(email)}"
-    if phone := _NO_DIGITS.sub("", _said(cells, "phone")):
-        yield f"phone:{phone}"
+    if (phone := _said(cells, "phone")).startswith("+"):
+        yield f"phone:{_NO_DIGITS.sub('', phone)}"
 
 
 def _appointment(cells: Cells) -> Iterator[str]:
