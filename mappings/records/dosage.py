@@ -13,6 +13,7 @@ from typing import Any
 from mappings.shared.elements import UCUM, Element, Resource
 
 _NUMBER = r"(\d{1,6}(?:[.,]\d{1,6})?)"
+_LONGEST = 200
 _COUNTS = {"once": 1, "twice": 2, "thrice": 3, "one": 1, "two": 2, "three": 3, "four": 4, "una": 1, "dos": 2, "tres": 3}
 _UNITS = {
     "h": ("h", "hr", "hrs", "hour", "hours", "hourly", "hora", "horas"),
@@ -117,7 +118,9 @@ def dose_text(quantity: Resource) -> str | None:
 
 
 def _folded(text: str | None) -> str:
-    return " ".join((text or "").lower().split())
+    # Longer texts say nothing that is read here, and the patterns would take long for them.
+    words = " ".join((text or "")[: _LONGEST + 1].lower().split())
+    return words if len(text or "") <= _LONGEST else ""
 
 
 def _decimal(text: str) -> Decimal:

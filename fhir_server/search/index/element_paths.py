@@ -56,7 +56,7 @@ def is_one_element(paths: tuple[str, ...], *, primitive: bool) -> bool:
     return bool(last) and not any(each.many or (primitive and not each.primitive) for each in last)
 
 
-_FILTERED = re.compile(r"\.where\([^()]*(?:\([^()]*\))?[^()]*\)")
+_FILTERED = re.compile(r"\.where\([^()]*(?:\([^()]*\)[^()]*)?\)")
 _CAST = re.compile(r"\(?([\w.]+?)(?: as |\.as\(|\.ofType\()(\w+)\)")
 _CANONICAL = frozenset({"canonical", "uri"})
 
