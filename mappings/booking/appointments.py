@@ -20,7 +20,12 @@ _TO_FHIR: dict[Status, str] = {
     "canceled": "cancelled",
     "completed": "fulfilled",
 }
-_CANCELED = frozenset({"cancelled", "noshow", "entered-in-error"})
+CANCELED = frozenset({"cancelled", "noshow", "entered-in-error"})
+"""Statuses of an Appointment that does not take place."""
+OPEN = frozenset({"booked", "pending", "proposed"})
+"""Statuses of one that can still be moved and cancelled."""
+HOLDING = OPEN | {"arrived", "checked-in", "waitlist"}
+"""Statuses of one that takes its slots from others."""
 
 
 class Appointment(Row):
@@ -133,9 +138,16 @@ def actor_id(appointment: Resource, resource_type: str) -> str | None:
     return reading.referenced((item.get("actor", {}) for item in appointment.get("participant") or ()), resource_type)
 
 
+def fhir_statuses(status: Status) -> frozenset[str]:
+    """Return the statuses that Appointments of a row's status may have."""
+    if status == "canceled":
+        return CANCELED
+    return frozenset({"fulfilled"}) if status == "completed" else HOLDING
+
+
 def _status(appointment: Resource) -> Status:
     status = appointment.get("status")
-    if status in _CANCELED:
+    if status in CANCELED:
         return "canceled"
     if status == "fulfilled":
         return "completed"

@@ -15,7 +15,10 @@ from mappings.shared.rows import Id, Row, Text
 
 Status = Literal["pending", "completed"]
 
-_FINISHED = frozenset({"final", "amended", "corrected", "appended"})
+FINISHED = frozenset({"final", "amended", "corrected", "appended"})
+"""Statuses of a DiagnosticReport that a patient is shown as a result."""
+MISTAKEN = frozenset({"entered-in-error", "cancelled"})
+"""Statuses of a DiagnosticReport or Observation that is none."""
 
 
 class LabTest(Row):
@@ -96,7 +99,7 @@ def from_fhir(
     plan_id = reading.referenced(order.get("basedOn"), "CarePlan")
     plan_id = plan_id or reading.referenced(order.get("supportingInfo"), "CarePlan")
     found = report or {}
-    finished = order.get("status") == "completed" or found.get("status") in _FINISHED
+    finished = order.get("status") == "completed" or found.get("status") in FINISHED
     return LabTest.read(
         order,
         treatment_plan_id=plan_id or treatment_plan_id,

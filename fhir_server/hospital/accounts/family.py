@@ -13,6 +13,7 @@ from fhir_server.hospital.api.answers import FamilyMemberAnswer, family_answers
 from fhir_server.hospital.api.caller import Called, Caller
 from fhir_server.hospital.api.fields import BirthDate, Body, Name
 from fhir_server.hospital.api.openapi import errors
+from fhir_server.hospital.api.own import require_own
 from fhir_server.hospital.api.paging import Cursor, Limit, Page, page_of
 from fhir_server.hospital.api.problem import Problem
 from mappings.accounts import user_family
@@ -86,7 +87,4 @@ async def remove_member(member_id: str, caller: Called) -> Response:
 
 
 async def _member(caller: Caller, member_id: str) -> dict[str, Any]:
-    found = await caller.fhir.read("RelatedPerson", member_id)
-    if found is None or user_family.from_fhir(found).user_id != caller.patient_id:
-        raise Problem("not_found")
-    return found
+    return await require_own(caller, "RelatedPerson", member_id)

@@ -10,6 +10,8 @@ from pydantic import BaseModel, Field
 
 from fhir_server.engine.search import page_token
 from fhir_server.errors import FhirError
+from fhir_server.hospital.api.caller import Caller
+from fhir_server.hospital.api.fhir import Criteria
 from fhir_server.hospital.api.problem import Problem
 from fhir_server.hospital.api.server import FacadeServer
 
@@ -35,6 +37,17 @@ def page_of(server: FacadeServer, name: str, items: Sequence[Item], limit: int, 
     return Page(
         items=list(items[start:following]), total=len(items), next=sealed(server, name, following) if more else None
     )
+
+
+async def searched(
+    caller: Caller, resource_type: str, criteria: Criteria, limit: int, cursor: str | None
+) -> Page[dict[str, Any]]:
+    """Return a page of what a search of a type finds, in its order; raises Problem for a cursor of another list."""
+    token = opened(caller.server, resource_type, cursor) if cursor is not None else None
+    asked = [*criteria, ("_count", str(limit)), ("_total", "accurate")]
+    found = await caller.fhir.search(resource_type, asked, token=token)
+    following = sealed(caller.server, resource_type, found.next) if found.next else None
+    return Page(items=found.matches, total=found.total or 0, next=following)
 
 
 def sealed(server: FacadeServer, name: str, place: Any) -> str:

@@ -8,19 +8,21 @@ from datetime import date
 from fhir_server.engine.context import now
 from fhir_server.hospital.api.caller import Caller
 from fhir_server.hospital.billing.amounts_due import Due, due_for, eligibilities, invoices_for
-from fhir_server.hospital.catalogue.clinic_clocks import clocks_of
+from fhir_server.hospital.catalogue.clinic_clocks import Clocks, clocks_of
 from mappings.booking import appointments
 from mappings.shared import clinic_clock, reading
 from mappings.shared.elements import Resource
 
 
-async def dues_of(caller: Caller, found: Sequence[Resource]) -> dict[str, Due]:
-    """Return what is owed for appointments, by their ids."""
+async def dues_of(caller: Caller, found: Sequence[Resource], clocks: Clocks | None = None) -> dict[str, Due]:
+    """Return what is owed for appointments, by their ids; `clocks` are those of their clinics, where they are known."""
     invoices = await invoices_for(caller.acting, (f"Appointment/{item['id']}" for item in found))
     insured = {item["id"]: reading.referenced(item.get("supportingInformation"), "Coverage") for item in found}
     patients = {appointments.actor_id(item, "Patient") for item in found if insured[item["id"]]}
     known = {each: await eligibilities(caller.acting, each) for each in patients if each}
-    days = await _days_of(caller, found) if any(known.values()) else {}
+    days = (
+        _days_of(found, clocks if clocks is not None else await clocks_of(caller, found)) if any(known.values()) else {}
+    )
     return {
         item["id"]: due_for(
             invoices.get(f"Appointment/{item['id']}"),
@@ -33,9 +35,8 @@ async def dues_of(caller: Caller, found: Sequence[Resource]) -> dict[str, Due]:
     }
 
 
-async def _days_of(caller: Caller, found: Sequence[Resource]) -> dict[str, date]:
+def _days_of(found: Sequence[Resource], clocks: Clocks) -> dict[str, date]:
     """Return the days of appointments on their clinics' calendars, by the appointments' ids."""
-    clocks = await clocks_of(caller, found)
     return {
         item["id"]: clinic_clock.wall_date(
             reading.moment(item.get("start")) or now(), clocks[appointments.actor_id(item, "Location")]

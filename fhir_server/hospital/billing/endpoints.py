@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from fhir_server.engine.context import now
-from fhir_server.hospital.api.caller import Called, Caller
+from fhir_server.hospital.api.caller import Called
 from fhir_server.hospital.api.fields import Date, Line, ResourceId
 from fhir_server.hospital.api.idempotency import IdempotencyKey, once
 from fhir_server.hospital.api.openapi import errors
+from fhir_server.hospital.api.own import own_named
 from fhir_server.hospital.api.problem import Problem, invalid
 from fhir_server.hospital.billing.appointments_due import dues_of
 from fhir_server.hospital.billing.paying import pay
@@ -61,18 +62,11 @@ async def pay_appointment(body: AppointmentPaying, caller: Called, idempotency_k
     order = body.order()
 
     async def run(request_id: str) -> BaseModel:
-        appointment = await _appointment(caller, body.appointment_id)
+        appointment = await own_named(caller, "Appointment", "appointment_id", body.appointment_id)
         due = (await dues_of(caller, [appointment]))[body.appointment_id]
-        if appointment.get("status") in ("cancelled", "noshow", "entered-in-error"):
+        if appointment.get("status") in appointments.CANCELED:
             raise Problem("appointment_canceled")
         row = Payment(id="new", appointment_id=body.appointment_id, amount=body.amount, currency=body.currency)
         return PaymentAnswer.of(await pay(caller, row, due, order, request_id))
 
     return await once(caller, "booking/payment", idempotency_key, body, run)
-
-
-async def _appointment(caller: Caller, appointment_id: str) -> dict[str, Any]:
-    found = await caller.fhir.read("Appointment", appointment_id)
-    if found is None or appointments.actor_id(found, "Patient") != caller.patient_id:
-        raise invalid("appointment_id", "unknown_id")
-    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
@@ -10,7 +10,7 @@ from fhir_server.hospital.api.answers import Answer, MoneyAnswer
 from fhir_server.hospital.api.caller import Caller
 from fhir_server.hospital.billing.amounts_due import Due
 from fhir_server.hospital.billing.appointments_due import dues_of
-from fhir_server.hospital.catalogue.clinic_clocks import clocks_of
+from fhir_server.hospital.catalogue.clinic_clocks import Clocks, clocks_of
 from mappings.billing import payments
 from mappings.billing.payments import RefundStatus
 from mappings.booking import appointments
@@ -41,9 +41,12 @@ class AppointmentAnswer(Answer):
     refund_status: RefundStatus | None
 
 
-async def appointment_answers(caller: Caller, found: Sequence[Resource]) -> list[AppointmentAnswer]:
-    """Return the answers for Appointments."""
-    clocks, dues = await clocks_of(caller, found), await dues_of(caller, found)
+async def appointment_answers(
+    caller: Caller, found: Sequence[Resource], clocks: Clocks | None = None, dues: Mapping[str, Due] | None = None
+) -> list[AppointmentAnswer]:
+    """Return the answers for Appointments; what is known of them already is not read again."""
+    clocks = clocks if clocks is not None else await clocks_of(caller, found)
+    dues = dues if dues is not None else await dues_of(caller, found, clocks)
     created = await caller.fhir.created(found)
     answers = []
     for item in found:
@@ -53,9 +56,10 @@ async def appointment_answers(caller: Caller, found: Sequence[Resource]) -> list
     return answers
 
 
-async def appointment_answer(caller: Caller, appointment: Resource) -> AppointmentAnswer:
-    """Return the answer for an Appointment."""
-    return (await appointment_answers(caller, [appointment]))[0]
+async def appointment_answer(caller: Caller, appointment: Resource, clock: ZoneInfo | None = None) -> AppointmentAnswer:
+    """Return the answer for an Appointment; `clock` is that of its clinic, where it is known."""
+    clocks = {appointments.actor_id(appointment, "Location"): clock} if clock else None
+    return (await appointment_answers(caller, [appointment], clocks))[0]
 
 
 def _answer(row: Appointment, appointment: Resource, clock: ZoneInfo, due: Due) -> AppointmentAnswer:

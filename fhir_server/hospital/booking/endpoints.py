@@ -13,13 +13,13 @@ from fhir_server.hospital.api.caller import Called, Caller
 from fhir_server.hospital.api.fields import Plain, Reason, ResourceId
 from fhir_server.hospital.api.idempotency import IdempotencyKey, once
 from fhir_server.hospital.api.openapi import errors
+from fhir_server.hospital.api.own import is_own, require_own
 from fhir_server.hospital.api.problem import Problem
 from fhir_server.hospital.billing import refunds
 from fhir_server.hospital.billing.appointments_due import dues_of
 from fhir_server.hospital.booking.appointment_answers import AppointmentAnswer, appointment_answer
 from fhir_server.hospital.booking.book import book_row, stored
-from fhir_server.hospital.booking.own_appointments import own_appointment
-from fhir_server.hospital.booking.people import People, require_own
+from fhir_server.hospital.booking.people import People, require_own_people
 from fhir_server.hospital.booking.scheduling import When, carry_out, practice_at, wanted
 from fhir_server.hospital.catalogue.clinic_clocks import clock_of
 from fhir_server.hospital.catalogue.practices import Practice
@@ -32,8 +32,6 @@ from mappings.shared.elements import Resource
 
 router = APIRouter(prefix="/booking/appointments", tags=["booking"])
 
-_OPEN = frozenset({"booked", "pending", "proposed"})
-_HOLDING = _OPEN | {"arrived", "checked-in", "waitlist"}
 _BOOKING_ERRORS = errors(
     "invalid_token",
     "slot_taken",
@@ -59,7 +57,7 @@ async def book(body: Booking, caller: Called, idempotency_key: IdempotencyKey = 
     """Book an appointment; of several who ask for one slot, one gets it."""
 
     async def run(new_id: str) -> AppointmentAnswer:
-        await require_own(caller, body)
+        await require_own_people(caller, body)
         row = Appointment(
             id=new_id,
             user_id=caller.patient_id,
@@ -93,7 +91,7 @@ async def _slots(caller: Caller, appointment: Resource) -> Sequence[dict[str, An
 
 async def _is_held(caller: Caller, slot_id: str, appointment: Resource) -> bool:
     """Return whether an appointment that still stands, other than this one, has the slot."""
-    criteria = [("slot", f"Slot/{slot_id}"), ("status", ",".join(sorted(_HOLDING)))]
+    criteria = [("slot", f"Slot/{slot_id}"), ("status", ",".join(sorted(appointments.HOLDING)))]
     holders = (await caller.server.fhir().all("Appointment", criteria)).matches
     others = [holder for holder in holders if holder["id"] != appointment["id"]]
     return any([await caller.may_follow(holder, f"Slot/{slot_id}") for holder in others])
@@ -110,10 +108,10 @@ async def _is_held(caller: Caller, slot_id: str, appointment: Resource) -> bool:
 )
 async def reschedule(appointment_id: str, body: When, caller: Called) -> AppointmentAnswer:
     """Move an appointment; its old slot is free again in the same moment."""
-    await own_appointment(caller, appointment_id)
+    await require_own(caller, "Appointment", appointment_id)
 
     async def attempt() -> dict[str, Any]:
-        appointment = await own_appointment(caller, appointment_id)
+        appointment = await require_own(caller, "Appointment", appointment_id)
         _require_open(appointment)
         practice = await _practice_of(caller, appointment)
         found = await wanted(caller.server, practice, body)
@@ -132,7 +130,7 @@ async def reschedule(appointment_id: str, body: When, caller: Called) -> Appoint
 
 def _require_open(appointment: Resource) -> None:
     start = reading.moment(appointment.get("start"))
-    if appointment.get("status") not in _OPEN or (start is not None and start <= now()):
+    if appointment.get("status") not in appointments.OPEN or (start is not None and start <= now()):
         raise Problem("not_reschedulable")
 
 
@@ -151,10 +149,10 @@ async def cancel(
     appointment_id: str, caller: Called, reason: Annotated[Plain | None, Query(max_length=2000)] = None
 ) -> AppointmentAnswer:
     """Cancel an appointment; its slot is free again, and what was paid for it is given back."""
-    await own_appointment(caller, appointment_id)
+    await require_own(caller, "Appointment", appointment_id)
 
     async def attempt() -> dict[str, Any]:
-        appointment = await own_appointment(caller, appointment_id)
+        appointment = await require_own(caller, "Appointment", appointment_id)
         if appointment.get("status") == "cancelled":
             return appointment
         _require_open(appointment)
@@ -182,7 +180,7 @@ async def calendar_file(appointment_id: str, caller: Called) -> Response:
     """Return the appointment as a calendar file."""
     from mappings.booking import calendar  # its library is large, and a server should answer soon after its start
 
-    appointment = await own_appointment(caller, appointment_id)
+    appointment = await require_own(caller, "Appointment", appointment_id)
     start, end = (reading.moment(appointment.get(side)) for side in ("start", "end"))
     if start is None or end is None:
         raise Problem("not_found")
@@ -199,7 +197,7 @@ async def calendar_file(appointment_id: str, caller: Called) -> Response:
         reading.dated(appointment),
         await _summary(caller, appointment, doctor, clinic.name),
         appointments.from_fhir(appointment, clock).reason,
-        canceled=appointment.get("status") in ("cancelled", "noshow", "entered-in-error"),
+        canceled=appointment.get("status") in appointments.CANCELED,
     )
     content = calendar.calendar(entry, clinic, clock, caller.server.host)
     disposition = f'attachment; filename="appointment-{appointment_id}.ics"'
@@ -216,4 +214,4 @@ async def _member(caller: Caller, appointment: Resource) -> Resource | None:
     """Return the caller's family member whom the visit is for; nobody else's name is told."""
     member_id = appointments.actor_id(appointment, "RelatedPerson")
     member = await caller.acting.read("RelatedPerson", member_id) if member_id else None
-    return member if reading.reference_id((member or {}).get("patient"), "Patient") == caller.patient_id else None
+    return member if is_own(caller, member) else None

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
 from fhir_server.hospital.api.caller import Called, Caller
 from fhir_server.hospital.api.openapi import errors
-from fhir_server.hospital.api.paging import Cursor, Limit, Page, page_of
+from fhir_server.hospital.api.paging import Cursor, Limit, Page, page_of, searched
 from fhir_server.hospital.api.spans import Day, end_of, start_of
 from fhir_server.hospital.billing.appointments_due import dues_of
 from fhir_server.hospital.billing.refunds import payment_of
 from fhir_server.hospital.billing.requests import PaymentAnswer
 from fhir_server.hospital.booking.appointment_answers import AppointmentAnswer, appointment_answers
 from fhir_server.hospital.catalogue.answers import ClinicAnswer, DoctorAnswer, SpecialtyAnswer
+from fhir_server.hospital.catalogue.clinic_clocks import clocks_of
 from mappings.billing import payments
 from mappings.booking import appointments
 from mappings.booking.appointments import Status
 from mappings.catalogue import clinics, doctors, specialties
-from mappings.shared import reading
-from mappings.shared.elements import Resource
+from mappings.shared import elements
 
 router = APIRouter(prefix="/history", tags=["history"])
 
@@ -47,24 +47,27 @@ async def list_appointments(
 ) -> Page[HistoryAnswer]:
     """Return the user's appointments, the newest first."""
     clock = await caller.clock()
-    found = (await caller.fhir.all("Appointment", [("actor", f"Patient/{caller.patient_id}")])).matches
+    criteria = [("actor", f"Patient/{caller.patient_id}")]
     if status is not None:
-        found = [item for item in found if appointments.from_fhir(item, clock).status == status]
+        criteria.append(("status", ",".join(sorted(appointments.fhir_statuses(status)))))
     if start is not None:
-        found = [item for item in found if _start(item) >= start_of(start, clock)]
+        criteria.append(("date", f"ge{elements.instant(start_of(start, clock))}"))
     if end is not None:
-        found = [item for item in found if _start(item) < end_of(end, clock)]
-    found.sort(key=lambda item: (_start(item), item["id"]), reverse=True)
-    page = page_of(caller.server, "appointments", found, limit, cursor)
+        criteria.append(("date", f"lt{elements.instant(end_of(end, clock))}"))
+    criteria.append(("_sort", "-date"))
+    if status in ("scheduled", "rescheduled"):  # which of both is told by an extension, which no search looks at
+        found = (await caller.fhir.all("Appointment", criteria)).matches
+        told = [item for item in found if appointments.from_fhir(item, clock).status == status]
+        page = page_of(caller.server, "appointments", told, limit, cursor)
+    else:
+        page = await searched(caller, "Appointment", criteria, limit, cursor)
     return Page(items=await _answers(caller, page.items), total=page.total, next=page.next)
 
 
-def _start(appointment: Resource) -> datetime:
-    return reading.moment(appointment.get("start")) or datetime.min.replace(tzinfo=UTC)
-
-
 async def _answers(caller: Caller, found: list[dict[str, Any]]) -> list[HistoryAnswer]:
-    answers, dues = await appointment_answers(caller, found), await dues_of(caller, found)
+    clocks = await clocks_of(caller, found)
+    dues = await dues_of(caller, found, clocks)
+    answers = await appointment_answers(caller, found, clocks, dues)
     beside = await _Beside.of(caller, answers)
     return [
         HistoryAnswer(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from fhir_server.hospital.api.caller import Caller
 from fhir_server.hospital.api.fields import ResourceId
-from fhir_server.hospital.api.problem import invalid
+from fhir_server.hospital.api.own import own_named
 from fhir_server.hospital.booking.scheduling import When
-from mappings.shared import reading
 
 
 class People(When):
@@ -16,13 +15,11 @@ class People(When):
     insurance_coverage_id: ResourceId | None = None
 
 
-async def require_own(caller: Caller, body: People) -> None:
+async def require_own_people(caller: Caller, body: People) -> None:
     """Raise Problem unless the family member and the policy that a body names are the caller's."""
-    for field, kind, owner, value in (
-        ("family_member_id", "RelatedPerson", "patient", body.family_member_id),
-        ("insurance_coverage_id", "Coverage", "beneficiary", body.insurance_coverage_id),
+    for field, kind, value in (
+        ("family_member_id", "RelatedPerson", body.family_member_id),
+        ("insurance_coverage_id", "Coverage", body.insurance_coverage_id),
     ):
         if value is not None:
-            found = await caller.fhir.read(kind, value)
-            if found is None or reading.reference_id(found.get(owner), "Patient") != caller.patient_id:
-                raise invalid(field, "unknown_id")
+            await own_named(caller, kind, field, value)

@@ -6,7 +6,7 @@ asked is told that the slot is taken only when it is.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Self
@@ -24,6 +24,7 @@ from mappings.catalogue.availability import Opening
 from mappings.shared import clinic_clock, reading
 
 _ATTEMPTS = 6
+_FIELDS = {"Practitioner": "doctor_id", "Location": "clinic_id", "HealthcareService": "specialty_id"}
 
 
 class When(Body):
@@ -52,31 +53,31 @@ async def practice_at(
     server: FacadeServer, doctor_id: str, clinic_id: str, specialty_id: str | None = None
 ) -> Practice:
     """Return the doctor's practice at the clinic; raises Problem naming the field that is wrong."""
-    for field, kind, value in (
-        ("doctor_id", "Practitioner", doctor_id),
-        ("clinic_id", "Location", clinic_id),
-        ("specialty_id", "HealthcareService", specialty_id),
-    ):
-        if value is not None and await server.fhir().read(kind, value) is None:
-            raise invalid(field, "unknown_id")
     known = await practices(server, doctor_id=doctor_id, clinic_id=clinic_id)
-    if not known:
-        raise invalid("clinic_id", "not_here")
     fitting = [item for item in known if specialty_id is None or specialty_id in item.specialty_ids]
-    if not fitting:
-        raise invalid("specialty_id", "not_offered")
-    return fitting[0]
+    if fitting:
+        return fitting[0]
+    await _require_known(server, {"Practitioner": doctor_id, "Location": clinic_id, "HealthcareService": specialty_id})
+    raise invalid("specialty_id", "not_offered") if known else invalid("clinic_id", "not_here")
+
+
+async def _require_known(server: FacadeServer, ids: Mapping[str, str | None]) -> None:
+    """Raise Problem naming the field whose id nothing has."""
+    for resource_type, resource_id in ids.items():
+        if resource_id is not None and await server.fhir().read(resource_type, resource_id) is None:
+            raise invalid(_FIELDS[resource_type], "unknown_id")
 
 
 async def wanted(server: FacadeServer, practice: Practice, when: When) -> Wanted:
     """Return the opening that was asked for; raises Problem where there is none, or not any more."""
     field = "appointment_time" if when.slot_id is None else "slot_id"
-    day, matches = await _asked(server, practice, when)
+    slot = await _slot(server, when)
+    day, matches = _asked(practice, when, slot)
     if (day - clinic_clock.wall_date(now(), practice.clock)).days > server.settings.booking_days_ahead:
         raise refused(field, "too_far_ahead")
     agenda = await Agenda.of(server, [practice], day, day)
-    if when.slot_id is not None and availability.computed_start(when.slot_id) is None:
-        await _require_own(server, practice, when.slot_id)
+    if slot is not None:
+        _require_of_practice(practice, slot)
     fitting = [item for item in agenda.openings(practice, day) if matches(item)]
     if not fitting:
         raise refused(field, "outside_hours")
@@ -89,15 +90,20 @@ async def wanted(server: FacadeServer, practice: Practice, when: When) -> Wanted
     return Wanted(practice, opening)
 
 
-async def _asked(server: FacadeServer, practice: Practice, when: When) -> tuple[date, Callable[[Opening], bool]]:
+async def _slot(server: FacadeServer, when: When) -> dict[str, Any] | None:
+    """Return the written Slot that was asked for; None for a time, and for a slot that follows from office hours."""
+    if when.slot_id is None or availability.computed_start(when.slot_id) is not None:
+        return None
+    slot = await server.fhir().read("Slot", when.slot_id)
+    if slot is None:
+        raise invalid("slot_id", "unknown_id")
+    return slot
+
+
+def _asked(practice: Practice, when: When, slot: Mapping[str, Any] | None) -> tuple[date, Callable[[Opening], bool]]:
     """Return the day, and what tells the opening from others of that day."""
     if when.slot_id is not None:
-        start = availability.computed_start(when.slot_id)
-        if start is None:
-            slot = await server.fhir().read("Slot", when.slot_id)
-            if slot is None:
-                raise invalid("slot_id", "unknown_id")
-            start = reading.utc(slot.get("start"))
+        start = reading.utc(slot.get("start")) if slot else availability.computed_start(when.slot_id)
         if start is None:
             raise invalid("slot_id", "unknown_id")
         return clinic_clock.wall_date(start, practice.clock), lambda item: item.id == when.slot_id
@@ -109,9 +115,8 @@ async def _asked(server: FacadeServer, practice: Practice, when: When) -> tuple[
     return when.appointment_date, lambda item: item.start in [start.astimezone(item.start.tzinfo) for start in starts]
 
 
-async def _require_own(server: FacadeServer, practice: Practice, slot_id: str) -> None:
-    slot = await server.fhir().read("Slot", slot_id)
-    schedule_id = reading.reference_id((slot or {}).get("schedule"), "Schedule")
+def _require_of_practice(practice: Practice, slot: Mapping[str, Any]) -> None:
+    schedule_id = reading.reference_id(slot.get("schedule"), "Schedule")
     if schedule_id not in {schedule["id"] for schedule in practice.schedules}:
         raise invalid("slot_id", "unknown_id")
 

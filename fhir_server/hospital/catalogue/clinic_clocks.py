@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from zoneinfo import ZoneInfo
 
 from fhir_server.hospital.api.caller import Caller
 from mappings.booking import appointments
 from mappings.shared.elements import Resource
 
+Clocks = Mapping[str | None, ZoneInfo]
+"""Clocks by the ids of their clinics."""
 
-async def clocks_of(caller: Caller, found: Sequence[Resource]) -> dict[str | None, ZoneInfo]:
+
+async def clocks_of(caller: Caller, found: Sequence[Resource]) -> Clocks:
     """Return the clocks of the appointments' clinics, by the clinics' ids."""
     ids = {appointments.actor_id(item, "Location") for item in found}
     locations = await caller.server.fhir().many("Location", ids)

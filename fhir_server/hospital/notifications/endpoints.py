@@ -10,10 +10,10 @@ from fhir_server.engine.context import now
 from fhir_server.errors import PreconditionFailed
 from fhir_server.hospital.api.caller import Called
 from fhir_server.hospital.api.openapi import errors
-from fhir_server.hospital.api.paging import Cursor, Limit, Page, opened, sealed
+from fhir_server.hospital.api.own import require_own
+from fhir_server.hospital.api.paging import Cursor, Limit, Page, searched
 from fhir_server.hospital.api.problem import Problem
 from fhir_server.hospital.notifications.answers import NotificationAnswer, notification_answer
-from mappings.notifications import notifications
 from mappings.shared import elements
 
 router = APIRouter(prefix="/notifications", tags=["notifications"])
@@ -36,22 +36,18 @@ async def list_notifications(
     """Return the user's notifications, the newest first."""
     mine = [("recipient", f"Patient/{caller.patient_id}")]
     unread = [*mine, ("received:missing", "true")]
-    token = opened(caller.server, "notifications", cursor) if cursor is not None else None
-    criteria = [*(unread if unread_only else mine), ("_sort", "-sent"), ("_count", str(limit)), ("_total", "accurate")]
-    found = await caller.fhir.search("Communication", criteria, token=token)
+    criteria = [*(unread if unread_only else mine), ("_sort", "-sent")]
+    page = await searched(caller, "Communication", criteria, limit, cursor)
     left = await caller.fhir.search("Communication", [*unread, ("_summary", "count")])
-    items = [await notification_answer(caller, item) for item in found.matches]
-    following = sealed(caller.server, "notifications", found.next) if found.next else None
-    return Notifications(items=items, total=found.total or 0, next=following, unread=left.total or 0)
+    items = [await notification_answer(caller, item) for item in page.items]
+    return Notifications(items=items, total=page.total, next=page.next, unread=left.total or 0)
 
 
 @router.put("/{notification_id}/read", responses=errors("invalid_token", "not_found"))
 async def read_notification(notification_id: str, caller: Called) -> NotificationAnswer:
     """Mark a notification as read."""
     for _ in range(_ATTEMPTS):
-        found = await caller.fhir.read("Communication", notification_id)
-        if found is None or notifications.from_fhir(found).user_id != caller.patient_id:
-            raise Problem("not_found")
+        found = await require_own(caller, "Communication", notification_id)
         if "received" in found:
             return await notification_answer(caller, found)
         try:

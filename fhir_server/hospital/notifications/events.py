@@ -13,12 +13,11 @@ from typing import Any
 from fhir_server.r4.reports import reporter_of
 from mappings.booking import appointments
 from mappings.notifications.notifications import Kind, Related
-from mappings.records import medical_documents, prescriptions, treatment_plans
+from mappings.records import lab_tests, medical_documents, prescriptions, treatment_plans
 from mappings.shared import reading
 from mappings.shared.elements import Resource
 from mappings.shared.money import Money
 
-_READY = frozenset({"final", "amended", "corrected", "appended"})
 _ORDERS = frozenset({"order", "original-order", "reflex-order", "filler-order", "instance-order"})
 _PLANS = frozenset({"plan", "order"})
 _REFUNDS: Mapping[str, Kind] = {"pending": "refund_pending", "completed": "refund_completed"}
@@ -138,7 +137,7 @@ def _visit(appointment: Resource) -> Visit:
 
 
 def _report(step: Step, report: Resource) -> Event | None:
-    if report.get("status") not in _READY or report.get("status") == step.was("status"):
+    if report.get("status") not in lab_tests.FINISHED or report.get("status") == step.was("status"):
         return None
     if not step.is_news(report.get("issued"), report.get("effectiveDateTime")):
         return None

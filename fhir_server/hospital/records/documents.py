@@ -17,6 +17,7 @@ from fhir_server.hospital.api.answers import Answer
 from fhir_server.hospital.api.caller import Called, Caller
 from fhir_server.hospital.api.fields import Words
 from fhir_server.hospital.api.openapi import errors
+from fhir_server.hospital.api.own import is_own, own_named
 from fhir_server.hospital.api.paging import Cursor, Limit, Page, page_of
 from fhir_server.hospital.api.problem import Problem, invalid
 from fhir_server.hospital.api.spans import Day, end_of, start_of
@@ -24,7 +25,6 @@ from fhir_server.hospital.records import file_range
 from fhir_server.hospital.records.document_files import attachment_of, file_of
 from fhir_server.hospital.records.document_visits import appointment_ids
 from fhir_server.hospital.records.report_documents import PatientDocument, report_document, report_documents, stored
-from mappings.booking import appointments
 from mappings.records import medical_documents
 from mappings.records.file_types import TYPES
 from mappings.records.medical_documents import DocumentType, MedicalDocument
@@ -119,7 +119,7 @@ async def _size(caller: Caller, document: PatientDocument) -> int | None:
 async def download(request: Request, caller: Called, document_id: Annotated[str, Query(max_length=80)]) -> Response:
     """Return a document's file, or the part of it that is asked for."""
     known = await _document(caller, document_id)
-    if known is None or reading.reference_id(known.document.get("subject"), "Patient") != caller.patient_id:
+    if known is None or not is_own(caller, known.source):
         raise Problem("not_found")
     file = await file_of(caller, known.document, known.source)
     if file is None:
@@ -169,7 +169,7 @@ async def add_document(
     if not data:
         raise invalid("file", "blank")
     if appointment_id is not None:
-        await _require_own(caller, appointment_id)
+        await own_named(caller, "Appointment", "appointment_id", appointment_id)
     row = MedicalDocument(
         id=str(uuid.uuid4()),
         user_id=caller.patient_id,
@@ -190,9 +190,3 @@ def _name(filename: str | None) -> str | None:
     # Only as a title: it never becomes a path.
     name = re.sub(r"[\x00-\x1f\x7f]", "", (filename or "").replace("\\", "/").rpartition("/")[2]).strip()
     return name[:200] or None
-
-
-async def _require_own(caller: Caller, appointment_id: str) -> None:
-    found = await caller.fhir.read("Appointment", appointment_id)
-    if found is None or appointments.actor_id(found, "Patient") != caller.patient_id:
-        raise invalid("appointment_id", "unknown_id")

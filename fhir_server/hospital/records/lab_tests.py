@@ -18,13 +18,12 @@ from fhir_server.hospital.api.caller import Called, Caller
 from fhir_server.hospital.api.fields import Amount, ResourceId
 from fhir_server.hospital.api.idempotency import IdempotencyKey, once
 from fhir_server.hospital.api.openapi import errors
+from fhir_server.hospital.api.own import own_named, require_own
 from fhir_server.hospital.api.paging import Cursor, Limit, Page, page_of
-from fhir_server.hospital.api.problem import invalid
 from fhir_server.hospital.api.spans import Day, end_of, moment_of, start_of
 from fhir_server.hospital.billing.amounts_due import due_for, eligibilities, invoices_for
 from fhir_server.hospital.billing.paying import pay
 from fhir_server.hospital.billing.requests import PAYING_ERRORS, Paying
-from fhir_server.hospital.booking.own_appointments import own_appointment
 from fhir_server.hospital.insurance.verification import PolicyAsked, Service, VerificationAnswer, verify
 from fhir_server.hospital.records.records import Record
 from mappings.billing.payments import Method, Payment
@@ -37,8 +36,6 @@ from mappings.shared.elements import Resource
 router = APIRouter(prefix="/lab-tests", tags=["lab-tests"])
 
 _NOT_ORDERED = ("entered-in-error", "draft", "revoked")
-_MISTAKEN = ("entered-in-error", "cancelled")
-_FINISHED = ("final", "amended", "corrected", "appended")
 
 
 class MeasurementAnswer(BaseModel):
@@ -120,7 +117,7 @@ async def results_of(caller: Caller) -> list[Result]:
         ids = [reading.reference_id(reference, "ServiceRequest") for reference in report.get("basedOn", ())]
         for order_id in ids:
             by_order.setdefault(order_id or "", []).append(report)
-        if not known & set(ids) and report.get("status") in _FINISHED:
+        if not known & set(ids) and report.get("status") in lab_tests.FINISHED:
             alone.append(report)
     found = [_result(order, by_order.get(order["id"], []), reports.included) for order in shown]
     # A report without an order is a row of its own, told from the report alone.
@@ -129,12 +126,12 @@ async def results_of(caller: Caller) -> list[Result]:
 
 
 def _result(order: dict[str, Any], reports: list[dict[str, Any]], included: dict[str, dict[str, Any]]) -> Result:
-    usable = [item for item in reports if item.get("status") not in _MISTAKEN]
-    usable.sort(key=lambda item: (item.get("status") in _FINISHED, item["meta"]["lastUpdated"], item["id"]))
+    usable = [item for item in reports if item.get("status") not in lab_tests.MISTAKEN]
+    usable.sort(key=lambda item: (item.get("status") in lab_tests.FINISHED, item["meta"]["lastUpdated"], item["id"]))
     report = usable[-1] if usable else None
     ids = (reading.reference_id(item, "Observation") for item in (report or {}).get("result", ()))
     found = [included.get(f"Observation/{observation_id}") for observation_id in ids]
-    return Result(order, report, [item for item in found if item and item.get("status") not in _MISTAKEN])
+    return Result(order, report, [item for item in found if item and item.get("status") not in lab_tests.MISTAKEN])
 
 
 async def lab_test_answers(caller: Caller, record: Record, results: Sequence[Result]) -> list[LabTestAnswer]:
@@ -173,7 +170,7 @@ async def list_results(
     record, clock = await Record.of(caller), await caller.clock()
     found = await results_of(caller)
     if appointment_id is not None:
-        await own_appointment(caller, appointment_id)
+        await require_own(caller, "Appointment", appointment_id)
         found = [item for item in found if record.appointment_of(item.order) == appointment_id]
     if status is not None:
         found = [item for item in found if lab_tests.from_fhir(item.order, item.report).status == status]
@@ -196,10 +193,7 @@ def _dated(result: Result, clock: ZoneInfo) -> datetime:
 
 
 async def _order(caller: Caller, lab_test_id: str) -> dict[str, Any]:
-    found = await caller.fhir.read("ServiceRequest", lab_test_id)
-    if found is None or reading.reference_id(found.get("subject"), "Patient") != caller.patient_id:
-        raise invalid("lab_test_id", "unknown_id")
-    return found
+    return await own_named(caller, "ServiceRequest", "lab_test_id", lab_test_id)
 
 
 @router.post("/insurance/verify", responses=errors("invalid_token", "validation_failed", "payer_unavailable"))

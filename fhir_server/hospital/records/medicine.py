@@ -13,9 +13,8 @@ from fhir_server.hospital.api.answers import Answer
 from fhir_server.hospital.api.caller import Called, Caller
 from fhir_server.hospital.api.fields import ResourceId
 from fhir_server.hospital.api.openapi import errors
-from fhir_server.hospital.api.paging import Cursor, Limit, Page, page_of
-from fhir_server.hospital.api.problem import invalid
-from fhir_server.hospital.booking.own_appointments import own_appointment
+from fhir_server.hospital.api.own import own_named, require_own
+from fhir_server.hospital.api.paging import Cursor, Limit, Page, page_of, searched
 from fhir_server.hospital.insurance.verification import PolicyAsked, Service, VerificationAnswer, verify
 from fhir_server.hospital.records.records import Record
 from mappings.records import prescriptions
@@ -23,6 +22,9 @@ from mappings.shared import clinic_clock, reading
 from mappings.shared.elements import Resource
 
 router = APIRouter(prefix="/medicine", tags=["medicine"])
+
+_SHOWN = "active,on-hold,cancelled,completed,stopped,unknown"
+"""Statuses of a MedicationRequest other than a draft or a mistake."""
 
 
 class PrescriptionAnswer(Answer):
@@ -60,8 +62,12 @@ async def prescription_answers(
 
 async def requests_of(caller: Caller) -> list[dict[str, Any]]:
     """Return the user's MedicationRequests that are orders, the newest first."""
-    found = (await caller.fhir.all("MedicationRequest", [("subject", f"Patient/{caller.patient_id}")])).matches
-    return newest_first(item for item in found if item.get("status") not in ("entered-in-error", "draft"))
+    return newest_first((await caller.fhir.all("MedicationRequest", _orders(caller))).matches)
+
+
+def _orders(caller: Caller) -> list[tuple[str, str]]:
+    """Return the search for the user's prescriptions that are orders, the newest first."""
+    return [("subject", f"Patient/{caller.patient_id}"), ("status", _SHOWN), ("_sort", "-authoredon")]
 
 
 def newest_first(resources: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -82,9 +88,15 @@ async def list_prescriptions(
     cursor: Cursor = None,
 ) -> Page[PrescriptionAnswer]:
     """Return the user's prescriptions, the newest first; active are those that are still to be taken."""
-    record, found = await Record.of(caller), await requests_of(caller)
+    record = await Record.of(caller)
+    if appointment_id is None and not active_only:
+        shown = await searched(caller, "MedicationRequest", _orders(caller), limit, cursor)
+        answers = await prescription_answers(caller, record, shown.items)
+        return Page(items=answers, total=shown.total, next=shown.next)
+    # Which visit one belongs to, and when it ends, is told by more than a search looks at.
+    found = await requests_of(caller)
     if appointment_id is not None:
-        await own_appointment(caller, appointment_id)
+        await require_own(caller, "Appointment", appointment_id)
         found = [item for item in found if record.appointment_of(item) == appointment_id]
     if active_only:
         today = clinic_clock.wall_date(now(), await caller.clock())
@@ -101,8 +113,6 @@ def _is_active(request: Resource, today: date) -> bool:
 @router.post("/insurance/verify", responses=errors("invalid_token", "validation_failed", "payer_unavailable"))
 async def verify_insurance(body: MedicineAsked, caller: Called) -> VerificationAnswer:
     """Find out whether the user's policy covers a prescription."""
-    request = await caller.fhir.read("MedicationRequest", body.prescription_id)
-    if request is None or reading.reference_id(request.get("subject"), "Patient") != caller.patient_id:
-        raise invalid("prescription_id", "unknown_id")
+    request = await own_named(caller, "MedicationRequest", "prescription_id", body.prescription_id)
     today = clinic_clock.wall_date(now(), await caller.clock())
     return await verify(caller, body, Service(None, today, request))

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from fhir_server.hospital.api.caller import Caller
-from mappings.records import medical_documents
+from mappings.records import lab_tests, medical_documents
 from mappings.shared import reading
 from mappings.shared.elements import Resource
 
 _ID = re.compile(r"report_(\d{1,4})_([A-Za-z0-9\-.]{1,64})")
 """No resource has an id with an underscore, so that none is mistaken for what a report brings along."""
-_MISTAKEN = frozenset({"entered-in-error", "cancelled"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ async def report_document(caller: Caller, document_id: str) -> PatientDocument |
 
 
 def _documents(report: dict[str, Any]) -> list[PatientDocument]:
-    if report.get("status") in _MISTAKEN:
+    if report.get("status") in lab_tests.MISTAKEN:
         return []
     forms = enumerate(report.get("presentedForm", ()), 1)
     return [PatientDocument(f"report_{number}_{report['id']}", _told(report, form), report) for number, form in forms]

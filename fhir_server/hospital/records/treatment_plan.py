@@ -7,8 +7,8 @@ from fastapi import APIRouter
 from fhir_server.hospital.api.answers import Answer
 from fhir_server.hospital.api.caller import Called
 from fhir_server.hospital.api.openapi import errors
+from fhir_server.hospital.api.own import require_own
 from fhir_server.hospital.api.problem import Problem
-from fhir_server.hospital.booking.own_appointments import own_appointment
 from fhir_server.hospital.records.lab_tests import LabTestAnswer, lab_test_answers, results_of
 from fhir_server.hospital.records.medicine import PrescriptionAnswer, prescription_answers, requests_of
 from fhir_server.hospital.records.records import Record
@@ -29,7 +29,7 @@ class TreatmentPlanAnswer(Answer):
 @router.get("/{appointment_id}", responses=errors("invalid_token", "not_found"))
 async def treatment_plan(appointment_id: str, caller: Called) -> TreatmentPlanAnswer:
     """Return the plan of an appointment, the latest if there are several."""
-    await own_appointment(caller, appointment_id)
+    await require_own(caller, "Appointment", appointment_id)
     record = await Record.of(caller)
     plans = record.plans_for(appointment_id)
     if not plans:

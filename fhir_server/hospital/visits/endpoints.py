@@ -27,8 +27,6 @@ from mappings.visits.visit_tracking import Status, Visit
 
 router = APIRouter(prefix="/clinic", tags=["clinic"])
 
-_GONE = frozenset({"cancelled", "noshow", "entered-in-error"})
-
 
 class Arrival(Body):
     """Who arrives, and where they are."""
@@ -107,7 +105,7 @@ async def _appointment(caller: Caller, appointment_id: str) -> dict[str, Any]:
 
 
 async def _require_arrivable(caller: Caller, appointment: Resource, body: Arrival) -> None:
-    if appointment.get("status") in _GONE:
+    if appointment.get("status") in appointments.CANCELED:
         raise Problem("appointment_canceled")
     if appointment.get("status") in ("arrived", "checked-in", "fulfilled") or await _visit(caller, appointment):
         raise Problem("already_arrived")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fhir_server.hospital.api.caller import Caller
+from fhir_server.hospital.api.own import is_own
 from fhir_server.hospital.catalogue.practices import practices
 from mappings.booking import appointments
 from mappings.shared.elements import Resource
@@ -17,7 +18,7 @@ async def handled_appointment(caller: Caller, appointment_id: str) -> dict[str, 
         return None
     if caller.practitioner_id is not None:
         return found if await _is_of_own_clinic(caller, caller.practitioner_id, found) else None
-    return found if appointments.actor_id(found, "Patient") == caller.patient_id else None
+    return found if is_own(caller, found) else None
 
 
 async def _is_of_own_clinic(caller: Caller, practitioner_id: str, appointment: Resource) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fhir_server.hospital.accounts import sessions
-from tests.facade.clinic import MONDAY, booking_of, open_clinics
+from tests.facade.clinic import MONDAY, booking_of, open_clinics, policy_of
 from tests.facade_server import PASSWORD, AppUser, Hospital
 
 TIMES = ("09:00", "09:30", "10:00", "10:30", "11:00")
@@ -224,6 +224,36 @@ async def test_following_up(hospital: Hospital) -> None:
     other = {"appointment_id": first["id"], "doctor_id": "ferrand", "clinic_id": "hillside", "slot_id": "ferrand-9"}
     elsewhere = await mara.ask("POST", "/follow-up/appointment", other, status=201)
     assert (elsewhere["doctor_id"], elsewhere["slot_id"]) == ("ferrand", "ferrand-9")
+
+
+async def test_following_up_for_the_same_child_and_policy(hospital: Hospital) -> None:
+    """A follow-up is for the same family member and policy, or others of one's own, as long as those are there."""
+    await open_clinics(hospital)
+    mara, noor = await hospital.sign_up("mara"), await hospital.sign_up("noor")
+    member = {"name": "Ada", "relation": "child", "dob": "2019-05-01"}
+    ada, bo = [await mara.ask("POST", "/user/family", member | {"name": name}, status=201) for name in ("Ada", "Bo")]
+    foreign = await noor.ask("POST", "/user/family", member, status=201)
+    await hospital.put(policy_of(mara.id), policy_of(mara.id, id="second"), policy_of(noor.id))
+    people = {"family_member_id": ada["id"], "insurance_coverage_id": f"policy-{mara.id}"}
+    first = await mara.ask("POST", "/booking/appointments", booking_of(**people), status=201)
+    stored = await hospital.fhir("GET", f"Appointment/{first['id']}")
+    await hospital.put(stored | {"status": "fulfilled"})
+    for field, value in (("family_member_id", foreign["id"]), ("insurance_coverage_id", f"policy-{noor.id}")):
+        problem = await mara.refused(
+            "validation_failed", "POST", "/follow-up/appointment", again(first, **{field: value})
+        )
+        assert [error["field"] for error in problem["errors"]] == [field]
+    same = await mara.ask("POST", "/follow-up/appointment", again(first), status=201)
+    assert {name: same[name] for name in people} == people
+    assert same["amount_due"] is not None
+    others = {"family_member_id": bo["id"], "insurance_coverage_id": "second"}
+    other = again(first, appointment_time="11:30", **others)
+    told = await mara.ask("POST", "/follow-up/appointment", other, status=201)
+    assert {name: told[name] for name in others} == others
+    await mara.ask("DELETE", f"/user/family/{ada['id']}", status=204)
+    await hospital.put(policy_of(mara.id) | {"beneficiary": {"reference": f"Patient/{noor.id}"}})
+    left = await mara.ask("POST", "/follow-up/appointment", again(first, appointment_time="10:00"), status=201)
+    assert {name: left[name] for name in people} == dict.fromkeys(people)
 
 
 async def test_following_up_what_is_not_done(hospital: Hospital) -> None:
