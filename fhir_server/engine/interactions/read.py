@@ -9,6 +9,7 @@ from fhir_server.engine.disclosure import note_resource
 from fhir_server.engine.interactions.preconditions import not_modified
 from fhir_server.engine.search import subsets
 from fhir_server.errors import Gone, NotFound
+from fhir_server.store.resources.content_reading import read_content
 from fhir_server.store.resources.resources import Version
 
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
@@ -46,7 +47,7 @@ async def _content(
     """Answer with a Binary as `_answer` does, but leave its content where it is."""
     where = context.access.where(resource_type, "read" if version_id is None else "vread")
     url = f"{resource_type}/{resource_id}" + ("" if version_id is None else f"/_history/{version_id}")
-    found = await context.services.resources.read_content(resource_type, resource_id, version_id, where=where)
+    found = await read_content(context.services.resources, resource_id, version_id, where=where)
     response = _answer(context, request, found[0] if found else None, url)
     response.content = found[1] if found else None
     return response

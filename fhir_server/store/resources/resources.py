@@ -23,7 +23,6 @@ from fhir_server.store.database.mongo import Database, Session
 from fhir_server.store.database.time_limit import in_cursor, limited
 from fhir_server.store.replacements import Replacement, replace_each
 from fhir_server.store.resources.blobs import BlobStore
-from fhir_server.store.resources.contents import BlobContent, Content
 from fhir_server.store.resources.documents import (
     PROJECTION,
     Draft,
@@ -109,7 +108,7 @@ class ResourceStore:
 
         An earlier version must meet it, and the current one too: what a correction has taken from a caller stays taken.
         """
-        document = await self._find_version(
+        document = await self.find_version(
             resource_type, resource_id, version, where=where, projection=PROJECTION, session=session
         )
         return None if document is None else await self.version(resource_type, resource_id, document)
@@ -132,35 +131,7 @@ class ResourceStore:
                     found[document["_id"].rpartition("/")[0], document["version"]] = document
         return {key: await self.version(resource_type, key[0], found[key]) for key in wanted if key in found}
 
-    async def read_content(
-        self,
-        resource_type: str,
-        resource_id: str,
-        version: int | None = None,
-        *,
-        where: Mapping[str, Any] | None = None,
-    ) -> tuple[Version, Content | None] | None:
-        """Return a version (by default the current one) of a Binary and its content, as `read` and `read_version` do.
-
-        Where the content is None the version holds it; else the version's JSON is without it.
-        """
-        projection = {**PROJECTION, "content": 1}
-        if version is None:
-            condition: Document = {"$and": [{"_id": resource_id}, where or {}]}
-            with translated, limited() as limit:
-                current = self.database.current(resource_type)
-                document = await current.find_one(condition, projection, **in_cursor(limit))
-        else:
-            document = await self._find_version(resource_type, resource_id, version, where=where, projection=projection)
-        if document is None:
-            return None
-        place = document.get("content")
-        if place is None:
-            return await self.version(resource_type, resource_id, document), None
-        content = BlobContent(self.blobs, document["blob"], place["start"], place["size"])
-        return to_version(resource_type, resource_id, document, place["outline"]), content
-
-    async def _find_version(
+    async def find_version(
         self,
         resource_type: str,
         resource_id: str,
@@ -170,6 +141,7 @@ class ResourceStore:
         projection: Mapping[str, int],
         session: Session | None = None,
     ) -> Document | None:
+        """Return the fields of a version that the projection names, as `read_version` finds it."""
         current, history = self.database.current(resource_type), self.database.history(resource_type)
         condition: Document = {"$and": [{"_id": resource_id, "version": version}, where or {}]}
         # Current first: a version that moves into history meanwhile is already there when it is no longer here.
