@@ -103,7 +103,15 @@ async def test_only_an_ehr_makes_launch_values(filled: SmartServer) -> None:
     token = await filled.system_token("system/*.cruds")
     refused = await filled.http.post("/oauth/launch", json=body, headers={"Authorization": f"Bearer {token}"})
     assert refused.status_code == 403
-    for changes in ({"patient": "none"}, {"user": "nobody"}, {"client_id": "x"}, {"patient": {"$ne": 1}}, {"more": 1}):
+    for changes in (
+        {"patient": "none"},
+        {"encounter": "none"},
+        {"encounter": "e", "patient": "b"},
+        {"user": "nobody"},
+        {"client_id": "x"},
+        {"patient": {"$ne": 1}},
+        {"more": 1},
+    ):
         assert (await _prepare(filled, app, **changes)).status_code == 400
     assert (await _prepare(filled, app, user="Practitioner/p")).status_code == 201
 
