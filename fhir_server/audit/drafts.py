@@ -81,14 +81,14 @@ class AuditDrafts:
         if indexed_parameters("AuditEvent").keys() != official_parameters("AuditEvent").keys():
             return [versions.draft(self._context, audit_event(each), each.id, "POST", None) for each in records]
         meta = {"versionId": "1", "lastUpdated": instant(updated)}
-        found = []
+        drafts = []
         for record in records:
             if record.details:
-                found.append(versions.draft(self._context, audit_event(record), record.id, "POST", None))
+                drafts.append(versions.draft(self._context, audit_event(record), record.id, "POST", None))
                 continue
             resource, entry = self._made(record, meta)
-            found.append(Draft("AuditEvent", record.id, 1, updated, "POST", values.encode(resource), resource, entry))
-        return found
+            drafts.append(Draft("AuditEvent", record.id, 1, updated, "POST", values.encode(resource), resource, entry))
+        return drafts
 
     def _made(self, record: Record, meta: Element) -> tuple[Element, dict[str, Any]]:
         about, what = entities(record), kind(record)
@@ -129,9 +129,9 @@ class AuditDrafts:
 
     def _new_reference(self, start: str, is_patient: bool) -> _Part:
         what = {"what": {"reference": start + _HOLE}} if start else {}
-        found = self._part({"entity": [what | (PATIENT_ROLE if is_patient else OBJECT)]})
-        holes = tuple(key.removesuffix(_HOLE) for key in found.keys if key.endswith(_HOLE))
-        return found._replace(keys=tuple(key for key in found.keys if not key.endswith(_HOLE)), holes=holes)
+        part = self._part({"entity": [what | (PATIENT_ROLE if is_patient else OBJECT)]})
+        holes = tuple(key.removesuffix(_HOLE) for key in part.keys if key.endswith(_HOLE))
+        return part._replace(keys=tuple(key for key in part.keys if not key.endswith(_HOLE)), holes=holes)
 
     def _part(self, elements: Element) -> _Part:
         settings = self._context.services.settings

@@ -93,14 +93,14 @@ def entities(record: AccessRecord) -> list[Element]:
     """Return what was asked for, and whose data it may have been."""
     url, *others = _questions(record)
     asked = EntryRecord(record.method, url, "", "" if record.entries else record.location)
-    found = [_entity(asked) | _details(record.details)] if url else []
-    found += [_entity(entry) for entry in record.entries[:_MOST_ENTITIES]]
-    found += [_entity(EntryRecord("", other, "")) for other in others[:_MOST_ENTITIES]]
-    told = {f"Patient/{record.patient}"} | {entity["what"]["reference"] for entity in found if "what" in entity}
-    found += [_patient(each) for each in record.patients[:_MOST_ENTITIES] if f"Patient/{each}" not in told]
+    entities = [_entity(asked) | _details(record.details)] if url else []
+    entities += [_entity(entry) for entry in record.entries[:_MOST_ENTITIES]]
+    entities += [_entity(EntryRecord("", other, "")) for other in others[:_MOST_ENTITIES]]
+    told = {f"Patient/{record.patient}"} | {entity["what"]["reference"] for entity in entities if "what" in entity}
+    entities += [_patient(each) for each in record.patients[:_MOST_ENTITIES] if f"Patient/{each}" not in told]
     if record.patient:
-        found.append(_patient(record.patient))
-    return found
+        entities.append(_patient(record.patient))
+    return entities
 
 
 def _questions(record: AccessRecord) -> list[str]:

@@ -80,8 +80,8 @@ def kind(record: AccessRecord) -> Kind:
         own = (EVENTS, record.event)
         action = _ACTIONS.get(record.method, "E") if type_ is _PATIENT_RECORD else "E"
         return Kind(type_, (subtype, own) if subtype else (own,), action, record.status, record.reason)
-    found = _routed(record.method, record.path)
-    return Kind(_REST, ((_INTERACTIONS, _code(record, found)),), _action(record, found), record.status)
+    routed = _routed(record.method, record.path)
+    return Kind(_REST, ((_INTERACTIONS, _code(record, routed)),), _action(record, routed), record.status)
 
 
 def _routed(method: str, path: str) -> Route | None:

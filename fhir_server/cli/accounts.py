@@ -17,7 +17,7 @@ from fhir_server.auth.accounts.user import Role, User
 from fhir_server.auth.clients import client as clients
 from fhir_server.auth.clients.client import Authentication, Client
 from fhir_server.auth.tokens.secrets import fingerprint, new_identifier, new_secret
-from fhir_server.cli.operator_audit import told
+from fhir_server.cli.operator_audit import audited
 from fhir_server.engine import sign_in
 from fhir_server.engine.access import Access
 from fhir_server.engine.context import Context, Request, Services
@@ -56,7 +56,7 @@ def _told(event: str, work: Work[T], **details: str | None) -> Work[T]:
     """Return the work, which is told in the audit trail."""
 
     async def worked(shared: Services, store: OAuthStore[Access]) -> T:
-        return await told(shared, base_url(shared.settings), event, partial(work, shared, store), **details)
+        return await audited(shared, base_url(shared.settings), event, partial(work, shared, store), **details)
 
     return worked
 
@@ -235,4 +235,4 @@ def remove_client(client_id: str) -> Work[None]:
 
 async def rotate_keys(shared: Services, store: OAuthStore[Access]) -> Described:
     """Make a new signing key; what the one before signed stays valid, and no access token is touched."""
-    return {"kid": (await told(shared, base_url(shared.settings), "key-rotated", store.keys.rotate)).id}
+    return {"kid": (await audited(shared, base_url(shared.settings), "key-rotated", store.keys.rotate)).id}

@@ -20,7 +20,7 @@ T = TypeVar("T")
 _TOLD_OF_RESULTS = ("id", "role", "fhirUser", "client_id")
 
 
-async def told(
+async def audited(
     services: Services, base_url: str, event: str, work: Callable[[], Awaitable[T]], **details: str | None
 ) -> T:
     """Return what the work returns; whether it succeeds or not is told as an event of that name with the details.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from fhir_server.cli.operator_audit import told
+from fhir_server.cli.operator_audit import audited
 from fhir_server.engine.context import Context
 from fhir_server.engine.purge import purge, target_of
 from fhir_server.errors import FhirError
@@ -30,4 +30,4 @@ async def purge_target(settings: Settings, text: str) -> None:
         base, target = base_url(settings), target_of(text)
         context = Context(shared, base)
         patient = target.id if target.type == "Patient" else None
-        await told(shared, base, "purged", lambda: purge(context, target), target=str(target), patient=patient)
+        await audited(shared, base, "purged", lambda: purge(context, target), target=str(target), patient=patient)

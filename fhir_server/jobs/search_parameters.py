@@ -54,9 +54,9 @@ class Course:
         """Take one step; returns whether there may be another to take at once."""
         state = await self._store.state()
         new = wished(state, await self._wanted())
-        known = await self._store.known_to_all()
-        if new is state and known is not None and time.monotonic() >= self._rest_until:
-            new = await self._begun(state, agreed(state, known))
+        revision = await self._store.known_to_all()
+        if new is state and revision is not None and time.monotonic() >= self._rest_until:
+            new = await self._begun(state, agreed(state, revision))
         if new is state and state.running is not None:
             new = await self._further(state.running, state)
         if new is state:

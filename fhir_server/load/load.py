@@ -124,10 +124,10 @@ class _Course:
 
     def _parts(self, files: Sequence[Path]) -> Iterator[Part]:
         for file in files:
-            found = new = 0
+            read = new = 0
             try:
                 for part in parts(file):
-                    found += 1
+                    read += 1
                     if part.key in self._known.get(part.key, ()):
                         self._progress.advance(self._task, part.size)
                     else:
@@ -136,7 +136,7 @@ class _Course:
             except (OSError, EOFError, zlib.error) as error:
                 new += 1
                 self.summary.refusals.append(_unreadable(file, error))
-            self.summary.skipped_files += found > 0 and new == 0
+            self.summary.skipped_files += read > 0 and new == 0
 
     def _load(self, todo: Iterable[Part]) -> _Waiting:
         """Load the parts; returns those that are worth another try."""

@@ -114,14 +114,14 @@ def _rewritten(rewriter: Rewriter, entry: Entry) -> Entry:
 
 def _targets(entries: list[Entry]) -> dict[str, str]:
     """Return what each fullUrl becomes: entries of one bundle may go in several transactions, so it is settled here."""
-    found: dict[str, str] = {}
+    targets: dict[str, str] = {}
     for entry in entries:
         url, resource = entry.get("fullUrl"), entry.get("resource")
         if isinstance(url, str) and isinstance(resource, dict):
             identified = _identified(resource, url)
             if "id" in identified:
-                found[url] = f"{identified.get('resourceType')}/{identified['id']}"
-    return found
+                targets[url] = f"{identified.get('resourceType')}/{identified['id']}"
+    return targets
 
 
 def _identified(resource: Any, full_url: str) -> Any:

@@ -50,8 +50,8 @@ class Confirmations:
         """Use a secret up and return the user's id and what is confirmed, or None where there is no such secret."""
         live = {"_id": fingerprint(secret), "kind": kind, "expires": {"$gt": datetime.now(UTC)}}
         with translated:
-            found = await self._waiting.find_one_and_delete(live)
-        return (found["user"], found["what"]) if found else None
+            document = await self._waiting.find_one_and_delete(live)
+        return (document["user"], document["what"]) if document else None
 
     async def forget(self, user_id: str) -> None:
         """Drop what waits for a user's confirmation."""

@@ -77,8 +77,8 @@ async def _kept(
     ids = [each.draft.id for each in replacements]
     current = await database.current(resource_type).find({"_id": {"$in": ids}}, shown).to_list()
     earlier = await database.history(resource_type).find({"_id": {"$in": names}}, shown).to_list()
-    standing = {f"{found['_id']}/{found['version']}": found for found in current}
-    standing |= {found["_id"]: found for found in earlier}
+    standing = {f"{document['_id']}/{document['version']}": document for document in current}
+    standing |= {document["_id"]: document for document in earlier}
     kept = [_is_of(standing.get(name), each) for name, each in zip(names, replacements, strict=True)]
     if sum(kept) == stored:
         return list(kept)

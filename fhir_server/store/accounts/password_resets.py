@@ -40,8 +40,8 @@ class PasswordResets:
         """Return the id of the user whom a live secret is for."""
         live = {"_id": fingerprint(secret), "expires": {"$gt": datetime.now(UTC)}}
         with translated:
-            found = await self._resets.find_one(live)
-        return found["user"] if found else None
+            document = await self._resets.find_one(live)
+        return document["user"] if document else None
 
     async def use(self, secret: str) -> bool:
         """Use the secret up; return False where it was used before."""

@@ -61,6 +61,6 @@ class Revocations:
     async def _look(self) -> None:
         began = self._clock()
         with translated:
-            found = await self._state.find_one({"_id": _ID})
-        self._seen = found["number"] if found else 0
+            document = await self._state.find_one({"_id": _ID})
+        self._seen = document["number"] if document else 0
         self._looked = began

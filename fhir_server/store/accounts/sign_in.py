@@ -58,8 +58,10 @@ class SessionStore:
     async def find(self, cookie: str) -> BrowserSession | None:
         """Return the live session of the cookie."""
         with translated:
-            found = await self._sessions.find_one({"_id": fingerprint(cookie), "expires": {"$gt": datetime.now(UTC)}})
-        return BrowserSession(found["_id"], found["user"], found["signed_in"]) if found else None
+            document = await self._sessions.find_one(
+                {"_id": fingerprint(cookie), "expires": {"$gt": datetime.now(UTC)}}
+            )
+        return BrowserSession(document["_id"], document["user"], document["signed_in"]) if document else None
 
     async def end(self, session: str) -> None:
         """End the session; it is looked up at each use, so this holds at once."""
@@ -69,9 +71,9 @@ class SessionStore:
     async def end_all(self, user_id: str) -> list[str]:
         """End all sessions of a user and return their ids."""
         with translated:
-            found = await self._sessions.find({"user": user_id}, {"_id": 1}).to_list()
+            documents = await self._sessions.find({"user": user_id}, {"_id": 1}).to_list()
             await self._sessions.delete_many({"user": user_id})
-        return [session["_id"] for session in found]
+        return [session["_id"] for session in documents]
 
 
 class AttemptStore:
@@ -149,11 +151,11 @@ class LaunchStore:
     async def find(self, value: str) -> Launch | None:
         """Return the launch, which stays usable."""
         with translated:
-            found = await self._launches.find_one({"_id": fingerprint(value), "expires": {"$gt": datetime.now(UTC)}})
-        if found is None:
+            document = await self._launches.find_one({"_id": fingerprint(value), "expires": {"$gt": datetime.now(UTC)}})
+        if document is None:
             return None
-        context = LaunchContext(found["patient"], found["encounter"], found["extra"])
-        return Launch(found["client"], found["user"], context)
+        context = LaunchContext(document["patient"], document["encounter"], document["extra"])
+        return Launch(document["client"], document["user"], context)
 
     async def use(self, value: str) -> bool:
         """Use the launch up; return False where it was used before."""

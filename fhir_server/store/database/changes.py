@@ -124,9 +124,9 @@ class ChangeFeed:
             for collection in (self._database.history(resource_type), self._database.current(resource_type)):
                 with translated:
                     cursor = collection.find({"updated": {"$gte": since}}, {"id": 1, "version": 1, "quiet": 1})
-                    async for found in cursor.sort("updated", 1):
-                        if found.get("quiet") != found["version"]:
-                            yield Change(resource_type, found.get("id") or found["_id"], found["version"])
+                    async for document in cursor.sort("updated", 1):
+                        if document.get("quiet") != document["version"]:
+                            yield Change(resource_type, document.get("id") or document["_id"], document["version"])
 
 
 async def follow(
@@ -155,9 +155,9 @@ async def follow(
             yield None, _position(stream)
         while True:
             with _losing_position:
-                found = await stream.try_next()
+                change = await stream.try_next()
             reached = _position(stream)
-            yield (None if found is None else _change(found, reached)), reached
+            yield (None if change is None else _change(change, reached)), reached
 
 
 async def _open(

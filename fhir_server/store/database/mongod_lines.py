@@ -51,5 +51,5 @@ def version_of(mongod: Path) -> Version:
 
 
 def _numbers(text: str) -> Version:
-    found = re.search(r"(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?", text)
-    return tuple(int(number) for number in found.groups() if number is not None) if found else ()
+    match = re.search(r"(\d{1,4})\.(\d{1,4})(?:\.(\d{1,4}))?", text)
+    return tuple(int(number) for number in match.groups() if number is not None) if match else ()

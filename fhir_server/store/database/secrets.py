@@ -20,6 +20,6 @@ async def secret(database: Database, name: str) -> bytes:
         with suppress(DuplicateKeyError):
             made = {"$setOnInsert": {"value": os.urandom(_KEY_BYTES)}}
             await secrets.update_one({"_id": name}, made, upsert=True)
-        found = await secrets.find_one({"_id": name})
-    assert found is not None, "an upsert leaves something to find"
-    return bytes(found["value"])
+        document = await secrets.find_one({"_id": name})
+    assert document is not None, "an upsert leaves something to find"
+    return bytes(document["value"])

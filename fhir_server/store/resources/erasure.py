@@ -28,26 +28,26 @@ class Eraser:
     async def current(self, resource_type: str, where: Filter) -> list[Version]:
         """Return the current versions that meet a condition."""
         with translated:
-            found = await self._database.current(resource_type).find(dict(where)).to_list()
-        return [await self._resources.version(resource_type, each["_id"], each) for each in found]
+            documents = await self._database.current(resource_type).find(dict(where)).to_list()
+        return [await self._resources.version(resource_type, each["_id"], each) for each in documents]
 
     async def earlier(self, resource_type: str, where: Filter) -> list[Version]:
         """Return the earlier versions that meet a condition on current ones; no index helps with that."""
         with translated:
-            found = await self._database.history(resource_type).find(of_earlier(dict(where))).to_list()
-        return [await self._resources.version(resource_type, each["id"], each) for each in found]
+            documents = await self._database.history(resource_type).find(of_earlier(dict(where))).to_list()
+        return [await self._resources.version(resource_type, each["id"], each) for each in documents]
 
     async def linking(self, resource_type: str, links: Iterable[str]) -> dict[str, set[str]]:
         """Return which resources of the type have, in any version, one of the stamped links; no index helps with it."""
         condition: Document = {"links": {"$in": sorted(links)}}
-        found: defaultdict[str, set[str]] = defaultdict(set)
+        ids: defaultdict[str, set[str]] = defaultdict(set)
         for collection in (self._database.current(resource_type), self._database.history(resource_type)):
             with translated:
                 documents = await collection.find(condition, {"id": 1, "links": 1}).to_list()
             for document in documents:
                 for link in document["links"]:
-                    found[link].add(f"{resource_type}/{document.get('id') or document['_id']}")
-        return found
+                    ids[link].add(f"{resource_type}/{document.get('id') or document['_id']}")
+        return ids
 
     async def erase(self, resource_type: str, ids: Sequence[str]) -> None:
         """Remove every version of resources."""

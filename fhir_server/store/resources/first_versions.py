@@ -12,5 +12,5 @@ async def created_times(database: Database, resource_type: str, ids: Sequence[st
     """Return the time of the first version of each resource that has later ones."""
     names = [f"{resource_id}/1" for resource_id in ids]
     with translated:
-        found = await database.history(resource_type).find({"_id": {"$in": names}}, {"updated": 1}).to_list()
-    return {document["_id"].removesuffix("/1"): document["updated"] for document in found}
+        documents = await database.history(resource_type).find({"_id": {"$in": names}}, {"updated": 1}).to_list()
+    return {document["_id"].removesuffix("/1"): document["updated"] for document in documents}

@@ -134,9 +134,11 @@ class HistoryStore:
         time: Document = {"updated": 1}
         with translated, limited() as limit:
             history = self._database.history(resource_type)
-            found = await history.find_one(earlier, time, sort=[("version", 1)], **in_cursor(limit))
-            found = found or await self._database.current(resource_type).find_one(current, time, **in_cursor(limit))
-        return None if found is None else found["updated"]
+            document = await history.find_one(earlier, time, sort=[("version", 1)], **in_cursor(limit))
+            document = document or await self._database.current(resource_type).find_one(
+                current, time, **in_cursor(limit)
+            )
+        return None if document is None else document["updated"]
 
     async def _versions(self, rows: list[Document], room: int | None) -> tuple[list[Version], int]:
         """Return the versions of rows from the first on as there is room, and of how many rows they are."""

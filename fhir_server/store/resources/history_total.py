@@ -110,5 +110,5 @@ async def _union(database: Database, added: Iterable[Document], stages: Sequence
     command: Document = {"aggregate": 1, "pipeline": pipeline, "cursor": {"batchSize": _BATCH}, "allowDiskUse": True}
     with translated, limited() as limit:
         answer = await read_snapshot(database, command | limit)
-    found: list[Document] = answer["cursor"]["firstBatch"]
-    return found
+    documents: list[Document] = answer["cursor"]["firstBatch"]
+    return documents

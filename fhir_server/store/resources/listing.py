@@ -23,21 +23,23 @@ class Last:
 async def last_after(resources: ResourceStore, resource_type: str, after: str, limit: int) -> tuple[list[Last], str]:
     """Return the next resources whose ids come after `after`, and the id to go on from; empty where that is none."""
     with translated:
-        found = (
+        documents = (
             await resources.database.current(resource_type)
             .find({"_id": {"$gt": after}}, PROJECTION)
             .sort("_id", 1)
             .to_list(limit)
         )
-    following: str = found[-1]["_id"] if len(found) == limit else ""
-    return await _last(resources, resource_type, found), following
+    following: str = documents[-1]["_id"] if len(documents) == limit else ""
+    return await _last(resources, resource_type, documents), following
 
 
 async def last_of(resources: ResourceStore, resource_type: str, ids: Sequence[str]) -> dict[str, Last]:
     """Return the resources with these ids, by id."""
     with translated:
-        found = await resources.database.current(resource_type).find({"_id": {"$in": list(ids)}}, PROJECTION).to_list()
-    return {last.version.id: last for last in await _last(resources, resource_type, found)}
+        documents = (
+            await resources.database.current(resource_type).find({"_id": {"$in": list(ids)}}, PROJECTION).to_list()
+        )
+    return {last.version.id: last for last in await _last(resources, resource_type, documents)}
 
 
 async def _last(resources: ResourceStore, resource_type: str, found: Sequence[Document]) -> list[Last]:

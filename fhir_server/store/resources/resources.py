@@ -78,8 +78,8 @@ class ResourceStore:
         condition = {"_id": {"$in": list(resource_ids)}}
         with translated, limited() as limit:
             current = self.database.current(resource_type)
-            found = await current.find(condition, PROJECTION, session=session, **in_cursor(limit)).to_list()
-        return {document["_id"]: await self.version(resource_type, document["_id"], document) for document in found}
+            documents = await current.find(condition, PROJECTION, session=session, **in_cursor(limit)).to_list()
+        return {document["_id"]: await self.version(resource_type, document["_id"], document) for document in documents}
 
     async def among(
         self,
@@ -92,8 +92,8 @@ class ResourceStore:
         condition = {"$and": [{"_id": {"$in": list(resource_ids)}}, where]}
         with translated, limited() as limit:
             current = self.database.current(resource_type)
-            found = await current.find(condition, {"_id": 1}, session=session, **in_cursor(limit)).to_list()
-        return {document["_id"] for document in found}
+            documents = await current.find(condition, {"_id": 1}, session=session, **in_cursor(limit)).to_list()
+        return {document["_id"] for document in documents}
 
     async def read_version(
         self,
@@ -239,8 +239,8 @@ class ResourceStore:
     async def holder(self, resource_type: str, condition: str) -> tuple[str, int] | None:
         """Return id and version of the resource that was made under a condition, whether or not a majority has it."""
         with translated:
-            found = await self.database.current(resource_type).find_one({"conditions": condition}, {"version": 1})
-        return None if found is None else (found["_id"], found["version"])
+            document = await self.database.current(resource_type).find_one({"conditions": condition}, {"version": 1})
+        return None if document is None else (document["_id"], document["version"])
 
     async def release_condition(
         self,
@@ -288,8 +288,8 @@ class ResourceStore:
                 return [await collection.find_one({"_id": resource_ids[0]}, PROJECTION, **in_cursor(limit))]
             wanted = {"_id": {"$in": list(set(resource_ids))}}
             documents = await collection.find(wanted, PROJECTION, **in_cursor(limit)).to_list()
-        found = {document["_id"]: document for document in documents}
-        return [found.get(resource_id) for resource_id in resource_ids]
+        by_id = {document["_id"]: document for document in documents}
+        return [by_id.get(resource_id) for resource_id in resource_ids]
 
     async def _insert_together(self, resource_type: str, encoded: list[RawBSONDocument]) -> list[Exception | None]:
         collection = self.database.raw_documents(resource_type)
@@ -337,8 +337,8 @@ class ResourceStore:
         collection = self.database.current(resource_type).with_options(read_concern=ReadConcern("majority"))
         ids = list({version.id for version in versions})
         with translated:
-            found = await collection.find({"_id": {"$in": ids}}, {"version": 1, "updated": 1}).to_list()
-        safe = {(document["_id"], document["version"], document["updated"]) for document in found}
+            documents = await collection.find({"_id": {"$in": ids}}, {"version": 1, "updated": 1}).to_list()
+        safe = {(document["_id"], document["version"], document["updated"]) for document in documents}
         return [(version.id, version.version, version.updated) in safe for version in versions]
 
     async def _copy_together(self, resource_type: str, asked: list[Sequence[Version]]) -> list[None]:

@@ -96,9 +96,9 @@ class StrategyChooser:
 
     async def _counted(self, resource_type: str, scans: tuple[Scan, ...], limit: int) -> int:
         key = (resource_type, scans, limit)
-        found = self._known.get(key)
-        if found is not None and time.monotonic() - found[0] < _SECONDS:
-            return found[1]
+        remembered = self._known.get(key)
+        if remembered is not None and time.monotonic() - remembered[0] < _SECONDS:
+            return remembered[1]
         number = await self.count(resource_type, scans, limit)
         self._known[key] = (time.monotonic(), number)
         if len(self._known) > _REMEMBERED:

@@ -41,13 +41,13 @@ async def _of_type(store: SearchStore, plan: TypePlan) -> int:
         # Nothing is asked; what was deleted is among the number.
         return stored
     size = min(SAMPLE, stored)
-    found = await _met(store, plan, size)
+    matches = await _met(store, plan, size)
     # Beyond a twentieth of the collection, a sample would read it all.
     larger = min(10 * SAMPLE, stored // 25)
-    if found < _ENOUGH and larger > size:
+    if matches < _ENOUGH and larger > size:
         size = larger
-        found = await _met(store, plan, size)
-    return round(stored * found / size) if size else 0
+        matches = await _met(store, plan, size)
+    return round(stored * matches / size) if size else 0
 
 
 async def _met(store: SearchStore, plan: TypePlan, size: int) -> int:

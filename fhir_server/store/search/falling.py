@@ -39,18 +39,18 @@ class SplitPoints:
     async def of(self, plan: TypePlan, scan: Falling) -> list[str]:
         """Return the keys at which to cut, in rising order."""
         key = (plan.type, family(scan.low))
-        found = self._known.get(key)
-        if found is None or time.monotonic() - found[0] > _SECONDS:
+        remembered = self._known.get(key)
+        if remembered is None or time.monotonic() - remembered[0] > _SECONDS:
             stages: list[Document] = [
                 {"$sample": {"size": SAMPLED}},
                 {"$group": {"_id": plan.sort[0].expression}},
                 {"$match": {"_id": {"$type": "string"}}},
             ]
             values = await self.sample(commands.aggregate(plan.type, stages, SAMPLED))
-            found = self._known[key] = (time.monotonic(), sorted(value["_id"] for value in values))
+            remembered = self._known[key] = (time.monotonic(), sorted(value["_id"] for value in values))
             if len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)
-        return found[1]
+        return remembered[1]
 
 
 @dataclass(frozen=True, slots=True)

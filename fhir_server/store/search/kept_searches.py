@@ -30,5 +30,5 @@ async def keep(database: Database, state: Any) -> str:
 async def kept(database: Database, name: str) -> Any:
     """Return the data kept under a name, None where it has expired."""
     with translated:
-        found = await database.collection(_COLLECTION).find_one({"_id": name})
-    return None if found is None else msgspec.msgpack.decode(found["state"])
+        document = await database.collection(_COLLECTION).find_one({"_id": name})
+    return None if document is None else msgspec.msgpack.decode(document["state"])

@@ -76,8 +76,8 @@ class SearchParameterStore:
     async def state(self) -> State:
         """Return the state as it is now."""
         with translated:
-            found = await self._states.find_one({"_id": _STATE})
-        return State() if found is None else msgspec.convert(found, State)
+            document = await self._states.find_one({"_id": _STATE})
+        return State() if document is None else msgspec.convert(document, State)
 
     async def replace(self, old: State, new: State) -> bool:
         """Store what follows a state; return False where another has followed it already."""
@@ -106,12 +106,12 @@ class SearchParameterStore:
         """Return the lowest revision that a living worker works by; None where none lives."""
         with translated:
             living = await self._workers.find(_seen("$gte", SILENT_SECONDS), {"revision": 1}).to_list()
-        return min((found["revision"] for found in living), default=None)
+        return min((document["revision"] for document in living), default=None)
 
     async def living(self) -> list[Document]:
         """Return what the living workers say about themselves."""
         with translated:
-            return [found["about"] async for found in self._workers.find(_seen("$gte", SILENT_SECONDS))]
+            return [document["about"] async for document in self._workers.find(_seen("$gte", SILENT_SECONDS))]
 
     async def forget_silent(self) -> None:
         """Remove the announcements of workers that ended without a word long ago."""
@@ -121,8 +121,8 @@ class SearchParameterStore:
     async def last_change(self) -> tuple[datetime, str] | None:
         """Return when and which SearchParameter resource was last written or deleted; a value that changes with any."""
         with translated:
-            found = await self._parameters.find_one({}, {"updated": 1}, sort=[("updated", -1), ("_id", 1)])
-        return None if found is None else (found["updated"], found["_id"])
+            document = await self._parameters.find_one({}, {"updated": 1}, sort=[("updated", -1), ("_id", 1)])
+        return None if document is None else (document["updated"], document["_id"])
 
     async def published(self) -> AsyncIterator[Any]:
         """Yield the SearchParameter resources that claim to be used."""
@@ -136,8 +136,8 @@ class SearchParameterStore:
 async def revision_of(database: Database) -> int:
     """Return the revision of the state in a database."""
     with translated:
-        found = await database.collection("server_state").find_one({"_id": _STATE}, {"revision": 1})
-    return 0 if found is None else int(found.get("revision", 0))
+        document = await database.collection("server_state").find_one({"_id": _STATE}, {"revision": 1})
+    return 0 if document is None else int(document.get("revision", 0))
 
 
 def _seen(operator: str, seconds: float) -> Document:

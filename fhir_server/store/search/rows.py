@@ -117,11 +117,11 @@ class Contents:
     ) -> dict[str, bytes]:
         """Return the contents of these versions by id; those replaced since they were found are in the history."""
         current = [{"_id": resource_id, "version": version} for resource_id, version in versions.items()]
-        found = await self._all(resource_type, {"$or": current}, "_id", at, session)
-        earlier = [f"{resource_id}/{versions[resource_id]}" for resource_id in versions if resource_id not in found]
+        documents = await self._all(resource_type, {"$or": current}, "_id", at, session)
+        earlier = [f"{resource_id}/{versions[resource_id]}" for resource_id in versions if resource_id not in documents]
         if earlier:
-            found |= await self._all(f"{resource_type}_history", {"_id": {"$in": earlier}}, "id", at, session)
-        return found
+            documents |= await self._all(f"{resource_type}_history", {"_id": {"$in": earlier}}, "id", at, session)
+        return documents
 
     async def _all(
         self, collection: str, wanted: Document, name: str, at: Timestamp | None, session: Session | None

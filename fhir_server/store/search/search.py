@@ -85,12 +85,12 @@ class SearchStore:
         """
         fields = BARE if len(plan.types) > 1 and plan.sort else HEAD
         reading = self._reading(plan, {**fields, "keys": 1} if keys else fields, cursor, session)
-        found = await reading.rows(limit + 1, room)
-        rows = [to_row(plan.types[place[0]].type, each) for place, each in found[:limit]]
+        placed = await reading.rows(limit + 1, room)
+        rows = [to_row(plan.types[place[0]].type, each) for place, each in placed[:limit]]
         fitting = await self.contents.fitting(rows, room)
         last = len(fitting)
-        more = len(found) > last or await reading.has_more()
-        following = reading.cursor(found[last - 1][0]) if more and last else None
+        more = len(placed) > last or await reading.has_more()
+        following = reading.cursor(placed[last - 1][0]) if more and last else None
         shown = await self.read(fitting, reading.snapshot, session) if contents else fitting
         return Page(shown, following, reading.snapshot)
 
@@ -101,8 +101,8 @@ class SearchStore:
     async def cursor_after(self, plan: Plan, rows: int, at: Snapshot) -> Cursor:
         """Return the cursor of the page that begins after so many rows of a snapshot."""
         reading = self._reading(plan, _PLACE, beginning(at))
-        found = await reading.rows(rows)
-        return reading.cursor(found[-1][0]) if found else beginning(at)
+        placed = await reading.rows(rows)
+        return reading.cursor(placed[-1][0]) if placed else beginning(at)
 
     async def keep(self, state: Any) -> str:
         """Keep the state of a search that is too long for a link; return its name."""
@@ -194,13 +194,13 @@ class SearchStore:
 
     async def explain(self, plan: Plan, limit: int) -> list[tuple[str, Way, list[Execution]]]:
         """Return, for each type, the way that its first page is found, and what the database does for each part."""
-        found = []
+        explanations = []
         for each in plan.types:
             way = await self.chooser.choose(each)
             parts = range(len(parts_of(each, way)))
             executed = [await self._explained(await self._first(each, way, part, limit)) for part in parts]
-            found.append((each.type, way, executed))
-        return found
+            explanations.append((each.type, way, executed))
+        return explanations
 
     async def _first(self, plan: TypePlan, way: Way, part: int, limit: int) -> Document:
         """Return the first command that reads a part of a way."""

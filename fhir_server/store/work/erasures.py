@@ -45,9 +45,9 @@ class ErasureStore:
         start: Document = {"asked": now.replace(microsecond=now.microsecond // 1000 * 1000)}
         with translated:
             await self._collection.update_one({"_id": patient}, {"$setOnInsert": start}, upsert=True)
-            found = await self._collection.find_one({"_id": patient})
-        assert found is not None
-        return _erasure(found)
+            document = await self._collection.find_one({"_id": patient})
+        assert document is not None
+        return _erasure(document)
 
     async def save(self, erasure: Erasure) -> None:
         """Store how far an erasure has come."""
@@ -64,19 +64,24 @@ class ErasureStore:
     async def unfinished(self) -> list[str]:
         """Return the patients whose erasure was begun and is not finished."""
         with translated:
-            return [found["_id"] async for found in self._collection.find({"finished": None}, {"_id": 1})]
+            return [document["_id"] async for document in self._collection.find({"finished": None}, {"_id": 1})]
 
     async def finished_since(self, time: datetime) -> list[str]:
         """Return the patients whose erasure was finished at that time or later."""
         with translated:
-            return [found["_id"] async for found in self._collection.find({"finished": {"$gte": time}}, {"_id": 1})]
+            return [
+                document["_id"] async for document in self._collection.find({"finished": {"$gte": time}}, {"_id": 1})
+            ]
 
     async def among(self, patients: Sequence[str]) -> set[str]:
         """Return those of the patients whose data was, or is being, erased."""
         if not patients:
             return set()
         with translated:
-            return {found["_id"] async for found in self._collection.find({"_id": {"$in": list(patients)}}, {"_id": 1})}
+            return {
+                document["_id"]
+                async for document in self._collection.find({"_id": {"$in": list(patients)}}, {"_id": 1})
+            }
 
 
 def _erasure(found: Document) -> Erasure:

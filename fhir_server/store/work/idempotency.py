@@ -55,8 +55,8 @@ class IdempotencyKeys:
         with translated:
             if (await self._keys.update_one(abandoned, {"$set": {"began": now}})).modified_count:
                 return None
-            found = await self._keys.find_one({"_id": key})
-        return Kept(found["body"], found["status"], found["answer"]) if found else Kept(body, None, None)
+            document = await self._keys.find_one({"_id": key})
+        return Kept(document["body"], document["status"], document["answer"]) if document else Kept(body, None, None)
 
     async def keep(self, key: str, status: int, answer: Any) -> None:
         """Keep the answer for who asks again."""

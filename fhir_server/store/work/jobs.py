@@ -53,10 +53,14 @@ class JobStore:
         taking = {"owner": {"$literal": owner}, "until": _later(self.seconds), "started": "$$NOW"}
         with translated:
             await self._collection.update_one({"_id": name}, {"$setOnInsert": {"state": {}}}, upsert=True)
-            found = await self._collection.find_one_and_update(
+            document = await self._collection.find_one_and_update(
                 {"_id": name, "$expr": {"$and": free}}, [{"$set": taking}], return_document=ReturnDocument.AFTER
             )
-        return None if found is None else Lease(self._collection, name, owner, self.seconds, found.get("state") or {})
+        return (
+            None
+            if document is None
+            else Lease(self._collection, name, owner, self.seconds, document.get("state") or {})
+        )
 
     async def is_due(self, name: str) -> bool:
         """Return whether the job waits for somebody; cheaper than trying to acquire it."""
@@ -69,7 +73,7 @@ class JobStore:
         held = {"$gte": [{"$ifNull": ["$until", 0]}, "$$NOW"]}
         with translated:
             cursor = await self._collection.aggregate([{"$set": {"held": held}}, {"$sort": {"_id": 1}}])
-            return [_progress(found) async for found in cursor]
+            return [_progress(document) async for document in cursor]
 
 
 class Lease:

@@ -44,8 +44,10 @@ class MailQueue:
     async def due(self, limit: int = 50) -> Sequence[Waiting]:
         """Return mails to be sent now, those that wait longest first."""
         with translated:
-            found = await self._queue.find({"due": {"$lte": datetime.now(UTC)}}).sort("due", 1).limit(limit).to_list()
-        return [Waiting(document["_id"], document["failures"]) for document in found]
+            documents = (
+                await self._queue.find({"due": {"$lte": datetime.now(UTC)}}).sort("due", 1).limit(limit).to_list()
+            )
+        return [Waiting(document["_id"], document["failures"]) for document in documents]
 
     async def done(self, waiting: Waiting) -> None:
         """Take a mail out: it was sent, or is not to be."""

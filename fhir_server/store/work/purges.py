@@ -29,7 +29,7 @@ class PurgeStore:
     async def unfinished(self) -> list[str]:
         """Return the targets whose removal was begun and is not finished."""
         with translated:
-            return [found["_id"] async for found in self._collection.find({"finished": None}, {"_id": 1})]
+            return [document["_id"] async for document in self._collection.find({"finished": None}, {"_id": 1})]
 
     async def is_unfinished(self, target: str) -> bool:
         """Return whether the removal of the target was begun and is not finished."""
