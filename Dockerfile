@@ -6,6 +6,7 @@ RUN python -m venv /opt/fhir-server && /opt/fhir-server/bin/pip install --no-cac
 COPY fhir_server fhir_server
 COPY mappings mappings
 COPY terminology terminology
+COPY translations translations
 RUN /opt/fhir-server/bin/pip install --no-cache-dir --no-deps .
 
 FROM python:3.11-slim-bookworm

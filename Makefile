@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-data coverage lint audit docs bench bench-search bench-facade bench-attacks bench-failover bench-load bench-tables lock definitions capability clean
+.PHONY: run test test-data coverage lint audit docs bench bench-search bench-facade bench-attacks bench-failover bench-load bench-tables lock messages definitions capability clean
 
 run: .venv/installed
 	$(BIN)/fhir-server serve --open --demo
@@ -51,6 +51,9 @@ bench-failover: .venv/installed-dev
 lock: .venv/installed-dev
 	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-options --output-file requirements.lock pyproject.toml
 	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-options --extra dev --allow-unsafe --output-file requirements-dev.lock pyproject.toml
+
+messages: .venv/installed-dev
+	$(BIN)/python -m tools.messages $(MESSAGES)
 
 definitions: .venv/installed-dev
 	$(BIN)/python tools/compile_definitions.py

@@ -31,7 +31,8 @@ from fhir_server.hospital.records import documents, lab_tests, medicine, treatme
 from fhir_server.hospital.visits import endpoints as clinic
 from fhir_server.http import log
 from fhir_server.settings import Settings
-from mappings.notifications.messages import DEFAULT, Language, choose_language, named_language
+from translations.catalogue import SOURCE, Language
+from translations.negotiation import choose_language, named_language
 
 _HMS = (
     sign_up.router,
@@ -94,11 +95,11 @@ async def _language(request: Request) -> Language:
     named = named_language(request.headers.get("accept-language"))
     known: Caller | None = getattr(request.state, "caller", None)
     if named is not None or known is None:
-        return named or DEFAULT
+        return named or SOURCE
     try:
         return await known.language()
     except FhirError:
-        return DEFAULT  # an error is being told; that the user cannot be read does not change which
+        return SOURCE  # an error is being told; that the user cannot be read does not change which
 
 
 async def _fhir_error(request: Request, error: Exception) -> Response:

@@ -5,27 +5,38 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from mappings.notifications.languages import Language
 from mappings.shared import clinic_clock
+from translations.catalogue import N_, NP_, Language, translated
 
-_WEEKDAYS: dict[Language, tuple[str, ...]] = {
-    "en": ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"),
-    "es": ("lunes", "martes", "miércoles", "jueves", "viernes", "sábado", "domingo"),
-}
-_MONTHS: dict[Language, tuple[str, ...]] = {
-    "en": ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
-           "November", "December"),
-    "es": ("enero", "febrero", "marzo", "abril", "mayo", "junio", "julio", "agosto", "septiembre", "octubre",
-           "noviembre", "diciembre"),
-}  # fmt: skip
-_MOMENT: dict[Language, str] = {
-    "en": "{weekday} {day} {month} {year} at {time}",
-    "es": "{weekday} {day} de {month} de {year} a las {time}",
-}
-_AT_THE_CLINIC: dict[Language, str] = {"en": "{own} ({there} at the clinic)", "es": "{own} ({there} en la clínica)"}
+_WEEKDAYS = (
+    NP_("weekday", "Monday"),
+    NP_("weekday", "Tuesday"),
+    NP_("weekday", "Wednesday"),
+    NP_("weekday", "Thursday"),
+    NP_("weekday", "Friday"),
+    NP_("weekday", "Saturday"),
+    NP_("weekday", "Sunday"),
+)
+_MONTHS = (
+    NP_("month", "January"),
+    NP_("month", "February"),
+    NP_("month", "March"),
+    NP_("month", "April"),
+    NP_("month", "May"),
+    NP_("month", "June"),
+    NP_("month", "July"),
+    NP_("month", "August"),
+    NP_("month", "September"),
+    NP_("month", "October"),
+    NP_("month", "November"),
+    NP_("month", "December"),
+)
+_MOMENT = N_("{weekday} {day} {month} {year} at {time}")
+_AT_THE_CLINIC = N_("{own} ({there} at the clinic)")
 
 _EUROPEAN = frozenset({"GMT", "BST", "WET", "WEST", "CET", "CEST", "EET", "EEST", "MSK"})
 _AMERICAN = frozenset({"EST", "EDT", "CST", "CDT", "MST", "MDT", "PST", "PDT", "AKST", "AKDT"})
+_EVERYWHERE = (("Europe/", _EUROPEAN),)
 _ABBREVIATIONS: dict[Language, tuple[tuple[str, frozenset[str]], ...]] = {
     "en": (("Europe/", _EUROPEAN), ("America/", _AMERICAN)),
     "es": (("Europe/", _EUROPEAN), ("Atlantic/Canary", _EUROPEAN)),
@@ -40,7 +51,7 @@ def when(moment: datetime, clock: ZoneInfo, language: Language, *, there: ZoneIn
         return own
     same_day = clinic_clock.wall_date(moment, clock) == clinic_clock.wall_date(moment, there)
     place = time_with_zone(moment, there, language) if same_day else _said(moment, there, language)
-    return _AT_THE_CLINIC[language].format(own=own, there=place)
+    return translated(_AT_THE_CLINIC, language).format(own=own, there=place)
 
 
 def _shows_the_same(moment: datetime, clock: ZoneInfo, there: ZoneInfo) -> bool:
@@ -49,10 +60,10 @@ def _shows_the_same(moment: datetime, clock: ZoneInfo, there: ZoneInfo) -> bool:
 
 def _said(moment: datetime, clock: ZoneInfo, language: Language) -> str:
     local = clinic_clock.shown(moment, clock)
-    return _MOMENT[language].format(
-        weekday=_WEEKDAYS[language][local.weekday()],
+    return translated(_MOMENT, language).format(
+        weekday=translated(_WEEKDAYS[local.weekday()], language, "weekday"),
         day=local.day,
-        month=_MONTHS[language][local.month - 1],
+        month=translated(_MONTHS[local.month - 1], language, "month"),
         year=local.year,
         time=time_with_zone(moment, clock, language),
     )
@@ -71,7 +82,7 @@ def zone_name(local: datetime, language: Language) -> str:
         return "UTC"
     if place == "America/Havana":  # its CST is not Chicago's
         abbreviation = ""
-    for region, names in _ABBREVIATIONS[language]:
+    for region, names in _ABBREVIATIONS.get(language, _EVERYWHERE):
         if place.startswith(region) and abbreviation in names:
             return abbreviation
     minutes = round((local.utcoffset() or timedelta()) / timedelta(minutes=1))

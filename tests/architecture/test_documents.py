@@ -68,3 +68,16 @@ def test_every_decision_stands_in_the_index() -> None:
         rows.append(f"| {number} | [{title.partition('. ')[2]}]({page.name}) | {dated.group(1)} |")
     index = (ROOT / "docs" / "decisions" / "index.md").read_text(encoding="utf-8")
     assert [line for line in index.splitlines() if re.match(r"\| \d", line)] == rows
+
+
+def test_each_change_stands_once_in_its_group() -> None:
+    """The changelog has releases, in them the groups of Keep a Changelog, and in those each change once."""
+    lines = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()
+    heading, changes = "", []
+    for line in lines:
+        if line.startswith("#"):
+            heading = line
+        elif line.startswith("- "):
+            assert heading.removeprefix("### ") in {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+            changes.append(line)
+    assert len(changes) == len(set(changes))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("fhir_server", "mappings", "terminology")
+PACKAGES = ("fhir_server", "mappings", "terminology", "translations")
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 MODULES = [str(path.relative_to(ROOT)) for path in SOURCES]
 

@@ -23,9 +23,10 @@ async def test_a_visit_within_a_day_is_reminded_of_once(hospital: Hospital) -> N
 
 async def test_a_visit_that_moves_is_reminded_of_again(hospital: Hospital) -> None:
     """A new time is a new thing to be reminded of; another change of the visit is not."""
-    await hospital.put(appointment(start=moment(0.7)))
+    start = moment(0.7)
+    await hospital.put(appointment(start=start))
     assert await remind(hospital.services, BASE, now()) == 1
-    await hospital.put(appointment(start=moment(0.7), comment="Bring the papers"))
+    await hospital.put(appointment(start=start, comment="Bring the papers"))
     assert await remind(hospital.services, BASE, now()) == 0
     await hospital.put(appointment(start=moment(0.9)))
     assert await remind(hospital.services, BASE, now()) == 1

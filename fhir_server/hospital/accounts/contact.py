@@ -31,7 +31,8 @@ from fhir_server.http.audit.audit_context import seen
 from fhir_server.store.accounts.password_resets import PasswordResets
 from mappings.accounts import users
 from mappings.accounts.users import User
-from mappings.notifications.messages import Language, choose_language
+from translations.catalogue import Language
+from translations.negotiation import choose_language
 
 router = APIRouter(prefix="/user/contact", tags=["user"])
 

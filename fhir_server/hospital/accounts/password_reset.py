@@ -25,7 +25,7 @@ from fhir_server.hospital.api.server import FacadeServer
 from fhir_server.http.audit.audit_context import seen
 from mappings.accounts import users
 from mappings.accounts.users import User
-from mappings.notifications.messages import choose_language
+from translations.negotiation import choose_language
 
 router = APIRouter(prefix="/user/password", tags=["user"])
 

@@ -28,7 +28,7 @@ from fhir_server.hospital.api.problem import Problem
 from fhir_server.hospital.api.server import FacadeServer
 from fhir_server.http.device import set_device
 from mappings.accounts.users import Gender, User
-from mappings.notifications.messages import choose_language
+from translations.negotiation import choose_language
 
 router = APIRouter(prefix="/user", tags=["user"])
 

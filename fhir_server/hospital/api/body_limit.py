@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fhir_server.hospital.api.problem import Problem, answer
-from mappings.notifications.messages import choose_language
+from translations.negotiation import choose_language
 
 _SMALL = 1024 * 1024
 

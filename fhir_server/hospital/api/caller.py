@@ -25,9 +25,10 @@ from fhir_server.hospital.api.remote import RemoteFhir
 from fhir_server.hospital.api.server import FacadeServer, server_of
 from fhir_server.http.audit.audit_context import seen
 from mappings.accounts import users
-from mappings.notifications.messages import DEFAULT, Language, choose_language, named_language
 from mappings.shared import clinic_clock
 from mappings.shared.elements import Resource
+from translations.catalogue import SOURCE, Language
+from translations.negotiation import choose_language, named_language
 
 _SCHEME = HTTPBearer(auto_error=False, description="An access token of this server, from sign-up, login or SMART.")
 
@@ -89,7 +90,7 @@ class Caller:
         """Return the language to speak: that of the request, else the user's own."""
         named = named_language(self.accept_language)
         if named is not None or not self.token.context.patient:
-            return named or DEFAULT
+            return named or SOURCE
         return choose_language(None, (await self.user()).language)
 
     async def clock(self) -> ZoneInfo:

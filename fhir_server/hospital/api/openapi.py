@@ -52,7 +52,7 @@ def _response() -> dict[str, Any]:
 
 
 def _add(response: dict[str, Any], code: str) -> None:
-    status, title, _ = PROBLEMS[code]
+    status, title = PROBLEMS[code]
     examples = response["content"][MEDIA_TYPE]["examples"]
     if code in examples:
         return

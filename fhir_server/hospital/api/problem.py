@@ -11,83 +11,55 @@ from fhir_server.errors import FhirError
 from fhir_server.hospital.api import texts
 from fhir_server.http.audit.audit_context import seen
 from fhir_server.store.database.outage import OUTAGES
-from mappings.notifications.messages import Language
+from translations.catalogue import N_, Language, translated
 
 MEDIA_TYPE = "application/problem+json"
 TYPES = "https://hms.example.org/problems/"
 
-# Status, and the title in each language.
-PROBLEMS: dict[str, tuple[int, str, str]] = {
-    "malformed": (400, "The request could not be read.", "No se pudo leer la solicitud."),
-    "bad_cursor": (400, "The cursor is not one of this list.", "El cursor no es de esta lista."),
-    "invalid_token": (401, "The access token is missing or not valid.", "Falta el token de acceso o no es válido."),
-    "invalid_credentials": (401, "The name or the password is wrong.", "El nombre o la contraseña no son correctos."),
-    "payment_declined": (402, "The payment was declined.", "El pago fue rechazado."),
-    "forbidden": (403, "The access token does not allow this.", "El token de acceso no permite esto."),
-    "account_inactive": (403, "The account is not active.", "La cuenta no está activa."),
-    "not_found": (404, "There is no such thing.", "No existe."),
-    "file_missing": (
-        404,
-        "The hospital has not brought this file in.",
-        "El hospital no ha incorporado este archivo.",
-    ),
-    "method_not_allowed": (405, "The method is not allowed here.", "El método no está permitido aquí."),
-    "conflict": (409, "It was changed by somebody else meanwhile.", "Otra persona lo ha modificado entretanto."),
-    "email_taken": (409, "The email address is in use.", "El correo electrónico ya está en uso."),
-    "phone_taken": (409, "The phone number is in use.", "El número de teléfono ya está en uso."),
-    "slot_taken": (409, "The time is already taken.", "Esa hora ya está ocupada."),
-    "not_reschedulable": (409, "The appointment cannot be changed any more.", "La cita ya no se puede cambiar."),
-    "already_paid": (409, "It has been paid already.", "Ya está pagado."),
-    "already_arrived": (409, "The arrival was registered before.", "La llegada ya estaba registrada."),
-    "not_arrived": (409, "The patient has not arrived.", "El paciente no ha llegado."),
-    "not_completed": (409, "The appointment is not completed.", "La cita no está completada."),
-    "appointment_canceled": (409, "The appointment is canceled.", "La cita está cancelada."),
-    "request_in_progress": (
-        409,
-        "A request with the same effect is still running.",
-        "Todavía se está procesando una solicitud igual.",
-    ),
-    "too_large": (413, "The request is too large.", "La solicitud es demasiado grande."),
-    "unsupported_media_type": (415, "The media type is not supported.", "El tipo de contenido no se admite."),
-    "range_not_satisfiable": (416, "The range is outside the file.", "El rango está fuera del archivo."),
-    "validation_failed": (422, "The request has faults.", "La solicitud contiene errores."),
-    "outside_hours": (422, "The doctor cannot be booked at that time.", "El médico no tiene esa hora disponible."),
-    "in_the_past": (422, "The time is in the past.", "La hora ya ha pasado."),
-    "amount_mismatch": (422, "Another amount is due.", "El importe debido es otro."),
-    "insurance_not_verified": (
-        422,
-        "The insurance has not been verified for this.",
-        "El seguro no se ha verificado para esto.",
-    ),
-    "too_early": (422, "It is too early to arrive.", "Es demasiado pronto para registrar la llegada."),
-    "too_late": (422, "The visit was too long ago to arrive.", "La cita fue hace demasiado tiempo."),
-    "too_far_ahead": (422, "The time is too far ahead to be booked.", "La fecha está demasiado lejos."),
-    "too_far": (422, "You are too far from the clinic.", "Está demasiado lejos de la clínica."),
-    "idempotency_key_reused": (
-        422,
-        "The Idempotency-Key was used with another body.",
-        "La Idempotency-Key se usó con otro contenido.",
-    ),
-    "too_many_attempts": (429, "Too many attempts; wait a while.", "Demasiados intentos; espere un momento."),
-    "too_many_streams": (429, "Too many streams are open.", "Hay demasiadas conexiones abiertas."),
-    "internal_error": (500, "The server met a fault of its own.", "El servidor ha sufrido un fallo interno."),
-    "fhir_refused": (
-        502,
-        "The FHIR server behind this service does not do what this needs.",
-        "El servidor FHIR de este servicio no hace lo necesario.",
-    ),
-    "unavailable": (503, "The server cannot answer now; try again.", "El servidor no puede responder; reinténtelo."),
-    "gateway_unavailable": (
-        503,
-        "The payment gateway cannot be reached; nothing was charged.",
-        "No se puede contactar con la pasarela de pago; no se ha cobrado nada.",
-    ),
-    "payer_unavailable": (
-        503,
-        "The insurer cannot be reached; try again.",
-        "No se puede contactar con la aseguradora; reinténtelo.",
-    ),
+PROBLEMS: dict[str, tuple[int, str]] = {
+    "malformed": (400, N_("The request could not be read.")),
+    "bad_cursor": (400, N_("The cursor is not one of this list.")),
+    "invalid_token": (401, N_("The access token is missing or not valid.")),
+    "invalid_credentials": (401, N_("The name or the password is wrong.")),
+    "payment_declined": (402, N_("The payment was declined.")),
+    "forbidden": (403, N_("The access token does not allow this.")),
+    "account_inactive": (403, N_("The account is not active.")),
+    "not_found": (404, N_("There is no such thing.")),
+    "file_missing": (404, N_("The hospital has not brought this file in.")),
+    "method_not_allowed": (405, N_("The method is not allowed here.")),
+    "conflict": (409, N_("It was changed by somebody else meanwhile.")),
+    "email_taken": (409, N_("The email address is in use.")),
+    "phone_taken": (409, N_("The phone number is in use.")),
+    "slot_taken": (409, N_("The time is already taken.")),
+    "not_reschedulable": (409, N_("The appointment cannot be changed any more.")),
+    "already_paid": (409, N_("It has been paid already.")),
+    "already_arrived": (409, N_("The arrival was registered before.")),
+    "not_arrived": (409, N_("The patient has not arrived.")),
+    "not_completed": (409, N_("The appointment is not completed.")),
+    "appointment_canceled": (409, N_("The appointment is canceled.")),
+    "request_in_progress": (409, N_("A request with the same effect is still running.")),
+    "too_large": (413, N_("The request is too large.")),
+    "unsupported_media_type": (415, N_("The media type is not supported.")),
+    "range_not_satisfiable": (416, N_("The range is outside the file.")),
+    "validation_failed": (422, N_("The request has faults.")),
+    "outside_hours": (422, N_("The doctor cannot be booked at that time.")),
+    "in_the_past": (422, N_("The time is in the past.")),
+    "amount_mismatch": (422, N_("Another amount is due.")),
+    "insurance_not_verified": (422, N_("The insurance has not been verified for this.")),
+    "too_early": (422, N_("It is too early to arrive.")),
+    "too_late": (422, N_("The visit was too long ago to arrive.")),
+    "too_far_ahead": (422, N_("The time is too far ahead to be booked.")),
+    "too_far": (422, N_("You are too far from the clinic.")),
+    "idempotency_key_reused": (422, N_("The Idempotency-Key was used with another body.")),
+    "too_many_attempts": (429, N_("Too many attempts; wait a while.")),
+    "too_many_streams": (429, N_("Too many streams are open.")),
+    "internal_error": (500, N_("The server met a fault of its own.")),
+    "fhir_refused": (502, N_("The FHIR server behind this service does not do what this needs.")),
+    "unavailable": (503, N_("The server cannot answer now; try again.")),
+    "gateway_unavailable": (503, N_("The payment gateway cannot be reached; nothing was charged.")),
+    "payer_unavailable": (503, N_("The insurer cannot be reached; try again.")),
 }
+"""The status and the title of each problem by its code."""
 
 
 class FieldError(BaseModel):
@@ -171,8 +143,8 @@ def problem_of(error: FhirError) -> Problem:
     """Return an error of the FHIR layer as a problem; of the inside it says only why the database is away."""
     if isinstance(error, Problem):
         return error
-    known = str(error) if str(error) in OUTAGES else None
-    return Problem(_BY_STATUS.get(error.status, "internal_error"), detail=known, headers=_challenge(error))
+    outage = str(error) if str(error) in OUTAGES else None
+    return Problem(_BY_STATUS.get(error.status, "internal_error"), detail=outage, headers=_challenge(error))
 
 
 def _challenge(error: FhirError) -> dict[str, str]:
@@ -193,9 +165,9 @@ def _said(fault: FieldError, title: str | None, language: Language) -> FieldErro
 
 def answer(problem: Problem, language: Language) -> JSONResponse:
     """Return the response that tells a problem."""
-    status, english, spanish = PROBLEMS[problem.problem]
+    status, text = PROBLEMS[problem.problem]
     seen().reason = problem.problem
-    title = spanish if language == "es" else english
+    title = translated(text, language)
     details = ProblemDetails(
         type=TYPES + problem.problem,
         title=title,

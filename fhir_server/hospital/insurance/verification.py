@@ -19,9 +19,9 @@ from fhir_server.search.params.strings import fold
 from mappings.insurance import eligibility, insurance
 from mappings.insurance.eligibility import Eligibility, Inquiry
 from mappings.insurance.insurance import Policy, Standing
-from mappings.notifications.messages import Language
 from mappings.shared import reading
 from mappings.shared.elements import Resource
+from translations.catalogue import N_, Language, translated
 
 
 class PolicyAsked(Body):
@@ -187,16 +187,16 @@ async def _by_rules(caller: Caller, known: _Known, service: Service, language: L
     )
 
 
-_REASONS: dict[Standing, tuple[str, str]] = {
-    "active": ("The policy is in force.", "La póliza está en vigor."),
-    "inactive": ("The policy is not in force on that day.", "La póliza no está en vigor ese día."),
-    "expired": ("The policy has expired.", "La póliza ha caducado."),
-    "unknown": ("No such policy is on file.", "No consta ninguna póliza así."),
+_REASONS: dict[Standing, str] = {
+    "active": N_("The policy is in force."),
+    "inactive": N_("The policy is not in force on that day."),
+    "expired": N_("The policy has expired."),
+    "unknown": N_("No such policy is on file."),
 }
 
 
 def _reason(standing: Standing, language: Language) -> str:
-    return _REASONS[standing][1 if language == "es" else 0]
+    return translated(_REASONS[standing], language)
 
 
 def _names_of(service: Resource | None) -> set[str]:

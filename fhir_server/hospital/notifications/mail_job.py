@@ -15,11 +15,13 @@ from fhir_server.jobs.runner import Job
 from fhir_server.r4 import values
 from fhir_server.store.work.jobs import Lease
 from fhir_server.store.work.mail_queue import MailQueue, Waiting
-from mappings.notifications import messages, notifications
+from mappings.notifications import notifications
 from mappings.shared import reading
+from translations.catalogue import N_, translated
+from translations.negotiation import choose_language
 
 LOOK_SECONDS = 2.0
-_SUBJECTS: dict[str, str] = {"en": "A message from your clinic", "es": "Un mensaje de su clínica"}
+_SUBJECT = N_("A message from your clinic")
 
 log = structlog.get_logger(__name__)
 
@@ -68,8 +70,8 @@ async def _send(services: Services, queue: MailQueue, server: SmtpServer, waitin
     patient = await _read(services, "Patient", row.user_id)
     address = reading.contact(patient, "email") if patient else None
     if address and row.message:
-        language = messages.choose_language(None, communication.get("language"))
-        await server.send(Mail(row.id, address, _SUBJECTS[language], row.message, language))
+        language = choose_language(None, communication.get("language"))
+        await server.send(Mail(row.id, address, translated(_SUBJECT, language), row.message, language))
     await queue.done(waiting)
 
 

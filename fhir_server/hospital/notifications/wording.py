@@ -16,11 +16,12 @@ from zoneinfo import ZoneInfo
 from fhir_server.hospital.notifications.events import Event, Visit
 from mappings.accounts import users
 from mappings.notifications import messages, times
-from mappings.notifications.messages import LANGUAGES, Language
 from mappings.notifications.notifications import Notification, to_fhir
 from mappings.shared import clinic_clock, reading
 from mappings.shared.elements import Resource
 from mappings.shared.money import Money
+from translations.catalogue import LANGUAGES, Language
+from translations.negotiation import choose_language
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def wants_news(patient: Resource) -> bool:
 def communication(event: Event, around: MappingContext, *, at: datetime, default_clock: str) -> dict[str, Any]:
     """Return the Communication that tells the event, sent `at`."""
     clocks = _Clocks.of(around, default_clock)
-    own = messages.choose_language(None, users.from_fhir(around.patient).language)
+    own = choose_language(None, users.from_fhir(around.patient).language)
     said = {language: _message(event, around, clocks, language) for language in LANGUAGES}
     row = Notification(
         id=communication_id(event),

@@ -17,6 +17,7 @@ from fhir_server.auth.tokens.keys import ALGORITHM
 from fhir_server.http.oauth.answers import OAuthError, endpoint
 from fhir_server.http.oauth.claims import CLAIMS
 from fhir_server.http.oauth.server import server_of
+from translations.catalogue import LANGUAGES
 
 CAPABILITIES = (
     "launch-standalone",
@@ -84,7 +85,7 @@ def _shared(request: Request) -> dict[str, Any]:
             "none",
         ],
         "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
-        "ui_locales_supported": ["en", "es"],
+        "ui_locales_supported": list(LANGUAGES),
     }
 
 

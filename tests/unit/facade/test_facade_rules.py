@@ -10,8 +10,8 @@ from starlette.requests import Request
 
 from fhir_server.auth.accounts.password_policy import weakness
 from fhir_server.errors import Conflict, FhirError, Forbidden, Gone, NotFound, Unauthorized
-from fhir_server.hospital.api import fields, spans, texts
-from fhir_server.hospital.api.problem import PROBLEMS, Problem, answer, problem_of
+from fhir_server.hospital.api import fields, spans
+from fhir_server.hospital.api.problem import Problem, answer, problem_of
 from fhir_server.hospital.records import file_range
 from mappings.catalogue import availability
 
@@ -141,15 +141,3 @@ def test_errors_of_the_inside(error: FhirError, code: str) -> None:
     assert problem.problem == code
     assert b"secret" not in bytes(answer(problem, "en").body)
     assert b"Patient/1" not in bytes(answer(problem, "en").body)
-
-
-@pytest.mark.parametrize("code", PROBLEMS)
-def test_every_problem_speaks_both_languages(code: str) -> None:
-    """Every problem has a title in English and another in Spanish."""
-    assert bytes(answer(Problem(code), "en").body) != bytes(answer(Problem(code), "es").body)
-
-
-@pytest.mark.parametrize("message", [*texts._TEXTS, *(text for _, text in texts._FAMILIES), "This is not valid."])
-def test_every_fault_speaks_both_languages(message: str) -> None:
-    """Every text about a field is there in English and in Spanish."""
-    assert texts.said(message, "en") != texts.said(message, "es")

@@ -18,6 +18,8 @@ from mappings.notifications import messages, times
 from mappings.notifications.notifications import KINDS
 from mappings.shared.money import Money
 from mappings.visits import waiting
+from translations.catalogue import LANGUAGES, Language
+from translations.negotiation import choose_language
 
 ZONES_OF_INTEREST = (
     *("America/New_York", "America/Santiago", "America/Nuuk", "Europe/Berlin", "Europe/Dublin", "Africa/Casablanca"),
@@ -108,9 +110,9 @@ def test_standing_of_no_policy() -> None:
     assert insurance.standing(None, date(2026, 3, 9)) == "unknown"
 
 
-@pytest.mark.parametrize("language", messages.LANGUAGES)
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_every_kind_speaks_every_language(kind: Any, language: messages.Language) -> None:
+def test_every_kind_speaks_every_language(kind: Any, language: Language) -> None:
     """Every kind of notification has a text in every language, also when no fact is known."""
     facts = {"doctor": "Dr X", "clinic": "Harbour", "when": "soon", "what": "Lipids", "amount": "90.00 USD"}
     text = messages.message(kind, language, **facts)
@@ -161,8 +163,8 @@ def test_names_of_zones(zone: str, english: str, spanish: str) -> None:
     assert times.time_with_zone(moment, ZoneInfo(zone), "es").split()[1] == spanish
 
 
-@pytest.mark.parametrize("language", messages.LANGUAGES)
-def test_a_visit_of_the_family_says_whose(language: messages.Language) -> None:
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_visit_of_the_family_says_whose(language: Language) -> None:
     """What is told of an appointment names the family member whom it is for, in calendars too."""
     for kind in ("appointment_booked", "appointment_rescheduled", "appointment_canceled", "appointment_reminder"):
         assert "Ada" in messages.message(kind, language, member="Ada")  # type: ignore[arg-type]
@@ -185,7 +187,7 @@ def test_a_visit_of_the_family_says_whose(language: messages.Language) -> None:
 )
 def test_choice_of_language(header: str | None, own: str | None, language: str) -> None:
     """The best language of Accept-Language is spoken, else the user's own, else English."""
-    assert messages.choose_language(header, own) == language
+    assert choose_language(header, own) == language
 
 
 CLINIC = Clinic(

@@ -12,7 +12,7 @@ from fhir_server.hospital.records.page.view import View, anchor
 from fhir_server.hospital.records.page.words import STYLE, said, type_name
 from fhir_server.r4 import values
 from fhir_server.store.search.search import Row
-from mappings.notifications.messages import Language
+from translations.catalogue import Language
 
 _environment = Environment(
     loader=PackageLoader("fhir_server.hospital.records.page"), autoescape=True, undefined=StrictUndefined

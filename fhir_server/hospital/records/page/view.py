@@ -13,9 +13,9 @@ from markupsafe import Markup
 from fhir_server.hospital.records.page.names import Names
 from fhir_server.hospital.records.page.words import code_name, element_name, extension_name, said, type_name
 from mappings.notifications import notifications, times
-from mappings.notifications.messages import Language
 from mappings.shared import clinic_clock, reading
 from mappings.shared.elements import BASE, IDENTIFIER, LOINC
+from translations.catalogue import Language
 
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+\-]+/[A-Za-z0-9!#$&^_.+\-]+")
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}")

@@ -16,8 +16,10 @@ from fhir_server.http import log
 from fhir_server.http.oauth.answers import NO_STORE, OAuthError
 from fhir_server.http.oauth.authorization import Authorization, Refusal
 from fhir_server.http.oauth.pages.browser import Browser, set_session
-from fhir_server.http.oauth.pages.texts import language_of, text
+from fhir_server.http.oauth.pages.texts import text
 from fhir_server.http.oauth.server import server_of
+from translations.catalogue import LANGUAGES, own_name
+from translations.negotiation import choose_language, first_language
 
 Page = Callable[[Request], Awaitable[Response]]
 
@@ -35,7 +37,8 @@ _HEADERS = {
 
 def language(request: Request, asked: str | None = None) -> str:
     """Return the language of the page: as chosen on it, as the app asked, or as the browser prefers."""
-    return language_of(request.query_params.get("lang"), asked, request.headers.get("accept-language"))
+    named = first_language(request.query_params.get("lang")) or first_language(asked)
+    return named or choose_language(request.headers.get("accept-language"))
 
 
 def render(
@@ -62,6 +65,7 @@ def render(
     body = _environment.get_template(f"{template}.html").render(
         t=partial(text, chosen),
         language=chosen,
+        other_languages=[(other, own_name(other)) for other in LANGUAGES if other != chosen],
         form_token=browser.form_token() if browser else "",
         sealed=sealed,
         user=browser.user if browser else None,

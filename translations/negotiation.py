@@ -1,12 +1,8 @@
-"""The languages that the hospital speaks, and which one a request or a person asks for."""
+"""Which of the languages a request or a person asks for."""
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
-Language = Literal["en", "es"]
-LANGUAGES: tuple[Language, ...] = get_args(Language)
-DEFAULT: Language = "en"
+from translations.catalogue import LANGUAGES, SOURCE, Language
 
 
 def choose_language(accept_language: str | None, own: str | None = None) -> Language:
@@ -14,7 +10,7 @@ def choose_language(accept_language: str | None, own: str | None = None) -> Lang
 
     https://www.rfc-editor.org/rfc/rfc9110#field.accept-language
     """
-    return named_language(accept_language) or _spoken(own or "") or DEFAULT
+    return named_language(accept_language) or _spoken(own or "") or SOURCE
 
 
 def named_language(accept_language: str | None) -> Language | None:
@@ -22,6 +18,14 @@ def named_language(accept_language: str | None) -> Language | None:
     wanted = [_range(item) for item in (accept_language or "").split(",") if item.strip()]
     ranked = sorted((item for item in wanted if item[1] > 0), key=lambda item: -item[1])
     return next(filter(None, (_spoken(tag) for tag, _ in ranked)), None)
+
+
+def first_language(tags: str | None) -> Language | None:
+    """Return the first language that the server speaks, of tags in the order of preference, or None.
+
+    As in `ui_locales`: https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest
+    """
+    return next(filter(None, map(_spoken, (tags or "").split())), None)
 
 
 def _spoken(tag: str) -> Language | None:
