@@ -12,6 +12,8 @@ from terminology.content.provider import Filter, Selection
 from terminology.content.reading import property_named, read_concept, read_info, read_properties
 from terminology.model.concepts import CodeSystemInfo, Concept, Json
 
+_KEPT = 64
+
 
 @dataclass(slots=True)
 class _Entry:
@@ -33,6 +35,8 @@ class ResourceCodeSystem:
         self._entries: dict[str, _Entry] = {}
         self._roots: list[str] = []
         self._folded: dict[str, str] | None = None
+        self._selected: dict[Selection, MatchingSet] = {}
+        self._words: tuple[list[str], text.TextIndex] | None = None
         for concept in resource.get("concept", ()):
             self._add(concept)
         self._link()
@@ -119,22 +123,43 @@ class ResourceCodeSystem:
         return filters.understands(condition, (each.code for each in self._info.properties))
 
     def select(self, selection: Selection) -> MatchingSet:
-        """Return the concepts selected, those below a code in the order of the hierarchy."""
-        tests = [(condition, self._test(condition)) for condition in selection.filters]
-        others: list[Callable[[str], bool]] = []
-        if selection.text is not None:
-            wanted = text.words(selection.text)
-            others.append(lambda code: text.matches(self._listed(code), wanted))
-        if selection.active_only:
-            others.append(lambda code: not self._listed(code).inactive)
+        """Return the concepts selected, those below a code in the order of the hierarchy.
+
+        Selections without a text are few and come again: what they list is kept.
+        """
+        found = self._selected.get(selection)
+        if found is None:
+            found = self._select(selection)
+            if selection.text is None:
+                if len(self._selected) >= _KEPT:
+                    self._selected = {}
+                self._selected[selection] = found
+        return found
+
+    def _select(self, selection: Selection) -> MatchingSet:
         anchor = next((each for each in selection.filters if self._can_list(each)), None)
-        left = [test for condition, test in tests if condition is not anchor] + others
-        every = [test for _, test in tests] + others
+        wanted = text.words(selection.text or "")
+        tests = [self._test(each) for each in selection.filters if each is not anchor]
+        if wanted:
+            tests.append(lambda code: text.matches(self._listed(code), wanted))
+        if selection.active_only:
+            tests.append(lambda code: not self._listed(code).inactive)
+        every = [self._test(anchor), *tests] if anchor is not None else tests
 
         def admits(code: str) -> bool:
             return code in self._entries and all(test(code) for test in every)
 
-        return MatchingSet(lambda: self._candidates(anchor), left, admits, self._listed)
+        if wanted and anchor is None:
+            return MatchingSet(lambda: self._with_a_word(wanted), every, admits, self._listed)
+        return MatchingSet(lambda: self._candidates(anchor), tests, admits, self._listed)
+
+    def _with_a_word(self, wanted: tuple[str, ...]) -> list[str]:
+        """Return the codes among which those with all the words are."""
+        if self._words is None:
+            codes = list(self._entries)
+            self._words = codes, text.TextIndex(map(self._listed, codes))
+        codes, index = self._words
+        return [codes[place] for place in index.candidates(wanted)]
 
     def _can_list(self, condition: Filter) -> bool:
         """Whether the codes that a filter admits can be listed without looking at all."""

@@ -181,8 +181,10 @@ class MatchingSet:
 
     def _listed(self) -> list[str]:
         if self._codes is None:
-            self._codes = [code for code in self._candidates() if all(test(code) for test in self._tests)]
-            self._members = frozenset(self._codes)
+            tests, candidates = self._tests, self._candidates()
+            codes = [code for code in candidates if all(test(code) for test in tests)] if tests else list(candidates)
+            self._members = frozenset(codes)
+            self._codes = codes
         return self._codes
 
     def count(self) -> int | None:

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from terminology.model.concepts import Concept, Designation
@@ -47,3 +49,29 @@ def matches(concept: Concept, wanted: tuple[str, ...], designations: Iterable[De
         return True
     texts = [each.value for each in (concept.designations if designations is None else designations)]
     return any(has_words(text, wanted) for text in [concept.code, concept.display or "", *texts])
+
+
+class TextIndex:
+    """The words of many concepts, to find those that may have the words of a filter."""
+
+    def __init__(self, concepts: Iterable[Concept]) -> None:
+        self._places: dict[str, array[int]] = {}
+        for place, concept in enumerate(concepts):
+            texts = {concept.code, *(each.value for each in concept.designations)}
+            found = {fold(concept.code), *(word for text in texts for word in _WORD.findall(fold(text)))}
+            for word in found:
+                self._places.setdefault(word, array("I")).append(place)
+        self._words = sorted(self._places)
+
+    def candidates(self, wanted: Sequence[str]) -> Sequence[int]:
+        """Return the places, in order, of the concepts with a word that begins with the rarest of those wanted."""
+        listed = min((self._beginning(word) for word in wanted), key=lambda found: sum(map(len, found)), default=[])
+        return sorted({place for places in listed for place in places})
+
+    def _beginning(self, word: str) -> list[array[int]]:
+        found: list[array[int]] = []
+        for index in range(bisect_left(self._words, word), len(self._words)):
+            if not self._words[index].startswith(word):
+                break
+            found.append(self._places[self._words[index]])
+        return found

@@ -110,7 +110,9 @@ _SCHEMAS: dict[str, _Schema] = {"CodeSystem": _CODE_SYSTEM, "ValueSet": _VALUE_S
 def check_structure(resource: Json) -> None:
     """Raise TerminologyError with the place of the first element that is not of its type, or nested too deeply."""
     name = resource.get("resourceType")
-    schema = _SCHEMAS.get(name) if isinstance(name, str) else None
+    if not isinstance(name, str):
+        raise _not("resourceType", _TEXT)
+    schema = _SCHEMAS.get(name)
     if schema is None:
         return
     waiting: list[tuple[str, Any, Any, int]] = [(str(name), resource, schema, 0)]

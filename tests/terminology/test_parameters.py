@@ -104,7 +104,7 @@ def mutations(value: Any) -> st.SearchStrategy[Any]:
 
 
 @given(mutations(SYSTEM), mutations(VALUE_SET), mutations([CODING]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_no_resource_or_parameter_breaks_an_operation(system: Any, value_set: Any, more: Any) -> None:
     """Whatever a request brings along, the answer is a result or an error about the request."""
     sent = [{"name": "tx-resource", "resource": system}, {"name": "valueSet", "resource": value_set}]
@@ -118,5 +118,67 @@ def test_no_resource_or_parameter_breaks_an_operation(system: Any, value_set: An
     try:
         parameters = ParametersReader(body)
         results.write_validation(terminology.validate_in_value_set(requests.read_validate(parameters), source))
+    except TerminologyError as error:
+        outcomes.write_outcome(error.issues)
+
+
+CONCEPT_MAP = {
+    "resourceType": "ConceptMap",
+    "url": "http://example.org/map",
+    "sourceUri": "http://example.org/vs",
+    "group": [
+        {
+            "source": S,
+            "target": "http://example.org/other",
+            "element": [
+                {
+                    "code": "a",
+                    "target": [
+                        {
+                            "code": "x",
+                            "equivalence": "wider",
+                            "dependsOn": [{"property": "p", "value": "1"}],
+                            "product": [{"property": "q", "value": "2"}],
+                        }
+                    ],
+                }
+            ],
+            "unmapped": {"mode": "fixed", "code": "u"},
+        }
+    ],
+}
+SUPPLEMENT = {
+    "resourceType": "CodeSystem",
+    "url": "http://example.org/supplement",
+    "content": "supplement",
+    "supplements": S,
+    "extension": [
+        {"url": "http://hl7.org/fhir/StructureDefinition/codesystem-supplement-type", "valueCode": "lang-pack"}
+    ],
+    "concept": [
+        {
+            "code": "a",
+            "display": "Ä",
+            "designation": [{"language": "de", "value": "Ah", "use": {"system": "s", "code": "c"}}],
+            "property": [{"code": "p", "valueCode": "v"}],
+            "extension": [{"url": "http://hl7.org/fhir/StructureDefinition/itemWeight", "valueDecimal": 1}],
+        }
+    ],
+}
+
+
+@given(mutations(CONCEPT_MAP), mutations(SUPPLEMENT))
+@settings(max_examples=200, deadline=None)
+def test_no_map_or_supplement_breaks_an_operation(concept_map: Any, supplement: Any) -> None:
+    """Translation and lookup answer, or tell what is wrong."""
+    sent = [{"name": "tx-resource", "resource": each} for each in (SYSTEM, supplement, concept_map)]
+    body = {"parameter": [*sent, {"name": "system", "valueUri": S}, {"name": "code", "valueCode": "a"}]}
+    source = MemorySource([VALUE_SET])
+    try:
+        results.write_lookup(terminology.lookup(requests.read_lookup(ParametersReader(body)), source))
+    except TerminologyError as error:
+        outcomes.write_outcome(error.issues)
+    try:
+        results.write_translation(terminology.translate(requests.read_translate(ParametersReader(body)), source))
     except TerminologyError as error:
         outcomes.write_outcome(error.issues)
