@@ -50,8 +50,9 @@ wrongly, or cannot be answered, is a `TerminologyError` with issues: `invalid`, 
 `model.messages`.
 
 For search and validation inside the server: `selector(source)` answers `contains` for a value set and a code, without
-issues, by index wherever the code system has one; `references(resource)` names the value sets and code systems that a
-resource refers to, so that a source which waits for a database can load them first.
+issues, by index wherever the code system has one; `members(value_set, source)` lists the codes, without texts;
+`references(resource)` names the value sets and code systems that a resource refers to, so that a source which waits for
+a database can load them first.
 
 Big code systems implement `CodeSystem` themselves (a mapped file, an index): operations never walk one that can say
 `code in set`, `count()` and `page(offset, limit)` of a `Selection`.
@@ -66,7 +67,7 @@ from terminology.model.options import Options
 from terminology.model.value_sets import ValueSet, read_value_set
 from terminology.operations.closure import ClosureEntry, extend_closure
 from terminology.operations.context import Context, Limits
-from terminology.operations.expand import ExpandRequest, expand
+from terminology.operations.expand import ExpandRequest, expand, members
 from terminology.operations.expansion import Entry, Expansion
 from terminology.operations.find_matches import CodeMatch, FindMatchesRequest, find_matches
 from terminology.operations.lookup import Lookup, LookupRequest, lookup
@@ -116,6 +117,7 @@ __all__ = [
     "extend_closure",
     "find_matches",
     "lookup",
+    "members",
     "read_value_set",
     "references",
     "selector",

@@ -7,9 +7,10 @@ from itertools import chain
 
 from terminology.content.code_systems import ResourceCodeSystem
 from terminology.content.provider import CodeSystem, Source
+from terminology.content.reading import read_info
 from terminology.model.concept_maps import ConceptMap, read_concept_map
 from terminology.model.concepts import Json
-from terminology.model.value_sets import ValueSet, read_value_set
+from terminology.model.value_sets import ValueSet, read_value_set, value_set_of
 from terminology.model.versions import split
 
 _Versions = dict[str | None, Json]
@@ -27,6 +28,7 @@ class MemorySource:
         self._resources: dict[str, dict[str, _Versions]] = {"CodeSystem": {}, "ValueSet": {}, "ConceptMap": {}}
         self._value_sets: dict[tuple[str, str | None], ValueSet] = {}
         self._maps: list[ConceptMap] = []
+        self._whole: dict[str, _Versions] = {}
         self._systems: dict[tuple[str, str | None], CodeSystem] = {}
         self._supplements: dict[str, list[Json]] = {}
         self._supplements_by_url: dict[str, _Versions] = {}
@@ -47,6 +49,8 @@ class MemorySource:
         else:
             by_url.setdefault(url, {})[resource.get("version")] = resource
             self._value_sets.pop((url, resource.get("version")), None)
+            if resource["resourceType"] == "CodeSystem" and resource.get("valueSet"):
+                self._whole.setdefault(split(resource["valueSet"])[0], {})[resource.get("version")] = resource
             if resource["resourceType"] == "ConceptMap":
                 self._maps.append(read_concept_map(resource))
             self._systems.pop((url, resource.get("version")), None)
@@ -77,14 +81,16 @@ class MemorySource:
         return versions.get(version) if version else next(reversed(versions.values()), None)
 
     def value_set_versions(self, url: str) -> Sequence[str | None]:
-        """Return the versions of a value set."""
-        return list(self._resources["ValueSet"].get(url, ()))
+        """Return the versions of a value set, or of the code system all of whose codes it is by its own word."""
+        return list(self._resources["ValueSet"].get(url, ())) or list(self._whole.get(url, ()))
 
     def value_set(self, url: str, version: str | None) -> ValueSet | None:
         """Return a value set by its exact version."""
         found = self._value_sets.get((url, version))
         if found is None and (resource := self._resources["ValueSet"].get(url, {}).get(version)):
             found = self._value_sets[url, version] = read_value_set(resource)
+        if found is None and (resource := self._whole.get(url, {}).get(version)):
+            found = value_set_of(read_info(resource))
         return found
 
     def concept_map_versions(self, url: str) -> Sequence[str | None]:

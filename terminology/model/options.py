@@ -5,7 +5,7 @@ https://hl7.org/fhir/R5/valueset-operation-expand.html, https://hl7.org/fhir/R5/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,7 +37,7 @@ _VERSION_RULES = {
 }
 _LISTS = {"designation": "designations", "property": "properties", "useSupplement": "supplements"}
 _NUMBERS = {"count", "offset"}
-_LARGEST = 2**31 - 1
+_DIGITS = 9
 
 
 @dataclass(slots=True)
@@ -149,11 +149,7 @@ def flag(name: str, value: Any) -> bool:
 
 
 def _number(name: str, value: Any) -> int:
-    convert: Callable[[Any], int] = int
-    try:
-        number = convert(value) if not isinstance(value, bool | float) else -1
-    except (TypeError, ValueError):
-        number = -1
-    if not 0 <= number <= _LARGEST:
-        raise invalid(f"{name} is a whole number of 0 or more, not {value!r}")
-    return number
+    text = str(value)
+    if isinstance(value, bool) or not text.isascii() or not text.isdigit() or len(text) > _DIGITS:
+        raise invalid(f"{name} is a whole number of 0 or more, not {text[:40]!r}")
+    return int(text)

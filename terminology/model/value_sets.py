@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cmp_to_key
 from typing import Any
 
-from terminology.model.concepts import Designation, Json
+from terminology.model.concepts import CodeSystemInfo, Designation, Json
 from terminology.model.versions import canonical, compare
 
 EXPANSION_PARAMETER = "http://hl7.org/fhir/StructureDefinition/valueset-expansion-parameter"
@@ -156,6 +156,17 @@ class ValueSet:
         excluded = {each.version for each in self.excludes}
         one_system = len(systems) == 1 and None not in systems
         return bool(one_system and excluded and None not in included | excluded and not included & excluded)
+
+
+def value_set_of(info: CodeSystemInfo) -> ValueSet:
+    """Return the value set of all codes of a code system, which needs no resource."""
+    part = Include("CodeSystem", info.url, info.version, None, (), ())
+    resource = {"resourceType": "ValueSet", "url": info.value_set or f"{info.url}/vs", "status": "active"}
+    if info.version:
+        resource["version"] = info.version
+    compose = {"system": info.url, **({"version": info.version} if info.version else {})}
+    stated = read_value_set({**resource, "compose": {"include": [compose]}})
+    return replace(stated, experimental=True, includes=(part,))
 
 
 def read_value_set(resource: Json, *, contained: bool = False) -> ValueSet:

@@ -54,6 +54,16 @@ def expand(request: ExpandRequest, source: Source, limits: Limits | None = None)
     return _Expander(value_set, context).run()
 
 
+def members(value_set: ValueSet, source: Source, limits: Limits | None = None) -> Iterator[Member]:
+    """Return the codes of a value set one by one, each once, without what an expansion tells of them.
+
+    Raises TerminologyError as `expand` does, but for the limit of codes: the caller stops where it has enough.
+    """
+    context = Context.of(source, Options(), limits=limits)
+    context.adopt(value_set)
+    yield from _Expander(value_set, context).members()
+
+
 class _Expander:
     def __init__(self, value_set: ValueSet, context: Context) -> None:
         self._value_set = value_set
@@ -88,6 +98,14 @@ class _Expander:
                 self._expansion.note(name, "uri", value)
         return self._expansion
 
+    def members(self) -> Iterator[Member]:
+        """Return the codes."""
+        self._nested = False
+        self._check_sources(self._value_set)
+        self._context.check_supplements()
+        for row in self._distinct(self._rows(self._value_set)):
+            yield Member(row.info.url, row.info.version, row.concept.code)
+
     def _entry(self, row: Row) -> Entry:
         return self._maker.make(row, with_version=self._with_versions)
 
@@ -115,10 +133,10 @@ class _Expander:
             if number is not None:
                 note(name, "integer", number)
         self._expansion.offset = options.offset
-        self._warn(standing_of(self._value_set))
+        self._warn(standing_of(self._value_set), self._value_set)
 
-    def _warn(self, standing: Standing) -> None:
-        found = warning(standing, standing_of(self._value_set))
+    def _warn(self, standing: Standing, source: ValueSet) -> None:
+        found = warning(standing, standing_of(source))
         if found:
             self._expansion.note(f"warning-{found}", "uri", standing.canonical)
 
@@ -134,7 +152,7 @@ class _Expander:
                 for reference in part.value_sets:
                     self._check_import(reference, value_set)
                 if part.system is not None:
-                    self._note_system(self._system(part), part)
+                    self._note_system(self._system(part), part, value_set)
         self._checked[id(value_set)] = value_set
 
     def _check_import(self, reference: str, value_set: ValueSet) -> None:
@@ -143,7 +161,7 @@ class _Expander:
             raise unresolved_value_set(self._context.pinned(reference), expanding=True)
         if not other.contained:
             self._expansion.note("used-valueset", "uri", other.canonical)
-        self._warn(standing_of(other))
+        self._warn(standing_of(other), value_set)
         self._check_sources(other)
 
     def _system(self, part: Include) -> CodeSystem:
@@ -157,10 +175,10 @@ class _Expander:
             raise TerminologyError(forbidden)
         return system
 
-    def _note_system(self, system: CodeSystem, part: Include) -> None:
+    def _note_system(self, system: CodeSystem, part: Include, value_set: ValueSet) -> None:
         info = system.info
         self._expansion.note("used-codesystem", "uri", info.canonical)
-        self._warn(standing_of(info))
+        self._warn(standing_of(info), value_set)
         if info.content == "fragment":
             self._expansion.note("used-fragment", "uri", info.canonical)
             self._expansion.unclosed(_FRAGMENT.format(info.url))

@@ -13,7 +13,7 @@ from terminology.model.codings import Coding
 from terminology.model.concepts import Json
 from terminology.model.issues import Issue, Report, UnresolvedReference, invalid, issue
 from terminology.model.options import Options
-from terminology.model.value_sets import Include, ValueSet
+from terminology.model.value_sets import ValueSet, value_set_of
 from terminology.model.versions import canonical, latest
 from terminology.operations.context import Context, Limits
 from terminology.operations.display_check import DisplayCheck
@@ -97,9 +97,7 @@ def validate_in_code_system(request: ValidateRequest, source: Source, limits: Li
     except UnresolvedReference as error:
         return _unresolved(error, request, context)
     context.check_supplements()
-    part = Include("CodeSystem", system.info.url, system.info.version, None, (), ())
-    url = system.info.value_set or f"{system.info.url}/vs"
-    every = ValueSet({}, url, system.info.version, "active", None, True, None, (part,), (), None, None, True)
+    every = value_set_of(system.info)
     check = MembershipCheck(context, Selector(context))
     codings = [_of_system(each, system) if request.path == CODE else each for each in request.codings]
     judged = ValidateRequest(codings, request.path, request.concept, options=request.options)

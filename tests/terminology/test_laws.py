@@ -58,6 +58,7 @@ def test_expansion_validation_and_selection_agree(drawn: tuple[Json, Json]) -> N
     source = source_of(system)
     members = expanded(source, value_set)
     assert len(members) == len(set(members))
+    assert [each.code for each in terminology.members(read_value_set(value_set), source)] == members
     selector = terminology.selector(source)
     for code in [*codes_of(system), "unknown"]:
         assert is_valid(source, value_set, code) == (code in members)

@@ -338,6 +338,17 @@ def test_value_sets_that_multiply_end_at_a_limit() -> None:
     assert len(terminology.expand(ExpandRequest(url="http://example.org/0"), source).contains) == 3
 
 
+def test_a_code_system_may_name_the_value_set_of_all_its_codes() -> None:
+    """It needs no resource of its own; one that is there counts instead."""
+    whole = "http://example.org/all-animals"
+    source = MemorySource([system(valueSet=whole)])
+    assert terminology.expand(ExpandRequest(url=whole), source).total == 3
+    request = ValidateRequest([Coding(S, None, "Dog")], url=whole)
+    assert terminology.validate_in_value_set(request, source).valid
+    source.add({**value_set({"system": S, "concept": [{"code": "Dog"}]}), "url": whole})
+    assert terminology.expand(ExpandRequest(url=whole), source).total == 1
+
+
 def test_lookup_tells_what_was_asked_for() -> None:
     """All of a concept without a word, else the properties that were named."""
     found = terminology.lookup(LookupRequest(Coding(S, None, "Dog")), SOURCE)
