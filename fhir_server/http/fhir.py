@@ -286,7 +286,7 @@ def _options(path: str) -> Answer:
 async def _raw(
     request: Request, response: Response, headers: Mapping[str, str], sent: list[tuple[bytes, bytes]]
 ) -> Answer:
-    """Return the content of a Binary, or the part that is asked for; raises RangeNotSatisfiable."""
+    """Return the content of a Binary, or the parts that are asked for; raises RangeNotSatisfiable."""
     status, told, body = await raw_answer(request, response, headers)
     return Answer(status, [*sent, *told, *_UNTRUSTED], body)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fhir_server.engine.context import Download
 from fhir_server.errors import RangeNotSatisfiable
-from fhir_server.http.content.byte_range import OutsideContentError, byte_range
+from fhir_server.http.content.byte_range import OutsideContentError, byte_ranges
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,15 @@ def pieces(content: Download, headers: Mapping[str, str], content_type: str) -> 
     read = content.gzip if packed else content.plain
     wanted = headers.get("range") if headers.get("if-range", tag).strip() == tag else None
     try:
-        part = byte_range(wanted, size)
+        ranges = byte_ranges(wanted, size)
     except OutsideContentError as error:
         refused = RangeNotSatisfiable(str(error))
-        refused.headers |= {"Download-Range": error.content_range, "Accept-Ranges": "bytes"}
+        refused.headers |= {"Content-Range": error.content_range, "Accept-Ranges": "bytes"}
         raise refused from error
-    if part is None:
+    if len(ranges) != 1:
+        # Several ranges of a file of any size are answered with the whole, as the RFC allows.
         return Pieces(200, [*described, (b"content-length", str(size).encode())], read(0))
+    [part] = ranges
     length = part.last - part.first + 1
     described += [(b"content-range", part.content_range.encode()), (b"content-length", str(length).encode())]
     return Pieces(206, described, _at_most(read(part.first), length))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from fhir_server.engine.context import Request, Response
 from fhir_server.errors import RangeNotSatisfiable
-from fhir_server.http.content.byte_range import ByteRange, OutsideContentError, byte_range
+from fhir_server.http.content.byte_range import ByteRange, OutsideContentError, byte_ranges, partial_content
 from fhir_server.http.content.representation import asks_for_resource, http_date
 from fhir_server.r4 import values
 from fhir_server.store.resources.contents import Content, HeldContent
@@ -30,21 +30,24 @@ def is_raw_read(path: str, query: Sequence[tuple[str, str]], headers: Mapping[st
 async def raw_answer(
     request: Request, response: Response, headers: Mapping[str, str]
 ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """Return status, headers and body that answer with the content of a Binary, or with the part that is asked for.
+    """Return status, headers and body that answer with the content of a Binary, or with the parts that are asked for.
 
     Raises RangeNotSatisfiable.
     """
     content_type, content = _content(response)
-    part, told, body = None, [(b"accept-ranges", b"bytes"), (b"content-type", content_type.encode())], b""
+    parts: Sequence[ByteRange] = ()
     if request.method == "GET" and _holds_if_range(headers.get("if-range"), request.path, response):
-        part = _requested_part(headers.get("range"), content.size)
-    if part is not None:
-        body = await content.part(part.first, part.last)
-        told.append((b"content-range", part.content_range.encode()))
-    elif request.method != "HEAD":
-        body = b"".join([piece async for piece in content.pieces()])
-    told.append((b"content-length", str(content.size if part is None else len(body)).encode()))
-    return (200 if part is None else 206), told, body
+        parts = _requested_parts(headers.get("range"), content.size)
+    if parts:
+        told, body = await partial_content(content, parts, content_type)
+        return 206, _encoded(told, len(body)), body
+    body = b"" if request.method == "HEAD" else b"".join([piece async for piece in content.pieces()])
+    return 200, _encoded({"Content-Type": content_type}, content.size), body
+
+
+def _encoded(told: Mapping[str, str], length: int) -> list[tuple[bytes, bytes]]:
+    headers = {**told, "Accept-Ranges": "bytes", "Content-Length": str(length)}
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 
 def _content(response: Response) -> tuple[str, Content]:
@@ -55,10 +58,10 @@ def _content(response: Response) -> tuple[str, Content]:
     return content_type, response.content or HeldContent.of(resource.get("data"))
 
 
-def _requested_part(range_header: str | None, size: int) -> ByteRange | None:
-    """Return the range of a content that is asked for, None for the whole; raises RangeNotSatisfiable."""
+def _requested_parts(range_header: str | None, size: int) -> Sequence[ByteRange]:
+    """Return the ranges of a content that are asked for, none for the whole; raises RangeNotSatisfiable."""
     try:
-        return byte_range(range_header, size)
+        return byte_ranges(range_header, size)
     except OutsideContentError as error:
         refused = RangeNotSatisfiable(str(error))
         refused.headers |= {"Content-Range": error.content_range, "Accept-Ranges": "bytes"}

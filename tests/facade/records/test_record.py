@@ -289,6 +289,9 @@ async def test_downloading(hospital: Hospital) -> None:
     assert part.headers["content-range"] == f"bytes 2-5/{len(PDF)}"
     assert (await mara.send("GET", path, headers={"Range": "bytes=-3"})).content == PDF[-3:]
     assert (await mara.send("GET", path, headers={"Range": f"bytes={len(PDF) - 1}-"})).content == PDF[-1:]
+    several = await mara.send("GET", path, headers={"Range": "bytes=0-1,-1"})
+    assert several.headers["Content-Type"].startswith("multipart/byteranges")
+    assert several.status_code == 206
     stale = await mara.send("GET", path, headers={"Range": "bytes=0-1", "If-Range": '"old"'})
     assert stale.status_code == 200
     response = await mara.send("GET", path, headers={"Range": f"bytes={len(PDF)}-"})
