@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from fhir_server.engine.context import Context
 from fhir_server.engine.search.every_match import every_match
+from fhir_server.hospital.api.references import relative
 from mappings.accounts import user_family, users
 from mappings.billing import payments
 from mappings.booking import appointments
@@ -55,6 +56,6 @@ async def odd_rows(context: Context, types: Iterable[str]) -> AsyncIterator[OddR
     """Yield the odd ones among all resources of the types."""
     for resource_type in types:
         async for resource in every_match(context, resource_type, []):
-            row = READERS[resource_type](resource)
+            row = READERS[resource_type](relative(resource, context.base_url))
             if row.odd:
                 yield OddRow(f"{resource_type}/{row.id}", row.odd)

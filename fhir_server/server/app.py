@@ -153,7 +153,7 @@ class _Parts:
         state, settings, remote = self.facade.state, self.settings, None
         if settings.fhir_base_url is not None:
             remote = await stack.enter_async_context(RemoteFhir(settings.fhir_base_url, settings.max_body_bytes))
-        state.live, state.stopping = Live(shared), stopping
+        state.live, state.stopping = Live(shared, self.fhir.base_url), stopping
         stack.push_async_callback(state.live.close)
         state.streams = OpenStreams(store, stopping, settings)
         stack.push_async_callback(state.streams.close)

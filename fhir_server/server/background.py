@@ -34,7 +34,7 @@ def jobs(services: Services, base_url: str, gateway: Gateway) -> list[Job]:
         card_payments(services, base_url, gateway),
     ]
     if services.settings.smtp_host:
-        found.append(mail(services))
+        found.append(mail(services, base_url))
     if services.settings.publish_definitions:
         found.append(definitions(services, base_url))
     return found

@@ -17,9 +17,7 @@ from mappings.shared.zones import is_zone
 
 _EXTENSIONS = {definition.name: definition for definition in EXTENSIONS}
 
-_REFERENCE = re.compile(
-    r"(?:https?://[^\s?#]+/)?(?P<type>[A-Z][A-Za-z]+)/(?P<id>[A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?"
-)
+_REFERENCE = re.compile(r"(?P<type>[A-Z][A-Za-z]+)/(?P<id>[A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?")
 _FRACTION = re.compile(r"\.(\d+)")
 
 
@@ -137,13 +135,13 @@ def row_times(resource: Resource, created: datetime | None, deleted: datetime | 
 
 
 def reference_id(reference: Resource | None, resource_type: str) -> str | None:
-    """Return the id that a literal reference to a resource of the type ends in."""
+    """Return the id in a relative reference to a resource of the type; one to another server names nothing here."""
     match = _REFERENCE.fullmatch((reference or {}).get("reference", ""))
     return match["id"] if match and match["type"] == resource_type else None
 
 
 def typed_reference(reference: Resource) -> tuple[str, str] | None:
-    """Return the type and the id of the resource that a literal reference names."""
+    """Return the type and the id of the resource that a relative reference names."""
     match = _REFERENCE.fullmatch(reference.get("reference", ""))
     return (match["type"], match["id"]) if match else None
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fhir_server.engine.gdpr.erasure import erase_patient
-from fhir_server.hospital.notifications.local import local
+from fhir_server.hospital.api.references import relative
 from fhir_server.r4 import values
 from mappings.shared import reading
 from tests.attacks.callers import BASE, ask, patient_token, resource_of, system_token
@@ -192,7 +192,7 @@ async def test_a_transaction_rewrites_no_such_reference(hospital: Hospital) -> N
 def test_the_hospital_reads_no_id_from_such_a_reference() -> None:
     """The facade's rows and notifications name only whom a literal reference names."""
     for text in ODD:
-        seen = local({"subject": {"reference": text}}, BASE)["subject"]
+        seen = relative({"subject": {"reference": text}}, BASE)["subject"]
         assert reading.reference_id(seen, "Patient") is None, text
         assert reading.typed_reference(seen) is None, text
     for text in set(FORMS) - {"Foo/B"}:

@@ -41,7 +41,7 @@ class Post:
 
     async def send(self) -> int:
         """Send what is due."""
-        return await send_due(self.hospital.services, self.queue, self.smtp)
+        return await send_due(self.hospital.services, BASE, self.queue, self.smtp)
 
     async def waiting(self) -> list[dict[str, Any]]:
         """Return the mails that wait."""

@@ -17,8 +17,8 @@ from fhir_server.engine.access import Access, OpenAccess
 from fhir_server.engine.context import Ask, Context, Request, Response, Services, instant, now
 from fhir_server.engine.engine import handle
 from fhir_server.errors import BadGateway, FhirError, Gone, NotFound
+from fhir_server.hospital.api.references import decoded
 from fhir_server.http.audit.audit_context import noted
-from fhir_server.r4 import values
 from fhir_server.store.resources.contents import Content, HeldContent
 from fhir_server.store.resources.first_versions import created_times
 from mappings.shared.elements import Resource
@@ -61,7 +61,7 @@ class Fhir:
             answer = await self.ask(Request("GET", f"{resource_type}/{resource_id}"))
         except (NotFound, Gone):
             return None
-        return _resource(answer)
+        return self._resource(answer)
 
     async def content(self, binary_id: str) -> tuple[dict[str, Any], Content] | None:
         """Return a Binary and its content, of which no more is read than is asked for; None as for `read`."""
@@ -71,7 +71,7 @@ class Fhir:
             answer = await self.ask(Request("GET", f"Binary/{binary_id}", wants_content=True))
         except (NotFound, Gone):
             return None
-        binary = _resource(answer)
+        binary = self._resource(answer)
         return binary, answer.content or HeldContent.of(binary.get("data"))
 
     async def search(self, resource_type: str, criteria: Criteria, *, token: str | None = None) -> Found:
@@ -80,7 +80,7 @@ class Fhir:
         if token is not None:
             path, _, query = token.partition("?")
             request = Request("GET", path, parse_qsl(query, keep_blank_values=True))
-        return self._found(resource_type, _resource(await self.ask(request)))
+        return self._found(resource_type, self._resource(await self.ask(request)))
 
     async def all(self, resource_type: str, criteria: Criteria) -> Found:
         """Return all that a search finds."""
@@ -109,19 +109,19 @@ class Fhir:
         """Store a new resource under its own id, or one that the server gives; raises PreconditionFailed."""
         kind, own_id = resource["resourceType"], resource.get("id")
         if own_id is None:
-            return _resource(await self.ask(Request("POST", kind, resource=dict(resource))))
+            return self._resource(await self.ask(Request("POST", kind, resource=dict(resource))))
         request = Request("PUT", f"{kind}/{own_id}", resource=dict(resource), if_none_match="*")
         try:
-            return _resource(await self.ask(request))
+            return self._resource(await self.ask(request))
         except BadGateway:  # another server, which gives all ids itself
             unnamed = {name: value for name, value in resource.items() if name != "id"}
-            return _resource(await self.ask(Request("POST", kind, resource=unnamed)))
+            return self._resource(await self.ask(Request("POST", kind, resource=unnamed)))
 
     async def update(self, resource: Resource) -> dict[str, Any]:
         """Store the next version of a resource that was read; raises PreconditionFailed if it was changed since."""
         path = f"{resource['resourceType']}/{resource['id']}"
         match = f'W/"{version_of(resource)}"'
-        return _resource(await self.ask(Request("PUT", path, resource=dict(resource), if_match=match)))
+        return self._resource(await self.ask(Request("PUT", path, resource=dict(resource), if_match=match)))
 
     async def delete(self, resource_type: str, resource_id: str) -> None:
         """Delete a resource."""
@@ -142,6 +142,9 @@ class Fhir:
     async def created_at(self, resource: Resource) -> datetime | None:
         """Return when the resource was created, if it has more than one version."""
         return (await self.created([resource])).get(resource["id"])
+
+    def _resource(self, answer: Response) -> dict[str, Any]:
+        return _dated(decoded(answer.json or b"{}", self.base_url))
 
     def _found(self, resource_type: str, bundle: Mapping[str, Any]) -> Found:
         matches: list[dict[str, Any]] = []
@@ -180,11 +183,6 @@ def version_of(resource: Resource) -> str:
     if version is None:
         raise BadGateway("The FHIR server does not say which version of a resource it has.")
     return str(version)
-
-
-def _resource(answer: Response) -> dict[str, Any]:
-    resource: dict[str, Any] = values.decode(answer.json or b"{}")
-    return _dated(resource)
 
 
 def _dated(resource: dict[str, Any]) -> dict[str, Any]:

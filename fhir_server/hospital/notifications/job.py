@@ -12,11 +12,10 @@ import structlog
 
 from fhir_server.engine.context import Services
 from fhir_server.errors import Unavailable
+from fhir_server.hospital.api.references import decoded
 from fhir_server.hospital.notifications.events import TYPES, Step, event_of
-from fhir_server.hospital.notifications.local import local
 from fhir_server.hospital.notifications.sender import Teller
 from fhir_server.jobs.runner import Job
-from fhir_server.r4 import values
 from fhir_server.store.database.changes import Change, ChangeFeed
 from fhir_server.store.resources.resources import Version
 from fhir_server.store.work.jobs import Lease
@@ -81,5 +80,4 @@ async def _step(services: Services, base_url: str, change: Change) -> Step | Non
 def _resource(version: Version | None, base_url: str) -> Resource | None:
     if version is None or version.deleted:
         return None
-    resource: Resource = local(values.decode(version.json), base_url)
-    return resource
+    return decoded(version.json, base_url)

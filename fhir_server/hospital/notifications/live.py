@@ -17,7 +17,7 @@ import structlog
 from fhir_server.engine.context import Services
 from fhir_server.engine.ending import end
 from fhir_server.errors import FhirError, Unavailable
-from fhir_server.r4 import values
+from fhir_server.hospital.api.references import decoded
 from fhir_server.store.database.changes import Change, PositionLost, follow
 from mappings.notifications import notifications
 
@@ -73,8 +73,9 @@ class Listener:
 class Live:
     """The listeners of one worker."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, base_url: str) -> None:
         self._services = services
+        self._base_url = base_url
         self._listeners: dict[str, set[Listener]] = defaultdict(set)
         self._task: asyncio.Task[None] | None = None
         self._opened: asyncio.Future[None] | None = None
@@ -161,4 +162,4 @@ class Live:
         version = await self._services.resources.read_version(change.type, change.id, change.version)
         if version is None or version.deleted:
             return None
-        return notifications.from_fhir(values.decode(version.json)).user_id
+        return notifications.from_fhir(decoded(version.json, self._base_url)).user_id

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Any
 
 import structlog
 
 from fhir_server.engine.context import Services
 from fhir_server.errors import Unavailable
+from fhir_server.hospital.api.references import decoded
 from fhir_server.hospital.gateways.smtp import Mail, MailDelayed, MailRefused, SmtpServer
 from fhir_server.jobs.runner import Job
-from fhir_server.r4 import values
 from fhir_server.store.work.jobs import Lease
 from fhir_server.store.work.mail_queue import MailQueue, Waiting
 from mappings.notifications import notifications
 from mappings.shared import reading
+from mappings.shared.elements import Resource
 from translations.catalogue import N_, translated
 from translations.negotiation import choose_language
 
@@ -26,29 +26,29 @@ _SUBJECT = N_("A message from your clinic")
 log = structlog.get_logger(__name__)
 
 
-def mail(services: Services) -> Job:
+def mail(services: Services, base_url: str) -> Job:
     """Return the job; it runs for ever."""
-    return Job("mail", partial(_run, services), 0.0)
+    return Job("mail", partial(_run, services, base_url), 0.0)
 
 
-async def _run(services: Services, lease: Lease) -> None:
+async def _run(services: Services, base_url: str, lease: Lease) -> None:
     queue, server = MailQueue(services.database), SmtpServer(services.settings)
     await queue.prepare()
     while True:
         try:
-            sent = await send_due(services, queue, server)
+            sent = await send_due(services, base_url, queue, server)
         except Unavailable:
             sent = 0
         if not sent:
             await asyncio.sleep(LOOK_SECONDS)
 
 
-async def send_due(services: Services, queue: MailQueue, server: SmtpServer) -> int:
+async def send_due(services: Services, base_url: str, queue: MailQueue, server: SmtpServer) -> int:
     """Send the mails that are due, and return how many there were."""
     due = await queue.due()
     for waiting in due:
         try:
-            await _send(services, queue, server, waiting)
+            await _send(services, base_url, queue, server, waiting)
         except (MailDelayed, _NotYet) as error:
             again = await queue.failed(waiting)
             log.warning("mail.delayed" if again else "mail.given_up", kind=type(error.__cause__ or error).__name__)
@@ -62,12 +62,12 @@ class _NotYet(Exception):
     """The Communication is not there, maybe not yet."""
 
 
-async def _send(services: Services, queue: MailQueue, server: SmtpServer, waiting: Waiting) -> None:
-    communication = await _read(services, "Communication", waiting.communication_id)
+async def _send(services: Services, base_url: str, queue: MailQueue, server: SmtpServer, waiting: Waiting) -> None:
+    communication = await _read(services, base_url, "Communication", waiting.communication_id)
     if communication is None:
         raise _NotYet
     row = notifications.from_fhir(communication)
-    patient = await _read(services, "Patient", row.user_id)
+    patient = await _read(services, base_url, "Patient", row.user_id)
     address = reading.contact(patient, "email") if patient else None
     if address and row.message:
         language = choose_language(None, communication.get("language"))
@@ -75,9 +75,8 @@ async def _send(services: Services, queue: MailQueue, server: SmtpServer, waitin
     await queue.done(waiting)
 
 
-async def _read(services: Services, resource_type: str, resource_id: str | None) -> dict[str, Any] | None:
+async def _read(services: Services, base_url: str, resource_type: str, resource_id: str | None) -> Resource | None:
     version = await services.resources.read(resource_type, resource_id) if resource_id else None
     if version is None or version.deleted:
         return None
-    resource: dict[str, Any] = values.decode(version.json)
-    return resource
+    return decoded(version.json, base_url)

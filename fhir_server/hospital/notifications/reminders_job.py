@@ -7,8 +7,8 @@ from functools import partial
 
 from fhir_server.engine.context import Context, Services, instant, now
 from fhir_server.engine.search.every_match import every_match
+from fhir_server.hospital.api.references import relative
 from fhir_server.hospital.notifications.events import reminder
-from fhir_server.hospital.notifications.local import local
 from fhir_server.hospital.notifications.sender import Teller
 from fhir_server.jobs.runner import Job
 from fhir_server.store.work.jobs import Lease
@@ -37,7 +37,7 @@ async def remind(services: Services, base_url: str, at: datetime) -> int:
     teller, sent = Teller(services, base_url), 0
     ahead = [("status", "booked"), ("date", f"gt{instant(at)}"), ("date", f"le{instant(at + AHEAD)}")]
     async for appointment in every_match(Context(services, base_url), "Appointment", ahead):
-        event = reminder(local(appointment, base_url))
+        event = reminder(relative(appointment, base_url))
         if event is not None and not _just_booked(appointment):
             sent += await teller.tell(event, at)
     return sent

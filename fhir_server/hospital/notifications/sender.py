@@ -8,9 +8,9 @@ from fhir_server.engine.context import Context, Request, Services
 from fhir_server.engine.engine import handle
 from fhir_server.engine.search.every_match import every_match
 from fhir_server.errors import PreconditionFailed
+from fhir_server.hospital.api.references import decoded, relative
 from fhir_server.hospital.notifications.events import Event
 from fhir_server.hospital.notifications.wording import MappingContext, communication, communication_id, wants_news
-from fhir_server.r4 import values
 from fhir_server.store.work.mail_queue import MailQueue
 from mappings.billing import payments
 from mappings.shared import reading
@@ -78,7 +78,8 @@ class Teller:
 
     async def _payment(self, invoice: Resource) -> Resource | None:
         key = [("identifier", payments.attempts_key(invoice["id"]))]
-        return payments.counting([item async for item in every_match(self._context, "PaymentReconciliation", key)])
+        attempts = every_match(self._context, "PaymentReconciliation", key)
+        return payments.counting([relative(item, self.base_url) async for item in attempts])
 
     async def _named(self, reference: str | None) -> Resource | None:
         found = reading.typed_reference({"reference": reference}) if reference else None
@@ -90,8 +91,7 @@ class Teller:
         version = await self._services.resources.read(resource_type, resource_id)
         if version is None or version.deleted:
             return None
-        resource: Resource = values.decode(version.json)
-        return resource
+        return decoded(version.json, self.base_url)
 
 
 def _is_overtaken(event: Event, around: MappingContext) -> bool:

@@ -11,10 +11,10 @@ from zoneinfo import ZoneInfo
 
 from fhir_server.engine.context import Services
 from fhir_server.hospital.api.fhir import in_process
+from fhir_server.hospital.api.references import decoded
 from fhir_server.hospital.tables.checks.references import Key
 from fhir_server.hospital.tables.resources import MappingContext
 from fhir_server.hospital.tables.tables import Table
-from fhir_server.r4 import values
 from fhir_server.services import base_url
 from fhir_server.store.resources.first_versions import created_times
 from fhir_server.store.resources.listing import Last, last_after, last_of
@@ -41,7 +41,8 @@ class Reading:
 
     def __init__(self, shared: Services, timezone: str | None = None) -> None:
         self._shared = shared
-        self._fhir = in_process(shared, base_url(shared.settings))
+        self._base_url = base_url(shared.settings)
+        self._fhir = in_process(shared, self._base_url)
         self._clock: ZoneInfo = clinic_clock.zone(timezone or shared.settings.default_timezone)
         self._locations: dict[str, Resource] = {}
         self._attempts: dict[str, str] | None = None
@@ -57,7 +58,7 @@ class Reading:
                 return
 
     async def _whole(self, table: Table, lasts: list[Last]) -> list[RowSource]:
-        mains = [values.decode(last.version.json) for last in lasts]
+        mains = [decoded(last.version.json, self._base_url) for last in lasts]
         created = await created_times(self._shared.database, table.type, [main["id"] for main in mains])
         gone = frozenset(last.version.id for last in lasts if last.deleted is not None)
         beside = await self._beside(table.name, mains, gone)
@@ -81,7 +82,7 @@ class Reading:
         wanted = sorted(set(ids))
         found = await last_of(self._shared.resources, resource_type, wanted) if wanted else {}
         return {
-            name: values.decode(last.version.json)
+            name: decoded(last.version.json, self._base_url)
             for name, last in found.items()
             if last.deleted is None or deleted(name)
         }
@@ -143,7 +144,7 @@ class Reading:
         while True:
             lasts, after = await last_after(self._shared.resources, "PaymentReconciliation", after, _AT_ONCE)
             for last in lasts:
-                attempt = values.decode(last.version.json)
+                attempt = decoded(last.version.json, self._base_url)
                 place = payments.rank(attempt)
                 if place is None:
                     continue

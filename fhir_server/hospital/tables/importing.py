@@ -17,6 +17,7 @@ from fhir_server.engine.context import Context, Request, Services
 from fhir_server.engine.engine import handle
 from fhir_server.engine.interactions.preconditions import etag
 from fhir_server.errors import FhirError
+from fhir_server.hospital.api.references import decoded
 from fhir_server.hospital.tables.checks.references import Key, referred
 from fhir_server.hospital.tables.files import FileFolder
 from fhir_server.hospital.tables.planned import Planned
@@ -166,7 +167,7 @@ class Importer:
         known: dict[Key, Any] = {}
         for kind, ids in wanted.items():
             found = await last_of(self._shared.resources, kind, sorted(ids))
-            known |= {(kind, name): values.decode(last.version.json) for name, last in found.items()}
+            known |= {(kind, name): decoded(last.version.json, self._base_url) for name, last in found.items()}
         return MappingContext(known, self._clock, files or {})
 
     async def rivals(self, table: Table, planned: Iterable[Planned]) -> dict[str, Any]:
@@ -175,7 +176,7 @@ class Importer:
         if not wanted:
             return {}
         stored = await self._shared.resources.read_many(table.type, wanted)
-        return {name: values.decode(version.json) for name, version in stored.items() if not version.deleted}
+        return {name: decoded(version.json, self._base_url) for name, version in stored.items() if not version.deleted}
 
     async def current(self, planned: Iterable[Planned]) -> dict[Key, Version]:
         """Return the current versions of the resources that the rows are, or were."""

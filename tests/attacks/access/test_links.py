@@ -15,8 +15,8 @@ from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.engine import handle
 from fhir_server.engine.gdpr.erasure import erase_patient
 from fhir_server.errors import FhirError
+from fhir_server.hospital.api.references import relative
 from fhir_server.hospital.notifications.events import Step, event_of
-from fhir_server.hospital.notifications.local import local
 from tests.facade.clinic import booking_of, open_clinics, written_slot
 from tests.facade.visits.test_clinic import body, due_now, staff_of
 from tests.facade_server import ORIGIN, AppUser, Hospital
@@ -256,7 +256,7 @@ def test_a_patient_of_another_server_is_nobody_here() -> None:
     at = datetime(2031, 1, 1, tzinfo=UTC)
     report = {"resourceType": "DiagnosticReport", "id": "r", "status": "final", "code": {"text": "x"}}
     for base, told in (("https://elsewhere.example/fhir", False), (BASE, True)):
-        now = local({**report, "subject": {"reference": f"{base}/Patient/bea"}}, BASE)
+        now = relative({**report, "subject": {"reference": f"{base}/Patient/bea"}}, BASE)
         assert (event_of(Step("DiagnosticReport", "r", 1, at, None, now)) is not None) is told
 
 

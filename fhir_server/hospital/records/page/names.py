@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fhir_server.engine.context import Services
-from fhir_server.r4 import values
+from fhir_server.hospital.api.references import decoded
+from fhir_server.r4.references import local
 from mappings.shared import reading
 from mappings.shared.elements import Resource
 
@@ -21,12 +22,13 @@ class Names:
     def __init__(self, services: Services, patient_id: str, base_url: str) -> None:
         self._services = services
         self._patient = patient_id
-        self._base = f"{base_url}/"
+        self._base_url = base_url
         self._known: dict[tuple[str, str], str | None] = {}
 
     def relative(self, reference: str) -> str:
-        """Return a reference as it stands on this server."""
-        return reference.removeprefix(self._base)
+        """Return a reference to what is on this server as type and id, any other text as it is."""
+        named = local(reference, self._base_url)
+        return named.resource if named else reference
 
     def of(self, reference: str) -> str | None:
         """Return what the target of a reference is called, as far as it was learned."""
@@ -46,7 +48,7 @@ class Names:
             versions = await self._services.resources.read_many(resource_type, sorted(ids))
             for resource_id in ids:
                 version = versions.get(resource_id)
-                found = values.decode(version.json) if version is not None and not version.deleted else None
+                found = decoded(version.json, self._base_url) if version is not None and not version.deleted else None
                 self._known[resource_type, resource_id] = self._name(found) if found else None
 
     def _may_name(self, resource_type: str, resource_id: str) -> bool:
