@@ -103,6 +103,8 @@ _TEXTS = {
     "ValueSet include is different to the one in the value ('{2}')",
     "VALUESET_VERSION_CHECK": "The version '{1}' is not allowed for system '{0}': required to be '{2}' by a "
     "version-check parameter",
+    "VALUESET_VERSION_CHECK_VS": "The version '{1}' is not allowed for value set '{0}': required to be '{2}' by a "
+    "version-check parameter",
     "VERSION_NEEDED": "The code system '{0}' needs a version with each code, and the code '{1}' has none",
     "VS_EXP_IMPORT_UNK": "Unable to find included value set '{0}'",
     "VS_EXP_IMPORT_UNK_PINNED": "Unable to find included value set '{0}' version '{1}'",

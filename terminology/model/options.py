@@ -35,7 +35,12 @@ _VERSION_RULES = {
     "check-valueset-version": ("check", True),
     "force-valueset-version": ("force", True),
 }
-_LISTS = {"designation": "designations", "property": "properties", "useSupplement": "supplements"}
+_LISTS = {
+    "designation": "designations",
+    "property": "properties",
+    "useSupplement": "supplements",
+    "exclude-system": "excluded_systems",
+}
 _NUMBERS = {"count", "offset"}
 _DIGITS = 9
 
@@ -53,6 +58,7 @@ class Options:
     designations: list[str] = field(default_factory=list)
     properties: list[str] = field(default_factory=list)
     supplements: list[str] = field(default_factory=list)
+    excluded_systems: list[str] = field(default_factory=list)
     include_designations: bool | None = None
     include_definition: bool | None = None
     active_only: bool | None = None

@@ -41,13 +41,10 @@ def extend_closure(known: Sequence[Coding], added: Sequence[Coding], source: Sou
         for other in table.values():
             if other.system != new.system:
                 continue
-            match relation(system, concept.code, other.code or ""):
-                case "subsumes":
-                    entries.append(ClosureEntry(other, new))
-                case "subsumed-by":
-                    entries.append(ClosureEntry(new, other))
+            outcome = relation(system, concept.code, other.code or "")
+            if outcome == SUBSUMES:
+                entries.append(ClosureEntry(other, new))
+            elif outcome == SUBSUMED_BY:
+                entries.append(ClosureEntry(new, other))
         table[new.system, new.code] = new
     return entries
-
-
-__all__ = ["SUBSUMED_BY", "SUBSUMES", "ClosureEntry", "extend_closure"]

@@ -195,8 +195,18 @@ class Context:
         url, version = split(reference)
         for candidate in _latest_first(self.source.value_set_versions(url)):
             if version is None or matches(version, candidate):
-                return self.source.value_set(url, candidate)
+                return self._allowed(self.source.value_set(url, candidate))
         return None
+
+    def _allowed(self, value_set: ValueSet | None) -> ValueSet | None:
+        """Return a value set; raise TerminologyError for a version that a check of the request forbids."""
+        for rule in self.options.version_rules if value_set else ():
+            checks = rule.mode == "check" and rule.of_value_sets and value_set and rule.url == value_set.url
+            if checks and value_set and not matches(rule.version, value_set.version):
+                values = (value_set.url, value_set.version or "", rule.version)
+                found = issue("error", "exception", "version-error", "VALUESET_VERSION_CHECK_VS", *values)
+                raise TerminologyError(found)
+        return value_set
 
     def requested_value_set(self, resource: Json | None, url: str | None, version: str | None) -> ValueSet:
         """Return the value set that a request names or brings; raise TerminologyError where there is none."""

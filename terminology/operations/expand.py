@@ -117,6 +117,8 @@ class _Expander:
             note("displayLanguage", "code", options.languages.as_parameter())
         for each in options.designations:
             note("designation", "string", each)
+        for each in options.excluded_systems:
+            note("exclude-system", "uri", each)
         flags = {
             "excludeNested": options.exclude_nested,
             "activeOnly": options.active_only,
@@ -222,7 +224,8 @@ class _Expander:
     def _single(self) -> tuple[CodeSystem, ConceptSet] | None:
         """Return the one set of concepts that the value set is, None where it has more to it."""
         value_set = self._value_set
-        if len(value_set.includes) != 1 or value_set.excludes or self._options.exclude_not_for_ui:
+        narrowed = self._options.exclude_not_for_ui or self._options.excluded_systems
+        if len(value_set.includes) != 1 or value_set.excludes or narrowed:
             return None
         part = value_set.includes[0]
         if part.system is None or part.value_sets or part.concepts is not None:
@@ -307,8 +310,11 @@ class _Expander:
     def _distinct(self, rows: Iterator[Row]) -> Iterator[Row]:
         seen: set[tuple[str, str | None, str]] = set()
         with_versions = self._selector.tells_versions(self._value_set)
+        left_out = set(self._options.excluded_systems)
         for row in rows:
             self._context.spend(self._value_set)
+            if {row.info.url, row.info.canonical} & left_out:
+                continue
             key = (row.info.url, row.info.version if with_versions else None, row.concept.code)
             if key not in seen:
                 seen.add(key)

@@ -77,7 +77,6 @@ def read_lookup(parameters: ParametersReader, accept_language: str | None = None
     """Return the request of CodeSystem/$lookup."""
     coding = parameters.element("coding", "Coding")
     stated = Coding(*(parameters.text(name) for name in ("system", "version", "code")))
-    parameters.text("date")
     return LookupRequest(
         read_coding(coding) if coding is not None else stated,
         parameters.options(accept_language=accept_language),
@@ -158,12 +157,13 @@ def read_find_matches(parameters: ParametersReader) -> FindMatchesRequest:
         properties.append(Property(code, *found))
     if parameters.boolean("compositional"):
         raise invalid("Compositional matches are not supported", code="not-supported", at="compositional")
-    exact = parameters.text("exact") != "false"
+    exact = parameters.text("exact") is None or parameters.boolean("exact")
     options = parameters.options()
     return FindMatchesRequest(
-        parameters.text("system"), parameters.text("version"), properties, exact, options, _own(parameters)
+        parameters.text("system"),
+        parameters.text("version"),
+        properties,
+        exact,
+        options,
+        parameters.resources(_RESOURCE),
     )
-
-
-def _own(parameters: ParametersReader) -> list[Json]:
-    return parameters.resources(_RESOURCE)

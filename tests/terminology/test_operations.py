@@ -167,6 +167,34 @@ def test_the_latest_version_counts_unless_another_is_meant() -> None:
             Options().read(rule, S)
 
 
+def test_systems_may_be_left_out_of_an_expansion() -> None:
+    """By url, or by one version of it."""
+    other = system(url="http://example.org/other", concept=[{"code": "x"}])
+    source = MemorySource([system(), other])
+    both = value_set({"system": S}, {"system": "http://example.org/other"})
+    assert expand(both, source, excluded_systems=[S]) == ["x"]
+    assert expand(both, source, excluded_systems=[f"{S}|2.0.0"]) == ["x"]
+    assert len(expand(both, source, excluded_systems=[f"{S}|1.0.0"])) == 4
+
+
+def test_a_value_set_in_a_version_that_is_not_allowed_is_refused() -> None:
+    """As a code system is; a default decides only where nothing is stated."""
+    versions = [{**value_set(), "version": version} for version in ("1.0.0", "2.0.0")]
+    source = MemorySource([system(), *versions])
+    outer = value_set({"valueSet": ["http://example.org/vs|2.0.0"]})
+    for name, allowed in (("check-valueset-version", False), ("default-valueset-version", True)):
+        options = Options()
+        options.read(name, "http://example.org/vs|1.0.0")
+        request = ExpandRequest(resource={**outer, "url": "http://example.org/outer"}, options=options)
+        if allowed:
+            assert ("used-valueset", "uri", "http://example.org/vs|2.0.0") in terminology.expand(
+                request, source
+            ).parameters
+        else:
+            with pytest.raises(TerminologyError, match="not allowed for value set"):
+                terminology.expand(request, source)
+
+
 def test_more_codes_than_the_limit_are_too_costly_but_a_page_is_not() -> None:
     """The limit is on what is sent, not on what there is."""
     with pytest.raises(TerminologyError) as error:
