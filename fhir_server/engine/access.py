@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from fhir_server.auth.permission.patient_writes import Change
+from fhir_server.errors import Forbidden
 from fhir_server.r4.reports import unmarked
 from fhir_server.search.query.conditions import Condition
 
@@ -67,6 +68,22 @@ class OpenAccess:
     def links(self, change: Change) -> Iterable[tuple[str, str, Condition | None]]:
         """Allow any links."""
         return ()
+
+
+def acts_for(access: Access) -> frozenset[str] | None:
+    """Return the patients whom the caller acts for now; None where the caller is not confined to some that change.
+
+    What was made for the caller earlier is given only as long as the caller still acts for those that it was made of.
+    """
+    patients: frozenset[str] | None = getattr(access, "patients", None)
+    return patients
+
+
+def require_acting_for(access: Access, patients: Iterable[str]) -> None:
+    """Raise Forbidden where the caller does not act any longer for one of those whose data was shown then."""
+    current = acts_for(access)
+    if current is not None and not current.issuperset(patients):
+        raise Forbidden("It was made when the user saw more patients than now: ask anew.")
 
 
 def viewer(access: Access, types: Iterable[str], interaction: str = "search-type") -> str:

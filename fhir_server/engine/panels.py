@@ -1,5 +1,8 @@
 """Whose patients are whose: from the roles of a practitioner, and from the appointments and encounters of patients.
 
+Whoever acts for another than themselves is asked about here, at every request: staff by the hospital's policy, somebody
+related by the relation as it stands. What was granted to an app goes no further than that.
+
 What is found is kept for a moment by each worker, and found anew at once where this worker has written anything that
 it rests on.
 """
@@ -10,12 +13,17 @@ import time
 from collections.abc import Iterable
 from typing import Literal
 
+from fhir_server.auth.permission.access import ScopedAccess
 from fhir_server.auth.permission.staff import Panel
-from fhir_server.engine.context import Services
+from fhir_server.engine.access import Access
+from fhir_server.engine.context import Services, now
 from fhir_server.errors import Forbidden
+from fhir_server.r4 import values
+from fhir_server.search.params.dates import date_range
 from fhir_server.search.params.references import named_in
 from fhir_server.search.query.compartments import reference_names
 from fhir_server.store.relations import keys_of, keys_of_one
+from fhir_server.store.resources.resources import Version
 
 Policy = Literal["clinics", "treatment", "all"]
 
@@ -35,15 +43,27 @@ def note_written(types: Iterable[str]) -> None:
         _generation += 1
 
 
-async def panel_of(services: Services, fhir_user: str | None) -> Panel | None:
-    """Return the patients that a practitioner sees by the policy of the settings; None where that is all.
+async def confined(services: Services, access: Access) -> Access:
+    """Return the access of who acts for others as it is now: for the patients of that one; others' as it is."""
+    if not isinstance(access, ScopedAccess) or not access.is_for_others:
+        return access
+    panel = await panel_of(services, access.token.fhir_user)
+    return access if panel is None else access.seeing(panel)
 
-    Who is neither a Practitioner nor a PractitionerRole has no patients; who is under care has none by any policy.
+
+async def panel_of(services: Services, fhir_user: str | None) -> Panel | None:
+    """Return the patients whom a user sees: a practitioner by the policy of the settings; None where that is all.
+
+    Who is neither a Practitioner nor a PractitionerRole has no patients by any policy, but somebody related the one of
+    the relation.
 
     Raises Forbidden where they are too many to be told apart.
     """
     policy: Policy = services.settings.staff_sees
-    if (fhir_user or "").partition("/")[0] in _UNDER_CARE:
+    kind, _, resource_id = (fhir_user or "").partition("/")
+    if kind == "RelatedPerson":
+        return Panel(await _related(services, resource_id))
+    if kind in _UNDER_CARE:
         return Panel(frozenset())
     if policy == "all":
         return None
@@ -69,6 +89,28 @@ async def panel_of(services: Services, fhir_user: str | None) -> Panel | None:
     return panel
 
 
+async def _related(services: Services, resource_id: str) -> frozenset[str]:
+    """Return the patient of a RelatedPerson, as long as the relation stands."""
+    relation = await services.resources.read("RelatedPerson", resource_id)
+    if relation is None or not _is_in_force(services, relation):
+        return frozenset()
+    keys = await keys_of_one(services.database, "RelatedPerson", resource_id)
+    return frozenset(named_in(keys, "Patient", ("patient",)))
+
+
+def _is_in_force(services: Services, version: Version) -> bool:
+    """Return whether a relation or role is there, active, and within its period."""
+    if version.deleted:
+        return False
+    resource = values.decode(version.json)
+    period = resource.get("period") or {}
+    timezone, moment = services.settings.default_timezone, now()
+    if resource.get("active") is False:
+        return False
+    begun = "start" not in period or date_range(period["start"], timezone)[0] <= moment
+    return begun and ("end" not in period or moment < date_range(period["end"], timezone)[1])
+
+
 async def _practitioner(services: Services, fhir_user: str | None) -> str | None:
     """Return the reference of the Practitioner that a user is, be it by way of a role."""
     if fhir_user is None or not fhir_user.startswith("PractitionerRole/"):
@@ -81,11 +123,10 @@ async def _practitioner(services: Services, fhir_user: str | None) -> str | None
 async def _clinics(services: Services, practitioner: str) -> set[str]:
     """Return the places where the practitioner works, with the rooms in them."""
     roles = await keys_of(services.database, "PractitionerRole", [f"practitioner={practitioner}"])
+    read = await services.resources.read_many("PractitionerRole", list(roles))
+    in_force = [role_id for role_id, version in read.items() if _is_in_force(services, version)]
     clinics = {
-        f"Location/{place}"
-        for keys in roles.values()
-        if "active=false" not in keys
-        for place in named_in(keys, "Location", ("location",))
+        f"Location/{place}" for role_id in in_force for place in named_in(roles[role_id], "Location", ("location",))
     }
     rooms = await keys_of(services.database, "Location", [f"partof={clinic}" for clinic in sorted(clinics)])
     return clinics | {f"Location/{room}" for room in rooms}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from fhir_server.auth.permission.access import NoAccess, ScopedAccess, unauthorized
+from fhir_server.auth.permission.access import NoAccess, unauthorized
 from fhir_server.engine.access import Access
 from fhir_server.engine.context import Services
-from fhir_server.engine.panels import panel_of
+from fhir_server.engine.panels import confined
 from fhir_server.store.accounts.oauth import OAuthStore
 
 Authenticate = Callable[[Mapping[str, str]], Awaitable[Access]]
@@ -34,11 +34,3 @@ def bearer_authentication(store: OAuthStore[Access], services: Services) -> Auth
         return await confined(services, access)
 
     return authenticate
-
-
-async def confined(services: Services, access: Access) -> Access:
-    """Return the access of a member of the staff as the hospital's policy has it now, that of others as it is."""
-    if not isinstance(access, ScopedAccess) or not access.is_staff:
-        return access
-    panel = await panel_of(services, access.token.fhir_user)
-    return access if panel is None else access.seeing(panel)

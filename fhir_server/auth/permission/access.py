@@ -8,6 +8,7 @@ they see what any of them sees. https://hl7.org/fhir/smart-app-launch/STU2.2/sco
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -96,21 +97,32 @@ class ScopedAccess:
         return self.token.role == "practitioner" and kind not in _UNDER_CARE and levels
 
     @property
+    def is_for_others(self) -> bool:
+        """Whether the user acts for others than themselves: staff for patients, somebody related for one."""
+        return self.is_staff or (self.token.fhir_user or "").startswith("RelatedPerson/")
+
+    @property
+    def patients(self) -> frozenset[str] | None:
+        """The patients that the bearer acts for now; None where that is not what confines the bearer."""
+        return self._panel.patients if self._panel is not None else None
+
+    @property
     def sees_as(self) -> str | None:
-        """What names the view of a member of the staff, whose patients come and go; None for everybody else."""
+        """What names the view of whoever acts for patients that come and go; None for everybody else."""
         return f"{self.token.fhir_user} {self.token.scopes}" if self._panel is not None else None
 
     def seeing(self, panel: Panel) -> ScopedAccess:
         """Return the same access, by `user/` scopes to these patients only, by `patient/` scopes to one of them."""
-        if self._seeing is None or self._seeing._panel is not panel:
-            self._seeing = ScopedAccess(
-                self.token,
-                timezone=self._timezone,
-                base_url=self._base_url,
-                on_behalf=self._on_behalf,
-                panel=panel,
-            )
+        if self._seeing is None or self._seeing._panel != panel:
+            self._seeing = self._made_for(self.token, panel, on_behalf=self._on_behalf)
         return self._seeing
+
+    def on_behalf(self, scopes: Scopes) -> ScopedAccess:
+        """Return the access of the server for the bearer, by these scopes, to no more patients than the bearer's."""
+        return self._made_for(replace(self.token, scopes=scopes), self._panel, on_behalf=True)
+
+    def _made_for(self, token: BearerToken, panel: Panel | None, *, on_behalf: bool) -> ScopedAccess:
+        return ScopedAccess(token, timezone=self._timezone, base_url=self._base_url, on_behalf=on_behalf, panel=panel)
 
     @classmethod
     def of_staff(cls, scopes: str) -> ScopedAccess:
@@ -279,7 +291,7 @@ class ScopedAccess:
         return changeable(resource_type, permission, self._writer_for(patient))
 
     def _is_seen_no_more(self, patient: str) -> bool:
-        """Return whether the staff that granted `patient/` scopes does not see the patient any longer."""
+        """Return whether whoever granted `patient/` scopes does not act for the patient any longer."""
         return self._panel is not None and patient not in self._panel.patients
 
     def _is_confined(self, scope: Scope) -> bool:

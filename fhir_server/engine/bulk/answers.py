@@ -6,7 +6,7 @@ import zlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from fhir_server.engine.access import viewer
+from fhir_server.engine.access import require_acting_for, viewer
 from fhir_server.engine.bulk.kick_off import owner_of
 from fhir_server.engine.context import Context, Download, Request, Response, instant
 from fhir_server.engine.disclosure import note_question
@@ -94,6 +94,7 @@ async def file(context: Context, request: Request, route: Route) -> Response:
     seen = viewer(context.access, [wanted.type])
     if seen and seen != wanted.view:
         raise Forbidden(f"The access token does not cover all the {wanted.type} resources of this file.")
+    require_acting_for(context.access, export.acted_for)
     note_question(f"_async/{export.id}/{route.version}", [("type", wanted.type), ("request", export.url)])
     store = _store(context)
     download = Download(

@@ -16,13 +16,13 @@ import structlog
 from msgspec.structs import replace
 
 from fhir_server.auth.permission.access import ScopedAccess
-from fhir_server.engine.access import Access, OpenAccess, viewer
+from fhir_server.engine.access import Access, OpenAccess, acts_for, viewer
 from fhir_server.engine.bulk.asked import Asked
 from fhir_server.engine.bulk.files import NdjsonFile
 from fhir_server.engine.bulk.members import Members, members_of
 from fhir_server.engine.bulk.selections import Wanted, wanted
 from fhir_server.engine.context import Context, Services, now
-from fhir_server.engine.panels import panel_of
+from fhir_server.engine.panels import confined
 from fhir_server.engine.search import subsets
 from fhir_server.errors import FhirError, Forbidden, Unavailable
 from fhir_server.r4 import values
@@ -101,7 +101,8 @@ async def _further(services: Services, store: ExportStore, export: Export, limit
     """Return the export with the next files, of as many types as are done within a second."""
     context = Context(services, export.base_url, await access_of(services, export.token, export.base_url))
     until = time.monotonic() + _STEP_SECONDS
-    new = replace(export, attempts=0)
+    acted_for = {*export.acted_for, *(acts_for(context.access) or ())}
+    new = replace(export, attempts=0, acted_for=tuple(sorted(acted_for)))
     for number, part in enumerate(export.parts):
         if part.done:
             continue
@@ -122,8 +123,7 @@ async def access_of(services: Services, meaning: dict[str, Any] | None, base_url
     if not await is_in_force(services.database, token):
         raise Forbidden("The right to this was taken away while it was under way.")
     access = ScopedAccess(token, timezone=services.settings.default_timezone, base_url=base_url)
-    panel = await panel_of(services, token.fhir_user) if access.is_staff else None
-    return access if panel is None else access.seeing(panel)
+    return await confined(services, access)
 
 
 _members: dict[str, Members | None] = {}

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from fhir_server.engine.access import require_acting_for
 from fhir_server.engine.bulk import answers as exports
 from fhir_server.engine.bulk.kick_off import owner_of
 from fhir_server.engine.context import Context, Request, Response
@@ -30,6 +31,7 @@ async def status(context: Context, request: Request, route: Route) -> Response:
         return Response(202, None, headers={"X-Progress": progress, "Retry-After": "1"})
     if view_of(context.access) != taken.view:
         raise Forbidden("The answer is for a token with the scopes of the one that asked.")
+    require_acting_for(context.access, taken.acted_for)
     note_question(taken.path, taken.query)
     note_patients(taken.patients)
     answer = answer_bundle(taken, await _store(context).answer(taken))

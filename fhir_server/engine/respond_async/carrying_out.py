@@ -8,6 +8,7 @@ from typing import Any, cast
 import structlog
 from msgspec.structs import replace
 
+from fhir_server.engine.access import acts_for
 from fhir_server.engine.bulk.steps import access_of
 from fhir_server.engine.context import Context, Handling, Request, Return, Services, now
 from fhir_server.engine.disclosure import disclosing
@@ -34,7 +35,9 @@ async def carry_out(services: Services, store: AsyncRequestStore, taken: AsyncRe
             log.error("async_request.failed", kind=type(error).__name__)
             finished, answer = _failure(taken, "The server met a fault of its own.")
     patients, questions = tuple(disclosure.patients), tuple(disclosure.questions)
-    await store.finish(_over(services, replace(finished, patients=patients, questions=questions)), answer)
+    acted_for = tuple(one for one in finished.acted_for if one in disclosure.patients)
+    told = replace(finished, patients=patients, questions=questions, acted_for=acted_for)
+    await store.finish(_over(services, told), answer)
 
 
 async def give_up(services: Services, store: AsyncRequestStore, taken: AsyncRequest) -> None:
@@ -62,7 +65,8 @@ async def _answered(services: Services, store: AsyncRequestStore, taken: AsyncRe
     with working(budget):
         response = await counted(handle(context, request), budget)
     tag = "" if response.version is None else etag(response.version)
-    finished = replace(taken, status=response.status, location=response.location or "", etag=tag)
+    acted_for = tuple(sorted(acts_for(context.access) or ()))
+    finished = replace(taken, status=response.status, location=response.location or "", etag=tag, acted_for=acted_for)
     return finished, response.json or b""
 
 

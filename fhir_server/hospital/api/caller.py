@@ -114,7 +114,7 @@ async def _caller_here(server: FacadeServer, request: Request) -> Caller:
         raise Problem("invalid_token")
     seen().by_token(access.token)
     require_covered(request, access.token.scopes)
-    acting = ActingAccess(access.token, timezone=server.settings.default_timezone, base_url=server.base_url)
+    acting = ActingAccess(access)
     language = request.headers.get("accept-language")
     return Caller(server, access.token, server.fhir(access), server.fhir(acting), server.fhir(), language)
 

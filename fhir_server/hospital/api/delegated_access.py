@@ -8,11 +8,9 @@ compartment.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from fhir_server.auth.permission.access import ScopedAccess
-from fhir_server.auth.permission.bearer import BearerToken
 from fhir_server.auth.permission.patient_writes import Change
 from fhir_server.auth.permission.scopes import parse_scopes
 from fhir_server.engine.access import Access
@@ -34,12 +32,10 @@ def _is_free(resource_type: str, interaction: str) -> bool:
 class ActingAccess:
     """The access to all that is the user's, and to the types without an owner that go with it."""
 
-    def __init__(self, token: BearerToken, *, timezone: str, base_url: str) -> None:
-        scopes = _OWN if token.context.patient else _STAFF
-        self._own: Access = ScopedAccess(
-            replace(token, scopes=scopes), timezone=timezone, base_url=base_url, on_behalf=True
-        )
-        self._reporter = f"Patient/{token.context.patient}" if token.context.patient else None
+    def __init__(self, access: ScopedAccess) -> None:
+        patient = access.token.context.patient
+        self._own: Access = access.on_behalf(_OWN if patient else _STAFF)
+        self._reporter = f"Patient/{patient}" if patient else None
 
     def require(self, interaction: str, resource_type: str | None) -> None:
         """Raise Forbidden for what is neither."""

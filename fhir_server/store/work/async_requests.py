@@ -48,6 +48,9 @@ class AsyncRequest(msgspec.Struct, frozen=True, kw_only=True):
     location: str = ""
     etag: str = ""
     patients: tuple[str, ...] = ()
+    """Whose data the answer holds."""
+    acted_for: tuple[str, ...] = ()
+    """Those of them whom the caller acted for when it was made; the answer is given as long as that is so."""
     questions: tuple[str, ...] = ()
 
 

@@ -72,6 +72,8 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
     """Failures one after another."""
     edit: int = 0
     resources: int = 0
+    acted_for: tuple[str, ...] = ()
+    """The patients whom who asked acted for when the files were made; they are given as long as that is so."""
 
 
 class ExportStore:
