@@ -24,15 +24,15 @@ def _facade() -> Iterator[Attack]:
         return Attack(f"app: {name}", "POST", path, body, {"Content_Type": JSON_TYPE, **headers}, callers)
 
     person = {"name": "Ana Lopez", "email": "ana@example.org", "password": "x" * 200_000}
-    signing_in = {"email": "ana@example.org", "password": "correct horse battery"}
+    signing_in = {"username": "ana@example.org", "password": "correct horse battery"}
     fields = json.dumps({f"field{at}": at for at in range(60_000)}).encode()
     yield post("sign-up of many fields", "user/signup", fields)
     yield post("sign-up nested deeply", "user/signup", b'{"name":' * 100_000)
     yield post("sign-up with a long password", "user/signup", json.dumps(person).encode())
     yield post("passwords at once", "user/login", json.dumps(signing_in).encode(), callers=_MANY)
-    long_name = json.dumps({**signing_in, "email": "a" * 400_000 + "@" + "b." * 200_000}).encode()
+    long_name = json.dumps({**signing_in, "username": "a" * 400_000 + "@" + "b." * 200_000}).encode()
     yield post("a long address", "user/login", long_name)
-    yield post("numbers of many digits", "user/login", b'{"email":' + b"9" * 900_000 + b"}")
+    yield post("numbers of many digits", "user/login", b'{"username":' + b"9" * 900_000 + b"}")
     yield post("compressed space", "user/login", gzip.compress(b" " * 60_000_000), Content_Encoding="gzip")
     yield post("forgotten at once", "user/password/forgot", b'{"email":"ana@example.org"}', callers=_MANY)
     query = "&".join(f"name={at}" for at in range(8000))

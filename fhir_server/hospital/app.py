@@ -65,7 +65,7 @@ def create_facade(settings: Settings) -> FastAPI:
         description="The patient app's endpoints. Every answer comes from the FHIR resources under /fhir.",
         docs_url=None,
         redoc_url=None,
-        openapi_url="/openapi.json",
+        openapi_url=None,
         generate_unique_id_function=operation_id,
     )
     if "hms" in settings.served:
@@ -83,11 +83,18 @@ def create_facade(settings: Settings) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _fault)
+    app.add_route("/openapi.json", _description, include_in_schema=False)
     app.add_route("/docs", _docs, include_in_schema=False)
     app.add_route("/docs/{name}", _docs_file, include_in_schema=False)
     app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, largest_upload=settings.max_body_bytes)
     return app
+
+
+async def _description(request: Request) -> Response:
+    app: DescribedApi = request.app
+    await app.described()
+    return Response(app.description_json, media_type="application/json")
 
 
 async def _language(request: Request) -> Language:

@@ -182,13 +182,13 @@ class Execution:
         query = [*query, *search_query(connected or name.removesuffix(LIST), arguments)]
         if connected is None:
             nodes = [root(each) for each in await self._list(name.removesuffix(LIST), query, arguments)]
-            return Found(nodes if expression is None else await evaluated(_holding, nodes, expression), True)
+            return Found(nodes if expression is None else await _holding(nodes, expression), True)
         found = await self._reader.connection(
             connected, query, arguments.get("_cursor"), counted=self._asks(field, "count")
         )
         if expression is not None:
             nodes = [root(each["resource"]) for each in found["edges"]]
-            kept = {id(each.value) for each in await evaluated(_holding, nodes, expression)}
+            kept = {id(each.value) for each in await _holding(nodes, expression)}
             found["edges"] = [each for each in found["edges"] if id(each["resource"]) in kept]
         return Found([Node(name, found, None)], False)
 
@@ -205,8 +205,14 @@ class Execution:
         return any(each.name.value == name for each in self._fields(None, field.selection_set))
 
 
-def _holding(nodes: list[Node], expression: str) -> list[Node]:
-    return [each for each in nodes if each.holds(expression)]
+async def _holding(nodes: list[Node], expression: str) -> list[Node]:
+    """Return the nodes on which an expression is true: each is cheap or goes to a thread, but all together are not."""
+    kept = []
+    for each in nodes:
+        if await evaluated(each.holds, expression):
+            kept.append(each)
+        await breathe()
+    return kept
 
 
 def _slice(path: str, node: Node, position: int) -> str:

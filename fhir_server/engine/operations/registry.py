@@ -16,6 +16,7 @@ from fhir_server.engine.operations.validate import validate
 from fhir_server.engine.routes import Route
 from fhir_server.errors import MethodNotAllowed, NotFound, NotSupported
 from fhir_server.r4 import definitions
+from fhir_server.work.threads import apart
 
 Level = Literal["system", "type", "instance", "version"]
 Run = Callable[[Context, Request, Route, Inputs], Awaitable[Response]]
@@ -60,10 +61,19 @@ def _operation(name: str, run: Run, *levels: Level, **properties: bool) -> Opera
     return Operation(published, run, frozenset(levels), **properties)
 
 
-async def _graphql(context: Context, request: Request, route: Route, inputs: Inputs) -> Response:
+_graphql_once_loaded: list[Run] = []
+
+
+def _load_graphql() -> None:
     from fhir_server.engine.graphql.operation import graphql  # its library is large, and few use it
 
-    return await graphql(context, request, route, inputs)
+    _graphql_once_loaded.append(graphql)
+
+
+async def _graphql(context: Context, request: Request, route: Route, inputs: Inputs) -> Response:
+    if not _graphql_once_loaded:
+        await apart(_load_graphql)
+    return await _graphql_once_loaded[0](context, request, route, inputs)
 
 
 OPERATIONS: tuple[Operation, ...] = (

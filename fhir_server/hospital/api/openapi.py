@@ -5,7 +5,10 @@ An endpoint names the errors that are its own; those that follow from what it ta
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 from fastapi import FastAPI
@@ -14,6 +17,7 @@ from pydantic.json_schema import models_json_schema
 
 from fhir_server.hospital.api.examples import add_examples
 from fhir_server.hospital.api.problem import MEDIA_TYPE, PROBLEMS, TYPES, ProblemDetails
+from fhir_server.work.threads import apart
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -73,22 +77,41 @@ def operation_id(route: APIRoute) -> str:
 class DescribedApi(FastAPI):
     """An application whose description tells of each endpoint what follows from how it is asked."""
 
+    def setup(self) -> None:
+        """Add the routes of FastAPI's own, of which there are none here."""
+        self._making = threading.Lock()
+        self._whole: dict[str, Any] | None = None
+        super().setup()
+
     def openapi(self) -> dict[str, Any]:
-        """Return the description."""
-        if self.openapi_schema is None:
-            description = super().openapi()
-            for operation in _operations(description):
-                _complete(operation)
-            components = description.setdefault("components", {})
-            components.setdefault("securitySchemes", {})["OAuth2"] = _OAUTH2
-            schemas = components.setdefault("schemas", {})
-            for unused in ("HTTPValidationError", "ValidationError"):
-                schemas.pop(unused, None)
-            _, problem = models_json_schema([(ProblemDetails, "serialization")], ref_template=f"{_SCHEMAS}{{model}}")
-            schemas.update(problem["$defs"])
-            add_examples(description)
-        assert self.openapi_schema is not None, "it was made a moment ago"
-        return self.openapi_schema
+        """Return the description, which takes a third of a second to make."""
+        with self._making:
+            if self._whole is None:
+                self._whole = self._made()
+            return self._whole
+
+    async def described(self) -> dict[str, Any]:
+        """Return the description, made where it holds nobody."""
+        return self._whole if self._whole is not None else await apart(self.openapi)
+
+    @cached_property
+    def description_json(self) -> bytes:
+        """The description as it is sent."""
+        return json.dumps(self.openapi(), ensure_ascii=False, separators=(",", ":")).encode()
+
+    def _made(self) -> dict[str, Any]:
+        description = super().openapi()
+        for operation in _operations(description):
+            _complete(operation)
+        components = description.setdefault("components", {})
+        components.setdefault("securitySchemes", {})["OAuth2"] = _OAUTH2
+        schemas = components.setdefault("schemas", {})
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        _, problem = models_json_schema([(ProblemDetails, "serialization")], ref_template=f"{_SCHEMAS}{{model}}")
+        schemas.update(problem["$defs"])
+        add_examples(description)
+        return description
 
 
 def _operations(description: dict[str, Any]) -> Iterator[dict[str, Any]]:

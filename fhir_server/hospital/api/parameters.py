@@ -15,7 +15,7 @@ from fhir_server.hospital.api.problem import Problem
 
 async def only_known(request: Request) -> None:
     """Raise Problem for parameters that the description of the endpoint does not have."""
-    description: Mapping[str, Any] = request.app.openapi()
+    description: Mapping[str, Any] = await request.app.described()
     operation = description["paths"][request.scope["route"].path_format][request.method.lower()]
     unknown = set(request.query_params) - {item["name"] for item in operation.get("parameters", ())}
     fields = _fields(description, operation)
