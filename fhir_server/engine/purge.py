@@ -20,6 +20,7 @@ from fhir_server.store.resources.erasure import Eraser
 from fhir_server.store.work.async_requests import AsyncRequestStore
 from fhir_server.store.work.exports import ExportStore
 from fhir_server.store.work.purges import PurgeStore
+from fhir_server.work.items import set_aside
 
 AUDIT = "AuditEvent"
 
@@ -101,8 +102,10 @@ async def _require_there(context: Context, target: Target) -> None:
 
 
 async def finish_purges(context: Context) -> int:
-    """Finish the purges that were broken off, and return how many there were."""
-    unfinished = await PurgeStore(context.services.database).unfinished()
-    for text in unfinished:
-        await purge(context, target_of(text))
-    return len(unfinished)
+    """Finish the purges that were broken off, and return how many are done; one that fails does not stop the others."""
+    finished = 0
+    for text in await PurgeStore(context.services.database).unfinished():
+        with set_aside("purge.failed", seconds=None):
+            await purge(context, target_of(text))
+            finished += 1
+    return finished

@@ -16,6 +16,7 @@ from fhir_server.engine.purge import finish_purges
 from fhir_server.jobs.runner import Job
 from fhir_server.store.work.erasures import ErasureStore
 from fhir_server.store.work.jobs import Lease
+from fhir_server.work.items import set_aside
 
 EVERY_SECONDS = 300.0
 LOOKED_AFTER = timedelta(minutes=30)
@@ -31,10 +32,13 @@ def erasures(services: Services, base_url: str) -> Job:
 async def _run(services: Services, base_url: str, lease: Lease) -> None:
     record = ErasureStore(services.database)
     patients = [*await record.unfinished(), *await record.finished_since(now() - LOOKED_AFTER)]
+    erased = 0
     for patient in patients:
-        await erase_patient(services, base_url, patient)
+        with set_aside("erasure.failed", seconds=None):  # it stays unfinished, and is taken up again
+            await erase_patient(services, base_url, patient)
+            erased += 1
     purged = await finish_purges(Context(services, base_url))
     if purged:
         log.info("purges.finished", count=purged)
     if patients:
-        log.info("erasures.looked_after", count=len(patients))
+        log.info("erasures.looked_after", count=erased, failed=len(patients) - erased)

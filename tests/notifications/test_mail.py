@@ -10,6 +10,7 @@ import pytest
 
 from fhir_server.hospital.billing.card.sandbox import SandboxGateway
 from fhir_server.hospital.gateways.smtp import SmtpServer
+from fhir_server.hospital.notifications import mail_job
 from fhir_server.hospital.notifications.events import reminder
 from fhir_server.hospital.notifications.mail_job import send_due
 from fhir_server.hospital.notifications.sender import Teller
@@ -114,6 +115,24 @@ async def test_a_mail_that_cannot_be_sent_is_sent_later(post: Post) -> None:
     await post.send()
     assert await post.waiting() == []
     assert post.server.mails == []
+
+
+async def test_a_mail_that_cannot_be_made_does_not_stop_the_others(post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is tried again later like one that is not taken; those behind it are sent."""
+    await post.remind("first")
+    await post.remind("second")
+    first = (await post.queue.due())[0].communication_id
+    making = mail_job.notifications.from_fhir
+
+    def made(communication: dict[str, Any]) -> Any:
+        if communication["id"] == first:
+            raise KeyError("payload")
+        return making(communication)
+
+    monkeypatch.setattr(mail_job.notifications, "from_fhir", made)
+    assert await post.send() == 2
+    assert len(post.server.mails) == 1
+    assert [each["_id"] for each in await post.waiting()] == [first]
 
 
 async def test_a_mail_waits_for_a_server_that_is_away(post: Post) -> None:

@@ -18,6 +18,7 @@ from fhir_server.hospital.billing.refunds import give_back
 from fhir_server.hospital.gateways.card import Gateway, GatewayUnavailable
 from fhir_server.jobs.runner import Job
 from fhir_server.store.work.jobs import Lease
+from fhir_server.work.items import set_aside
 from mappings.shared import reading
 
 EVERY_SECONDS = 60.0
@@ -56,10 +57,11 @@ class CardPayments:
             key = attempts.key_of(attempt)
             if key is None:
                 continue  # cash: it waits for a person
-            try:
-                closed += await self._close(attempt, key)
-            except FhirError as error:
-                log.warning("payment.open", kind=type(error).__name__)
+            with set_aside("payment.failed"):
+                try:
+                    closed += await self._close(attempt, key)
+                except FhirError as error:
+                    log.warning("payment.open", kind=type(error).__name__)
         return closed
 
     async def _close(self, attempt: Resource, key: str) -> bool:
@@ -78,10 +80,11 @@ class CardPayments:
         cancelled = [("status", "cancelled"), ("_lastUpdated", f"ge{instant(at - _LOOK_BACK)}")]
         refunded, fhir = 0, in_process(self.context.services, self.context.base_url)
         async for invoice in every_match(self.context, "Invoice", cancelled):
-            try:
-                refunded += await give_back(fhir, self.gateway, invoice)
-            except GatewayUnavailable:
-                log.warning("refund.delayed")
-            except FhirError as error:
-                log.warning("refund.not_recorded", kind=type(error).__name__)
+            with set_aside("refund.failed"):
+                try:
+                    refunded += await give_back(fhir, self.gateway, invoice)
+                except GatewayUnavailable:
+                    log.warning("refund.delayed")
+                except FhirError as error:
+                    log.warning("refund.not_recorded", kind=type(error).__name__)
         return refunded

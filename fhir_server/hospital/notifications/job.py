@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import traceback
 from contextlib import aclosing
 from datetime import timedelta
 from functools import partial
-
-import structlog
 
 from fhir_server.engine.context import Services
 from fhir_server.errors import Unavailable
@@ -19,12 +16,11 @@ from fhir_server.jobs.runner import Job
 from fhir_server.store.database.changes import Change, ChangeFeed
 from fhir_server.store.resources.resources import Version
 from fhir_server.store.work.jobs import Lease
+from fhir_server.work.items import set_aside
 from mappings.shared.elements import Resource
 
 PAUSE_SECONDS = 2.0
 """How long to wait for a database that is away."""
-
-log = structlog.get_logger(__name__)
 
 
 def notifications(services: Services, base_url: str) -> Job:
@@ -50,19 +46,11 @@ async def _run(services: Services, base_url: str, lease: Lease) -> None:
 
 async def deal_with(services: Services, teller: Teller, change: Change) -> None:
     """Tell what a change means to its patient, if anything; raises Unavailable where the database is away."""
-    try:
+    with set_aside("notification.failed", type=change.type):
         step = await _step(services, teller.base_url, change)
         event = event_of(step) if step else None
         if step and event:
             await teller.tell(event, step.at)
-    except Unavailable:
-        raise
-    except Exception as error:
-        # One resource that is beyond us must not keep all others from being told of.
-        # Its place is logged, but not its text, which may quote a resource.
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{frame.filename}:{frame.lineno}"
-        log.error("notification.failed", type=change.type, kind=type(error).__name__, place=place)
 
 
 async def _step(services: Services, base_url: str, change: Change) -> Step | None:

@@ -14,6 +14,8 @@ from fhir_server.hospital.gateways.smtp import Mail, MailDelayed, MailRefused, S
 from fhir_server.jobs.runner import Job
 from fhir_server.store.work.jobs import Lease
 from fhir_server.store.work.mail_queue import MailQueue, Waiting
+from fhir_server.work.budget import Budget, working
+from fhir_server.work.items import ITEM_SECONDS
 from mappings.notifications import notifications
 from mappings.shared import reading
 from mappings.shared.elements import Resource
@@ -48,13 +50,20 @@ async def send_due(services: Services, base_url: str, queue: MailQueue, server: 
     due = await queue.due()
     for waiting in due:
         try:
-            await _send(services, base_url, queue, server, waiting)
+            with working(Budget(ITEM_SECONDS, caller="mail")):
+                await _send(services, base_url, queue, server, waiting)
         except (MailDelayed, _NotYet) as error:
             again = await queue.failed(waiting)
             log.warning("mail.delayed" if again else "mail.given_up", kind=type(error.__cause__ or error).__name__)
         except MailRefused:
             await queue.done(waiting)
             log.warning("mail.refused")
+        except Unavailable:
+            raise
+        except Exception as error:
+            # What cannot be made into a mail must not keep all others from being sent.
+            again = await queue.failed(waiting)
+            log.error("mail.failed" if again else "mail.given_up", kind=type(error).__name__)
     return len(due)
 
 

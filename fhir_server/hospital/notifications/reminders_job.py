@@ -12,6 +12,7 @@ from fhir_server.hospital.notifications.events import reminder
 from fhir_server.hospital.notifications.sender import Teller
 from fhir_server.jobs.runner import Job
 from fhir_server.store.work.jobs import Lease
+from fhir_server.work.items import set_aside
 from mappings.shared import reading
 from mappings.shared.elements import Resource
 
@@ -37,9 +38,10 @@ async def remind(services: Services, base_url: str, at: datetime) -> int:
     teller, sent = Teller(services, base_url), 0
     ahead = [("status", "booked"), ("date", f"gt{instant(at)}"), ("date", f"le{instant(at + AHEAD)}")]
     async for appointment in every_match(Context(services, base_url), "Appointment", ahead):
-        event = reminder(relative(appointment, base_url))
-        if event is not None and not _just_booked(appointment):
-            sent += await teller.tell(event, at)
+        with set_aside("reminder.failed"):
+            event = reminder(relative(appointment, base_url))
+            if event is not None and not _just_booked(appointment):
+                sent += await teller.tell(event, at)
     return sent
 
 
