@@ -161,8 +161,8 @@ class Context:
         """Raise TerminologyError where a supplement that is needed was not there for any code system used."""
         missing = sorted(self.required_supplements - self.used_supplements)
         if missing:
-            found = issue("error", "not-found", "not-found", "VALUESET_SUPPLEMENT_MISSING", ", ".join(missing))
-            raise TerminologyError(found)
+            name = f"VALUESET_SUPPLEMENT_MISSING_{'one' if len(missing) == 1 else 'other'}"
+            raise TerminologyError(issue("error", "not-found", "not-found", name, ", ".join(missing)))
 
     def unknown_code_system(self, url: str, version: str | None, *, at: str = "", expanding: bool = False) -> Issue:
         """Return the issue of a code system that is not there."""
@@ -208,6 +208,13 @@ class Context:
                 raise TerminologyError(found)
         return value_set
 
+    def unresolved_import(self, reference: str, *, excluding: bool = False) -> UnresolvedReference:
+        """Return the error of a value set that is not there, though another that is expanded imports it."""
+        url, version = split(self.pinned(reference))
+        kind = "CS" if self.source.code_system_versions(url) else "UNK"
+        name = f"VS_EXP_IMPORT_{kind}{'_PINNED' if version else ''}{'_X' if excluding else ''}"
+        return UnresolvedReference(issue("error", "not-found", "not-found", name, url, version or ""))
+
     def requested_value_set(self, resource: Json | None, url: str | None, version: str | None) -> ValueSet:
         """Return the value set that a request names or brings; raise TerminologyError where there is none."""
         if resource is not None:
@@ -245,13 +252,9 @@ class Context:
             self._under_way.pop()
 
 
-def unresolved_value_set(reference: str, *, expanding: bool = False) -> UnresolvedReference:
+def unresolved_value_set(reference: str) -> UnresolvedReference:
     """Return the error of a value set that is not there."""
-    url, version = split(reference)
-    if not expanding:
-        return UnresolvedReference(issue("error", "not-found", "not-found", "Unable_to_resolve_value_Set_", reference))
-    name, values = ("VS_EXP_IMPORT_UNK_PINNED", (url, version)) if version else ("VS_EXP_IMPORT_UNK", (url, ""))
-    return UnresolvedReference(issue("error", "not-found", "not-found", name, *values))
+    return UnresolvedReference(issue("error", "not-found", "not-found", "Unable_to_resolve_value_Set_", reference))
 
 
 def _latest_first(versions: Iterable[str | None]) -> list[str | None]:

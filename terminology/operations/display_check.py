@@ -31,9 +31,10 @@ class DisplayCheck:
         if not known.has(display, languages):
             self._report.add(self._wrong(coding, known, language, at), in_message=True)
         elif not known.has(display, languages, active=True):
-            shown = ",".join(_quoted(each.value) for each in known if each.active and each.is_display)
-            values = (display, coding.code, shown, known.status(display))
-            found = issue("warning", "invalid", "display-comment", "INACTIVE_DISPLAY_FOUND", *values, at=at)
+            shown = [each.value for each in known if each.active and each.is_display]
+            values = (display, coding.code, ",".join(shown), known.status(display))
+            name = f"INACTIVE_DISPLAY_FOUND_{'one' if len(shown) == 1 else 'other'}"
+            found = issue("warning", "invalid", "display-comment", name, *values, at=at)
             self._report.add(found)
 
     def _wrong(self, coding: Coding, known: Designations, language: str | None, at: str) -> Issue:
@@ -70,10 +71,6 @@ class DisplayCheck:
         listed = alternatives([_present(each) for each in choices])
         values = (len(choices), coding.system, coding.code, listed, coding.display, self._options.language_summary)
         return issue(severity, "invalid", "invalid-display", name, *values, at=at)
-
-
-def _quoted(text: str) -> str:
-    return f'"{text}"' if " " in text else text
 
 
 def _present(designation: Designation) -> str:

@@ -17,7 +17,7 @@ from terminology.model.issues import TerminologyError, UnresolvedReference, issu
 from terminology.model.options import Options
 from terminology.model.value_sets import Include, ValueSet, newest_first
 from terminology.model.versions import canonical
-from terminology.operations.context import Context, Limits, unresolved_value_set
+from terminology.operations.context import Context, Limits
 from terminology.operations.entries import EntryMaker, Row
 from terminology.operations.expansion import Entry, Expansion
 from terminology.operations.selection import Member, Selector
@@ -152,15 +152,15 @@ class _Expander:
         with self._context.including(value_set):
             for part in (*value_set.includes, *value_set.excludes):
                 for reference in part.value_sets:
-                    self._check_import(reference, value_set)
+                    self._check_import(reference, value_set, excluding=part in value_set.excludes)
                 if part.system is not None:
                     self._note_system(self._system(part), part, value_set)
         self._checked[id(value_set)] = value_set
 
-    def _check_import(self, reference: str, value_set: ValueSet) -> None:
+    def _check_import(self, reference: str, value_set: ValueSet, *, excluding: bool) -> None:
         other = self._selector.imported(reference, value_set)
         if other is None:
-            raise unresolved_value_set(self._context.pinned(reference), expanding=True)
+            raise self._context.unresolved_import(reference, excluding=excluding)
         if not other.contained:
             self._expansion.note("used-valueset", "uri", other.canonical)
         self._warn(standing_of(other), value_set)
@@ -276,7 +276,7 @@ class _Expander:
         self._nested = False
         first = self._selector.imported(part.value_sets[0], value_set)
         if first is None:
-            raise unresolved_value_set(self._context.pinned(part.value_sets[0]), expanding=True)
+            raise self._context.unresolved_import(part.value_sets[0])
         for row in self._rows(first):
             member = Member(row.info.url, row.info.version, row.concept.code)
             hidden = value_set.active_only and row.concept.inactive

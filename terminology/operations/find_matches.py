@@ -64,7 +64,7 @@ def _having(system: CodeSystem, properties: list[Property]) -> ConceptSet:
 def _condition(system: CodeSystem, wanted: Property) -> Filter:
     found = Filter(wanted.code, "=", wanted.text)
     if not system.understands(found):
-        values = (wanted.code, "=", wanted.text, "", system.info.url)
+        values = (wanted.code, "=", wanted.text)
         raise TerminologyError(issue("error", "not-supported", "vs-invalid", "FILTER_NOT_UNDERSTOOD", *values))
     return found
 

@@ -74,7 +74,7 @@ class Selector:
         if not system.understands(found):
             values = (stated.property, stated.op, stated.value, value_set.url, system.info.url)
             raise TerminologyError(
-                issue("error", "not-supported", "vs-invalid", "FILTER_NOT_UNDERSTOOD", *values, at=at)
+                issue("error", "not-supported", "vs-invalid", "FILTER_NOT_UNDERSTOOD_add", *values, at=at)
             )
         return found
 

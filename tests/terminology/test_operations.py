@@ -111,6 +111,7 @@ def test_a_display_that_is_withdrawn_is_told() -> None:
     found = validate(Coding(S, None, "Dog", "Hound"), SOURCE)
     assert found.valid
     assert [(each.severity, each.message_id) for each in found.issues] == [("warning", "INACTIVE_DISPLAY_FOUND")]
+    assert found.issues[0].text.endswith("(status = withdrawn). The correct display is 'Dog'")
 
 
 @pytest.mark.parametrize(
@@ -236,6 +237,24 @@ def test_contained_value_sets_are_found_and_their_rings_too() -> None:
     contained["compose"] = {"include": [{"valueSet": ["#in"]}]}
     with pytest.raises(TerminologyError, match="circularity"):
         expand(outer, SOURCE)
+
+
+@pytest.mark.parametrize(
+    ("part", "reference", "text"),
+    [
+        ("include", "http://none.example", "Unable to find included value set 'http://none.example'"),
+        ("exclude", "http://none.example|1", "Unable to find excluded value set 'http://none.example' version '1'"),
+        ("include", f"{S}|1", f"Cannot include value set '{S}' version '1' because it's actually a code system"),
+        ("exclude", S, f"Cannot exclude value set '{S}' because it's actually a code system"),
+    ],
+)
+def test_an_import_that_is_not_there_says_which_and_why(part: str, reference: str, text: str) -> None:
+    """An include and an exclude are told apart, and a code system where a value set belongs is named."""
+    resource = value_set({"system": S})
+    resource["compose"].setdefault(part, []).append({"valueSet": [reference]})
+    with pytest.raises(TerminologyError) as error:
+        expand(resource, SOURCE)
+    assert [each.text for each in error.value.issues] == [text]
 
 
 def test_a_filter_that_means_nothing_is_an_error_that_names_its_place() -> None:
