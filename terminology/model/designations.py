@@ -69,6 +69,10 @@ class Designations:
             return list(self.items)
         return [each for each in self.items if _is_allowed(each, ranges, base)]
 
+    def current(self, ranges: LanguageRanges | None) -> list[str]:
+        """Return the displays that may be used, in the languages."""
+        return [each.value for each in self._allowed(ranges) if each.active and each.is_display]
+
     def has(
         self, display: str, ranges: LanguageRanges | None, *, base: str | None = None, active: bool = False
     ) -> bool:

@@ -31,8 +31,8 @@ class DisplayCheck:
         if not known.has(display, languages):
             self._report.add(self._wrong(coding, known, language, at), in_message=True)
         elif not known.has(display, languages, active=True):
-            shown = [each.value for each in known if each.active and each.is_display]
-            values = (display, coding.code, ",".join(shown), known.status(display))
+            shown = known.current(languages)
+            values = (display, coding.code, ", ".join(shown), known.status(display))
             name = f"INACTIVE_DISPLAY_FOUND_{'one' if len(shown) == 1 else 'other'}"
             found = issue("warning", "invalid", "display-comment", name, *values, at=at)
             self._report.add(found)

@@ -21,6 +21,7 @@ from terminology import (
     ValidateRequest,
 )
 from terminology.model.concepts import Property
+from terminology.model.languages import LanguageRanges
 
 Json = dict[str, Any]
 S = "http://example.org/animals"
@@ -111,6 +112,9 @@ def test_a_display_that_is_withdrawn_is_told() -> None:
     found = validate(Coding(S, None, "Dog", "Hound"), SOURCE)
     assert found.valid
     assert [(each.severity, each.message_id) for each in found.issues] == [("warning", "INACTIVE_DISPLAY_FOUND")]
+    assert found.issues[0].text.endswith("(status = withdrawn). The correct display is one of Dog, Hund, Hunderl")
+    english = LanguageRanges.parse("en", others=False)
+    found = validate(Coding(S, None, "Dog", "Hound"), SOURCE, display_languages=english)
     assert found.issues[0].text.endswith("(status = withdrawn). The correct display is 'Dog'")
 
 
