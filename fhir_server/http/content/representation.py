@@ -35,6 +35,7 @@ _WILDCARDS = frozenset({"*/*", "application/*", "text/*"})
 _FHIR_VERSIONS = frozenset({"4.0", "4.0.1"})
 _CHARSETS = frozenset({"utf-8", "utf8", "us-ascii"})
 _BROWSER = "text/html"
+_NO_PAGES = frozenset(_FORMATS) - {"application/xml", "text/xml"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +149,9 @@ def _from_parameter(format_: str) -> MediaRange:
 
 def _from_accept(accept: str) -> tuple[MediaRange, bool]:
     ranges = [media for media in _media_ranges(accept) if media.quality > 0]
-    # A browser ranks application/xml above */*, but means pages, not FHIR: it gets indented JSON.
-    if any(media.type == _BROWSER for media in ranges):
+    # A browser ranks application/xml above */*, but means pages, not FHIR: it gets indented JSON. Who names a format of
+    # FHIR, or JSON, beside the pages gets that one.
+    if any(media.type == _BROWSER for media in ranges) and not any(media.type in _NO_PAGES for media in ranges):
         return MediaRange(FHIR_JSON, {}, 1), True
     refused = {media.type for media in _media_ranges(accept) if media.quality == 0}
     candidates = [concrete for media in ranges if (concrete := _concrete(media, refused))]

@@ -12,7 +12,9 @@ from typing import TypeAlias
 OPERATORS = frozenset(
     {"eq", "ne", "co", "sw", "ew", "gt", "lt", "ge", "le", "ap", "sa", "eb", "pr", "po", "ss", "sb", "in", "ni", "re"}
 )
-_TOKEN = re.compile(r'\s*(?:(?P<string>"(?:[^"\\]|\\.)*")|(?P<mark>[()\[\]])|(?P<word>[^\s()\[\]"]+))')
+# In a URL the plus sign of a time zone that was not escaped arrives as a space.
+_ZONED = r"\d{4}-\d\d-\d\dT[\d:.]+ \d\d:\d\d(?![^\s()\[\]])"
+_TOKEN = re.compile(rf'\s*(?:(?P<string>"(?:[^"\\]|\\.)*")|(?P<mark>[()\[\]])|(?P<word>{_ZONED}|[^\s()\[\]"]+))')
 _ESCAPE = re.compile(r"\\(.)")
 _DEEPEST = 50
 

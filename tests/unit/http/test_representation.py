@@ -86,6 +86,22 @@ def test_a_browser_gets_indented_json() -> None:
     assert choose("application/fhir+json", None, "true").pretty
 
 
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ("text/html,application/fhir+xml", "application/fhir+xml; charset=utf-8"),
+        ("application/fhir+xml, text/html", "application/fhir+xml; charset=utf-8"),
+        ("text/html, application/xml+fhir;q=0.5, */*;q=0.1", "application/fhir+xml; charset=utf-8"),
+        ("text/html, application/json;q=0.9", "application/json; charset=utf-8"),
+        ("text/html, application/fhir+json;fhirVersion=4.0", "application/fhir+json; fhirVersion=4.0; charset=utf-8"),
+        ("text/html, application/fhir+xml;q=0", "application/fhir+json; charset=utf-8"),
+    ],
+)
+def test_a_format_that_is_named_beside_pages_is_sent(accept: str, content_type: str) -> None:
+    """Who asks for pages and names a format of FHIR, which a browser never does, gets that one."""
+    assert choose(accept).content_type == content_type
+
+
 def test_pretty_is_a_boolean() -> None:
     """Another value of `_pretty` is refused."""
     with pytest.raises(BadRequest):

@@ -28,6 +28,17 @@ def test_quotes_hold_anything() -> None:
     assert parse_filter('name eq "a and (b) \\"c\\""') == compared("name", "eq", 'a and (b) "c"', quoted=True)
 
 
+def test_a_time_zone_whose_plus_became_a_space_is_part_of_its_time() -> None:
+    """In a URL a plus sign is a space: what follows a time so is its zone, and nothing else is."""
+    for text in ("2026-01-01T10:00:00 01:00", "2026-01-01T10:00 01:00", "2026-01-01T10:00:00.123 01:00"):
+        since = compared("date", "ge", text)
+        assert parse_filter(f"date ge {text}") == since
+        assert parse_filter(f"(date ge {text}) and a eq 1") == Joined("and", (since, compared("a", "eq", "1")))
+    for text in ("2026-01-01 01:00", "x 01:00", "2026-01-01T10:00:00 01:00x"):
+        with pytest.raises(ValueError, match="is not expected"):
+            parse_filter(f"date ge {text}")
+
+
 def test_a_path_may_have_conditions_on_its_way() -> None:
     """A bracket asks something of what a step leads to."""
     inner = compared("type", "eq", "x")
