@@ -12,7 +12,15 @@ from fhir_server.hospital.api.caller import Caller
 from fhir_server.hospital.api.problem import Problem, invalid, refused
 from fhir_server.hospital.billing import refunds
 from fhir_server.hospital.billing.amounts_due import Due
-from fhir_server.hospital.billing.card.attempts import AlreadyPaid, AttemptOpen, Card, NotPayable, charge_card, is_open
+from fhir_server.hospital.billing.card.attempts import (
+    AlreadyPaid,
+    AttemptOpen,
+    Card,
+    NotPayable,
+    charge_card,
+    is_open,
+    others_settled,
+)
 from fhir_server.hospital.gateways.card import Charge, GatewayUnavailable
 from mappings.billing import payments
 from mappings.billing.payments import Method, Payment
@@ -97,13 +105,19 @@ async def _by_card(caller: Caller, invoice: Resource, order: Order, request_id: 
 
 
 async def _otherwise(caller: Caller, invoice_id: str, order: Order) -> None:
-    """Write down that it was paid by insurance, or is going to be in cash; who loses a race looks again."""
+    """Write down that it was paid by insurance, or is going to be in cash; who loses a race looks again.
+
+    A card that is being charged meanwhile may turn out to have paid.
+    """
     for _ in range(_TRIES):
-        entries = await _payment_entries(caller, invoice_id, order)
-        if not entries:
-            return
         try:
-            await caller.acting.transact({"resourceType": "Bundle", "type": "transaction", "entry": entries})
+            await others_settled(caller.public.ask, caller.server.gateway, invoice_id)
+        except AttemptOpen as error:
+            raise Problem("request_in_progress") from error
+        try:
+            entries = await _payment_entries(caller, invoice_id, order)
+            if entries:
+                await caller.acting.transact({"resourceType": "Bundle", "type": "transaction", "entry": entries})
         except (PreconditionFailed, Conflict):
             continue
         return
@@ -119,7 +133,7 @@ async def _payment_entries(caller: Caller, invoice_id: str, order: Order) -> lis
     if invoice.get("status") == "balanced" or (previous is not None and previous.get("outcome") == "complete"):
         raise Problem("already_paid")
     if previous is not None and is_open(previous):
-        raise Problem("request_in_progress")  # a card may turn out to have been charged
+        raise AttemptOpen(previous)
     charge = Charge(f"insurance-{invoice_id}", "completed") if order.method == "insurance" else None
     row = payments.from_fhir(invoice).model_copy(
         update={

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fhir_server.hospital.billing.card.sandbox import SandboxGateway
 from tests.facade.clinic import booking_of, open_clinics, policy_of
 from tests.facade_server import AppUser, Hospital
 
@@ -107,6 +108,28 @@ async def test_many_at_once(hospital: Hospital, *, fee: bool) -> None:
     paid = next(answer.json() for answer in answers if answer.status_code == 201)
     invoice = await hospital.fhir("GET", f"Invoice/{paid['id']}")
     assert (invoice["status"], float(invoice["totalGross"]["value"])) == ("balanced", paid["amount"])
+
+
+async def test_cash_waits_for_a_card_that_is_being_charged(hospital: Hospital, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who promises cash while a card is charged is told that it is paid, not that another request runs."""
+    mara, appointment = await booked(hospital)
+    begun, go_on = asyncio.Event(), asyncio.Event()
+    charge = SandboxGateway.charge
+
+    async def slowly(*args: Any, **more: Any) -> Any:
+        begun.set()
+        await go_on.wait()
+        return await charge(*args, **more)
+
+    monkeypatch.setattr(SandboxGateway, "charge", slowly)
+    card = asyncio.create_task(mara.send("POST", PAY, paying(appointment)))
+    await begun.wait()
+    cash = asyncio.create_task(mara.send("POST", PAY, paying(appointment, payment_method="cash", card_token=None)))
+    done, _ = await asyncio.wait([cash], timeout=0.5)
+    go_on.set()
+    assert not done
+    answers = [await card, await cash]
+    assert [(each.status_code, each.json().get("code")) for each in answers] == [(201, None), (409, "already_paid")]
 
 
 async def test_cash_many_times_at_once(hospital: Hospital) -> None:

@@ -109,6 +109,26 @@ async def _begin_in_turn(ask: Ask, gateway: Gateway, invoice_id: str, amount: Mo
         await _let_others_pass(min(number, 50))
 
 
+async def others_settled(ask: Ask, gateway: Gateway, invoice_id: str) -> None:
+    """Wait until no attempt to pay the invoice by card is open; raises AttemptOpen where one stays so for too long.
+
+    Who pays it otherwise is then told what became of the card.
+    """
+    loop = asyncio.get_running_loop()
+    until = loop.time() + _OTHERS_MAY_TAKE
+    number = 0
+    while True:
+        attempt = await _read(ask, "PaymentReconciliation", invoice_id)
+        if attempt is None or not is_open(attempt):
+            return
+        if await _is_settled(ask, gateway, attempt):
+            continue
+        if _is_released(attempt) or loop.time() > until:
+            raise AttemptOpen(attempt)
+        number += 1
+        await _let_others_pass(min(number, 50))
+
+
 async def begin(ask: Ask, invoice_id: str, amount: Money, holder: str) -> str:
     """Write down that a card is about to be charged, and return the key to charge it under.
 
