@@ -22,6 +22,9 @@ _JUDGED = 72
 _SHORTEST_NAME = 4
 """Shorter names are parts of many words: "ana" is in "banana"."""
 
+_NAME_MARKS = re.compile(r"[-\u2010\u2011'\u2019]")
+"""What joins the parts of a double name, and of O'Brien."""
+
 # What zxcvbn's English lists lack: words that guessers of a hospital's Spanish-speaking patients try first.
 _LOCAL_WORDS = (
     "contrasena contraseña clave bienvenido teamo tequiero futbol barcelona realmadrid princesa verano invierno "
@@ -38,11 +41,11 @@ TEXTS = {
 
 def weakness(password: str, personal: Iterable[str | None] = ()) -> str | None:
     """Return the key of TEXTS that says why a password is refused, or None; it must not contain what is `personal`."""
-    if len(password) < SHORTEST:
-        return "password_short"
     if len(password) > LONGEST:
         return "password_long"
     plain, words = _folded(password), _words(personal)
+    if min(len(password), len(plain)) < SHORTEST:
+        return "password_short"
     if any(word in plain for word in words):
         return "password_personal"
     judged = zxcvbn(plain[:_JUDGED], user_inputs=[*words, *_LOCAL_WORDS.split()])
@@ -55,9 +58,12 @@ async def weakness_of(password: str, personal: Iterable[str | None] = ()) -> str
 
 
 def _folded(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold()
+    """Return the text without case and accents: "José" is in "jose"."""
+    marked = unicodedata.normalize("NFKD", text.casefold())
+    return unicodedata.normalize("NFKC", "".join(each for each in marked if not unicodedata.combining(each)))
 
 
 def _words(personal: Iterable[str | None]) -> list[str]:
-    words = [word for text in personal if text for word in re.split(r"[\s@]+", _folded(text))]
-    return [word for word in words if len(word) >= _SHORTEST_NAME]
+    wholes = [whole for text in personal if text for whole in re.split(r"[\s@]+", _folded(text))]
+    parts = [part for whole in wholes for part in _NAME_MARKS.split(whole)]
+    return [word for word in dict.fromkeys([*wholes, *parts]) if len(word) >= _SHORTEST_NAME]

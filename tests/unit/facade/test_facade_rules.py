@@ -57,6 +57,29 @@ def test_names_in_passwords(name: str, weak: str | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "password"),
+    [
+        ("José", "quite jose lilac 77"),
+        ("Jose", "quite JOSÉ lilac 77"),
+        ("Müller", "quite MULLER lilac 77"),
+        ("O'Brien-Smith", "quite smith lilac 77"),
+        ("O\u2019Brien", "quite brien lilac 77"),
+        ("Garcia-Lorca", "quite garcia-lorca 77"),
+        ("Li Smith", "quite smith lilac 77"),
+    ],
+)
+def test_names_without_their_accents_and_their_parts(name: str, password: str) -> None:
+    """Accents do not tell a name from the same without, and of a double name each part is one."""
+    assert weakness(password, [name]) == "password_personal"
+
+
+def test_marks_alone_are_no_password() -> None:
+    """What is left without accents is judged, and it must be long enough."""
+    assert weakness("\u0301" * 20) == "password_short"
+    assert weakness("a\u0301" * 5) == "password_short"
+
+
+@pytest.mark.parametrize(
     ("written", "number"),
     [("+1 (207) 555-0161", "+12075550161"), ("+34 612 345 678", "+34612345678"), ("+12075550161", "+12075550161")],
 )
