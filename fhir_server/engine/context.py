@@ -141,7 +141,7 @@ def now() -> datetime:
 
 def instant(time: datetime) -> str:
     """Return a UTC time as a FHIR instant with milliseconds."""
-    return f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03d}Z"
+    return f"{time.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"  # %Y of the year 2 would be one digit
 
 
 def instant_of(milliseconds: int) -> str:
@@ -152,4 +152,4 @@ def instant_of(milliseconds: int) -> str:
 
 @lru_cache(maxsize=64)
 def _second(seconds: int) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()

@@ -178,7 +178,8 @@ def _moment(text: str | None, clock: ZoneInfo, *, last: bool = False) -> datetim
 def computed_id(role_id: str, start: datetime) -> str:
     """Return the id of the Slot that a role's opening at that moment has, or will have once it is booked."""
     digest = hashlib.sha256(role_id.encode()).hexdigest()[:16]
-    return f"at-{start.astimezone(UTC):%Y%m%dT%H%M%S}Z-{digest}"
+    at = start.astimezone(UTC)
+    return f"at-{at.year:04d}{at:%m%dT%H%M%S}Z-{digest}"
 
 
 def computed_start(slot_id: str) -> datetime | None:

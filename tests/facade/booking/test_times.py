@@ -132,3 +132,18 @@ async def test_a_date_is_year_month_day(hospital: Hospital, dob: object) -> None
     body = {"name": "Ada", "relation": "child", "dob": dob}
     problem = await mara.refused("validation_failed", "POST", "/user/family", body)
     assert [error["field"] for error in problem["errors"]] == ["dob"]
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "0002-06-01", "0999-12-31", "9999-12-31"])
+async def test_days_at_both_ends_of_the_calendar(hospital: Hospital, day: str) -> None:
+    """A day of the first millennium is asked for as any other: nobody is free, and a booking says why not."""
+    await open_clinics(hospital)
+    mara = await hospital.sign_up("mara")
+    assert isinstance((await mara.ask("GET", f"/booking/doctors?date={day}"))["items"], list)
+    await mara.ask("GET", f"/booking/doctors/ferrand/slots?from={day}&to={day}")
+    for path in ("/history/appointments", "/lab-tests/results", "/history/documents"):
+        assert (await mara.ask("GET", f"{path}?from={day}&to={day}"))["total"] == 0
+    book = booking_of(appointment_date=day, appointment_time="10:00", slot_id=None)
+    answer = await mara.send("POST", "/booking/appointments", book)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "appointment_time")
+    assert answer.json()["code"] in ({"too_far_ahead"} if day == "9999-12-31" else {"in_the_past", "outside_hours"})

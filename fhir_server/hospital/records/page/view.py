@@ -113,7 +113,7 @@ class View:
         if moment is None:
             return text
         day = clinic_clock.shown(moment, self._clock)
-        return f"{day:%Y-%m-%d} {times.time_with_zone(moment, self._clock, self._language)}"
+        return f"{day.date().isoformat()} {times.time_with_zone(moment, self._clock, self._language)}"
 
     def _structure(self, name: str, node: Mapping[str, Any]) -> Shown | None:
         """Return a data type in one line where it has a usual form, else its elements."""
