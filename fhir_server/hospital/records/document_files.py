@@ -6,12 +6,11 @@ import hashlib
 from dataclasses import dataclass
 
 from fhir_server.hospital.api.caller import Caller
+from fhir_server.http.content.representation import sent_type
 from fhir_server.r4.references import Literal, local
 from fhir_server.store.resources.contents import Content, HeldContent
 from mappings.shared import reading
 from mappings.shared.elements import Resource
-
-UNKNOWN_TYPE = "application/octet-stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +31,14 @@ async def file_of(caller: Caller, document: Resource, source: Resource) -> Docum
     said = attachment.get("contentType")
     if "data" in attachment:
         held = HeldContent.of(attachment["data"])
-        return DocumentFile(said or UNKNOWN_TYPE, held, _etag(held.data))
+        return DocumentFile(sent_type(said), held, _etag(held.data))
     found = await _binary(caller, source, str(attachment.get("url", "")))
     if found is None:
         return None
     binary, content = found
     # The version tells the bytes, which need not be read to know whether they are the same.
     etag = _etag(content.data if isinstance(content, HeldContent) else f"{binary['id']}/{_version(binary)}".encode())
-    return DocumentFile(said or binary.get("contentType") or UNKNOWN_TYPE, content, etag)
+    return DocumentFile(sent_type(said or binary.get("contentType")), content, etag)
 
 
 def attachment_of(document: Resource) -> Resource:

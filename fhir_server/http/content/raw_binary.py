@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 from fhir_server.engine.context import Request, Response
 from fhir_server.errors import RangeNotSatisfiable
 from fhir_server.http.content.byte_range import ByteRange, OutsideContentError, byte_ranges, partial_content
-from fhir_server.http.content.representation import asks_for_resource, http_date
+from fhir_server.http.content.representation import asks_for_resource, http_date, sent_type
 from fhir_server.r4 import values
 from fhir_server.store.resources.contents import Content, HeldContent
-
-# Stored before control characters were refused, a type may be none that a header can carry.
-_HEADER_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 
 
 def is_raw_read(path: str, query: Sequence[tuple[str, str]], headers: Mapping[str, str]) -> bool:
@@ -53,9 +49,7 @@ def _encoded(told: Mapping[str, str], length: int) -> list[tuple[bytes, bytes]]:
 def _content(response: Response) -> tuple[str, Content]:
     """Return the media type and the content that a Binary which was read carries."""
     resource = values.decode(response.json or b"{}")
-    declared = resource.get("contentType") or ""
-    content_type = declared if _HEADER_VALUE.fullmatch(declared) else "application/octet-stream"
-    return content_type, response.content or HeldContent.of(resource.get("data"))
+    return sent_type(resource.get("contentType")), response.content or HeldContent.of(resource.get("data"))
 
 
 def _requested_parts(range_header: str | None, size: int) -> Sequence[ByteRange]:

@@ -5,6 +5,7 @@ Pure functions of header values. https://hl7.org/fhir/R4/http.html#mime-type
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,6 +35,7 @@ _GENERIC = frozenset({"application/json", "text/json", "application/xml", "text/
 _WILDCARDS = frozenset({"*/*", "application/*", "text/*"})
 _FHIR_VERSIONS = frozenset({"4.0", "4.0.1"})
 _CHARSETS = frozenset({"utf-8", "utf8", "us-ascii"})
+_HEADER_VALUE = re.compile(r"[!-~](?:[ -~]*[!-~])?")
 _BROWSER = "text/html"
 _NO_PAGES = frozenset(_FORMATS) - {"application/xml", "text/xml"}
 
@@ -131,6 +133,14 @@ def parse_resource(body: bytes, format_: Format, *, max_depth: int) -> Any:
     if format_ == "xml":
         return xml.from_xml(body, max_depth=max_depth)
     return values.decode(body)
+
+
+def sent_type(stored: object) -> str:
+    """Return the Content-Type of a content whose stored media type is that: any text, which no header may carry.
+
+    https://www.rfc-editor.org/rfc/rfc9110#section-5.5
+    """
+    return stored if isinstance(stored, str) and _HEADER_VALUE.fullmatch(stored) else "application/octet-stream"
 
 
 def http_date(time: datetime) -> str:

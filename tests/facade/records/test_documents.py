@@ -112,3 +112,17 @@ async def test_five_bytes_of_a_large_file_cost_one_part_of_it(
     assert sum(read) <= 12
     assert (await mara.send("HEAD", path)).headers["content-length"] == str(len(LARGE))
     assert (await mara.send("GET", path)).content == LARGE
+
+
+@pytest.mark.parametrize("said", ["te\u2603xt/plain", "text/pl\xe4in", "text/plain; name=\xe9", "\u202etext/plain"])
+async def test_a_type_that_no_header_carries_is_sent_as_bytes(hospital: Hospital, said: str) -> None:
+    """A stored media type is any text; the file is downloaded all the same, whole and by ranges."""
+    mara = await hospital.sign_up("mara")
+    inline = {"contentType": said, "data": "eHl6", "title": "r\xe9sum\xe9 \u2603"}
+    await hospital.put(document(mara, "odd", content=[{"attachment": inline}]))
+    path = "/history/documents/download?document_id=odd"
+    for ranges, status in ({}, 200), ({"Range": "bytes=0-1"}, 206), ({"Range": "bytes=0-0,2-2"}, 206):
+        answer = await mara.send("GET", path, headers=ranges)
+        assert answer.status_code == status
+        answer.headers["content-type"].encode("ascii")
+    assert (await mara.send("GET", path)).headers["content-type"] == "application/octet-stream"
