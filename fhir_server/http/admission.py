@@ -1,14 +1,16 @@
 """Large requests take turns: so many bytes are worked on at once, and so many wait in memory; the rest waits unread.
 
 A large bundle costs the worker some fifteen times its bytes while it is parsed, checked and indexed, and its database
-room until it is committed, so a crowd of them gets more done one after another than all at once. Who waits is served
-in the order of coming, not at all once the client has hung up, and is told to come back when the time is up.
+room until it is committed, so a crowd of them gets more done one after another than all at once. Callers have their
+turns one after another, each for the first that it sent, so that one with a hundred requests keeps another waiting for
+one of them; so it is with the memory for what waits. Who waits is not served once the client has hung up, and is told
+to come back when the time is up.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Self
@@ -18,6 +20,7 @@ from starlette.types import Message, Receive
 from fhir_server.engine.context import Request
 from fhir_server.errors import BadRequest, Unavailable
 from fhir_server.settings import Settings
+from fhir_server.work.budget import current
 
 SMALL = 64 * 1024
 """Bytes of a body that waits for nobody."""
@@ -40,10 +43,11 @@ class Overloaded(Unavailable):
 
 
 class _Waiting:
-    """A request that waits for its turn; `size` is what it will occupy."""
+    """A request of a caller that waits for its turn; `size` is what it will occupy."""
 
     def __init__(self, size: int) -> None:
         self.size = size
+        self.caller = _caller()
         self.turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
@@ -58,9 +62,11 @@ class Admission:
         self._in_memory = in_memory
         self._patience = patience
         self._working = 0
-        self._queue: deque[_Waiting] = deque()
+        self._queue: OrderedDict[str, deque[_Waiting]] = OrderedDict()
+        """What waits for each caller, the one whose turn is next first."""
         self._arriving: dict[Body, int] = {}
-        self._complete = 0
+        self._complete: Counter[str] = Counter()
+        """Bytes of bodies that are complete, of each caller."""
         self._stalled: list[asyncio.Future[None]] = []
 
     @classmethod
@@ -98,7 +104,7 @@ class Admission:
 
     async def _enter(self, size: int, receive: Receive) -> None:
         waiting = _Waiting(size)
-        self._queue.append(waiting)
+        self._queue.setdefault(waiting.caller, deque()).append(waiting)
         self._admit()
         try:
             if not waiting.turn.done():
@@ -107,7 +113,7 @@ class Admission:
             if waiting.turn.done():
                 self._working -= size
             else:
-                self._queue.remove(waiting)
+                self._leave(waiting)
             self._admit()
             raise
 
@@ -126,10 +132,22 @@ class Admission:
         raise Overloaded(_BUSY.format(self._patience))
 
     def _admit(self) -> None:
-        while self._queue and (not self._working or self._working + self._queue[0].size <= self._at_once):
-            waiting = self._queue.popleft()
+        while self._queue:
+            caller, line = next(iter(self._queue.items()))
+            if self._working and self._working + line[0].size > self._at_once:
+                return
+            waiting = line[0]
+            self._leave(waiting)
+            if line:
+                self._queue.move_to_end(caller)
             self._working += waiting.size
             waiting.turn.set_result(None)
+
+    def _leave(self, waiting: _Waiting) -> None:
+        line = self._queue[waiting.caller]
+        line.remove(waiting)
+        if not line:
+            del self._queue[waiting.caller]
 
     # --- Receiving -------------------------------------------------------------------------------------------------
 
@@ -147,7 +165,10 @@ class Admission:
                 raise Overloaded(_BUSY.format(self._patience)) from error
 
     def _may_grow(self, body: Body) -> bool:
-        if self._complete + sum(self._arriving.values()) < self._in_memory:
+        held = Counter(self._complete)
+        for other, size in self._arriving.items():
+            held[other.caller] += size
+        if held.total() < self._in_memory and held[body.caller] < self._in_memory / len(held):
             return True
         # Those that are complete will go; were there none, all would wait for each other.
         return not self._complete and next(iter(self._arriving)) is body
@@ -155,12 +176,15 @@ class Admission:
     def completed(self, body: Body) -> int:
         """Count the body among those that wait for their turn; returns how much of it is counted."""
         size = self._arriving.pop(body, 0)
-        self._complete += size
+        if size:
+            self._complete[body.caller] += size
         return size
 
     def released(self, body: Body, size: int) -> None:
         """Count the body no longer, of which so much was counted as complete."""
-        self._complete -= size
+        self._complete[body.caller] -= size
+        if not self._complete[body.caller]:
+            del self._complete[body.caller]
         if size or self._arriving.pop(body, None) is not None:
             stalled, self._stalled = self._stalled, []
             for each in stalled:
@@ -174,6 +198,7 @@ class Body:
     def __init__(self, admission: Admission, receive: Receive) -> None:
         self._admission = admission
         self._receive = receive
+        self.caller = _caller()
         self._size = 0
         self._counted = 0
 
@@ -203,6 +228,12 @@ def rows_weight(request: Request, settings: Settings) -> int:
     else:
         rows = min(counts[-1] if counts else settings.default_page_size, settings.max_page_size)
     return rows * _ROW if rows > _MANY_ROWS else 0
+
+
+def _caller() -> str:
+    """Return who sent the request in progress."""
+    budget = current()
+    return "" if budget is None else budget.caller
 
 
 async def _hung_up(receive: Receive) -> None:
