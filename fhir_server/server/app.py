@@ -157,7 +157,9 @@ class _Parts:
         stack.push_async_callback(state.live.close)
         state.streams = OpenStreams(store, stopping, settings)
         stack.push_async_callback(state.streams.close)
-        state.facade = await FacadeServer.open(shared, self.fhir.base_url, store, gateway, remote)
+        state.facade = await FacadeServer.open(
+            shared, self.fhir.base_url, store, gateway, remote, admission=self.fhir.admission
+        )
 
     async def _authorize(
         self, app: Starlette, stack: AsyncExitStack, shared: Services, store: OAuthStore[Access]

@@ -17,6 +17,7 @@ from fhir_server.hospital.api.own_app import register_app
 from fhir_server.hospital.api.remote import RemoteFhir
 from fhir_server.hospital.gateways.card import Gateway
 from fhir_server.hospital.gateways.smtp import Mail, SmtpServer
+from fhir_server.http.admission import Admission
 from fhir_server.http.bearer import Authenticate, bearer_authentication
 from fhir_server.settings import Settings
 from fhir_server.store.accounts.login_names import LoginNames
@@ -43,6 +44,8 @@ class FacadeServer:
     authenticate: Authenticate
     remote: RemoteFhir | None
     """The other FHIR server that all is answered from, where it is not this one."""
+    admission: Admission
+    """The turns of large requests, which uploads share with FHIR."""
     send_mail: Callable[[Mail], Awaitable[None]] | None = None
     """Sends a mail; None where no mail server is set."""
 
@@ -54,6 +57,8 @@ class FacadeServer:
         accounts: OAuthStore[Access],
         gateway: Gateway,
         remote: RemoteFhir | None = None,
+        *,
+        admission: Admission,
     ) -> FacadeServer:
         """Return the facade's server, with its collections made."""
         names, keys = accounts.names, IdempotencyKeys(services.database)
@@ -65,7 +70,20 @@ class FacadeServer:
         send = SmtpServer(settings).send if settings.smtp_host else None
         authenticate = bearer_authentication(accounts, services)
         base = remote.base_url if remote else base_url
-        return cls(services, base, accounts, names, keys, resets, confirmations, gateway, authenticate, remote, send)
+        return cls(
+            services,
+            base,
+            accounts,
+            names,
+            keys,
+            resets,
+            confirmations,
+            gateway,
+            authenticate,
+            remote,
+            admission,
+            send,
+        )
 
     @property
     def settings(self) -> Settings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, File, Form, Query, UploadFile
@@ -155,7 +155,9 @@ def _disposition(document: Resource, content_type: str) -> str:
 
 @router.post("", status_code=201, responses=errors("invalid_token", "too_large", "validation_failed"))
 async def add_document(
+    request: Request,
     caller: Called,
+    *,
     file: Annotated[UploadFile, File()],
     document_type: Annotated[DocumentType, Form()],
     title: Annotated[Words | None, Form(max_length=200)] = None,
@@ -165,8 +167,7 @@ async def add_document(
     content_type = (file.content_type or "").partition(";")[0].strip().lower()
     if content_type not in TYPES:
         raise invalid("file", "file_type")
-    data = await file.read()
-    if not data:
+    if not file.size:
         raise invalid("file", "blank")
     if appointment_id is not None:
         await own_named(caller, "Appointment", "appointment_id", appointment_id)
@@ -178,12 +179,17 @@ async def add_document(
         title=(title or "").strip() or _name(file.filename),
         content_type=content_type,
     )
+    async with caller.server.admission.turn(file.size, request.receive):  # until then a large file is on the disk
+        document = await _kept(caller, row, await file.read())
+    return (await _answers(caller, [stored(document)]))[0]
+
+
+async def _kept(caller: Caller, row: MedicalDocument, data: bytes) -> dict[str, Any]:
     made = medical_documents.to_fhir(row, at=now(), data=data)
     assert made.binary is not None, "there are bytes"
     binary = await caller.acting.create(made.binary)
     made.document["content"][0]["attachment"]["url"] = f"Binary/{binary['id']}"
-    document = await caller.acting.create(made.document)
-    return (await _answers(caller, [stored(document)]))[0]
+    return dict(await caller.acting.create(made.document))
 
 
 def _name(filename: str | None) -> str | None:

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
-from fhir_server.http.admission import Admission
+import pytest
+from fastapi import FastAPI
+
+from fhir_server.engine.context import Request
+from fhir_server.http.admission import Admission, rows_weight
+from fhir_server.settings import Settings
 from fhir_server.work.budget import Budget, working
+from tests.facade_server import Hospital
 from tests.unit.http.test_admission import BIG, Sender, Worker, settle
 
 
@@ -52,3 +59,35 @@ async def test_a_caller_s_body_is_received_after_one_of_another() -> None:
         sender.done.set()
     await asyncio.gather(*tasks)
     assert all(sender.received == 3 for sender in many)
+
+
+BATCHES = {
+    "pages": (["Patient?_count=1000"] * 3, 3000),
+    "ordinary pages": (["Patient"] * 11, 11 * Settings().default_page_size),
+    "everything": (["Patient/1/$everything"], 10_000),
+    "reads": (["Patient/1"] * 500, 500),
+    "few": (["Patient/1", "Observation?_count=100"], 0),
+}
+
+
+@pytest.mark.parametrize(("urls", "rows"), BATCHES.values(), ids=BATCHES)
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+def test_the_gets_of_a_bundle_count_together(urls: list[str], rows: int, kind: str) -> None:
+    """What a bundle asks for is one answer, held in memory as a whole."""
+    entries = [{"request": {"method": "GET", "url": url}} for url in urls]
+    odd = [None, {}, {"request": None}, {"request": {"method": "GET", "url": 1}}]
+    bundle = {"resourceType": "Bundle", "type": kind, "entry": [*entries, *odd]}
+    assert rows_weight(Request("POST", "", resource=bundle), Settings()) == rows * 1024
+
+
+async def test_uploads_have_their_turn(hospital: Hospital) -> None:
+    """A file sent to the hospital's endpoints waits for the same turns as what is sent to /fhir."""
+    user = await hospital.sign_up()
+    mounted: Any = next(route for route in hospital.app.routes if isinstance(getattr(route, "app", None), FastAPI))
+    admission: Admission = mounted.app.state.facade.admission
+    admission._patience = 0.05
+    sent = {"files": {"file": ("a.txt", b"x" * BIG, "text/plain")}, "data": {"document_type": "other"}}
+    admission._working = admission._at_once
+    await user.refused("unavailable", "POST", "/history/documents", **sent)
+    admission._working = 0
+    await user.ask("POST", "/history/documents", status=201, **sent)
