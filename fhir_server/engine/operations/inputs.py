@@ -42,7 +42,7 @@ def read_inputs(operation: Operation, request: Request, *, controls: frozenset[s
     given: dict[str, list[Any]] = {}
     in_url = [pair for pair in request.query if pair[0] not in controls]
     in_body = _from_body(operation, declared, request, max_depth)
-    for name, value in [*_from_url(declared, in_url, max_depth), *in_body]:
+    for name, value in [*read_url(declared, in_url, max_depth), *in_body]:
         given.setdefault(name, []).append(value)
     for name, parameter in declared.items():
         count = len(given.get(name, ()))
@@ -53,15 +53,16 @@ def read_inputs(operation: Operation, request: Request, *, controls: frozenset[s
     return Inputs(given)
 
 
-def _from_url(
+def read_url(
     declared: dict[str, OperationParameter], pairs: list[tuple[str, str]], max_depth: int
 ) -> Iterator[tuple[str, Any]]:
+    """Yield the inputs that stand in the URL; raises BadRequest for one that is unknown, wrong or no primitive."""
     for name, text in pairs:
-        kind = _declared(declared, name).type or ""
+        kind = require_declared(declared, name).type or ""
         if kind not in _primitives():
             raise BadRequest(f"The parameter {name} is a {kind or 'structure'}: send it in the body, by POST.")
         value = _from_text(kind, text)
-        _require_valid([{"name": name, _property(kind): value}], max_depth)
+        require_valid([{"name": name, value_property(kind): value}], max_depth)
         yield name, value
 
 
@@ -97,7 +98,7 @@ def _from_body(
     if not isinstance(body, dict):
         raise BadRequest(f"The body of ${operation.code} is a Parameters resource.")
     if body.get("resourceType") != "Parameters":
-        yield _only_resource(operation, declared), body
+        yield only_resource(operation, declared, body), body
         return
     parts = body.get("parameter", [])
     parts = parts if isinstance(parts, list) else [parts]
@@ -105,13 +106,15 @@ def _from_body(
         if not isinstance(part, dict) or not isinstance(part.get("name"), str):
             raise BadRequest("A parameter needs a name.", expression=f"Parameters.parameter[{position}].name")
         place = f"Parameters.parameter[{position}]"
-        parameter = _declared(declared, part["name"], place)
+        parameter = require_declared(declared, part["name"], place)
         yield part["name"], _value(parameter, part, place, max_depth)
 
 
-def _only_resource(operation: Operation, declared: dict[str, OperationParameter]) -> str:
-    """Return the name of the one parameter that a resource in the body can be."""
-    names = [name for name, parameter in declared.items() if _is_resource(parameter)]
+def only_resource(operation: Operation, declared: dict[str, OperationParameter], body: dict[str, Any]) -> str:
+    """Return the name of the one input that the resource in the body can be."""
+    inputs = [parameter for parameter in declared.values() if _is_resource(parameter)]
+    own = [parameter for parameter in inputs if parameter.type == body.get("resourceType")]
+    names = [parameter.name for parameter in own or inputs]
     if len(names) != 1:
         raise BadRequest(f"The body of ${operation.code} is a Parameters resource.", expression="resourceType")
     return names[0]
@@ -128,20 +131,24 @@ def _value(parameter: OperationParameter, part: dict[str, Any], place: str, max_
             raise BadRequest(f"The parameter {parameter.name} holds a resource.", expression=f"{place}.resource")
         # The operation decides what a faulty resource means: for $validate it is the answer, not a fault of the call.
         return part["resource"]
-    _require_valid([part], max_depth)
+    require_valid([part], max_depth)
     kind = parameter.type or ""
-    names = [_property(kind), *(["valueString"] if kind in _STRINGS else [])]
+    names = [value_property(kind), *(["valueString"] if kind in _STRINGS else [])]
     for name in names:
         if name in part:
             return part[name]
     raise BadRequest(f"The parameter {parameter.name} needs a {names[0]}.", expression=place)
 
 
-def _property(kind: str) -> str:
+def value_property(kind: str) -> str:
+    """Return the property of Parameters.parameter that holds a value of the type."""
     return f"value{kind[:1].upper()}{kind[1:]}"
 
 
-def _declared(declared: dict[str, OperationParameter], name: str, place: str | None = None) -> OperationParameter:
+def require_declared(
+    declared: dict[str, OperationParameter], name: str, place: str | None = None
+) -> OperationParameter:
+    """Return the input of that name; raises BadRequest, which says what there is, for an unknown one."""
     if name not in declared:
         there = ", ".join(declared) or "none"
         raise BadRequest(
@@ -150,7 +157,8 @@ def _declared(declared: dict[str, OperationParameter], name: str, place: str | N
     return declared[name]
 
 
-def _require_valid(parts: list[dict[str, Any]], max_depth: int) -> None:
+def require_valid(parts: list[dict[str, Any]], max_depth: int) -> None:
+    """Raise BadRequest for faults of parameters, as elements of a Parameters resource."""
     faults = validate({"resourceType": "Parameters", "parameter": parts}, max_depth=max_depth)
     name = parts[0]["name"]
     issues = [

@@ -14,7 +14,11 @@ from fhir_server.engine.operations.inputs import Inputs
 from fhir_server.engine.operations.meta import meta, meta_add, meta_delete
 from fhir_server.engine.operations.validate import validate
 from fhir_server.engine.routes import Route
-from fhir_server.errors import MethodNotAllowed, NotFound, NotSupported
+from fhir_server.engine.terminology import closures
+from fhir_server.engine.terminology import definitions as terminology
+from fhir_server.engine.terminology import operations as terms
+from fhir_server.engine.terminology.capabilities import versions
+from fhir_server.errors import MethodNotAllowed, NotFound
 from fhir_server.r4 import definitions
 from fhir_server.work.threads import apart
 
@@ -61,6 +65,11 @@ def _operation(name: str, run: Run, *levels: Level, **properties: bool) -> Opera
     return Operation(published, run, frozenset(levels), **properties)
 
 
+def _terminology(published: definitions.Operation, run: Run, *levels: Level, affects_state: bool = False) -> Operation:
+    # They read the request by themselves: a resource that comes with it is judged by the library.
+    return Operation(published, run, frozenset(levels), affects_state, reads_request=True)
+
+
 _graphql_once_loaded: list[Run] = []
 
 
@@ -87,6 +96,16 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(SYSTEM, kick_off, frozenset({"system"})),
     Operation(PATIENT, kick_off, frozenset({"type"})),
     Operation(GROUP, kick_off, frozenset({"instance"})),
+    _terminology(terminology.EXPAND, terms.expand, "type", "instance"),
+    _terminology(terminology.VALIDATE_CODE_IN_VALUE_SET, terms.validate_in_value_set, "type", "instance"),
+    _terminology(terminology.BATCH_VALIDATE_CODE, terms.batch_validate_code, "type"),
+    _terminology(terminology.LOOKUP, terms.lookup, "type"),
+    _terminology(terminology.VALIDATE_CODE_IN_CODE_SYSTEM, terms.validate_in_code_system, "type", "instance"),
+    _terminology(terminology.SUBSUMES, terms.subsumes, "type", "instance"),
+    _terminology(terminology.FIND_MATCHES, terms.find_matches, "type", "instance"),
+    _terminology(terminology.TRANSLATE, terms.translate, "type", "instance"),
+    _terminology(terminology.CLOSURE, closures.closure, "system", affects_state=True),
+    _operation("CapabilityStatement-versions", versions, "system"),
     _operation("Resource-graphql", _graphql, "system", "instance", reads_request=True),
 )
 
@@ -94,7 +113,7 @@ OPERATIONS: tuple[Operation, ...] = (
 def find(route: Route) -> Operation:
     """Return the operation that the route names.
 
-    Raises NotSupported for one that R4 defines and this server lacks, NotFound for any other; both say what there is.
+    Raises NotFound, which says what there is, for any other; whether R4 defines it makes no difference.
     """
     level = _level(route)
     named = [operation for operation in OPERATIONS if operation.code == route.operation]
@@ -105,8 +124,6 @@ def find(route: Route) -> Operation:
     there = "; ".join(operation.urls() for operation in named or OPERATIONS)
     if named:
         raise NotFound(f"{name} cannot be asked for here, but as {there}.", code="not-supported")
-    if any(published.code == route.operation for published in definitions.operations()):
-        raise NotSupported(f"This server does not have the operation {name}. It has {there}.")
     raise NotFound(f"There is no operation {name}. There are {there}.", code="not-supported")
 
 

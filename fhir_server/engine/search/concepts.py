@@ -1,25 +1,35 @@
-"""Value sets and code systems stored in this server, as far as searches by `:in`, `:not-in`, `:above` and `:below`
-need them.
+"""Searching by value sets and by the hierarchy of code systems: `:in`, `:not-in`, `:above`, `:below`.
 
-https://hl7.org/fhir/R4/search.html#modifiers
+What a value set has in it is the library's to say, part by part; this makes of it what the index can be asked: codes,
+and whole systems but for some codes. https://hl7.org/fhir/R4/search.html#token
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from fhir_server.engine.context import Context
-from fhir_server.errors import BadRequest
+from fhir_server.engine.terminology.content import by_url, wanted_by, with_content
+from fhir_server.errors import BadRequest, Issue
 from fhir_server.r4 import values
 from fhir_server.r4.references import local
 from fhir_server.search.params import tokens
-from fhir_server.search.query.conditions import Concepts, Condition, HasKey, either
+from fhir_server.search.query.conditions import Concepts, Condition, either
+from fhir_server.work.budget import spend
+from terminology import CodeSystem, Filter, Options, Selection, Selector, Source, TerminologyError, ValueSet
+from terminology import Context as Terms
+from terminology.content.references import Reference
+from terminology.model.concepts import Concept
+from terminology.model.value_sets import Include, read_value_set
+from terminology.model.versions import split
+from terminology.operations.context import unresolved_value_set
+from terminology.operations.selection import expansion_entries
 
-_DEEPEST = 20
 _MOST_CODES = 50_000
-Json = Mapping[str, Any]
+_STEPS = 50
+_LISTED = 1000
+"""Codes of a whole code system up to which a search asks for each of them, and not for any code of the system."""
 
 
 @dataclass(slots=True)
@@ -59,20 +69,21 @@ class Codes:
         for system, left_out in self.systems.items():
             self.systems[system] = frozenset(code for code in left_out if (system, code) not in self.pairs)
         if len(self.pairs) + sum(map(len, self.systems.values())) > _MOST_CODES:
-            raise BadRequest(f"The value set has more than {_MOST_CODES} codes.", code="too-costly")
+            raise _too_many()
+
+
+def _too_many() -> BadRequest:
+    return BadRequest(f"The value set has more than {_MOST_CODES} codes.", code="too-costly")
 
 
 async def settle_concepts(context: Context, asked: Concepts) -> Condition:
-    """Return the condition on codes that stands for one on concepts; raises BadRequest for what this server does not
-    know.
+    """Return the condition on codes that stands for one on concepts; raises BadRequest for what this server, or the
+    caller, does not know.
     """
-    if asked.relation == "in":
-        codes = await _value_set(context, asked.value, 0)
-    else:
-        system, _, code = asked.value.partition("|")
-        tree = _Tree(await _code_system(context, system))
-        found = tree.below(code) if asked.relation == "below" else tree.above(code)
-        codes = Codes({(system, each) for each in found})
+    try:
+        codes = await (_in_value_set(context, asked.value) if asked.relation == "in" else _related(context, asked))
+    except TerminologyError as error:
+        raise BadRequest(issues=[Issue(each.code, each.text) for each in error.issues]) from error
     conditions: list[Condition] = [tokens.in_codes(asked.name, sorted(codes.pairs))] if codes.pairs else []
     conditions += [tokens.in_system(asked.name, system, codes.systems[system]) for system in sorted(codes.systems)]
     return either(conditions)
@@ -81,163 +92,121 @@ async def settle_concepts(context: Context, asked: Concepts) -> Condition:
 # --- Value sets --------------------------------------------------------------------------------------------------
 
 
-async def _value_set(context: Context, url: str, depth: int) -> Codes:
-    if depth > _DEEPEST:
-        raise BadRequest(f"The value set {url[:200]!r} refers to itself.", code="too-costly")
-    found = await _canonical(context, "ValueSet", url)
-    if found is None:
-        raise BadRequest(f"The value set {url[:200]!r} is not known to this server.", code="not-found")
-    compose = found.get("compose")
-    if not compose:
-        return Codes({(each.get("system", ""), each["code"]) for each in _contains(found.get("expansion", {}))})
-    codes = Codes()
-    for part in compose.get("include", ()):
-        codes.add(await _included(context, part, depth))
-    for part in compose.get("exclude", ()):
-        codes = codes.without(await _included(context, part, depth))
-    return codes
+async def _in_value_set(context: Context, reference: str) -> Codes:
+    named = local(reference)
+    if named is not None and named.type == "ValueSet":
+        value_set = await _by_id(context, named.id)
+        return await with_content(context, lambda source: _Members(source).of(value_set))
+
+    def work(source: Source) -> Codes:
+        members = _Members(source)
+        value_set = members.terms.value_set(reference)
+        if value_set is None:
+            raise unresolved_value_set(reference)
+        return members.of(value_set)
+
+    return await with_content(context, work, [by_url("ValueSet", split(reference)[0])])
 
 
-def _contains(expansion: Json) -> Iterator[Json]:
-    for each in expansion.get("contains", ()):
-        if "code" in each and not each.get("abstract"):
-            yield each
-        yield from _contains(each)
+async def _by_id(context: Context, resource_id: str) -> ValueSet:
+    search, where = context.services.search, context.access.where("ValueSet", "read")
+    rows = await search.read(await search.by_ids("ValueSet", [resource_id], where, 1, None), None)
+    if not rows:
+        raise BadRequest(f"ValueSet/{resource_id} is not known to this server.", code="not-found")
+    return read_value_set(values.decode(rows[0].json))
 
 
-async def _included(context: Context, part: Json, depth: int) -> Codes:
-    """Return what one include or exclude holds: what is in its system part and in all of its value sets."""
-    found = await _of_system(context, part) if "system" in part else None
-    for url in part.get("valueSet", ()):
-        other = await _value_set(context, url, depth + 1)
-        found = other if found is None else found.within(other)
-    return found or Codes()
+class _Members:
+    """What the value sets of one source have in them."""
+
+    def __init__(self, source: Source) -> None:
+        self.terms = Terms.of(source, Options())
+        self._selector = Selector(self.terms)
+        self._known: dict[int, tuple[ValueSet, Codes]] = {}
+
+    def of(self, value_set: ValueSet) -> Codes:
+        """Return what a value set has in it; raises TerminologyError where that cannot be told."""
+        # The value set is kept beside the answer, so that its identity is not used again.
+        if id(value_set) not in self._known:
+            self._known[id(value_set)] = (value_set, self._read(value_set))
+        return self._known[id(value_set)][1]
+
+    def _read(self, value_set: ValueSet) -> Codes:
+        spend(_STEPS)
+        with self.terms.including(value_set):
+            self._selector.check_definition(value_set)
+            if not value_set.composed:
+                entries = [each for each in expansion_entries(value_set.expansion or {}) if not each.get("abstract")]
+                return Codes({(each.get("system", ""), each["code"]) for each in entries if "code" in each})
+            codes = Codes()
+            for part in value_set.includes:
+                codes.add(self._part(part, value_set, active=value_set.active_only))
+            for part in value_set.excludes:
+                codes = codes.without(self._part(part, value_set, active=False))
+            return codes
+
+    def _part(self, part: Include, value_set: ValueSet, *, active: bool) -> Codes:
+        """Return what one include or exclude has: what is in its system part and in all of its value sets."""
+        codes = None if part.system is None else self._of_system(part.system, part, value_set, active=active)
+        for reference in part.value_sets:
+            other = self._selector.imported(reference, value_set)
+            if other is None:
+                raise unresolved_value_set(reference)
+            members = self.of(other)
+            codes = members if codes is None else codes.within(members)
+        return codes or Codes()
+
+    def _of_system(self, url: str, part: Include, value_set: ValueSet, *, active: bool) -> Codes:
+        system = self.terms.code_system(url, part.version)
+        if part.concepts is not None and system is None:
+            return Codes({(url, each.code) for each in part.concepts})
+        if part.whole and (system is None or not active) and not _is_listed(system):
+            return Codes(systems={url: frozenset()})
+        if system is None:
+            raise TerminologyError(self.terms.unknown_code_system(url, part.version, expanding=True))
+        if part.concepts is not None:
+            concepts: Iterable[Concept] = filter(None, (system.concept(each.code) for each in part.concepts))
+            concepts = (each for each in concepts if self._selector.admits(part, system, each, value_set))
+        else:
+            concepts = self._selector.concept_set(part, system, value_set).page(0, _MOST_CODES + 1)
+        return Codes(_pairs(url, (each for each in concepts if not (active and each.inactive))))
 
 
-async def _of_system(context: Context, part: Json) -> Codes:
-    system = part["system"]
-    if "concept" in part:
-        return Codes({(system, each["code"]) for each in part["concept"]})
-    if "filter" not in part:
-        return Codes(systems={system: frozenset()})
-    tree = _Tree(await _code_system(context, system))
-    kept = set(tree.concepts)
-    for condition in part["filter"]:
-        kept &= tree.filtered(condition)
-    return Codes({(system, code) for code in kept})
+def _is_listed(system: CodeSystem | None) -> bool:
+    """Whether a whole code system is so small that each of its codes can be asked for."""
+    if system is None or not system.info.closed or system.info.content != "complete":
+        return False
+    count = system.select(Selection()).count()
+    return count is not None and count <= _LISTED
+
+
+def _pairs(url: str, concepts: Iterable[Concept]) -> set[tuple[str, str]]:
+    pairs: set[tuple[str, str]] = set()
+    for concept in concepts:
+        spend(1)
+        pairs.add((url, concept.code))
+        if len(pairs) > _MOST_CODES:
+            raise _too_many()
+    return pairs
 
 
 # --- Code systems ------------------------------------------------------------------------------------------------
 
 
-async def _code_system(context: Context, url: str) -> Json:
-    found = await _canonical(context, "CodeSystem", url)
-    if found is None:
-        raise BadRequest(f"The code system {url[:200]!r} is not known to this server.", code="not-found")
-    return found
+async def _related(context: Context, asked: Concepts) -> Codes:
+    """Return a code and those above or below it."""
+    url, _, code = asked.value.partition("|")
 
+    def work(source: Source) -> Codes:
+        terms = Terms.of(source, Options())
+        system = terms.code_system(url)
+        if system is None:
+            raise TerminologyError(terms.unknown_code_system(url, None))
+        concept = system.concept(code)
+        if concept is None:
+            raise BadRequest(f"The code {code[:80]!r} is not in {url[:200]}.", code="not-found")
+        op = "is-a" if asked.relation == "below" else "generalizes"
+        related = system.select(Selection((Filter("concept", op, concept.code),)))
+        return Codes({(url, concept.code)} | _pairs(url, related.page(0, _MOST_CODES + 1)))
 
-class _Tree:
-    """The concepts of a code system, and what is above and below each."""
-
-    def __init__(self, code_system: Json) -> None:
-        self.url = code_system.get("url", "")
-        self.concepts: dict[str, Json] = {}
-        self.parents: dict[str, set[str]] = {}
-        self._read(code_system.get("concept", ()))
-
-    def _read(self, concepts: Iterable[Json]) -> None:
-        waiting: list[tuple[Json, str | None]] = [(each, None) for each in concepts]
-        while waiting:
-            concept, parent = waiting.pop()
-            code = concept["code"]
-            self.concepts[code] = concept
-            parents = self.parents.setdefault(code, set())
-            if parent is not None:
-                parents.add(parent)
-            for name, value in _properties(concept):
-                if name in {"parent", "subsumedBy"}:
-                    parents.add(value)
-                elif name == "child":
-                    self.parents.setdefault(value, set()).add(code)
-            waiting += [(each, code) for each in concept.get("concept", ())]
-
-    def above(self, code: str) -> set[str]:
-        """Return the code and all above it."""
-        return self._closed(self._known(code), self.parents)
-
-    def below(self, code: str) -> set[str]:
-        """Return the code and all below it."""
-        children: dict[str, set[str]] = {}
-        for child, parents in self.parents.items():
-            for parent in parents:
-                children.setdefault(parent, set()).add(child)
-        return self._closed(self._known(code), children)
-
-    def _known(self, code: str) -> str:
-        if code not in self.concepts:
-            raise BadRequest(f"The code {code[:80]!r} is not in {self.url[:200]}.", code="not-found")
-        return code
-
-    def _closed(self, code: str, steps: Mapping[str, set[str]]) -> set[str]:
-        found, waiting = {code}, [code]
-        while waiting:
-            fresh = steps.get(waiting.pop(), set()) - found
-            found |= fresh
-            waiting += fresh
-        return found
-
-    def filtered(self, condition: Json) -> set[str]:
-        """Return the codes that one filter of a value set keeps; raises BadRequest for one that is not understood."""
-        name, operator, value = condition["property"], condition["op"], condition["value"]
-        if operator in {"is-a", "descendent-of", "is-not-a"} and name in {"concept", "code"}:
-            below = self.below(value)
-            kept = {"is-a": below, "descendent-of": below - {value}, "is-not-a": set(self.concepts) - below}
-            return kept[operator]
-        if operator == "generalizes":
-            return self.above(value)
-        if operator in {"=", "in", "not-in"}:
-            wanted = {value} if operator == "=" else {part.strip() for part in value.split(",")}
-            matching = {code for code, concept in self.concepts.items() if wanted & self._values(code, concept, name)}
-            return set(self.concepts) - matching if operator == "not-in" else matching
-        if operator == "exists":
-            having = {code for code, concept in self.concepts.items() if self._values(code, concept, name)}
-            return having if value == "true" else set(self.concepts) - having
-        raise BadRequest(f"The filter {name} {operator} of a value set is not supported.", code="not-supported")
-
-    def _values(self, code: str, concept: Json, name: str) -> set[str]:
-        if name in {"concept", "code"}:
-            return {code}
-        if name == "parent":
-            return self.parents.get(code, set())
-        return {value for each, value in _properties(concept) if each == name}
-
-
-def _properties(concept: Json) -> Iterator[tuple[str, str]]:
-    for each in concept.get("property", ()):
-        for name, value in each.items():
-            if name.startswith("value"):
-                text = value.get("code", "") if isinstance(value, Mapping) else value
-                yield each.get("code", ""), str(text).lower() if isinstance(text, bool) else str(text)
-
-
-# --- Resources ---------------------------------------------------------------------------------------------------
-
-
-async def _canonical(context: Context, resource_type: str, url: str) -> Json | None:
-    """Return the resource with this canonical URL (its latest version where none is named), or this reference."""
-    search, named = context.services.search, local(url)
-    if named is not None and named.type == resource_type:
-        rows = await search.read(await search.by_ids(resource_type, [named.id], None, 1, None), None)
-        return values.decode(rows[0].json) if rows else None
-    plain, _, version = url.partition("|")
-    key = HasKey((f"url={plain}",))
-    rows = await search.read(await search.by_keys(resource_type, key.keys, None, 100, None, ()), None)
-    found = [values.decode(row.json) for row in rows]
-    if version:
-        found = [each for each in found if each.get("version") == version]
-    return max(found, key=_recency, default=None)
-
-
-def _recency(resource: Json) -> tuple[bool, str, str]:
-    return resource.get("status") == "active", resource.get("version") or "", resource["meta"]["lastUpdated"]
+    return await with_content(context, work, wanted_by(Reference("CodeSystem", url)))

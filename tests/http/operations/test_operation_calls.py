@@ -33,9 +33,9 @@ async def test_an_operation_that_nobody_knows_is_not_found(client: httpx.AsyncCl
     assert "[type]/[id]/$meta" in issue["diagnostics"]
 
 
-async def test_an_operation_of_r4_that_is_not_here_is_not_implemented(client: httpx.AsyncClient) -> None:
-    """An operation that R4 defines and this server lacks answers 501 and lists those that exist."""
-    issue = fault(await client.post("StructureMap/$transform", json={"resourceType": "Parameters"}), 501)
+async def test_an_operation_of_r4_that_is_not_here_is_not_found(client: httpx.AsyncClient) -> None:
+    """An operation that R4 defines and this server lacks answers 404 as any other, and lists those that exist."""
+    issue = fault(await client.post("StructureMap/$transform", json={"resourceType": "Parameters"}), 404)
     assert issue["code"] == "not-supported"
     assert "$validate" in issue["diagnostics"]
 

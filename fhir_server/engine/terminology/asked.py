@@ -1,0 +1,81 @@
+"""What a terminology operation is asked: the Parameters resource that a request comes to, however it was sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fhir_server.engine.context import Context, Request
+from fhir_server.engine.operations.inputs import (
+    only_resource,
+    read_url,
+    require_declared,
+    require_valid,
+    value_property,
+)
+from fhir_server.engine.query_parameters import FORM
+from fhir_server.errors import BadRequest
+from fhir_server.r4.definitions import Operation, OperationParameter
+
+Json = dict[str, Any]
+
+
+def read_asked(context: Context, request: Request, operation: Operation) -> Json:
+    """Return the inputs as Parameters; raises BadRequest for one that is unknown, faulty, or stands twice.
+
+    A resource in the body is the one input that it can be, as `POST ValueSet/$expand` with a ValueSet.
+    """
+    declared = {each.name: each for each in operation.parameter if each.use == "in"}
+    in_url = [pair for pair in request.query if pair[0] not in FORM]
+    depth = context.services.settings.max_depth
+    found = [
+        {"name": name, value_property(declared[name].type or ""): value}
+        for name, value in read_url(declared, in_url, depth)
+    ]
+    found += _in_body(request.resource, operation, depth)
+    _require_single(found, declared)
+    return {"resourceType": "Parameters", "parameter": found}
+
+
+def _in_body(body: Any, operation: Operation, depth: int) -> Iterator[Json]:
+    declared = {each.name: each for each in operation.parameter if each.use == "in"}
+    if body is None:
+        return
+    if not isinstance(body, dict):
+        raise BadRequest(f"The body of ${operation.code} is a Parameters resource.")
+    if body.get("resourceType") != "Parameters":
+        yield {"name": only_resource(operation, declared, body), "resource": body}
+        return
+    yield from _parts(body, declared, depth, "Parameters")
+
+
+def _parts(body: Json, declared: dict[str, OperationParameter], depth: int, at: str) -> Iterator[Json]:
+    """Yield the parameters of a body, and see that those within them (`profile`, `validation`) are well formed, too."""
+    parts = body.get("parameter", [])
+    if not isinstance(parts, list):
+        raise BadRequest("The parameters are a list.", expression=f"{at}.parameter", code="structure")
+    for position, part in enumerate(parts):
+        place = f"{at}.parameter[{position}]"
+        if not isinstance(part, dict) or not isinstance(part.get("name"), str):
+            raise BadRequest("A parameter needs a name.", expression=f"{place}.name")
+        parameter = require_declared(declared, part["name"], place)
+        if "resource" not in part:
+            require_valid([part], depth)
+        elif not isinstance(part["resource"], dict):
+            raise BadRequest(f"The parameter {parameter.name} holds a resource.", expression=f"{place}.resource")
+        elif part["name"] in _WITHIN:
+            if part["resource"].get("resourceType") != "Parameters":
+                raise BadRequest(f"The parameter {parameter.name} holds Parameters.", expression=f"{place}.resource")
+            list(_parts(part["resource"], declared, depth, f"{place}.resource"))
+        yield part
+
+
+_WITHIN = frozenset({"profile", "validation"})
+
+
+def _require_single(found: list[Json], declared: dict[str, OperationParameter]) -> None:
+    seen: dict[str, Json] = {}
+    for part in found:
+        name = part["name"]
+        if declared[name].max != "*" and seen.setdefault(name, part) != part:
+            raise BadRequest(f"The parameter {name} stands twice, with different values.", expression=name)

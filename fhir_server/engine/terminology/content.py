@@ -1,0 +1,302 @@
+"""What the library is given of stored resources: those that a request needs, as they are at that moment.
+
+The library does not wait for a database. So it is run on what was read for it, and where it asks for more it is
+stopped (`NotRead`), more is read, and it begins again: its operations have no effects. What it will ask for is mostly
+known beforehand, from the request and from what the resources refer to, so that one look at each type does.
+
+Nothing is remembered but resources by their id and version: which versions are current, each request asks anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from fhir_server.engine.terminology.held import Held, Json, Memory
+from fhir_server.engine.terminology.official import by_rule, official
+from fhir_server.errors import Forbidden, Unprocessable
+from fhir_server.r4 import values
+from fhir_server.search.index.keys import EVERY, clean
+from fhir_server.store.terminology.canonicals import MOST, CanonicalStore, Found
+from fhir_server.work.budget import spend, together
+from fhir_server.work.threads import apart, sized
+from terminology import CodeSystem, LayeredSource, Source, ValueSet
+from terminology.content.references import Reference
+from terminology.model.concept_maps import ConceptMap
+from terminology.model.versions import split
+
+if TYPE_CHECKING:
+    from fhir_server.engine.context import Context
+
+_T = TypeVar("_T")
+_ROOM = 16 * 1024 * 1024
+"""Bytes of JSON of the stored resources that a worker keeps in memory; as objects they take several times as much."""
+_STEPS_A_LOOK = 200
+
+
+class Wanted(NamedTuple):
+    """What is to be read: the resources of a type with an index key."""
+
+    type: str
+    key: str
+
+
+class NotRead(Exception):
+    """The library needs what has not been read."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        super().__init__(wanted.key)
+        self.wanted = wanted
+
+
+def by_url(resource_type: str, url: str) -> Wanted:
+    """Return what is wanted where a canonical URL is named."""
+    return Wanted(resource_type, f"url={clean(url)}")
+
+
+def _supplementing(url: str) -> Wanted:
+    return Wanted("CodeSystem", f"supplements={clean(url)}")
+
+
+def wanted_by(reference: Reference) -> Iterator[Wanted]:
+    """Yield what following a reference needs."""
+    url, _ = split(reference.url)
+    yield by_url(reference.type, url)
+    if reference.type == "CodeSystem":
+        yield _supplementing(url)
+
+
+class TerminologyContent:
+    """The resources that a process has read lately, and what each look has found last."""
+
+    def __init__(self) -> None:
+        self.memory = Memory(_ROOM)
+        self.expected: dict[Wanted, tuple[tuple[str, int], ...]] = {}
+        """What was found last, to read ahead by; never an answer."""
+
+    def expect(self, wanted: Wanted, found: Iterable[Found]) -> None:
+        """Remember what was found."""
+        if len(self.expected) > 10_000:
+            self.expected.clear()
+        places = tuple((each.id, each.version) for each in found)
+        if places:
+            self.expected[wanted] = places
+        else:
+            self.expected.pop(wanted, None)
+
+
+@dataclass(slots=True)
+class _Gathering:
+    """What one request has read so far."""
+
+    context: Context
+    content: TerminologyContent
+    read: dict[Wanted, tuple[Held, ...]] = field(default_factory=dict)
+
+    async def add(self, wanted: Iterable[Wanted]) -> None:
+        """Read what is wanted, and what that refers to."""
+        fresh = self._ahead(wanted)
+        while fresh:
+            spend(_STEPS_A_LOOK + len(fresh))
+            by_type: dict[str, list[Wanted]] = {}
+            for each in fresh:
+                by_type.setdefault(each.type, []).append(each)
+            await together(*(self._look(name, some) for name, some in by_type.items()))
+            fresh = self._ahead(self._following(fresh))
+
+    def _following(self, wanted: Iterable[Wanted]) -> Iterator[Wanted]:
+        for each in wanted:
+            for held in self.read.get(each, ()):
+                for reference in held.references:
+                    yield from wanted_by(reference)
+
+    def _ahead(self, wanted: Iterable[Wanted]) -> list[Wanted]:
+        """Return what has not been read of what is wanted, and of what that will want as far as is known."""
+        fresh: dict[Wanted, None] = {}
+        waiting = list(wanted)
+        while waiting:
+            each = waiting.pop()
+            if each in fresh or each in self.read:
+                continue
+            fresh[each] = None
+            if len(fresh) > MOST:
+                text = f"The operation needs more than {MOST} code systems and value sets."
+                raise Unprocessable(text, code="too-costly")
+            for held in self._known(each):
+                for reference in held.references:
+                    waiting += wanted_by(reference)
+        return list(fresh)
+
+    def _known(self, wanted: Wanted) -> Iterator[Held]:
+        for place in self.content.expected.get(wanted, ()):
+            held = self.content.memory.get((wanted.type, *place))
+            if held is not None:
+                yield held
+        if wanted.key.startswith("url="):
+            defined = official().held(wanted.type, wanted.key.removeprefix("url="))
+            if defined is not None:
+                yield defined
+
+    async def _look(self, resource_type: str, wanted: Sequence[Wanted]) -> None:
+        found = await self._found(resource_type, [each.key for each in wanted])
+        held = {(each.id, each.version): await self._held(resource_type, each) for each in found}
+        await self._read_new(resource_type, [each for each in found if held[each.id, each.version] is None], held)
+        for each in wanted:
+            having = [one for one in found if each.key in one.keys]
+            self.content.expect(each, having)
+            self.read[each] = tuple(kept for one in having if (kept := held[one.id, one.version]) is not None)
+
+    async def _found(self, resource_type: str, keys: list[str]) -> list[Found]:
+        context = self.context
+        try:
+            context.access.require("read", resource_type)
+        except Forbidden:
+            return []  # what the caller may not read does not exist
+        where = context.access.where(resource_type, "read")
+        return await _store(context).find(resource_type, keys, where, context.session)
+
+    async def _held(self, resource_type: str, found: Found) -> Held | None:
+        if self.context.session is not None:
+            return None  # a version that is not stored yet is nothing to remember
+        return self.content.memory.get((resource_type, found.id, found.version))
+
+    async def _read_new(
+        self, resource_type: str, found: Sequence[Found], held: dict[tuple[str, int], Held | None]
+    ) -> None:
+        if not found:
+            return
+        versions = await _store(self.context).read(resource_type, found, self.context.session)
+        for place, version in versions.items():
+            held[place] = made = await sized(len(version.json), _made, version.json)
+            if self.context.session is None:
+                self.content.memory.put((resource_type, *place), made)
+
+
+def _made(json: bytes) -> Held:
+    held = Held(values.decode(json), len(json))
+    _ = held.references  # which walks through it, so it is done here, in a thread where it is large
+    return held
+
+
+def _store(context: Context) -> CanonicalStore:
+    return CanonicalStore(context.services.database, context.services.resources)
+
+
+async def with_content(
+    context: Context, work: Callable[[Source], _T], wanted: Iterable[Wanted] = (), brought: Iterable[Json] = ()
+) -> _T:
+    """Return what the work makes of what the caller sees; it may be done more than once. Raises what it raises.
+
+    `wanted` is what it will ask for, as far as is known; `brought` are resources that the request itself has. What R4
+    defines is hidden by what is stored or brought under the same url.
+    """
+    gathering = _Gathering(context, context.services.terminology)
+    await gathering.add(wanted)
+    stored = StoredSource(gathering.read)
+    own = [(each.get("resourceType"), each.get("url")) for each in brought]
+
+    def is_hidden(resource_type: str, url: str) -> bool:
+        return (resource_type, url) in own or stored.has(resource_type, url)
+
+    source = LayeredSource(stored, by_rule(), official(is_hidden))
+    while True:
+        try:
+            return await apart(work, source)
+        except NotRead as missing:
+            await gathering.add([missing.wanted])
+
+
+class StoredSource:
+    """What has been read of stored resources; raises NotRead for what has not."""
+
+    def __init__(self, read: Mapping[Wanted, tuple[Held, ...]]) -> None:
+        self._read = read
+
+    def _held(self, wanted: Wanted) -> tuple[Held, ...]:
+        found = self._read.get(wanted)
+        if found is None:
+            raise NotRead(wanted)
+        return found
+
+    def has(self, resource_type: str, url: str) -> bool:
+        """Whether there is a resource with the url, supplements left aside."""
+        return bool(self._versions(resource_type, url))
+
+    def _versions(self, resource_type: str, url: str) -> dict[str | None, Held]:
+        """Return what there is by version: of two with the same the one in use, or else the last changed."""
+        found = [each for each in self._held(by_url(resource_type, url)) if not each.is_supplement]
+        found.sort(key=lambda each: each.resource.get("status") == "active")
+        return {each.version: each for each in found}
+
+    def code_system_versions(self, url: str) -> Sequence[str | None]:
+        """Return the versions of a code system."""
+        return list(self._versions("CodeSystem", url))
+
+    def code_system(self, url: str, version: str | None) -> CodeSystem | None:
+        """Return a code system by its exact version."""
+        found = self._versions("CodeSystem", url).get(version)
+        return None if found is None else found.code_system
+
+    def supplements(self, url: str) -> Iterable[Json]:
+        """Return the supplements of a code system."""
+        return [each.resource for each in self._held(_supplementing(url)) if each.is_supplement]
+
+    def supplement(self, url: str, version: str | None) -> Json | None:
+        """Return a supplement by its own url and, where stated, version."""
+        found = [each.resource for each in self._held(by_url("CodeSystem", url)) if each.is_supplement]
+        return next((each for each in reversed(found) if version in (None, each.get("version"))), None)
+
+    def value_set_versions(self, url: str) -> Sequence[str | None]:
+        """Return the versions of a value set."""
+        return list(self._versions("ValueSet", url))
+
+    def value_set(self, url: str, version: str | None) -> ValueSet | None:
+        """Return a value set by its exact version."""
+        found = self._versions("ValueSet", url).get(version)
+        return None if found is None else found.value_set
+
+    def concept_map_versions(self, url: str) -> Sequence[str | None]:
+        """Return the versions of a concept map."""
+        return list(self._versions("ConceptMap", url))
+
+    def concept_map(self, url: str, version: str | None) -> ConceptMap | None:
+        """Return a concept map by its exact version."""
+        found = self._versions("ConceptMap", url).get(version)
+        return None if found is None else found.concept_map
+
+    def concept_maps(self, source_system: str | None, target_system: str | None) -> Iterator[ConceptMap]:
+        """Return the concept maps with a group between the systems."""
+        key = EVERY
+        if source_system:
+            key = f"source-system={clean(source_system)}"
+        elif target_system:
+            key = f"target-system={clean(target_system)}"
+        held = self._held(Wanted("ConceptMap", key))
+        return (each.concept_map for each in held if each.concept_map.is_between(source_system, target_system))
+
+
+def mentioned(parameters: Json, depth: int = 2) -> Iterator[Wanted]:
+    """Yield what the parameters of a request name: they will be asked for. They may have any form."""
+    parts = parameters.get("parameter")
+    for part in parts if isinstance(parts, list) else ():
+        if not isinstance(part, dict):
+            continue
+        nested = part.get("resource")
+        if isinstance(nested, dict) and nested.get("resourceType") == "Parameters" and depth:
+            yield from mentioned(nested, depth - 1)
+        for text in _urls(part):
+            yield from wanted_by(Reference("CodeSystem", text))
+            yield by_url("ValueSet", split(text)[0])
+
+
+_URLS = ("valueUri", "valueCanonical", "valueUrl")
+
+
+def _urls(part: Json) -> Iterator[str]:
+    concept = part.get("valueCodeableConcept")
+    listed = concept.get("coding") if isinstance(concept, dict) else None
+    for coding in [part.get("valueCoding"), *(listed if isinstance(listed, list) else ())]:
+        if isinstance(coding, dict) and isinstance(coding.get("system"), str):
+            yield coding["system"]
+    yield from (part[name] for name in _URLS if isinstance(part.get(name), str))

@@ -1,0 +1,1 @@
+"""What terminology operations keep and read beside the resources themselves."""
