@@ -49,8 +49,11 @@ def _in_body(body: Any, operation: Operation, depth: int) -> Iterator[Json]:
     yield from _parts(body, declared, depth, "Parameters")
 
 
-def _parts(body: Json, declared: dict[str, OperationParameter], depth: int, at: str) -> Iterator[Json]:
-    """Yield the parameters of a body, and see that those within them (`profile`, `validation`) are well formed, too."""
+def _parts(body: Json, declared: dict[str, OperationParameter] | None, depth: int, at: str) -> Iterator[Json]:
+    """Yield the parameters of a body, and see that those within them (`profile`, `validation`) are well formed, too.
+
+    `declared` is None for those of a validation in a batch, which is answered by itself, whatever it asks.
+    """
     parts = body.get("parameter", [])
     if not isinstance(parts, list):
         raise BadRequest("The parameters are a list.", expression=f"{at}.parameter", code="structure")
@@ -58,16 +61,24 @@ def _parts(body: Json, declared: dict[str, OperationParameter], depth: int, at: 
         place = f"{at}.parameter[{position}]"
         if not isinstance(part, dict) or not isinstance(part.get("name"), str):
             raise BadRequest("A parameter needs a name.", expression=f"{place}.name")
-        parameter = require_declared(declared, part["name"], place)
-        if "resource" not in part:
+        if declared is not None:
+            require_declared(declared, part["name"], place)
+        if "resource" in part:
+            _require_resource(part, declared, depth, place)
+        else:
             require_valid([part], depth)
-        elif not isinstance(part["resource"], dict):
-            raise BadRequest(f"The parameter {parameter.name} holds a resource.", expression=f"{place}.resource")
-        elif part["name"] in _WITHIN:
-            if part["resource"].get("resourceType") != "Parameters":
-                raise BadRequest(f"The parameter {parameter.name} holds Parameters.", expression=f"{place}.resource")
-            list(_parts(part["resource"], declared, depth, f"{place}.resource"))
         yield part
+
+
+def _require_resource(part: Json, declared: dict[str, OperationParameter] | None, depth: int, place: str) -> None:
+    name, resource, at = part["name"][:80], part["resource"], f"{place}.resource"
+    if not isinstance(resource, dict):
+        raise BadRequest(f"The parameter {name!r} holds a resource.", expression=at)
+    if name not in _WITHIN:
+        return
+    if resource.get("resourceType") != "Parameters":
+        raise BadRequest(f"The parameter {name!r} holds Parameters.", expression=at)
+    list(_parts(resource, None if name == "validation" else declared, depth, at))
 
 
 _WITHIN = frozenset({"profile", "validation"})
