@@ -47,6 +47,15 @@ class Money(BaseModel):
         units = self._units()
         return units > 0 and units == units.to_integral_value()
 
+    @property
+    def text(self) -> str:
+        """The amount as people read it: "20 USD", and "95.50 USD" for what the app's numbers say as 95.5."""
+        units = self._units()
+        whole, exact = self.amount == self.amount.to_integral_value(), units == units.to_integral_value()
+        places = 0 if whole else digits(self.currency)
+        number = f"{self.amount:.{places}f}" if whole or exact else f"{self.amount:f}"
+        return f"{number} {self.currency or ''}".rstrip()
+
     def smallest_units(self) -> int:
         """Return the amount as a count of the currency's smallest unit, as payment gateways take it.
 

@@ -88,8 +88,7 @@ def _other_facts(event: Event, around: MappingContext) -> Mapping[str, str | Non
     # What was paid may be less than the whole: the copay, where insurance pays the rest.
     paid = Money.from_fhir((around.payment or {}).get("paymentAmount"))
     amount = event.amount or paid or Money.from_fhir(around.invoice.get("totalGross"))
-    said = f"{amount.amount:f} {amount.currency or ''}".rstrip() if amount else None
-    return {"what": _paid_for(around.invoice), "amount": said}
+    return {"what": _paid_for(around.invoice), "amount": amount.text if amount else None}
 
 
 def _paid_for(invoice: Resource) -> str | None:

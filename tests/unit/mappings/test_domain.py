@@ -269,3 +269,24 @@ def test_calendar_text_is_escaped() -> None:
     """A reason with line breaks and separators stays one property."""
     text = calendar.calendar(entry(description="a\r\nEND:VEVENT;x,y"), CLINIC, ZoneInfo("UTC"), "hms.example.org")
     assert text.count(b"\r\nEND:VEVENT\r\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "text"),
+    [
+        ("95.5", "USD", "95.50 USD"),
+        ("95.50", "USD", "95.50 USD"),
+        ("20", "USD", "20 USD"),
+        ("20.00", "EUR", "20 EUR"),
+        ("1E+3", "JPY", "1000 JPY"),
+        ("1.5", "KWD", "1.500 KWD"),
+        ("1.234", "USD", "1.234 USD"),
+        ("0.5", "JPY", "0.5 JPY"),
+        ("7.1", None, "7.10"),
+        ("-7.1", "USD", "-7.10 USD"),
+        ("12345678901234567890.1", "USD", "12345678901234567890.10 USD"),
+    ],
+)
+def test_an_amount_in_a_message(amount: str, currency: str | None, text: str) -> None:
+    """Whole amounts have no digits after the point, others as many as the currency has; none is rounded."""
+    assert Money(amount=Decimal(amount), currency=currency).text == text
