@@ -126,15 +126,17 @@ class Settings(BaseSettings):
     max_body_bytes: Positive = 64 * 1024 * 1024
     large_bytes_at_once: Positive = Field(
         default=3 * 1024 * 1024,
-        description="Bytes of request bodies above 64 KB that a worker works on at once; one alone may have more.",
+        description="Bytes of request bodies above 64 KB that the workers together work on at once; in each, one alone "
+        "may have more.",
     )
     large_bytes_waiting: Positive = Field(
-        default=24 * 1024 * 1024, description="Bytes of request bodies above 64 KB that a worker receives ahead."
+        default=24 * 1024 * 1024,
+        description="Bytes of request bodies above 64 KB that the workers together receive ahead.",
     )
     large_rows_at_once: Positive = Field(
         default=2000,
-        description="Rows of pages above 200 rows, $everything among them, that a worker works on at once; one alone "
-        "may have more.",
+        description="Rows of pages above 200 rows, $everything among them, that the workers together work on at once; "
+        "in each, one alone may have more.",
     )
     max_wait_seconds: Positive = Field(
         default=120, description="How long a large request waits for its turn before it is told to come again (503)."

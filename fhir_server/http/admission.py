@@ -71,13 +71,16 @@ class Admission:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Return the turns of a worker with these settings."""
-        return cls(settings.large_bytes_at_once, settings.large_bytes_waiting, settings.max_wait_seconds)
+        """Return the turns of a worker with these settings: its share, as all workers have one database and machine."""
+        at_once, waiting = (
+            max(1, most // settings.workers) for most in (settings.large_bytes_at_once, settings.large_bytes_waiting)
+        )
+        return cls(at_once, waiting, settings.max_wait_seconds)
 
     @classmethod
     def of_answers(cls, settings: Settings) -> Self:
         """Return the turns of a worker's large answers, which are told apart by the rows that they may have."""
-        return cls(settings.large_rows_at_once * _ROW, 1, settings.max_wait_seconds)
+        return cls(max(1, settings.large_rows_at_once * _ROW // settings.workers), 1, settings.max_wait_seconds)
 
     def body(self, receive: Receive) -> Body:
         """Return the body of a request, which is received as memory allows, and counted until its block ends."""

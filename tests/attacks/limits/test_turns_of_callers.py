@@ -61,6 +61,21 @@ async def test_a_caller_s_body_is_received_after_one_of_another() -> None:
     assert all(sender.received == 3 for sender in many)
 
 
+@pytest.mark.parametrize("workers", [1, 2, 4])
+async def test_workers_share_what_is_worked_on_at_once(workers: int) -> None:
+    """All of them have the one database and machine: more workers take no more of its memory at a time."""
+    settings = Settings(workers=workers, large_bytes_at_once=8 * BIG, large_rows_at_once=8 * BIG // 1024)
+    for made in (Admission.of, Admission.of_answers):
+        each = Worker(made(settings))
+        for _ in range(10):
+            each.ask(BIG)
+        await settle()
+        assert 1 <= len(each.working) <= 8 // workers
+        for stop in each.stops.values():
+            stop.set()
+        await asyncio.gather(*each.tasks)
+
+
 BATCHES = {
     "pages": (["Patient?_count=1000"] * 3, 3000),
     "ordinary pages": (["Patient"] * 11, 11 * Settings().default_page_size),
