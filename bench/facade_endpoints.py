@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
+from mappings.shared.own_urls import identifier_key
+
 Ask = tuple[str, str, Any]
 """Method, path and body."""
 
@@ -160,7 +162,7 @@ def _eligibility(scene: Scene) -> list[Ask]:
 
 def _paying(scene: Scene, what: str, name: str, n: int) -> list[Ask]:
     """What paying once by card takes: the thing, its invoice, the attempt before the gateway, the outcome after it."""
-    invoice = f"https://hms.example.org/fhir/identifier/invoice-for|{what}"
+    invoice = identifier_key("invoice-for", what)
     return [
         *_get(what, f"Invoice?identifier={invoice}"),
         *_get(

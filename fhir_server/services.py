@@ -20,6 +20,7 @@ from fhir_server.store.resources.history import HistoryStore
 from fhir_server.store.resources.resources import ResourceStore
 from fhir_server.store.search.parameters import SearchParameterStore
 from fhir_server.store.search.search import SearchStore
+from mappings.shared.own_urls import use_base
 
 PREFIX = "/fhir"
 
@@ -53,6 +54,7 @@ async def services(settings: Settings, *, serving: bool = False) -> AsyncIterato
 
 async def services_on(database: Database, settings: Settings, *, serving: bool = False) -> Services:
     """Return the services on a connected database."""
+    use_base(settings.canonical_base, settings.former_bases)
     resources = ResourceStore(database, settings.blob_threshold_bytes)
     parameters = SearchParameterStore(database, resources)
     about = {"base_url": base_url(settings)} if serving else {}

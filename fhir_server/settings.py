@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from mappings.shared.own_urls import DEFAULT_BASE
 
 SERVICES = frozenset({"fhir", "hms", "ehr", "auth"})
 """FHIR; the hospital's endpoints 1 to 28; those of its health record, 29 to 36; the authorization server."""
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 """As browsers write it: in lower case, without a path or a final slash; of an app's own scheme, too."""
+
+_CANONICAL_BASE = re.compile(r"https?://[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~-]{1,100}){0,10}")
 
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -94,6 +98,16 @@ class Settings(BaseSettings):
     )
     publish_definitions: bool = Field(
         default=True, description="Keep the hospital's profiles, extensions and code systems readable under /fhir."
+    )
+    canonical_base: str = Field(
+        default=DEFAULT_BASE,
+        description="What the URLs of the hospital's own extensions, profiles, code systems, identifiers and problems "
+        "begin with, in what is stored and answered; a URL that is yours, such as https://hospital.example.",
+    )
+    former_canonical_bases: str = Field(
+        default="",
+        description="Bases that were in use before, separated by commas: what is stored with them is read as well, as "
+        "is what is stored with the default.",
     )
     default_timezone: str = Field(default="UTC", description="IANA zone of search dates that carry no offset.")
     search_handling: Literal["lenient", "strict"] = "lenient"
@@ -250,6 +264,11 @@ class Settings(BaseSettings):
         named = tuple(part.strip() for part in self.cors_origins.split(",") if part.strip())
         return () if named == ("none",) else named
 
+    @property
+    def former_bases(self) -> tuple[str, ...]:
+        """The canonical bases of before, which are read as well."""
+        return tuple(part.strip() for part in self.former_canonical_bases.split(",") if part.strip())
+
     @model_validator(mode="after")
     def _serves_what_there_is(self) -> Self:
         unknown = self.served - SERVICES
@@ -265,6 +284,20 @@ class Settings(BaseSettings):
         if url is not None and not re.fullmatch(r"https?://[^/?#]+[^?#]*", url):
             raise ValueError("Input should be an absolute URL such as https://fhir.example.org/fhir")
         return url
+
+    @field_validator("canonical_base", "former_canonical_bases")
+    @classmethod
+    def _are_canonical_bases(cls, text: str, info: ValidationInfo) -> str:
+        bases = (
+            [text]
+            if info.field_name == "canonical_base"
+            else [part.strip() for part in text.split(",") if part.strip()]
+        )
+        if not all(_CANONICAL_BASE.fullmatch(base) for base in bases):
+            raise ValueError(
+                "Input should be a URL without a final slash, a query or a fragment, such as https://hospital.example"
+            )
+        return text
 
     @field_validator("cors_origins")
     @classmethod

@@ -111,8 +111,8 @@ async def hospital(database: Database, mongod_url: str, tmp_path: Path) -> Async
 
 
 @asynccontextmanager
-async def opened(mongod_url: str, database_name: str, data_dir: Path) -> AsyncIterator[Hospital]:
-    """Give the server on a database."""
+async def opened(mongod_url: str, database_name: str, data_dir: Path, **given: Any) -> AsyncIterator[Hospital]:
+    """Give the server on a database, with further settings."""
     settings = Settings(
         base_url=f"{ORIGIN}/fhir",
         database_url=mongod_url,
@@ -120,6 +120,7 @@ async def opened(mongod_url: str, database_name: str, data_dir: Path) -> AsyncIt
         data_dir=data_dir,
         publish_definitions=False,  # they are another test's
         log_level="critical",
+        **given,
     )
     app = create_app(settings)
     http = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=ORIGIN)

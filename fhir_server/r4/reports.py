@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-REPORTED_BY = "https://hms.example.org/fhir/StructureDefinition/reported-by"
+from mappings.shared.own_urls import is_own_url, own_url
+
+_EXTENSION = "reported-by"
 LABEL_SYSTEM = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue"
 _LABELS = {
     "Patient": ("PATRPT", "patient reported"),
@@ -29,7 +31,7 @@ def marked(resource: Mapping[str, Any], reporter: str) -> dict[str, Any]:
     meta = dict(unmarked(resource).get("meta") or {})
     meta["extension"] = [
         *meta.get("extension", ()),
-        {"url": REPORTED_BY, "valueReference": {"reference": reporter}},
+        {"url": own_url("StructureDefinition", _EXTENSION), "valueReference": {"reference": reporter}},
     ]
     meta["security"] = [*other_labels(meta), {"system": LABEL_SYSTEM, "code": code, "display": display}]
     return {**resource, "meta": meta}
@@ -41,7 +43,7 @@ def unmarked(resource: Mapping[str, Any]) -> dict[str, Any]:
     extensions = meta.get("extension") if isinstance(meta, Mapping) else None
     if not isinstance(meta, Mapping) or not isinstance(extensions, list):
         return resource if isinstance(resource, dict) else dict(resource)
-    kept = [each for each in extensions if not _is_mark(each)]
+    kept = [each for each in extensions if not is_mark(each)]
     if len(kept) == len(extensions):
         return resource if isinstance(resource, dict) else dict(resource)
     others = {name: value for name, value in meta.items() if name != "extension"}
@@ -53,7 +55,7 @@ def reporter_of(resource: Mapping[str, Any]) -> str | None:
     meta = resource.get("meta")
     extensions = meta.get("extension") if isinstance(meta, Mapping) else None
     for each in extensions if isinstance(extensions, list) else ():
-        if _is_mark(each):
+        if is_mark(each):
             reference = each.get("valueReference")
             text = reference.get("reference") if isinstance(reference, Mapping) else None
             return text if isinstance(text, str) else None
@@ -65,8 +67,9 @@ def other_labels(meta: Mapping[str, Any]) -> list[Any]:
     return [each for each in meta.get("security", ()) if not _is_label(each)]
 
 
-def _is_mark(extension: object) -> bool:
-    return isinstance(extension, Mapping) and extension.get("url") == REPORTED_BY
+def is_mark(extension: object) -> bool:
+    """Return whether an extension is the one that says who reported a version."""
+    return isinstance(extension, Mapping) and is_own_url(extension.get("url"), "StructureDefinition", _EXTENSION)
 
 
 def _is_label(label: object) -> bool:

@@ -50,6 +50,7 @@ from fhir_server.store.database.mongod_lines import past_its_end
 from fhir_server.store.database.watching import DatabaseWatch
 from fhir_server.work.threads import share_evenly
 from fhir_server.work.watchdog import watched
+from mappings.shared.own_urls import use_base
 
 
 def _calm_garbage_collector() -> None:
@@ -75,6 +76,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     """Return the ASGI application of the services that the settings name; its lifespan opens what they share."""
     settings = settings or Settings()
     log.configure(settings)
+    use_base(settings.canonical_base, settings.former_bases)
     for name in ("application/fhir+json", "application/fhir+xml", "application/xml", "text/xml"):
         add_compress_type(name)
     parts = _Parts(

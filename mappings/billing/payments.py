@@ -12,6 +12,7 @@ from pydantic import model_validator
 from mappings.shared import elements, reading
 from mappings.shared.elements import Resource
 from mappings.shared.money import Currency, Money
+from mappings.shared.own_urls import identifier_key, own_urls
 from mappings.shared.rows import Id, Number, Row, Text
 
 Method = Literal["card", "insurance", "cash"]
@@ -162,8 +163,7 @@ def from_fhir(
 
 
 def _business_key(invoice: Resource) -> Resource:
-    ours = f"{elements.IDENTIFIER}invoice-for"
-    key = reading.first(invoice.get("identifier"), lambda item: item.get("system") == ours).get("value")
+    key = reading.identifier(invoice, "invoice-for")
     return {"reference": key} if key else {}
 
 
@@ -177,7 +177,8 @@ def balanced(invoice: Resource, attempt: Resource) -> dict[str, Any]:
 def with_refund_status(invoice: Resource, status: RefundStatus) -> dict[str, Any]:
     """Return the Invoice with how far its refund is."""
     mark = elements.extension("refund-status", "Code", status)
-    kept = [item for item in invoice.get("extension", ()) if item.get("url") != f"{elements.EXTENSION}refund-status"]
+    urls = own_urls("StructureDefinition", "refund-status")
+    kept = [item for item in invoice.get("extension", ()) if item.get("url") not in urls]
     return {**invoice, "extension": [*kept, mark]}
 
 
@@ -193,15 +194,12 @@ class Refund(NamedTuple):
 
 def attempts_key(invoice_id: str) -> str:
     """Return the identifier, as a search takes it, of the attempts to pay an invoice."""
-    return f"{elements.IDENTIFIER}payment-of|Invoice/{invoice_id}"
+    return identifier_key("payment-of", f"Invoice/{invoice_id}")
 
 
 def paid_invoices(attempt: Resource) -> set[str]:
     """Return the ids of the invoices that an attempt is to pay: by its business key, else by its details."""
-    ours = f"{elements.IDENTIFIER}payment-of"
-    keys = [
-        {"reference": item.get("value", "")} for item in attempt.get("identifier", ()) if item.get("system") == ours
-    ]
+    keys = [{"reference": key} for key in reading.identifiers(attempt, "payment-of")]
     references = keys or [item.get("request", {}) for item in attempt.get("detail", ())]
     return {found for item in references if (found := reading.reference_id(item, "Invoice"))}
 

@@ -136,7 +136,7 @@ def _taken(opening: Opening, schedule: Resource) -> list[Entry]:
         "Slot",
         {
             "id": opening.id,
-            "identifier": [{"system": COMPUTED, "value": opening.id}],
+            "identifier": [elements.identifier(COMPUTED, opening.id)],
             "schedule": {"reference": place},
             "status": "busy",
             "start": elements.instant(opening.start),

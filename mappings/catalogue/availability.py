@@ -18,13 +18,14 @@ from zoneinfo import ZoneInfo
 
 from mappings.shared import reading
 from mappings.shared.clinic_clock import day_bounds, not_before, occurrences, wall_date
-from mappings.shared.elements import IDENTIFIER, Resource
+from mappings.shared.elements import Resource
 
 Span = tuple[datetime, datetime]
 
 SLOT_MINUTES = 30
 _LONGEST_MINUTES = 24 * 60
-COMPUTED = f"{IDENTIFIER}computed-slot"
+COMPUTED = "computed-slot"
+"""The system of the identifier that a slot has which follows from the times of availability."""
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _COMPUTED_ID = re.compile(r"at-(\d{8}T\d{6})Z-[0-9a-f]{16}\Z")
@@ -68,7 +69,7 @@ def _written(slot: Resource) -> Opening | None:
 
 
 def _is_computed(opening: Opening) -> bool:
-    return any(item.get("system") == COMPUTED for item in (opening.slot or {}).get("identifier", ()))
+    return bool(reading.identifiers(opening.slot or {}, COMPUTED))
 
 
 def _with_status(opening: Opening, busy: Sequence[Opening]) -> Opening:

@@ -82,10 +82,8 @@ def from_fhir(
 
 def policy_number(coverage: Resource) -> str | None:
     """Return the number of the policy: the hospital's identifier, else the first one."""
-    items = coverage.get("identifier")
-    ours = reading.first(items, lambda item: item.get("system") == f"{elements.IDENTIFIER}policy")
-    number: str | None = (ours or reading.first(items, lambda item: "value" in item)).get("value")
-    return number
+    other = reading.first(coverage.get("identifier"), lambda item: "value" in item)
+    return reading.identifier(coverage, "policy") or other.get("value")
 
 
 def standing(policy: Policy | None, day: date) -> Standing:

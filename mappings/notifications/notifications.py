@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from mappings.shared import elements, reading
 from mappings.shared.elements import Element, Resource
+from mappings.shared.own_urls import own_url, own_urls
 from mappings.shared.rows import Code, Id, Row, Text
 
 Kind = Literal[
@@ -30,7 +31,7 @@ Kind = Literal[
 KINDS: frozenset[str] = frozenset(get_args(Kind))
 
 _CATEGORY = "http://terminology.hl7.org/CodeSystem/communication-category"
-_KIND = f"{elements.CODE_SYSTEM}notification-kind"
+_KIND = "notification-kind"
 
 
 class Related(BaseModel):
@@ -73,7 +74,7 @@ def to_fhir(
             "status": "completed",
             "category": [elements.concept(_CATEGORY, "notification", "Notification")],
             "subject": elements.reference("Patient", row.user_id),
-            "topic": elements.concept(_KIND, row.kind),
+            "topic": elements.concept(own_url("CodeSystem", _KIND), row.kind),
             "about": [elements.reference(row.related.type, row.related.id)] if row.related else None,
             "sent": elements.instant(row.created_at or at),
             "received": elements.instant(row.updated_at or at) if row.is_read else None,
@@ -121,7 +122,8 @@ def from_fhir(
 
 def _kind(communication: Resource) -> Kind:
     topic = communication.get("topic", {})
-    said = [*reading.codes([topic], _KIND), topic.get("text")]
+    systems = own_urls("CodeSystem", _KIND)
+    said = [*(code for system in systems for code in reading.codes([topic], system)), topic.get("text")]
     return next((kind for kind in said if kind in KINDS), "general")
 
 

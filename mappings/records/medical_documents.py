@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from mappings.shared import elements, reading
 from mappings.shared.elements import LOINC, Element, Resource
+from mappings.shared.own_urls import own_url
 from mappings.shared.rows import Code, Id, Row, Text, Url
 
 DocumentType = Literal["lab_report", "scan", "prescription", "other"]
@@ -64,7 +65,7 @@ def to_fhir(row: MedicalDocument, *, at: datetime, data: bytes | None = None) ->
 def type_of(document_type: DocumentType) -> Element:
     """Return the CodeableConcept that says the type."""
     if document_type == "other":
-        return elements.concept(f"{elements.CODE_SYSTEM}document-type", "other", "Other document")
+        return elements.concept(own_url("CodeSystem", "document-type"), "other", "Other document")
     return elements.concept(LOINC, *_LOINC[document_type])
 
 

@@ -9,10 +9,8 @@ from mappings.billing import payments
 from mappings.booking import appointments
 from mappings.insurance import insurance
 from mappings.notifications import notifications
-from mappings.shared.elements import BASE, CODE_SYSTEM
+from mappings.shared.own_urls import own_url
 from mappings.visits import visit_tracking
-
-VALUE_SET = f"{BASE}/ValueSet/"
 
 CODES: dict[str, tuple[str, tuple[str, ...]]] = {
     "account-status": ("Status of an account", get_args(users.Status)),
@@ -37,12 +35,12 @@ def _code_system(name: str, title: str, codes: tuple[str, ...]) -> dict[str, Any
     return {
         "resourceType": "CodeSystem",
         "id": name,
-        "url": CODE_SYSTEM + name,
+        "url": own_url("CodeSystem", name),
         "name": _computer_name(name),
         "title": title,
         "status": "active",
         "caseSensitive": True,
-        "valueSet": VALUE_SET + name,
+        "valueSet": own_url("ValueSet", name),
         "content": "complete",
         "count": len(codes),
         "concept": [{"code": code, "display": code.replace("_", " ").capitalize()} for code in codes],
@@ -53,11 +51,11 @@ def _value_set(name: str, title: str) -> dict[str, Any]:
     return {
         "resourceType": "ValueSet",
         "id": name,
-        "url": VALUE_SET + name,
+        "url": own_url("ValueSet", name),
         "name": _computer_name(name),
         "title": title,
         "status": "active",
-        "compose": {"include": [{"system": CODE_SYSTEM + name}]},
+        "compose": {"include": [{"system": own_url("CodeSystem", name)}]},
     }
 
 

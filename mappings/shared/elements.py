@@ -14,17 +14,13 @@ from typing import Any
 
 from fhir.resources.R4B import get_fhir_model_class
 
-from mappings.shared.extensions import BASE_URL, TIME_ZONE_URL
+from mappings.shared.extensions import TIME_ZONE_URL
+from mappings.shared.own_urls import own_url
 from mappings.shared.rows import Row, with_fhir_offset
 
 Resource = Mapping[str, Any]
 """A FHIR resource as decoded JSON."""
 Element = dict[str, Any]
-
-BASE = "https://hms.example.org/fhir"
-EXTENSION = BASE_URL
-CODE_SYSTEM = f"{BASE}/CodeSystem/"
-IDENTIFIER = f"{BASE}/identifier/"
 
 TIMEZONE = TIME_ZONE_URL
 TRANSLATION = "http://hl7.org/fhir/StructureDefinition/translation"
@@ -100,7 +96,7 @@ def optional_date(day: date | None) -> str | None:
 
 def extension(name: str, value_type: str, value: Any) -> Element | None:
     """Return the hospital's extension of that name, or None without a value."""
-    return None if value is None else {"url": EXTENSION + name, f"value{value_type}": value}
+    return None if value is None else {"url": own_url("StructureDefinition", name), f"value{value_type}": value}
 
 
 def row_extensions(row: Row) -> list[Element | None]:
@@ -119,7 +115,7 @@ def time_zone(name: str | None) -> Element | None:
 
 def meta(profile: str) -> Element:
     """Return the meta that claims one of the hospital's profiles."""
-    return {"profile": [EXTENSION + profile]}
+    return {"profile": [own_url("StructureDefinition", profile)]}
 
 
 def reference(resource_type: str, logical_id: str | None, display: str | None = None) -> Element | None:
@@ -153,7 +149,7 @@ def _contact(system: str, value: str | None, use: str) -> Element | None:
 
 def identifier(name: str, value: str | None) -> Element | None:
     """Return an identifier in one of the hospital's own systems."""
-    return None if value is None else {"system": IDENTIFIER + name, "value": value}
+    return None if value is None else {"system": own_url("identifier", name), "value": value}
 
 
 def money(amount: Decimal | None, currency: str | None) -> Element | None:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-BASE_URL = "https://hms.example.org/fhir/StructureDefinition/"
-"""What the URLs of the hospital's extensions and profiles begin with."""
 TIME_ZONE_URL = "http://hl7.org/fhir/StructureDefinition/timezone"
 
 _ROWS = (

@@ -11,12 +11,13 @@ from typing import Any
 
 import structlog
 
-from mappings.shared.extensions import BASE_URL, EXTENSIONS, TIME_ZONE_URL, ExtensionDefinition
+from mappings.shared.extensions import EXTENSIONS, TIME_ZONE_URL, ExtensionDefinition
+from mappings.shared.own_urls import path_of
 from mappings.shared.zones import is_zone
 
 _REMEMBERED = 1000
 
-_DEFINITIONS = {BASE_URL + definition.name: definition for definition in EXTENSIONS}
+_DEFINITIONS = {f"StructureDefinition/{definition.name}": definition for definition in EXTENSIONS}
 _told: OrderedDict[tuple[str, ...], None] = OrderedDict()
 
 log = structlog.get_logger(__name__)
@@ -44,7 +45,7 @@ def extensions(element: Mapping[str, Any]) -> list[str]:
         url = item.get("url")
         if url == TIME_ZONE_URL and not is_zone(item.get("valueCode")):
             found.append("timezone")
-        definition = _DEFINITIONS.get(url)
+        definition = _DEFINITIONS.get(path_of(url) or "")
         if definition is not None and typed_value(item, definition) is None:
             found.append(definition.name)
     return found

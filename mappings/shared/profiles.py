@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mappings.shared import code_systems
-from mappings.shared.elements import EXTENSION, TIMEZONE
+from mappings.shared.elements import TIMEZONE
 from mappings.shared.extensions import EXTENSIONS, ExtensionDefinition
+from mappings.shared.own_urls import own_url
 
 _DEFINITIONS = "http://hl7.org/fhir/StructureDefinition/"
 _TABLES = {"identity": "hms", "name": "Tables of the hospital management system"}
@@ -190,7 +191,7 @@ def _extension(extension: ExtensionDefinition) -> dict[str, Any]:
     elements: list[dict[str, Any]] = [
         {"id": "Extension", "path": "Extension", **root},
         {"id": "Extension.extension", "path": "Extension.extension", "max": "0"},
-        {"id": "Extension.url", "path": "Extension.url", "fixedUri": EXTENSION + extension.name},
+        {"id": "Extension.url", "path": "Extension.url", "fixedUri": own_url("StructureDefinition", extension.name)},
         {"id": "Extension.value[x]", "path": "Extension.value[x]", "min": 1, **_value(extension)},
     ]
     return {
@@ -206,7 +207,7 @@ def _naming(name: str, title: str, description: str) -> dict[str, Any]:
     return {
         "resourceType": "StructureDefinition",
         "id": name,
-        "url": EXTENSION + name,
+        "url": own_url("StructureDefinition", name),
         "name": "".join(part.capitalize() for part in name.split("-")),
         "title": title,
         "status": "active",
@@ -232,7 +233,7 @@ def _value(extension: ExtensionDefinition) -> dict[str, Any]:
         return {"type": [value_type]}
     return {
         "type": [value_type],
-        "binding": {"strength": "required", "valueSet": code_systems.VALUE_SET + extension.codes},
+        "binding": {"strength": "required", "valueSet": own_url("ValueSet", extension.codes)},
     }
 
 
@@ -255,7 +256,9 @@ def _column(profile: Profile, path: str, column: str) -> dict[str, Any]:
 
 
 def _slices(profile: Profile) -> list[dict[str, Any]]:
-    urls = {item.name: EXTENSION + item.name for item in EXTENSIONS if profile.type in item.contexts}
+    urls = {
+        item.name: own_url("StructureDefinition", item.name) for item in EXTENSIONS if profile.type in item.contexts
+    }
     if profile.time_zone:
         urls["timezone"] = TIMEZONE
     path = f"{profile.type}.extension"

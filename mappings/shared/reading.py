@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, TypedDict
 
-from mappings.shared.elements import ABSENT_CONCEPT, EXTENSION, TIMEZONE, Resource
+from mappings.shared.elements import ABSENT_CONCEPT, TIMEZONE, Resource
 from mappings.shared.extensions import EXTENSIONS
 from mappings.shared.odd_values import typed_value
+from mappings.shared.own_urls import is_own_url, own_urls
 from mappings.shared.zones import is_zone
 
 _EXTENSIONS = {definition.name: definition for definition in EXTENSIONS}
@@ -32,9 +33,20 @@ class RowTimes(TypedDict):
 def extension(element: Resource, name: str) -> Any:
     """Return the value of the hospital's extension of that name, where it is of the type that its definition says."""
     definition = _EXTENSIONS[name]
-    url = EXTENSION + name
-    values = (typed_value(item, definition) for item in element.get("extension") or () if item.get("url") == url)
+    urls = own_urls("StructureDefinition", name)
+    values = (typed_value(item, definition) for item in element.get("extension") or () if item.get("url") in urls)
     return next((value for value in values if value is not None), None)
+
+
+def identifiers(resource: Resource, name: str) -> list[str]:
+    """Return the values of the identifiers that are in the hospital's system of that name."""
+    items = (item for item in resource.get("identifier") or () if is_own_url(item.get("system"), "identifier", name))
+    return [item["value"] for item in items if "value" in item]
+
+
+def identifier(resource: Resource, name: str) -> str | None:
+    """Return the first of these identifiers, or None."""
+    return next(iter(identifiers(resource, name)), None)
 
 
 def time_zone(resource: Resource) -> str | None:

@@ -17,6 +17,7 @@ from fhir_server.hospital.tables.tables import BY_NAME
 from fhir_server.services import services_on
 from fhir_server.store.database.data_directory import StartupError
 from fhir_server.store.database.mongo import Database
+from mappings.shared import own_urls
 from tests.hms import hospital
 from tests.hms.conftest import Desk
 from tests.hms.hospital import SMALL, times
@@ -37,6 +38,22 @@ def test_the_tables_come_back_column_by_column(desk: Desk, tmp_path: Path) -> No
     summary = desk.import_from(tmp_path / "in", timezone="Europe/Madrid")
     assert summary.refusals == []
     assert desk.export_to(tmp_path / "out").refusals == []
+    assert hospital.read(tmp_path / "out") == sorted_rows(SMALL)
+
+
+def test_the_tables_come_back_under_another_base(desk: Desk, tmp_path: Path) -> None:
+    """An import under another canonical base writes no URL of the default, and under a further one it is read."""
+    hospital.write(tmp_path / "in", SMALL)
+    desk.settings = desk.settings.model_copy(update={"canonical_base": "https://first.example"})
+    with own_urls.using_base(own_urls.base()):
+        assert desk.import_from(tmp_path / "in").refusals == []
+        for kind in ("Patient", "Appointment", "Invoice", "HealthcareService"):
+            written = str(desk.stored(kind))
+            assert own_urls.DEFAULT_BASE not in written
+            assert "https://first.example/fhir/" in written
+        again = {"canonical_base": "https://second.example", "former_canonical_bases": "https://first.example"}
+        desk.settings = desk.settings.model_copy(update=again)
+        assert desk.export_to(tmp_path / "out").refusals == []
     assert hospital.read(tmp_path / "out") == sorted_rows(SMALL)
 
 

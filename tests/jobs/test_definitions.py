@@ -10,7 +10,7 @@ from fhir_server.errors import Unavailable
 from fhir_server.hospital.profiles.job import definitions, publish, resources
 from fhir_server.jobs.runner import hold
 from fhir_server.store.work.jobs import JobStore
-from mappings.shared import profiles
+from mappings.shared import own_urls, profiles
 
 BASE = "http://server.test/fhir"
 
@@ -77,3 +77,15 @@ async def test_an_operator_may_do_without(services: Services, publish_definition
     services.settings.publish_definitions = publish_definitions
     names = {job.name for job in jobs(services, BASE, SandboxGateway())}
     assert ("definitions" in names) is publish_definitions
+
+
+async def test_definitions_follow_the_base(client: httpx.AsyncClient, services: Services) -> None:
+    """After a change of the canonical base each definition is the next version under its id, with the new URL."""
+    await run(services)
+    with own_urls.using_base("https://hospital.example"):
+        assert (await run(services))["written"] == len(resources())
+        fee = (await client.get("StructureDefinition/fee")).json()
+        assert (fee["url"], fee["meta"]["versionId"]) == ("https://hospital.example/fhir/StructureDefinition/fee", "2")
+        purge = (await client.get("OperationDefinition/purge")).json()
+        assert purge["url"] == "https://hospital.example/fhir/OperationDefinition/purge"
+        assert own_urls.DEFAULT_BASE not in str(resources())

@@ -16,7 +16,7 @@ from fhir_server.auth.permission.compartment import of_patient
 from fhir_server.errors import Forbidden, Issue
 from fhir_server.r4.definitions import table
 from fhir_server.r4.references import local
-from fhir_server.r4.reports import REPORTED_BY, other_labels
+from fhir_server.r4.reports import is_mark, other_labels
 from fhir_server.r4.walk import Node, walk_element
 from fhir_server.search.index.index import REPORTER
 from fhir_server.search.query.conditions import NOTHING, Condition, HasId, HasKey, every
@@ -219,7 +219,7 @@ def _clients(meta: Mapping[str, Any], name: str) -> Any:
     if name == "security":
         return other_labels(meta)
     if name == "extension":
-        return [each for each in meta.get(name, ()) if each.get("url") != REPORTED_BY]
+        return [each for each in meta.get(name, ()) if not is_mark(each)]
     return meta.get(name)
 
 

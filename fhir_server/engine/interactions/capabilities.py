@@ -15,6 +15,7 @@ from typing import Any
 from fhir_server.auth import endpoints
 from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.interactions.preconditions import parse_etags
+from fhir_server.engine.operations import purge
 from fhir_server.engine.operations.registry import OPERATIONS, Level
 from fhir_server.engine.routes import COMPARTMENTS, Route, route
 from fhir_server.engine.search import subsets
@@ -77,7 +78,7 @@ def _encoded(base_url: str, security: dict[str, Any] | None) -> tuple[bytes, str
     """Return the statement's bytes and their ETag, made anew when a search parameter was added."""
     global _last  # noqa: PLW0603 - a cache of one
     registered = parameters("Patient")
-    asked = (base_url, security)
+    asked = (base_url, security, purge.url())
     if _last is None or _last[0] != asked or _last[1] is not registered:
         made = values.encode(_statement(base_url, security))
         _last = asked, registered, made, hashlib.sha256(made).hexdigest()[:16]
@@ -221,7 +222,7 @@ def _referring() -> dict[str, list[str]]:
 
 def _operations(resource_type: str | None, levels: Iterable[Level]) -> list[dict[str, str]]:
     return [
-        {"name": operation.code, "definition": operation.published.url}
+        {"name": operation.code, "definition": operation.definition}
         for operation in OPERATIONS
         if operation.levels & set(levels) and operation.on(resource_type)
     ]

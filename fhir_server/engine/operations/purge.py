@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.operations.inputs import Inputs
 from fhir_server.engine.routes import Route
 from fhir_server.errors import BadRequest, Issue, operation_outcome
 from fhir_server.r4 import values
 from fhir_server.r4.definitions import Operation
+from mappings.shared.own_urls import own_url
 
-RESOURCE = {
+_RESOURCE = {
     "resourceType": "OperationDefinition",
     "id": "purge",
-    "url": "https://hms.example.org/fhir/OperationDefinition/purge",
     "name": "Purge",
     "title": "Remove for good",
     "status": "active",
@@ -27,12 +29,11 @@ RESOURCE = {
     "instance": True,
     "parameter": [{"name": "return", "use": "out", "min": 1, "max": "1", "type": "OperationOutcome"}],
 }
-"""What the hospital's own definitions tell of it."""
 
 DEFINITION = Operation(
     name="Purge",
     code="purge",
-    url=str(RESOURCE["url"]),
+    url="",
     resource=("Resource",),
     system=False,
     type=False,
@@ -42,6 +43,16 @@ DEFINITION = Operation(
 )
 
 
+def url() -> str:
+    """Return the canonical URL of the operation."""
+    return own_url("OperationDefinition", DEFINITION.code)
+
+
+def resource() -> dict[str, Any]:
+    """Return the OperationDefinition, which is published beside the hospital's own definitions."""
+    return {**_RESOURCE, "url": url()}
+
+
 async def run(context: Context, request: Request, route: Route, inputs: Inputs) -> Response:
     """Remove what the URL names; answers with an OperationOutcome that says so."""
     from fhir_server.engine.purge import Target, purge, version_number  # it uses the engine, which uses this
@@ -49,8 +60,8 @@ async def run(context: Context, request: Request, route: Route, inputs: Inputs) 
     context.access.require("purge", route.type)
     if context.session is not None or context.pending is not None:
         raise BadRequest("$purge cannot be taken back, so it has no place in a transaction.", code="not-supported")
-    url = request.path.removesuffix("/$purge")
-    target = Target(route.type or "", route.id or "", version_number(url, route.version))
+    path = request.path.removesuffix("/$purge")
+    target = Target(route.type or "", route.id or "", version_number(path, route.version))
     await purge(context, target)
     issue = Issue("informational", f"{target} has been purged.", (), "information")
     return Response(200, values.encode(operation_outcome([issue])))

@@ -43,6 +43,11 @@ class Operation:
     """Whether it reads the request itself, which is more than its definition's parameters."""
 
     @property
+    def definition(self) -> str:
+        """The canonical URL of its definition; a published one has it, the server's own follows from a setting."""
+        return self.published.url or purge.url()
+
+    @property
     def code(self) -> str:
         """The name in the URL, without the dollar sign."""
         return self.published.code

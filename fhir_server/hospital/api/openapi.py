@@ -16,8 +16,9 @@ from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
 from fhir_server.hospital.api.examples import add_examples
-from fhir_server.hospital.api.problem import MEDIA_TYPE, PROBLEMS, TYPES, ProblemDetails
+from fhir_server.hospital.api.problem import MEDIA_TYPE, PROBLEMS, ProblemDetails
 from fhir_server.work.threads import apart
+from mappings.shared.own_urls import problem_type
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -61,7 +62,7 @@ def _add(response: dict[str, Any], code: str) -> None:
     if code in examples:
         return
     response["description"] = "; ".join(part for part in (response["description"], f"`{code}`: {title}") if part)
-    example = {"type": TYPES + code, "title": title, "status": status, "detail": title, "code": code}
+    example = {"type": problem_type(code), "title": title, "status": status, "detail": title, "code": code}
     if code == "validation_failed":
         example["errors"] = [{"field": "email", "message": "This is not an email address."}]
     elif status == 422:

@@ -11,10 +11,10 @@ from fhir_server.errors import FhirError
 from fhir_server.hospital.api import texts
 from fhir_server.http.audit.audit_context import seen
 from fhir_server.store.database.outage import OUTAGES
+from mappings.shared.own_urls import DEFAULT_BASE, problem_type
 from translations.catalogue import N_, Language, translated
 
 MEDIA_TYPE = "application/problem+json"
-TYPES = "https://hms.example.org/problems/"
 
 PROBLEMS: dict[str, tuple[int, str]] = {
     "malformed": (400, N_("The request could not be read.")),
@@ -75,7 +75,7 @@ class ProblemDetails(BaseModel):
     model_config = ConfigDict(
         json_schema_extra={
             "example": {
-                "type": f"{TYPES}slot_taken",
+                "type": f"{DEFAULT_BASE}/problems/slot_taken",
                 "title": "The time is already taken.",
                 "status": 409,
                 "detail": "The time is already taken.",
@@ -169,7 +169,7 @@ def answer(problem: Problem, language: Language) -> JSONResponse:
     seen().reason = problem.problem
     title = translated(text, language)
     details = ProblemDetails(
-        type=TYPES + problem.problem,
+        type=problem_type(problem.problem),
         title=title,
         status=status,
         detail=texts.said(problem.detail, language) if problem.detail else title,

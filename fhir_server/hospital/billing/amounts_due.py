@@ -13,8 +13,9 @@ from mappings.billing import payments
 from mappings.insurance import eligibility
 from mappings.insurance.eligibility import Eligibility
 from mappings.shared import reading
-from mappings.shared.elements import IDENTIFIER, Resource
+from mappings.shared.elements import Resource
 from mappings.shared.money import Money
+from mappings.shared.own_urls import identifier_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Due:
 
 async def invoices_for(fhir: Fhir, references: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Return the invoices for things, by their references; the one that counts, where there are several."""
-    keys = ",".join(f"{IDENTIFIER}invoice-for|{reference}" for reference in sorted(set(references)))
+    keys = ",".join(identifier_key("invoice-for", reference) for reference in sorted(set(references)))
     if not keys:
         return {}
     found = (await fhir.all("Invoice", [("identifier", keys)])).matches

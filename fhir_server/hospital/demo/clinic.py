@@ -7,15 +7,22 @@ from importlib.resources import files
 from typing import Any
 
 from fhir_server.r4 import values
+from mappings.shared import own_urls
 
 _FILES = ("clinics.json", "patients.json", "records.json")
 
 
-@cache
 def resources() -> tuple[dict[str, Any], ...]:
     """Return the resources of the demo, those that others refer to first."""
+    return _resources(own_urls.base())
+
+
+@cache
+def _resources(base: str) -> tuple[dict[str, Any], ...]:
     folder = files("fhir_server.hospital.demo").joinpath("data")
-    return tuple(resource for name in _FILES for resource in values.decode(folder.joinpath(name).read_bytes()))
+    contents = (folder.joinpath(name).read_bytes() for name in _FILES)
+    written, wanted = f"{own_urls.DEFAULT_BASE}/fhir/".encode(), f"{base}/fhir/".encode()
+    return tuple(resource for content in contents for resource in values.decode(content.replace(written, wanted)))
 
 
 def clinic_entries() -> list[dict[str, Any]]:

@@ -14,12 +14,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from fhir_server.hospital.demo.clinic import resources
+from mappings.shared import elements
+from mappings.shared.own_urls import identifier_key, path_of
 
 DAYS_AHEAD = 14
 VISIT = timedelta(minutes=30)
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-IDENTIFIERS = "https://hms.example.org/fhir/identifier/"
 _TIMEZONE = "http://hl7.org/fhir/StructureDefinition/timezone"
 # Each patient comes once in two weeks: schedule, day of the fortnight (1 is its first Monday), visit of the day,
 # patient, reason.
@@ -87,7 +88,7 @@ def slot_at(schedule: dict[str, Any], start: datetime) -> dict[str, Any]:
     """Return a free slot of the schedule."""
     return {
         "resourceType": "Slot",
-        "identifier": [{"system": IDENTIFIERS + "slot", "value": f"{schedule['id']}-{start:%Y%m%d-%H%M}"}],
+        "identifier": [elements.identifier("slot", f"{schedule['id']}-{start:%Y%m%d-%H%M}")],
         "specialty": schedule["specialty"],
         "schedule": {"reference": f"Schedule/{schedule['id']}"},
         "status": "free",
@@ -101,7 +102,7 @@ def appointment_in(schedule: dict[str, Any], slot: dict[str, Any], patient: str,
     actors = [{"reference": f"Patient/{patient}"}, *schedule["actor"]]
     return {
         "resourceType": "Appointment",
-        "identifier": [{"system": IDENTIFIERS + "appointment", "value": slot["identifier"][0]["value"]}],
+        "identifier": [elements.identifier("appointment", slot["identifier"][0]["value"])],
         "status": "booked",
         "specialty": schedule["specialty"],
         "reasonCode": [{"text": reason}],
@@ -116,13 +117,14 @@ def appointment_in(schedule: dict[str, Any], slot: dict[str, Any], patient: str,
 def conditional_create(resource: dict[str, Any]) -> dict[str, Any]:
     """Return the entry that makes the resource unless there is one with its identifier."""
     identifier = resource["identifier"][0]
+    name = str(path_of(identifier["system"])).removeprefix("identifier/")
     return {
         "fullUrl": _full_url(resource),
         "resource": resource,
         "request": {
             "method": "POST",
             "url": resource["resourceType"],
-            "ifNoneExist": f"identifier={identifier['system']}|{identifier['value']}",
+            "ifNoneExist": f"identifier={identifier_key(name, identifier['value'])}",
         },
     }
 

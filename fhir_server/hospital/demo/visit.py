@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from fhir_server.hospital.demo.slots import IDENTIFIERS, appointment_in, conditional_create, rotas, slot_at
+from fhir_server.hospital.demo.slots import appointment_in, conditional_create, rotas, slot_at
+from mappings.shared import elements
 
 _SCHEDULE, _PATIENT = "ingrid-vasari-harbour", "mara-lindqvist"
 _QUARTER = timedelta(minutes=15)
@@ -17,6 +18,6 @@ def visit_entries(now: datetime) -> list[dict[str, Any]]:
     local = now.astimezone(rota.zone).replace(second=0, microsecond=0)
     start = local + _QUARTER + timedelta(minutes=-local.minute % 15)
     slot = slot_at(rota.schedule, start) | {"status": "busy"}
-    slot["identifier"] = [{"system": IDENTIFIERS + "slot", "value": f"{_SCHEDULE}-soon-{local:%Y%m%d}"}]
+    slot["identifier"] = [elements.identifier("slot", f"{_SCHEDULE}-soon-{local:%Y%m%d}")]
     visit = appointment_in(rota.schedule, slot, _PATIENT, "A cough")
     return [conditional_create(slot), conditional_create(visit)]

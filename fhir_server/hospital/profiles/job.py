@@ -21,6 +21,7 @@ from fhir_server.r4 import values
 from fhir_server.store.work.jobs import Lease
 from mappings.shared import profiles
 from mappings.shared.elements import Resource
+from mappings.shared.own_urls import path_of
 
 EVERY_SECONDS = 86_400.0
 
@@ -34,7 +35,7 @@ def definitions(services: Services, base_url: str) -> Job:
 
 def resources() -> list[Resource]:
     """Return what is published: what the hospital's tables mean in FHIR, and this server's own operation."""
-    return [*profiles.resources(), purge.RESOURCE]
+    return [*profiles.resources(), purge.resource()]
 
 
 async def _run(context: Context, lease: Lease) -> None:
@@ -66,4 +67,6 @@ async def _means_another(context: Context, path: str, resource: Resource) -> boo
         answer = await handle(context, Request("GET", path))
     except (NotFound, Gone):
         return False
-    return bool(values.decode(answer.json or b"{}").get("url") != resource["url"])
+    url = values.decode(answer.json or b"{}").get("url")
+    # Under a former base it was the same definition, which then takes its new URL.
+    return bool(url != resource["url"] and path_of(url) != path_of(resource["url"]))

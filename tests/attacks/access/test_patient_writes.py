@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from fhir_server.auth.permission.bearer import BearerToken
 from fhir_server.r4.definitions import RESOURCE_TYPES
-from fhir_server.r4.reports import REPORTED_BY, reporter_of
+from fhir_server.r4.reports import reporter_of
 from tests.attacks.callers import BASE, ask, patient_token, resource_of, system_token
 from tests.databases import Databases
 from tests.facade.clinic import booking_of, open_clinics, policy_of
@@ -480,7 +480,7 @@ async def test_a_report_is_recognisable_and_stays_so(hospital: Hospital) -> None
     token = patient_token("eve")
     forged = {"meta": {"security": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue",
                                      "code": "CLINRPT"}],
-                       "extension": [{"url": REPORTED_BY, "valueReference": {"reference": "Practitioner/p"}}],
+                       "extension": [{"url": f"{STATE}reported-by", "valueReference": {"reference": "Practitioner/p"}}],
                        }}  # fmt: skip
     own = resource_of(await ask(hospital.services, token, "POST", "Observation", observation(**forged)))
     url = f"Observation/{own['id']}"

@@ -12,7 +12,7 @@ import pytest
 
 from fhir_server.hospital.api import idempotency
 from fhir_server.hospital.api.problem import PROBLEMS
-from mappings.shared.elements import IDENTIFIER
+from mappings.shared.own_urls import own_url
 from tests.facade.accounts.test_throttle import just_now
 from tests.facade.clinic import MONDAY, booking_of
 from tests.facade.endpoints import BY_NUMBER, ENDPOINTS, Endpoint
@@ -187,7 +187,7 @@ async def _(case: Case) -> httpx.Response:
             "resourceType": "Invoice",
             "id": "lab",
             "status": "issued",
-            "identifier": [{"system": f"{IDENTIFIER}invoice-for", "value": "ServiceRequest/lipids"}],
+            "identifier": [{"system": own_url("identifier", "invoice-for"), "value": "ServiceRequest/lipids"}],
             "subject": {"reference": f"Patient/{case.world.mara.id}"},
             "lineItem": [{"chargeItemCodeableConcept": {"text": "Lipids"}}],
             "totalGross": {"value": 45, "currency": "USD"},

@@ -8,7 +8,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from mappings.shared.elements import IDENTIFIER
+from mappings.shared.own_urls import own_url
 from tests.facade.api.test_hostile import require_told
 from tests.facade.endpoints import ENDPOINTS, Endpoint
 from tests.facade.world import World
@@ -98,7 +98,7 @@ def odd(patient: str) -> list[dict[str, Any]]:
          "extension": [{"url": f"{ours}wait-time", "valueString": "long"}, *row]},
         {"resourceType": "Invoice", **odd, "_status": why, **subject, "totalGross": {"_value": why, "currency": "USD"},
          "extension": [{"url": f"{ours}refund-status", "valueCode": "lost"}, *row],
-         "identifier": [{"system": f"{IDENTIFIER}invoice-for", "value": "Appointment/wrong"}]},
+         "identifier": [{"system": own_url("identifier", "invoice-for"), "value": "Appointment/wrong"}]},
         {"resourceType": "Coverage", **odd, "_status": why, "beneficiary": {"reference": f"Patient/{patient}"},
          "payor": [{"display": "x"}], "costToBeneficiary": [{"valueMoney": {"currency": "USD"}}], "extension": row},
         {"resourceType": "MedicationRequest", **odd, "_status": why, "_intent": why, **subject, "extension": row,

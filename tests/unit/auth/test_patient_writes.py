@@ -13,8 +13,9 @@ from fhir_server.auth.permission.compartment import of_patient
 from fhir_server.auth.permission.patient_writes import RULES, Change, Writer, require_permitted
 from fhir_server.errors import Forbidden
 from fhir_server.r4.definitions import Element, table
-from fhir_server.r4.reports import REPORTED_BY, marked, reporter_of, unmarked
+from fhir_server.r4.reports import marked, reporter_of, unmarked
 from fhir_server.search.query.conditions import NOTHING
+from mappings.shared.own_urls import own_url
 from tools.access_table import PAGE, printed
 
 NEVER = frozenset({
@@ -136,4 +137,7 @@ def test_a_mark_replaces_any_other() -> None:
     assert label in once["meta"]["security"]
     assert unmarked(once)["meta"]["extension"] == [extension]
     assert reporter_of(unmarked(once)) is None
-    assert [each["url"] for each in once["meta"]["extension"]] == ["urn:y", REPORTED_BY]
+    assert [each["url"] for each in once["meta"]["extension"]] == [
+        "urn:y",
+        own_url("StructureDefinition", "reported-by"),
+    ]

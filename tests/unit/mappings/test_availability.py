@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mappings.catalogue import availability
 from mappings.catalogue.availability import Opening, computed, openings
 from mappings.shared import clinic_clock
+from mappings.shared.own_urls import own_url
 from tests.unit.mappings.strategies import ZONES
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -150,7 +151,7 @@ def test_written_slots_replace_computed_ones() -> None:
 def test_a_booked_computed_slot_leaves_the_others() -> None:
     """Once a computed slot is booked it has a resource, and the rest of the day is offered as before."""
     start = datetime(2026, 3, 9, 9, 30, tzinfo=NEW_YORK)
-    mark = {"identifier": [{"system": availability.COMPUTED, "value": "x"}]}
+    mark = {"identifier": [{"system": own_url("identifier", availability.COMPUTED), "value": "x"}]}
     booked = slot("2026-03-09T09:30:00-04:00", "2026-03-09T10:00:00-04:00", "busy", **mark)
     booked["id"] = availability.computed_id("r", start)
     found = openings(role("09:00:00", "10:30:00"), {}, [booked], day=MONDAY, clock=NEW_YORK)
@@ -161,7 +162,7 @@ def test_a_booked_computed_slot_leaves_the_others() -> None:
 
 def test_what_overlaps_a_busy_slot_is_busy() -> None:
     """An opening that a busy slot of another length overlaps cannot be booked."""
-    mark = {"identifier": [{"system": availability.COMPUTED, "value": "x"}]}
+    mark = {"identifier": [{"system": own_url("identifier", availability.COMPUTED), "value": "x"}]}
     longer = slot("2026-03-09T09:15:00-04:00", "2026-03-09T09:45:00-04:00", "busy", **mark)
     found = openings(role("09:00:00", "10:30:00"), {}, [longer], day=MONDAY, clock=NEW_YORK)
     assert [item.status for item in found] == ["busy", "busy", "free"]

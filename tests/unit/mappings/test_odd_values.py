@@ -24,9 +24,10 @@ from mappings.insurance import insurance
 from mappings.notifications import notifications
 from mappings.records import lab_tests, medical_documents, prescriptions, treatment_plans
 from mappings.shared import odd_values
-from mappings.shared.elements import EXTENSION, TIMEZONE
+from mappings.shared.elements import TIMEZONE
 from mappings.shared.extensions import EXTENSIONS
 from mappings.shared.money import Money
+from mappings.shared.own_urls import own_url
 from mappings.shared.rows import Row
 from mappings.visits import visit_tracking, waiting
 
@@ -146,13 +147,15 @@ def test_no_extension_makes_a_fault(definition: Any, value: dict[str, Any]) -> N
     for resource_type, read in READERS.items():
         if resource_type in definition.contexts:
             kept = [
-                item for item in WHOLE[resource_type].get("extension", ()) if item["url"] != EXTENSION + definition.name
+                item
+                for item in WHOLE[resource_type].get("extension", ())
+                if item["url"] != own_url("StructureDefinition", definition.name)
             ]
-            mark = {"url": EXTENSION + definition.name, **value}
+            mark = {"url": own_url("StructureDefinition", definition.name), **value}
             without = read({**WHOLE[resource_type], "extension": kept})
             with_it = read({**WHOLE[resource_type], "extension": [mark, *kept]})
             assert with_it.model_dump() == without.model_dump()
-    role = {"extension": [{"url": f"{EXTENSION}slot-minutes", **value}]}
+    role = {"extension": [{"url": own_url("StructureDefinition", "slot-minutes"), **value}]}
     assert availability.said_minutes(role) is None
 
 

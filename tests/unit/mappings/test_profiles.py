@@ -17,8 +17,8 @@ from mappings.billing import payments
 from mappings.catalogue import clinics, doctors, specialties
 from mappings.records import medical_documents, prescriptions
 from mappings.shared import profiles
-from mappings.shared.elements import BASE, CODE_SYSTEM, EXTENSION
 from mappings.shared.extensions import EXTENSIONS
+from mappings.shared.own_urls import DEFAULT_BASE, own_url, path_of
 from mappings.visits import visit_tracking
 from tests.unit.mappings import strategies as rows
 from tests.unit.mappings.test_tables import AT
@@ -31,7 +31,7 @@ def test_definitions_are_valid(url: str) -> None:
     """Every published definition is valid FHIR R4, and its URL ends in its id."""
     resource = DEFINITIONS[url]
     assert [issue for issue in validate(resource, max_depth=50) if issue.severity == "error"] == []
-    assert url == f"{BASE}/{resource['resourceType']}/{resource['id']}"
+    assert url == f"{DEFAULT_BASE}/fhir/{resource['resourceType']}/{resource['id']}"
 
 
 @pytest.mark.parametrize("profile", profiles.PROFILES, ids=lambda profile: profile.name)
@@ -59,11 +59,11 @@ written = st.one_of(
 @given(written)
 def test_extensions_in_use_are_published(resources: list[dict[str, Any] | None]) -> None:
     """Every extension and code of the hospital that a row turns into is published, for the place where it stands."""
-    contexts = {EXTENSION + item.name: item for item in EXTENSIONS}
+    contexts = {own_url("StructureDefinition", item.name): item for item in EXTENSIONS}
     for resource in filter(None, resources):
         assert set(resource.get("meta", {}).get("profile", [])) <= set(DEFINITIONS)
         for place, extension in found(resource, resource["resourceType"]):
-            if extension["url"].startswith(BASE):
+            if path_of(extension["url"]) is not None:
                 definition = contexts[extension["url"]]
                 assert place in definition.contexts
                 kind = definition.value_type
@@ -72,9 +72,9 @@ def test_extensions_in_use_are_published(resources: list[dict[str, Any] | None])
 
 def test_codes_in_use_are_published() -> None:
     """The code systems that the mappings write codes of are published with those codes."""
-    kinds = DEFINITIONS[f"{CODE_SYSTEM}notification-kind"]["concept"]
+    kinds = DEFINITIONS[own_url("CodeSystem", "notification-kind")]["concept"]
     assert "appointment_reminder" in [concept["code"] for concept in kinds]
-    assert DEFINITIONS[f"{CODE_SYSTEM}document-type"]["concept"][0]["code"] == "other"
+    assert DEFINITIONS[own_url("CodeSystem", "document-type")]["concept"][0]["code"] == "other"
 
 
 def found(value: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -24,15 +24,16 @@ from fhir_server.r4 import values
 from mappings.billing import payments
 from mappings.shared import elements, reading
 from mappings.shared.money import Money
+from mappings.shared.own_urls import own_urls
 
 Resource = dict[str, Any]
 
 _TRIES = 20
 _OTHERS_MAY_TAKE = 10.0
 """Seconds that a request waits for the outcome of another one's attempt."""
-_SYSTEM = f"{elements.IDENTIFIER}payment-attempt"
+_KEY = "payment-attempt"
 _RELEASED = "gateway_unavailable"
-_HOLDER = f"{elements.IDENTIFIER}payment-attempt-by"
+_HOLDER = "payment-attempt-by"
 _PAYABLE = frozenset({"draft", "issued"})
 
 log = structlog.get_logger(__name__)
@@ -203,21 +204,17 @@ async def fail(ask: Ask, attempt: Resource) -> None:
 
 def key_of(reconciliation: Mapping[str, Any]) -> str | None:
     """Return the key of the attempt by card that a PaymentReconciliation tells of."""
-    return _mark(reconciliation, _SYSTEM)
+    return reading.identifier(reconciliation, _KEY)
 
 
 def _holder_of(attempt: Mapping[str, Any]) -> str | None:
-    return _mark(attempt, _HOLDER)
-
-
-def _mark(reconciliation: Mapping[str, Any], system: str) -> str | None:
-    marks = reconciliation.get("identifier", ())
-    return next((mark.get("value") for mark in marks if mark.get("system") == system), None)
+    return reading.identifier(attempt, _HOLDER)
 
 
 def _held_by(attempt: Resource, holder: str) -> Resource:
-    marks = [mark for mark in attempt.get("identifier", ()) if mark.get("system") != _HOLDER]
-    return {**attempt, "identifier": [*marks, {"system": _HOLDER, "value": holder}]}
+    systems = own_urls("identifier", _HOLDER)
+    marks = [mark for mark in attempt.get("identifier", ()) if mark.get("system") not in systems]
+    return {**attempt, "identifier": [*marks, elements.identifier(_HOLDER, holder)]}
 
 
 def _is_released(attempt: Mapping[str, Any]) -> bool:
@@ -255,7 +252,7 @@ def _attempt(invoice: Resource, key: str, amount: Money, holder: str) -> Resourc
     )
     made = payments.to_fhir(row, user_id=_payer(invoice), at=now()).reconciliation
     assert made is not None, "a row with a payment method has one"
-    return _held_by({**made, "identifier": [*made.get("identifier", ()), {"system": _SYSTEM, "value": key}]}, holder)
+    return _held_by({**made, "identifier": [*made.get("identifier", ()), elements.identifier(_KEY, key)]}, holder)
 
 
 def _again(attempt: Resource) -> Resource:

@@ -14,7 +14,8 @@ from fhir_server.hospital.records.page.names import Names
 from fhir_server.hospital.records.page.words import code_name, element_name, extension_name, said, type_name
 from mappings.notifications import notifications, times
 from mappings.shared import clinic_clock, reading
-from mappings.shared.elements import BASE, IDENTIFIER, LOINC
+from mappings.shared.elements import LOINC
+from mappings.shared.own_urls import path_of
 from translations.catalogue import Language
 
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+\-]+/[A-Za-z0-9!#$&^_.+\-]+")
@@ -32,10 +33,10 @@ _CODED = frozenset({
     "disposition", "unit",
 })  # fmt: skip
 """Elements whose plain values are codes."""
-_OWN_SYSTEMS = ("http://terminology.hl7.org/", "http://hl7.org/fhir/", "urn:ietf:bcp:47", BASE, LOINC)
-"""The systems whose codes the page may know a name for; a clinical code means something else."""
-_KEYS = tuple(
-    f"{IDENTIFIER}{name}"
+_OWN_SYSTEMS = ("http://terminology.hl7.org/", "http://hl7.org/fhir/", "urn:ietf:bcp:47", LOINC)
+"""The systems, beside the hospital's own, whose codes the page may know a name for; others mean something else."""
+_KEYS = frozenset(
+    f"identifier/{name}"
     for name in ("invoice-for", "payment-of", "payment-attempt", "payment-attempt-by", "computed-slot")
 )
 """Systems of identifiers that lead from one resource to another, and are no numbers for people."""
@@ -50,6 +51,10 @@ class Shown:
     target: str = ""
     parts: Sequence[Shown] = ()
     fields: Sequence[tuple[str, Shown]] = ()
+
+
+def _is_nameable(system: object) -> bool:
+    return system is None or path_of(system) is not None or str(system).startswith(_OWN_SYSTEMS)
 
 
 def anchor(reference: str) -> str:
@@ -121,7 +126,7 @@ class View:
             return self._link(node)
         if "contentType" in node or (name.endswith(("ttachment", "photo", "presentedForm")) and "url" in node):
             return self._file(node, node.get("title"))
-        if str(node.get("system", "")).startswith(_KEYS):
+        if path_of(node.get("system")) in _KEYS:
             return None
         text = self._words(name, node)
         if text is not None:
@@ -157,8 +162,7 @@ class View:
 
     def _concept(self, concept: Mapping[str, Any]) -> str:
         for coding in concept.get("coding", ()):
-            known = str(coding.get("system", BASE)).startswith(_OWN_SYSTEMS)
-            name = code_name(str(coding.get("code")), self._language) if known else None
+            name = code_name(str(coding.get("code")), self._language) if _is_nameable(coding.get("system")) else None
             if name:
                 return name
         return reading.concept_text(concept) or ""
