@@ -69,6 +69,11 @@ def type_of(document_type: DocumentType) -> Element:
     return elements.concept(LOINC, *_LOINC[document_type])
 
 
+def codes_of(document_type: DocumentType) -> list[str]:
+    """Return the LOINC codes that say the type; none of `other`, which all other codes say."""
+    return [code for code, said in _TYPES.items() if said == document_type]
+
+
 def _attachment(row: MedicalDocument, data: bytes | None) -> Element:
     about = {"contentType": row.content_type, "title": row.title}
     if data is None:

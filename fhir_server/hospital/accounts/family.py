@@ -43,6 +43,7 @@ class MemberChanges(Body):
 @router.get("", responses=errors("invalid_token", "bad_cursor"))
 async def family(caller: Called, limit: Limit = 20, cursor: Cursor = None) -> Page[FamilyMemberAnswer]:
     """Return the user's family, the longest known first."""
+    # When a member was added (an import's row-created, else the first version) is nothing that a search can sort by.
     found = await caller.fhir.all("RelatedPerson", [("patient", f"Patient/{caller.patient_id}")])
     members = await family_answers(caller.fhir, found.matches)
     members.sort(key=lambda member: (member.created_at is None, member.created_at, member.id))

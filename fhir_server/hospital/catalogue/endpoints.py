@@ -50,6 +50,8 @@ async def list_clinics(
     cursor: Cursor = None,
 ) -> Page[ClinicAnswer]:
     """Return the clinics, by name; with `near` the nearest first."""
+    # The catalogue is read whole: texts are compared folded and in part, distances are told to the metre, and
+    # Location.mode has no search parameter. It is as large as a hospital has clinics, doctors and specialties.
     place = _position(near)
     found = await server.fhir().all("Location", [])
     offering = await _offering(server, specialty)

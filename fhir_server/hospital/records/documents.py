@@ -29,7 +29,7 @@ from mappings.records import medical_documents
 from mappings.records.file_types import TYPES
 from mappings.records.medical_documents import DocumentType, MedicalDocument
 from mappings.shared import reading
-from mappings.shared.elements import Resource
+from mappings.shared.elements import LOINC, Resource
 
 router = APIRouter(prefix="/history/documents", tags=["history"])
 
@@ -61,10 +61,16 @@ async def list_documents(
     cursor: Cursor = None,
 ) -> Page[DocumentAnswer]:
     """Return the user's documents, the newest first."""
+    # Two types make one list: documents, and what reports bring along. They are sorted by what a search of neither
+    # sorts by (DocumentReference.date, else when it was changed), so the engine narrows by status and type alone.
     clock = await caller.clock()
-    known = (await caller.fhir.all("DocumentReference", [("subject", f"Patient/{caller.patient_id}")])).matches
-    found = [stored(item) for item in known if item.get("status") != "entered-in-error"]
-    found += await report_documents(caller)
+    criteria = [("subject", f"Patient/{caller.patient_id}"), ("status", "current,superseded")]
+    codes = medical_documents.codes_of(document_type) if document_type is not None else []
+    if codes:
+        criteria.append(("type", ",".join(f"{LOINC}|{code}" for code in codes)))
+    found = [stored(item) for item in (await caller.fhir.all("DocumentReference", criteria)).matches]
+    if document_type in (None, "lab_report"):
+        found += await report_documents(caller)
     if document_type is not None:
         found = [item for item in found if medical_documents.from_fhir(item.document).document_type == document_type]
     if start is not None:

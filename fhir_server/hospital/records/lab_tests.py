@@ -167,11 +167,15 @@ async def list_results(
     cursor: Cursor = None,
 ) -> Page[LabTestAnswer]:
     """Return the user's lab tests with their results, the newest first."""
-    record, clock = await Record.of(caller), await caller.clock()
-    found = await results_of(caller)
+    # A row is an order with its report, or a report alone; its status and its times are told by both, and its visit by
+    # way of its plan. No search of one type can filter or sort that, so both types are read.
+    clock = await caller.clock()
     if appointment_id is not None:
         await require_own(caller, "Appointment", appointment_id)
-        found = [item for item in found if record.appointment_of(item.order) == appointment_id]
+    found = await results_of(caller)
+    if appointment_id is not None:
+        whole = await Record.of(caller)
+        found = [item for item in found if whole.appointment_of(item.order) == appointment_id]
     if status is not None:
         found = [item for item in found if lab_tests.from_fhir(item.order, item.report).status == status]
     if start is not None:
@@ -179,6 +183,7 @@ async def list_results(
     if end is not None:
         found = [item for item in found if _dated(item, clock) < end_of(end, clock)]
     page = page_of(caller.server, "lab-tests", found, limit, cursor)
+    record = await Record.around(caller, [item.order for item in page.items])
     return Page(items=await lab_test_answers(caller, record, page.items), total=page.total, next=page.next)
 
 

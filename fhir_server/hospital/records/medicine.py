@@ -60,14 +60,14 @@ async def prescription_answers(
     return answers
 
 
-async def requests_of(caller: Caller) -> list[dict[str, Any]]:
-    """Return the user's MedicationRequests that are orders, the newest first."""
-    return newest_first((await caller.fhir.all("MedicationRequest", _orders(caller))).matches)
+async def requests_of(caller: Caller, statuses: str = _SHOWN) -> list[dict[str, Any]]:
+    """Return the user's MedicationRequests that are orders, or those of some statuses, the newest first."""
+    return newest_first((await caller.fhir.all("MedicationRequest", _orders(caller, statuses))).matches)
 
 
-def _orders(caller: Caller) -> list[tuple[str, str]]:
+def _orders(caller: Caller, statuses: str = _SHOWN) -> list[tuple[str, str]]:
     """Return the search for the user's prescriptions that are orders, the newest first."""
-    return [("subject", f"Patient/{caller.patient_id}"), ("status", _SHOWN), ("_sort", "-authoredon")]
+    return [("subject", f"Patient/{caller.patient_id}"), ("status", statuses), ("_sort", "-authoredon")]
 
 
 def newest_first(resources: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -88,26 +88,36 @@ async def list_prescriptions(
     cursor: Cursor = None,
 ) -> Page[PrescriptionAnswer]:
     """Return the user's prescriptions, the newest first; active are those that are still to be taken."""
-    record = await Record.of(caller)
     if appointment_id is None and not active_only:
-        shown = await searched(caller, "MedicationRequest", _orders(caller), limit, cursor)
-        answers = await prescription_answers(caller, record, shown.items)
-        return Page(items=answers, total=shown.total, next=shown.next)
-    # Which visit one belongs to, and when it ends, is told by more than a search looks at.
-    found = await requests_of(caller)
-    if appointment_id is not None:
-        await require_own(caller, "Appointment", appointment_id)
-        found = [item for item in found if record.appointment_of(item) == appointment_id]
-    if active_only:
-        today = clinic_clock.wall_date(now(), await caller.clock())
-        found = [item for item in found if _is_active(item, today)]
-    page = page_of(caller.server, "prescriptions", found, limit, cursor)
+        page = await searched(caller, "MedicationRequest", _orders(caller), limit, cursor)
+    else:
+        requests = await _some_requests(caller, appointment_id, active_only=active_only)
+        page = page_of(caller.server, "prescriptions", requests, limit, cursor)
+    record = await Record.around(caller, page.items)
     return Page(items=await prescription_answers(caller, record, page.items), total=page.total, next=page.next)
 
 
-def _is_active(request: Resource, today: date) -> bool:
+async def _some_requests(caller: Caller, appointment_id: str | None, *, active_only: bool) -> list[dict[str, Any]]:
+    """Return the prescriptions of an appointment, those still to be taken, or both; raises Problem (404).
+
+    Neither can be asked of the engine, which narrows by the status alone: which visit a prescription belongs to is told
+    by way of its plan (see Record), and when it ends by its dosage or dispensing, for which R4 has no parameters.
+    """
+    if appointment_id is not None:
+        await require_own(caller, "Appointment", appointment_id)
+    requests = await requests_of(caller, "active" if active_only else _SHOWN)
+    if appointment_id is not None:
+        record = await Record.of(caller)
+        requests = [item for item in requests if record.appointment_of(item) == appointment_id]
+    if active_only:
+        today = clinic_clock.wall_date(now(), await caller.clock())
+        requests = [item for item in requests if not _is_over(item, today)]
+    return requests
+
+
+def _is_over(request: Resource, today: date) -> bool:
     _, end = prescriptions.taken_between(request)
-    return request.get("status") == "active" and (end is None or end >= today)
+    return end is not None and end < today
 
 
 @router.post("/insurance/verify", responses=errors("invalid_token", "validation_failed", "payer_unavailable"))

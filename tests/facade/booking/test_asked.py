@@ -122,3 +122,42 @@ async def test_moved_appointments_are_told_apart(hospital: Hospital) -> None:
     for status, row in (("rescheduled", first), ("scheduled", second)):
         page = await mara.ask("GET", f"/history/appointments?status={status}")
         assert [item["id"] for item in page["items"]] == [row["id"]]
+
+
+async def test_a_page_of_prescriptions_reads_its_own_plans(hospital: Hospital, asked: list[Request]) -> None:
+    """A page of prescriptions asks for the plans that name them, in one search, and for no visit of the patient's."""
+    mara = await with_many(hospital)
+    subject = {"reference": f"Patient/{mara.id}"}
+    for number in range(8):
+        activity = [{"reference": {"reference": f"MedicationRequest/m{number:02d}"}}]
+        await hospital.put(
+            {"resourceType": "CarePlan", "id": f"p{number}", "status": "active", "intent": "plan", "subject": subject,
+             "activity": activity},
+        )  # fmt: skip
+    asked.clear()
+    page = await mara.ask("GET", "/medicine/prescription?limit=5")
+    plans = [(item["id"], item["treatment_plan_id"]) for item in page["items"]]
+    assert plans == [("m10", None), ("m09", None), ("m08", None), ("m07", "p7"), ("m06", "p6")]
+    assert Counter(item.path for item in asked)["CarePlan"] == 1
+    named = next(dict(item.query)["activity-reference"] for item in asked if item.path == "CarePlan")
+    assert named.count(",") == 4
+    assert "Encounter" not in {item.path for item in asked}
+
+
+async def test_documents_are_narrowed_by_their_type(hospital: Hospital, asked: list[Request]) -> None:
+    """A type of documents is asked of the engine by its code, and only laboratory reports need the reports read."""
+    mara = await hospital.sign_up("mara")
+    subject = {"reference": f"Patient/{mara.id}"}
+    for document_id, code in (("scan", "18748-4"), ("lab", "11502-2"), ("note", "34133-9")):
+        kind = {"coding": [{"system": "http://loinc.org", "code": code}]}
+        await hospital.put({"resourceType": "DocumentReference", "id": document_id, "status": "current",
+                            "subject": subject, "type": kind, "content": [{"attachment": {"title": "x"}}]})  # fmt: skip
+    for document_type, expected in (("scan", ["scan"]), ("lab_report", ["lab"]), ("other", ["note"])):
+        asked.clear()
+        page = await mara.ask("GET", f"/history/documents?document_type={document_type}")
+        assert [item["id"] for item in page["items"]] == expected
+        paths = [item.path for item in asked]
+        assert paths.count("DocumentReference") == 1
+        assert paths.count("DiagnosticReport") == (1 if document_type == "lab_report" else 0)
+        types = [dict(item.query).get("type") for item in asked if item.path == "DocumentReference"]
+        assert (types == [None]) == (document_type == "other")
