@@ -14,10 +14,9 @@ from fhir_server.auth.permission.compartment import of_patient
 from fhir_server.engine.context import Services
 from fhir_server.r4 import values
 from fhir_server.r4.references import local
-from fhir_server.search.planner.filters import to_filter
 from fhir_server.search.query.compartments import reference_names
-from fhir_server.search.query.conditions import NOTHING, Condition, HasKey
-from fhir_server.store.resources.erasure import Eraser, Filter
+from fhir_server.search.query.conditions import NOTHING, Condition, HasId, HasKey
+from fhir_server.store.resources.erasure import Eraser
 from fhir_server.store.resources.resources import Version
 
 RETAINED = frozenset({"Invoice", "PaymentReconciliation", "PaymentNotice"})
@@ -50,10 +49,10 @@ async def belonging(services: Services, base_url: str, patient: str, types: Iter
     return Belonging(frozenset(search.own), frozenset(search.others - search.own))
 
 
-def own_condition(resource_type: str, patient: str) -> Filter | None:
-    """Return what makes a resource of the type the patient's own, as a filter of the database; None where nothing."""
+def own_condition(resource_type: str, patient: str) -> Condition | None:
+    """Return what makes a resource of the type the patient's own; None where nothing."""
     condition = of_patient(resource_type, patient)
-    return None if condition == NOTHING else to_filter(condition)
+    return None if condition == NOTHING else condition
 
 
 def naming(resource_type: str, patient: str) -> Condition:
@@ -82,7 +81,7 @@ class _Search:
                 self._add(version, owned=True)
         named = naming(resource_type, self._patient)
         if named != NOTHING:
-            for version in await self._eraser.current(resource_type, to_filter(named)):
+            for version in await self._eraser.current(resource_type, named):
                 self._add(version, owned=f"{version.type}/{version.id}" in self.own)
 
     async def look_back(self, resource_type: str) -> None:
@@ -92,10 +91,10 @@ class _Search:
         ids = sorted({version.id for version in earlier})
         if not ids:
             return
-        current = {version.id: version for version in await self._eraser.current(resource_type, {"_id": {"$in": ids}})}
+        current = {version.id: version for version in await self._eraser.current(resource_type, HasId(tuple(ids)))}
         gone = [each for each in ids if each not in current or current[each].deleted]
         last: dict[str, Version] = {}
-        for version in await self._eraser.earlier(resource_type, {"_id": {"$in": gone}}):
+        for version in await self._eraser.earlier(resource_type, HasId(tuple(gone))):
             if not version.deleted and (version.id not in last or version.version > last[version.id].version):
                 last[version.id] = version
         matching = {(version.id, version.version) for version in earlier}
@@ -109,8 +108,8 @@ class _Search:
 
         Only by links that whoever wrote them had the right to: what a patient claims to be a file of theirs is none.
         """
-        wanted = {"_id": {"$in": sorted(link.partition("/")[2] for link in self._links if link.startswith("Binary/"))}}
-        if not wanted["_id"]["$in"]:
+        wanted = HasId(tuple(sorted(link.partition("/")[2] for link in self._links if link.startswith("Binary/"))))
+        if not wanted.ids:
             return
         found = [*await self._eraser.current("Binary", wanted), *await self._eraser.earlier("Binary", wanted)]
         candidates = {f"Binary/{version.id}" for version in found}
@@ -129,7 +128,7 @@ class _Search:
 
     async def payments(self) -> None:
         """Find the payments of the patient's invoices: nothing in them names the patient, but they have their ids."""
-        for version in await self._eraser.current("PaymentReconciliation", {"_id": {"$in": sorted(self._invoices)}}):
+        for version in await self._eraser.current("PaymentReconciliation", HasId(tuple(sorted(self._invoices)))):
             if f"Invoice/{version.id}" in version.links:
                 self.others.add(f"PaymentReconciliation/{version.id}")
 

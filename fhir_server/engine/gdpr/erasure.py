@@ -18,8 +18,7 @@ from fhir_server.engine.gdpr.belonging import RETAINED, Belonging, belonging, ow
 from fhir_server.engine.interactions.preconditions import etag
 from fhir_server.errors import Conflict, PreconditionFailed
 from fhir_server.r4 import values
-from fhir_server.search.planner.filters import to_filter
-from fhir_server.search.query.conditions import HasKey
+from fhir_server.search.query.conditions import HasId, HasKey
 from fhir_server.store.accounts.accounts import UserStore
 from fhir_server.store.accounts.grants import GrantStore
 from fhir_server.store.accounts.login_names import LoginNames
@@ -129,7 +128,7 @@ class _Erasing:
             except PreconditionFailed:
                 continue
             self._counts[f"{resource_type} (anonymised)"] += 1
-        await self._eraser.erase_earlier(resource_type, {"_id": resource_id})
+        await self._eraser.erase_earlier(resource_type, HasId((resource_id,)))
 
     async def _anonymous(self, reference: str, gone: Iterable[str]) -> dict[str, Any] | None:
         """Return the resource as it is to be, or None where it is so already, or is not there."""
@@ -174,7 +173,7 @@ class _Erasing:
         version = await self._services.resources.read("Slot", reference.partition("/")[2])
         if version is None or version.deleted:
             return None
-        for holder in await self._eraser.current("Appointment", to_filter(HasKey((f"slot={reference}",)))):
+        for holder in await self._eraser.current("Appointment", HasKey((f"slot={reference}",))):
             stands = values.decode(holder.json)["status"] in _EXPECTED
             if stands and holder.id != appointment_id and reference in holder.links:
                 return None

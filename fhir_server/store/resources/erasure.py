@@ -7,15 +7,15 @@ a version into history either finds none to copy, or has made the copy before hi
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from fhir_server.search.planner.filters import to_filter
+from fhir_server.search.query.conditions import Condition
 from fhir_server.store.database.encoding import Document
 from fhir_server.store.database.failures import translated
 from fhir_server.store.resources.documents import of_earlier
 from fhir_server.store.resources.resources import ResourceStore, Version
-
-Filter = Mapping[str, Any]
 
 
 class Eraser:
@@ -25,16 +25,16 @@ class Eraser:
         self._resources = resources
         self._database = resources.database
 
-    async def current(self, resource_type: str, where: Filter) -> list[Version]:
+    async def current(self, resource_type: str, where: Condition) -> list[Version]:
         """Return the current versions that meet a condition."""
         with translated:
-            documents = await self._database.current(resource_type).find(dict(where)).to_list()
+            documents = await self._database.current(resource_type).find(to_filter(where)).to_list()
         return [await self._resources.version(resource_type, each["_id"], each) for each in documents]
 
-    async def earlier(self, resource_type: str, where: Filter) -> list[Version]:
+    async def earlier(self, resource_type: str, where: Condition) -> list[Version]:
         """Return the earlier versions that meet a condition on current ones; no index helps with that."""
         with translated:
-            documents = await self._database.history(resource_type).find(of_earlier(dict(where))).to_list()
+            documents = await self._database.history(resource_type).find(of_earlier(dict(to_filter(where)))).to_list()
         return [await self._resources.version(resource_type, each["id"], each) for each in documents]
 
     async def linking(self, resource_type: str, links: Iterable[str]) -> dict[str, set[str]]:
@@ -66,9 +66,9 @@ class Eraser:
         with translated:
             await history.delete_one(condition)
 
-    async def erase_earlier(self, resource_type: str, where: Filter) -> None:
+    async def erase_earlier(self, resource_type: str, where: Condition) -> None:
         """Remove the earlier versions that meet a condition on current ones."""
-        condition = of_earlier(dict(where))
+        condition = of_earlier(dict(to_filter(where)))
         history = self._database.history(resource_type)
         await self._discard(history, condition)
         with translated:
