@@ -9,7 +9,7 @@ from typing import Any
 import bson
 from bson.raw_bson import RawBSONDocument
 from pymongo import UpdateOne
-from pymongo.errors import BulkWriteError, OperationFailure
+from pymongo.errors import AutoReconnect, BulkWriteError, OperationFailure
 
 from fhir_server.errors import Unavailable
 from fhir_server.store.database.encoding import CODEC, Document
@@ -31,6 +31,30 @@ class Replacement:
     def condition(self) -> Document:
         """What the document must be before the change."""
         return {"_id": self.previous.id, "version": self.previous.version}
+
+
+async def copy_into_history(database: Database, resource_type: str, versions: Sequence[Version]) -> None:
+    """Copy current versions into history, within the database, before others replace them.
+
+    Never as part of a transaction, which cannot do it: a copy made in vain is one that history reading drops. It
+    waits for a majority and its journals: a database that is killed before the replacement, and takes that after
+    its restart, would otherwise have it without the copy.
+    """
+    wanted: Document = {"_id": {"$in": list({version.id for version in versions})}}
+    if len(versions) == 1:
+        wanted = {"_id": versions[0].id, "version": versions[0].version}
+    keep: list[Document] = [
+        {"$match": wanted},
+        {"$set": {"id": "$_id", "_id": {"$concat": ["$_id", "/", {"$toString": "$version"}]}}},
+        {"$unset": ["conditions", "claims", "sort", "shape"]},
+        # One that is there already is waited for as well, whoever made it.
+        {"$merge": {"into": f"{resource_type}_history", "whenMatched": "keepExisting"}},
+    ]
+    collection = database.current(resource_type)
+    try:
+        await collection.aggregate(keep)
+    except AutoReconnect:  # the driver sends only single writes twice
+        await collection.aggregate(keep)
 
 
 async def replace_each(

@@ -6,6 +6,9 @@ https://hl7.org/fhir/R4/http.html#cond-update
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -15,11 +18,13 @@ from fhir_server.engine.search.heft import heft
 from fhir_server.engine.search.resolve_terminology import settle
 from fhir_server.errors import BadRequest, Issue, PreconditionFailed
 from fhir_server.search.planner.query import compile_query
+from fhir_server.search.planner.scans import few_have
 from fhir_server.search.query.ast import Query
-from fhir_server.search.query.match import unmet
+from fhir_server.search.query.match import unmet, unmet_by
 from fhir_server.search.query.parse import WRITING, parse
 from fhir_server.search.query.url import to_url
-from fhir_server.store.resources.resources import Version
+from fhir_server.store.resources.matches import MOST_MATCHES, KeyCriteria
+from fhir_server.store.resources.resources import Draft, Version
 from fhir_server.work.threads import sized
 
 
@@ -85,7 +90,16 @@ def unmet_criteria(context: Context, query: Query, resource: dict[str, Any]) -> 
 
 async def warnings(context: Context, query: Query, resource: dict[str, Any], size: int) -> tuple[Issue, ...]:
     """Return what to tell a caller whose resource of that size does not meet the criteria that it was stored under."""
-    unmet_names = await sized(size, unmet_criteria, context, query, resource)
+    return _told(await sized(size, unmet_criteria, context, query, resource))
+
+
+def warnings_of(query: Query, draft: Draft) -> tuple[Issue, ...]:
+    """Return the same of a draft, whose index decides."""
+    entry = {**draft.index, "_id": draft.id, "updated": draft.updated}
+    return _told(unmet_by(query, draft.type, entry))
+
+
+def _told(unmet_names: list[str]) -> tuple[Issue, ...]:
     names = ", ".join(dict.fromkeys(name[:80] for name in unmet_names))
     if not names:
         return ()
@@ -103,15 +117,69 @@ def condition_key(context: Context, resource_type: str, query: Query) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:40]
 
 
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """The resources that criteria find: at most two."""
+
+    query: Query
+    versions: Sequence[Version] = ()
+    confirmed: bool = False
+    """Whether a majority has them, so that they may be acknowledged."""
+
+    @property
+    def one(self) -> Version | None:
+        """The one that there is, or None; raises PreconditionFailed where there are several."""
+        if len(self.versions) > 1:
+            raise PreconditionFailed(f"{to_url(self.query)} finds several resources.", code="multiple-matches")
+        return self.versions[0] if self.versions else None
+
+
 async def find_one(context: Context, query: Query) -> Version | None:
     """Return the one resource that meets the criteria, or None; raises PreconditionFailed where there are several."""
-    ids = await find_all(context, query, 2)
-    if len(ids) > 1:
-        raise PreconditionFailed(f"{to_url(query)} finds several resources.", code="multiple-matches")
-    if not ids:
-        return None
-    found = await context.services.resources.read(query.types[0], ids[0], session=context.session)
-    return None if found is None or found.deleted else found
+    return (await find_matches(context, query)).one
+
+
+async def find_matches(context: Context, query: Query) -> Matches:
+    """Return what meets the criteria."""
+    [matches] = await find_each(context, [query])
+    return matches
+
+
+_TOGETHER = 200
+"""Criteria that one command asks about."""
+
+
+async def find_each(context: Context, queries: Sequence[Query]) -> list[Matches]:
+    """Return what meets each of the criteria: by one command for those of a type that keys decide which few have."""
+    told: dict[int, Matches] = {}
+    by_type: dict[str, list[tuple[int, KeyCriteria]]] = defaultdict(list)
+    for position, query in enumerate(queries):
+        condition = query.condition(query.types[0])
+        if keys := few_have(condition):
+            by_type[query.types[0]].append((position, KeyCriteria(keys, condition)))
+    for resource_type, asked in by_type.items():
+        for start in range(0, len(asked), _TOGETHER):
+            some = asked[start : start + _TOGETHER]
+            versions = await _by_keys(context, resource_type, [criteria for _, criteria in some])
+            for (position, _), each in zip(some, versions, strict=True):
+                if each is not None:
+                    told[position] = Matches(queries[position], each, confirmed=context.session is None)
+    for position, query in enumerate(queries):
+        if position not in told:
+            told[position] = Matches(query, await _searched(context, query))
+    return [told[position] for position in range(len(queries))]
+
+
+async def _by_keys(context: Context, resource_type: str, criteria: Sequence[KeyCriteria]) -> list[list[Version] | None]:
+    where = context.access.where(resource_type)
+    return await context.services.resources.matches(resource_type, criteria, where=where, session=context.session)
+
+
+async def _searched(context: Context, query: Query) -> list[Version]:
+    ids = await find_all(context, query, MOST_MATCHES)
+    resources = context.services.resources
+    found = [await resources.read(query.types[0], each, session=context.session) for each in ids]
+    return [version for version in found if version is not None and not version.deleted]
 
 
 async def find_all(context: Context, query: Query, limit: int) -> list[str]:

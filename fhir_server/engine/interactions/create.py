@@ -7,7 +7,7 @@ from typing import Any
 
 from fhir_server.engine import versions, writes
 from fhir_server.engine.context import Context, Request, Response
-from fhir_server.engine.interactions.conditional import condition_key, criteria, find_one, warnings
+from fhir_server.engine.interactions.conditional import condition_key, criteria, find_matches, find_one, warnings_of
 from fhir_server.errors import Conflict
 from fhir_server.search.query.ast import Query
 from fhir_server.store.resources.resources import AlreadyExists
@@ -32,11 +32,13 @@ async def create_as(
     condition: str | None = None,
     *,
     size: int = 0,
+    asked: Query | None = None,
 ) -> Response:
-    """Store a checked resource of about that size under a new id: 201."""
+    """Store a checked resource of about that size under a new id: 201; says where it does not meet what was asked."""
     made = await sized(size, versions.draft, context, resource, resource_id, method, None, condition=condition)
     await writes.insert(context, made)
-    return versions.answer(201, made)
+    answer = versions.answer(201, made)
+    return answer if asked is None else replace(answer, warnings=warnings_of(asked, made))
 
 
 async def create_unless_found(
@@ -50,14 +52,14 @@ async def create_unless_found(
     found = await criteria(context, resource_type, query, resource)
     key = condition_key(context, resource_type, found)
     for _ in range(_ATTEMPTS):
-        existing = await find_one(context, found)
+        matches = await find_matches(context, found)
+        existing = matches.one
         if existing is not None:
-            if await context.services.resources.confirmed(existing):
+            if matches.confirmed or await context.services.resources.confirmed(existing):
                 return versions.answer(200, existing)
             continue
         try:
-            made = await create_as(context, resource, versions.new_id(), method, key, size=size)
-            return replace(made, warnings=await warnings(context, found, resource, size))
+            return await create_as(context, resource, versions.new_id(), method, key, size=size, asked=found)
         except AlreadyExists:
             await _release_unless_met(context, found, resource_type, key)
     raise Conflict(f"{resource_type}?{query} was made and changed by others all the time; try again.")
@@ -77,4 +79,4 @@ async def _release_unless_met(context: Context, found: Query, resource_type: str
         return
     await context.services.database.settle()
     if await find_one(context, found) is None:
-        await resources.release_condition(resource_type, key, holder=holder)
+        await resources.release_conditions(resource_type, [key], holder=holder)

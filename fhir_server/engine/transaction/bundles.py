@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,9 +16,10 @@ from fhir_server.engine.transaction.entries import (
     response_bundle,
     response_entry,
 )
+from fhir_server.engine.transaction.independent_creates import IndependentCreates
 from fhir_server.engine.transaction.transaction import transaction
 from fhir_server.errors import BadRequest, FhirError, TooLarge
-from fhir_server.work.budget import LOOK_EVERY, current, spend
+from fhir_server.work.budget import LOOK_EVERY, current, spend, together
 from fhir_server.work.threads import breathe
 
 
@@ -36,12 +38,34 @@ async def process(context: Context, request: Request, found: Route) -> Response:
 
 async def _batch(context: Context, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     limit = context.services.settings.max_answer_bytes
-    found, size = [], 0
-    for position, entry in enumerate(entries):
-        answered = await _batch_entry(context, entry, position) if size <= limit else failure_entry(_too_much(limit))
-        size += len(bytes(answered.get("resource", b"")))
-        found.append(answered)
+    found: list[dict[str, Any]] = []
+    size = 0
+    for run in _runs(context, entries):
+        if size > limit:
+            found += [failure_entry(_too_much(limit)) for _ in run]
+        elif len(run) == 1:
+            found.append(await _batch_entry(context, entries[run.start], run.start))
+        else:
+            found += await together(*(_batch_entry(context, entries[position], position) for position in run))
+        size += sum(len(bytes(answered.get("resource", b""))) for answered in found[run.start :])
     return found
+
+
+def _runs(context: Context, entries: list[dict[str, Any]]) -> Iterator[range]:
+    """Yield the positions of the entries in parts that are carried out one after another, each part at once.
+
+    Several are in a part where they share commands that way and none has to do with another of them.
+    """
+    run, start = IndependentCreates(), 0
+    for position, entry in enumerate(entries):
+        # What is answered whole is carried out one by one, as far as there is room for answers.
+        if context.prefer_return == "representation" or not run.take(entry):
+            if start < position:
+                yield range(start, position)
+            start, run = position, IndependentCreates()
+            run.take(entry)
+    if start < len(entries):
+        yield range(start, len(entries))
 
 
 def _too_much(limit: int) -> TooLarge:

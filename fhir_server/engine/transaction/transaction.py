@@ -133,10 +133,7 @@ def _check(context: Context, entry: Entry) -> None:
 
 
 async def _attempt(context: Context, entries: list[Entry]) -> list[dict[str, Any]]:
-    for entry in entries:
-        await breathe()
-        with Placing(entry.place):
-            await identify(context, entry)
+    await identify(context, entries)
     require_distinct(entries)
     await linking.link(context, entries)
     await _read_ahead(context, entries)
@@ -183,21 +180,24 @@ async def _read_ahead(context: Context, entries: Iterable[Entry]) -> None:
 
 async def _told(context: Context, entry: Entry, response: Response) -> Response:
     """Return the response with what its caller should know: that a resource does not meet its own criteria."""
-    if entry.criteria is None or entry.existing is not None:
-        return response
+    if entry.criteria is None or entry.existing is not None or entry.condition is not None:
+        return response  # what is created under a condition has been looked at
     request = entry.request
     return replace(response, warnings=await warnings(context, entry.criteria, request.resource, request.size))
 
 
 async def _write(context: Context, entry: Entry) -> Response:
     request, resource_type, resource_id = entry.request, entry.route.type or "", entry.id or ""
+    condition, asked = entry.condition, entry.criteria
     if entry.existing is not None:
         return versions.answer(200, entry.existing)
     match entry.route.interaction:
         case "create":
-            return await create_as(context, request.resource, resource_id, "POST", entry.condition)
-        case "conditional-update" if entry.condition is not None:
-            return await create_as(context, request.resource, resource_id, "PUT", entry.condition)
+            return await create_as(
+                context, request.resource, resource_id, "POST", entry.condition, asked=entry.criteria
+            )
+        case "conditional-update" if condition is not None:
+            return await create_as(context, request.resource, resource_id, "PUT", condition, asked=asked)
         case "update" | "conditional-update":
             return await put(context, request, request.resource, resource_id, new=entry.new)
         case "patch" | "conditional-patch":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fhir_server.engine import versions
 from fhir_server.engine.context import Context, Request
-from fhir_server.engine.interactions.conditional import condition_key, criteria, find_all, find_one
+from fhir_server.engine.interactions.conditional import condition_key, criteria, find_all, find_each
 from fhir_server.engine.interactions.delete import matches
 from fhir_server.engine.interactions.preconditions import require_match
 from fhir_server.engine.interactions.update import require_same_id
@@ -19,6 +20,7 @@ from fhir_server.engine.transaction.entries import entry_request
 from fhir_server.errors import BadRequest, PreconditionFailed
 from fhir_server.search.query.ast import Query
 from fhir_server.store.resources.resources import Version
+from fhir_server.work.threads import breathe
 
 WRITES = frozenset(
     {"create", "update", "patch", "delete", "conditional-update", "conditional-patch", "conditional-delete"}
@@ -75,19 +77,41 @@ def parse(context: Context, entry: dict[str, Any], position: int) -> Entry:
     return Entry(position, full_url if isinstance(full_url, str) else None, request, found, new_id)
 
 
-async def identify(context: Context, entry: Entry) -> None:
-    """Find out which resource a conditional entry is about; raises PreconditionFailed where that is not one."""
+async def identify(context: Context, entries: Sequence[Entry]) -> None:
+    """Find out which resources conditional entries are about; raises PreconditionFailed where that is not one.
+
+    What creates and updates ask for is looked up together; patches and deletions are few, and looked up one by one.
+    """
+    asking: list[tuple[Entry, Query]] = []
+    for entry in entries:
+        await breathe()
+        with Placing(entry.place):
+            text = _stored_unless_found(entry)
+            if text is None:
+                await _identify_changed(context, entry)
+            else:
+                entry.criteria = await criteria(context, entry.route.type or "", text, entry.request.resource)
+                asking.append((entry, entry.criteria))
+    found = await find_each(context, [query for _, query in asking])
+    for (entry, query), each in zip(asking, found, strict=True):
+        with Placing(entry.place):
+            _identify_stored(context, entry, query, each.one)
+    await _free_conditions(context, entries)
+
+
+def _stored_unless_found(entry: Entry) -> str | None:
+    """Return the criteria of a conditional create or update; None for any other entry."""
+    match entry.route.interaction:
+        case "create":
+            return entry.request.if_none_exist
+        case "conditional-update":
+            return query_text(entry.request)
+    return None
+
+
+async def _identify_changed(context: Context, entry: Entry) -> None:
     resource_type, query = entry.route.type or "", query_text(entry.request)
     match entry.route.interaction:
-        case "create" if entry.request.if_none_exist is not None:
-            found = await criteria(context, resource_type, entry.request.if_none_exist, entry.request.resource)
-            entry.existing = await find_one(context, found)
-            entry.condition = None if entry.existing else await _free_condition(context, resource_type, found)
-            entry.id = entry.existing.id if entry.existing else entry.id
-            entry.criteria = found
-        case "conditional-update":
-            entry.criteria = await criteria(context, resource_type, query, entry.request.resource)
-            await _identify_updated(context, entry, entry.criteria)
         case "conditional-patch":
             ids = await find_all(context, await criteria(context, resource_type, query), 2)
             if len(ids) != 1:
@@ -99,10 +123,13 @@ async def identify(context: Context, entry: Entry) -> None:
             entry.ids = tuple(await matches(context, resource_type, query, many=deletes_many(entry.request)))
 
 
-async def _identify_updated(context: Context, entry: Entry, found: Query) -> None:
+def _identify_stored(context: Context, entry: Entry, query: Query, existing: Version | None) -> None:
     resource = entry.request.resource
-    existing = await find_one(context, found)
-    if existing is not None:
+    if entry.route.interaction == "create":
+        entry.existing = existing
+        entry.id = existing.id if existing else entry.id
+        entry.condition = None if existing else condition_key(context, entry.route.type or "", query)
+    elif existing is not None:
         if "id" in resource:
             require_same_id(resource, existing.id, entry.request.path)
         entry.id = existing.id
@@ -111,14 +138,17 @@ async def _identify_updated(context: Context, entry: Entry, found: Query) -> Non
     else:
         require_match(entry.request, None)
         entry.id = versions.new_id()
-        entry.condition = await _free_condition(context, entry.route.type or "", found)
+        entry.condition = condition_key(context, entry.route.type or "", query)
 
 
-async def _free_condition(context: Context, resource_type: str, found: Query) -> str:
-    """Return the criteria's key, taken from a holder that no longer meets them."""
-    key = condition_key(context, resource_type, found)
-    await context.services.resources.release_condition(resource_type, key, session=context.session)
-    return key
+async def _free_conditions(context: Context, entries: Iterable[Entry]) -> None:
+    """Take the keys of the criteria from holders that no longer meet them."""
+    keys: dict[str, list[str]] = {}
+    for entry in entries:
+        if entry.condition is not None:
+            keys.setdefault(entry.route.type or "", []).append(entry.condition)
+    for resource_type, some in keys.items():
+        await context.services.resources.release_conditions(resource_type, some, session=context.session)
 
 
 def require_unique_full_urls(entries: list[Entry]) -> None:

@@ -29,6 +29,7 @@ from fhir_server.search.query.conditions import (
     Present,
     Updated,
     Window,
+    leaves,
 )
 
 
@@ -127,6 +128,19 @@ def drives(condition: Condition) -> tuple[AccessPath, ...]:
     if len(asked) > 1:
         known = [replace(each, exact=False) for each in known]
     return tuple(known)
+
+
+def few_have(condition: Condition) -> tuple[str, ...]:
+    """Return keys of which each match has one and that few resources have, where keys alone decide the condition.
+
+    Empty where something else decides, or where there are no such keys.
+    """
+    if not all(isinstance(each, HasKey) for each in leaves(condition)):
+        return ()
+    match drives(condition)[0]:
+        case AccessPath(rank, (Equal(keys),)) if rank <= NARROW_RANK:
+            return keys
+    return ()
 
 
 def _drive(condition: Condition) -> AccessPath | None:

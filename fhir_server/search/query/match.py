@@ -42,11 +42,15 @@ def matches(query: Query, resource: dict[str, Any], *, timezone: str = "UTC", ba
 
 def unmet(query: Query, resource: dict[str, Any], *, timezone: str = "UTC", base_url: str = "") -> list[str]:
     """Return the names of the criteria that a resource does not meet; those that need other resources are left out."""
-    entry = index_entry(resource, timezone, base_url)
+    return unmet_by(query, resource["resourceType"], index_entry(resource, timezone, base_url))
+
+
+def unmet_by(query: Query, resource_type: str, entry: Mapping[str, Any]) -> list[str]:
+    """Return the names of the criteria that the resource of an index entry does not meet, as `unmet` does."""
     found = []
     for criterion in query.criteria:
         try:
-            met = holds(criterion.conditions[resource["resourceType"]], entry)
+            met = holds(criterion.conditions[resource_type], entry)
         except ValueError:
             continue
         if not met:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from bson.raw_bson import RawBSONDocument
 from pymongo import UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from fhir_server.errors import Conflict
@@ -21,17 +21,18 @@ from fhir_server.store.database.encoding import Document, encode, with_long_inte
 from fhir_server.store.database.failures import translated
 from fhir_server.store.database.mongo import Database, Session
 from fhir_server.store.database.time_limit import in_cursor, limited
-from fhir_server.store.replacements import Replacement, replace_each
+from fhir_server.store.replacements import Replacement, copy_into_history, replace_each
 from fhir_server.store.resources.blobs import BlobStore
 from fhir_server.store.resources.documents import (
     PROJECTION,
     Draft,
     Version,
-    of_earlier,
     to_change,
     to_document,
     to_version,
 )
+from fhir_server.store.resources.matches import KeyCriteria, find_matches
+from fhir_server.store.resources.version_reads import find_version, find_versions
 from fhir_server.store.taken_keys import DUPLICATE_KEY, AlreadyExists, Claimed, taken_key
 
 __all__ = ["PROJECTION", "AlreadyExists", "Claimed", "Draft", "ResourceStore", "Session", "Version"]
@@ -48,10 +49,12 @@ class ResourceStore:
         self.blobs = BlobStore(database)
         self._blob_threshold = blob_threshold
         self._reads = CommandBatcher(self._read_together)
+        self._version_reads = CommandBatcher(self._read_versions_together)
         self._inserts = CommandBatcher(self._insert_together)
         self._copies = CommandBatcher(self._copy_together)
         self._replacements = CommandBatcher(self._replace_together)
         self._confirmations = CommandBatcher(self._confirm_together)
+        self._matches = CommandBatcher(self._match_together)
 
     async def read(
         self,
@@ -95,6 +98,30 @@ class ResourceStore:
             documents = await current.find(condition, {"_id": 1}, session=session, **in_cursor(limit)).to_list()
         return {document["_id"] for document in documents}
 
+    async def matches(
+        self,
+        resource_type: str,
+        criteria: Sequence[KeyCriteria],
+        *,
+        where: Mapping[str, Any] | None = None,
+        session: Session | None = None,
+    ) -> list[list[Version] | None]:
+        """Return for each of the criteria at most two resources that meet them; None where too much has the keys.
+
+        Outside a transaction these are versions that a majority has as the current ones, so they may be acknowledged.
+        """
+        if len(criteria) == 1 and where is None and session is None:
+            told = [await self._matches.ask(resource_type, criteria[0])]
+        else:
+            with translated:
+                told = await find_matches(self.database, resource_type, criteria, where, session)
+        return [
+            None
+            if documents is None
+            else [await self.version(resource_type, document["_id"], document) for document in documents]
+            for documents in told
+        ]
+
     async def read_version(
         self,
         resource_type: str,
@@ -108,27 +135,19 @@ class ResourceStore:
 
         An earlier version must meet it, and the current one too: what a correction has taken from a caller stays taken.
         """
-        document = await self.find_version(
-            resource_type, resource_id, version, where=where, projection=PROJECTION, session=session
-        )
+        if where is None and session is None:
+            document = await self._version_reads.ask(resource_type, (resource_id, version))
+        else:
+            document = await self.find_version(
+                resource_type, resource_id, version, where=where, projection=PROJECTION, session=session
+            )
         return None if document is None else await self.version(resource_type, resource_id, document)
 
     async def read_versions(
         self, resource_type: str, wanted: Sequence[tuple[str, int]]
     ) -> dict[tuple[str, int], Version]:
         """Return those of the versions, each an id and a number, that there are, current or earlier."""
-        found: dict[tuple[str, int], Document] = {}
-        current, history = self.database.current(resource_type), self.database.history(resource_type)
-        # Current first: a version that moves into history meanwhile is already there when it is no longer here.
-        ids = list({resource_id for resource_id, _ in wanted})
-        with translated, limited() as limit:
-            async for document in current.find({"_id": {"$in": ids}}, PROJECTION, **in_cursor(limit)):
-                found[document["_id"], document["version"]] = document
-        earlier = [f"{resource_id}/{version}" for resource_id, version in wanted if (resource_id, version) not in found]
-        if earlier:
-            with translated, limited() as limit:
-                async for document in history.find({"_id": {"$in": earlier}}, PROJECTION, **in_cursor(limit)):
-                    found[document["_id"].rpartition("/")[0], document["version"]] = document
+        found = await find_versions(self.database, resource_type, wanted)
         return {key: await self.version(resource_type, key[0], found[key]) for key in wanted if key in found}
 
     async def find_version(
@@ -142,19 +161,9 @@ class ResourceStore:
         session: Session | None = None,
     ) -> Document | None:
         """Return the fields of a version that the projection names, as `read_version` finds it."""
-        current, history = self.database.current(resource_type), self.database.history(resource_type)
-        condition: Document = {"$and": [{"_id": resource_id, "version": version}, where or {}]}
-        # Current first: a version that moves into history meanwhile is already there when it is no longer here.
-        with translated, limited() as limit:
-            document = await current.find_one(condition, projection, session=session, **in_cursor(limit))
-            if document is None and where is not None:
-                seen: Document = {"$and": [{"_id": resource_id}, where]}
-                if await current.find_one(seen, {"_id": 1}, session=session, **in_cursor(limit)) is None:
-                    return None
-            if document is None:
-                condition = {"$and": [{"_id": f"{resource_id}/{version}"}, of_earlier(where or {})]}
-                document = await history.find_one(condition, projection, session=session, **in_cursor(limit))
-        return document
+        return await find_version(
+            self.database, resource_type, resource_id, version, where=where, projection=projection, session=session
+        )
 
     async def insert(self, draft: Draft, session: Session | None = None) -> None:
         """Store the first version of a resource.
@@ -242,19 +251,19 @@ class ResourceStore:
             document = await self.database.current(resource_type).find_one({"conditions": condition}, {"version": 1})
         return None if document is None else (document["_id"], document["version"])
 
-    async def release_condition(
+    async def release_conditions(
         self,
         resource_type: str,
-        condition: str,
+        conditions: Sequence[str],
         session: Session | None = None,
         *,
         holder: tuple[str, int] | None = None,
     ) -> None:
-        """Take the condition of a conditional create from its holder, so that another resource can be made under it.
+        """Take the conditions of conditional creates from their holders, so that others can be made under them.
 
         With `holder` only from that version: another may have taken the condition, or changed, since it was looked at.
         """
-        wanted: Document = {"conditions": condition}
+        wanted: Document = {"conditions": {"$in": list(conditions)}}
         if holder is not None:
             wanted |= {"_id": holder[0], "version": holder[1]}
         # Unset and not pulled: the unique index would count two empty lists as equal.
@@ -290,6 +299,10 @@ class ResourceStore:
             documents = await collection.find(wanted, PROJECTION, **in_cursor(limit)).to_list()
         by_id = {document["_id"]: document for document in documents}
         return [by_id.get(resource_id) for resource_id in resource_ids]
+
+    async def _read_versions_together(self, resource_type: str, wanted: list[tuple[str, int]]) -> list[Document | None]:
+        found = await find_versions(self.database, resource_type, wanted)
+        return [found.get(each) for each in wanted]
 
     async def _insert_together(self, resource_type: str, encoded: list[RawBSONDocument]) -> list[Exception | None]:
         collection = self.database.raw_documents(resource_type)
@@ -333,6 +346,10 @@ class ResourceStore:
         with translated:
             return await replace_each(self.database, resource_type, asked)
 
+    async def _match_together(self, resource_type: str, criteria: list[KeyCriteria]) -> list[list[Document] | None]:
+        with translated:
+            return await find_matches(self.database, resource_type, criteria, None, None)
+
     async def _confirm_together(self, resource_type: str, versions: list[Version]) -> list[bool]:
         collection = self.database.current(resource_type).with_options(read_concern=ReadConcern("majority"))
         ids = list({version.id for version in versions})
@@ -342,29 +359,8 @@ class ResourceStore:
         return [(version.id, version.version, version.updated) in safe for version in versions]
 
     async def _copy_together(self, resource_type: str, asked: list[Sequence[Version]]) -> list[None]:
-        """Copy current versions into history, within the database.
-
-        Never as part of a transaction, which cannot do it: a copy made in vain is one that history reading drops. It
-        waits for a majority and its journals: a database that is killed before the replacement, and takes that after
-        its restart, would otherwise have it without the copy.
-        """
-        versions = [version for each in asked for version in each]
-        wanted: Document = {"_id": {"$in": list({version.id for version in versions})}}
-        if len(versions) == 1:
-            wanted = {"_id": versions[0].id, "version": versions[0].version}
-        keep: list[Document] = [
-            {"$match": wanted},
-            {"$set": {"id": "$_id", "_id": {"$concat": ["$_id", "/", {"$toString": "$version"}]}}},
-            {"$unset": ["conditions", "claims", "sort", "shape"]},
-            # One that is there already is waited for as well, whoever made it.
-            {"$merge": {"into": f"{resource_type}_history", "whenMatched": "keepExisting"}},
-        ]
-        collection = self.database.current(resource_type)
         with translated:
-            try:
-                await collection.aggregate(keep)
-            except AutoReconnect:  # the driver sends only single writes twice
-                await collection.aggregate(keep)
+            await copy_into_history(self.database, resource_type, [version for each in asked for version in each])
         return [None] * len(asked)
 
 

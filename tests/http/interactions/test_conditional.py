@@ -246,3 +246,72 @@ async def test_a_conditional_reference_that_cannot_be_decided_is_refused(client:
     answer = await client.post("", json={"resourceType": "Bundle", "type": "transaction", "entry": entries})
     assert answer.status_code == 400
     assert await total(client, "_id:not=x") == 0
+
+
+def bundle_of_creates(kind: str, *criteria: str) -> dict[str, Any]:
+    """Return a bundle that creates a patient under each of the criteria, with the identifier that ends them."""
+    entries = [
+        {
+            "resource": PATIENT | {"identifier": [{"system": "urn:mrn", "value": each.rpartition("|")[2]}]},
+            "request": {"method": "POST", "url": "Patient", "ifNoneExist": f"identifier={each}"},
+        }
+        for each in criteria
+    ]
+    return {"resourceType": "Bundle", "type": kind, "entry": entries}
+
+
+def outcomes(answer: httpx.Response) -> list[tuple[str, str]]:
+    """Return status and resource of each entry of an answer."""
+    responses = [entry["response"] for entry in answer.json()["entry"]]
+    return [(each["status"][:3], each.get("location", "").partition("/_history")[0]) for each in responses]
+
+
+async def test_a_batch_finds_what_it_has_made_under_other_criteria(client: httpx.AsyncClient) -> None:
+    """One patient under two spellings is one; the entries between them are not held up by it."""
+    answer = await client.post(
+        "", json=bundle_of_creates("batch", "urn:mrn|a1", "urn:mrn|a2", "|a1", "a1", "urn:mrn|a3")
+    )
+    (first, second, *_) = found = outcomes(answer)
+    assert [status for status, _ in found[:2] + found[4:]] == ["201", "201", "201"]
+    # Without a system is another identifier.
+    assert found[2][0] == "201"
+    assert found[3][0] == "412"
+    assert first[1] != second[1]
+
+
+async def test_a_batch_answers_an_identifier_that_stands_twice_with_one_resource(client: httpx.AsyncClient) -> None:
+    first, other, again = outcomes(
+        await client.post("", json=bundle_of_creates("batch", "urn:mrn|b1", "urn:mrn|b2", "b1"))
+    )
+    assert first[0] == other[0] == "201"
+    assert again == ("200", first[1])
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+async def test_bundles_of_the_same_creates_at_once_make_each_once(client: httpx.AsyncClient, kind: str) -> None:
+    """Eight bundles of 30: for each criterion one 201, else 200 with that resource."""
+    bundle = bundle_of_creates(kind, *(f"urn:mrn|c{number}" for number in range(30)))
+    answers = await asyncio.gather(*(client.post("", json=bundle) for _ in range(8)))
+    assert {answer.status_code for answer in answers} == {200}
+    for same in zip(*map(outcomes, answers), strict=True):
+        assert sorted(status for status, _ in same) == ["200"] * 7 + ["201"]
+        assert len({url for _, url in same}) == 1
+    assert await total(client, "identifier=urn:mrn|&_count=100") == 30
+
+
+@pytest.mark.parametrize("kind", ["batch", "transaction"])
+async def test_criteria_that_many_meet_are_told_from_others(client: httpx.AsyncClient, kind: str) -> None:
+    """What one of many criteria finds twice, or far too often, does not hide what the others find."""
+    crowd = PATIENT | {"identifier": [{"system": "urn:mrn", "value": "crowd"}]}
+    await asyncio.gather(*(client.post("Patient", json=crowd) for _ in range(60)))
+    known = outcomes(await client.post("", json=bundle_of_creates(kind, "urn:mrn|d1", "urn:mrn|d2")))
+    answer = await client.post(
+        "", json=bundle_of_creates(kind, "urn:mrn|d1", "urn:mrn|crowd", "urn:mrn|d2", "urn:mrn|d3")
+    )
+    if kind == "transaction":
+        assert answer.status_code == 412
+        assert await total(client, "identifier=urn:mrn|d3") == 0
+    else:
+        first, crowded, second, third = outcomes(answer)
+        assert [first, second] == [("200", url) for _, url in known]
+        assert (crowded[0], third[0]) == ("412", "201")

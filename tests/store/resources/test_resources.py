@@ -136,8 +136,7 @@ async def test_update_keeps_the_condition_until_released(store: ResourceStore) -
         assert await store.replace(draft(number, previous=first), first)
         with pytest.raises(AlreadyExists):
             await store.insert(draft("3", condition=number))
-    await store.release_condition("Patient", "1")
-    await store.release_condition("Patient", "2")
+    await store.release_conditions("Patient", ["1", "2"])
     await store.insert(draft("3", condition="1"))
 
 

@@ -1,0 +1,62 @@
+"""Finding given versions of resources, where they are: among the current ones or in history.
+
+Current first: a version that moves into history meanwhile is already there when it is no longer here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fhir_server.store.database.encoding import Document
+from fhir_server.store.database.failures import translated
+from fhir_server.store.database.mongo import Database, Session
+from fhir_server.store.database.time_limit import in_cursor, limited
+from fhir_server.store.resources.documents import PROJECTION, of_earlier
+
+
+async def find_versions(
+    database: Database, resource_type: str, wanted: Sequence[tuple[str, int]]
+) -> dict[tuple[str, int], Document]:
+    """Return the documents of those of the versions, each an id and a number, that there are."""
+    found: dict[tuple[str, int], Document] = {}
+    current, history = database.current(resource_type), database.history(resource_type)
+    ids, numbers = {resource_id for resource_id, _ in wanted}, {version for _, version in wanted}
+    with translated, limited() as limit:
+        some = {"_id": {"$in": list(ids)}, "version": {"$in": list(numbers)}}
+        for document in await current.find(some, PROJECTION, **in_cursor(limit)).to_list():
+            found[document["_id"], document["version"]] = document
+    earlier = [f"{resource_id}/{version}" for resource_id, version in wanted if (resource_id, version) not in found]
+    if earlier:
+        with translated, limited() as limit:
+            for document in await history.find({"_id": {"$in": earlier}}, PROJECTION, **in_cursor(limit)).to_list():
+                found[document["_id"].rpartition("/")[0], document["version"]] = document
+    return found
+
+
+async def find_version(
+    database: Database,
+    resource_type: str,
+    resource_id: str,
+    version: int,
+    *,
+    where: Mapping[str, Any] | None,
+    projection: Mapping[str, int],
+    session: Session | None = None,
+) -> Document | None:
+    """Return the fields of a version that the projection names; None where there is none, or none that meets `where`.
+
+    An earlier version must meet it, and the current one too.
+    """
+    current, history = database.current(resource_type), database.history(resource_type)
+    condition: Document = {"$and": [{"_id": resource_id, "version": version}, where or {}]}
+    with translated, limited() as limit:
+        document = await current.find_one(condition, projection, session=session, **in_cursor(limit))
+        if document is None and where is not None:
+            seen: Document = {"$and": [{"_id": resource_id}, where]}
+            if await current.find_one(seen, {"_id": 1}, session=session, **in_cursor(limit)) is None:
+                return None
+        if document is None:
+            condition = {"$and": [{"_id": f"{resource_id}/{version}"}, of_earlier(where or {})]}
+            document = await history.find_one(condition, projection, session=session, **in_cursor(limit))
+    return document
