@@ -31,9 +31,12 @@ def retired(drafts: Iterable[Draft]) -> list[str]:
 
 async def end_access(services: Services, references: Iterable[str]) -> None:
     """End all that the users hold who are these resources; on every worker when it returns."""
+    ended = list(references)
+    if not ended:
+        return
     database = services.database
     sessions, grants = SessionStore(database), GrantStore(database, Revocations(database))
-    users = await UserStore(database).ids_of(list(references))
+    users = await UserStore(database).ids_of(ended)
     await together(*(sessions.end_all(user) for user in users))
     await together(*(grants.revoke_user(user) for user in users))
 
