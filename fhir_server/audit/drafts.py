@@ -16,7 +16,16 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from fhir_server.audit.event import OBJECT, PATIENT_ROLE, Element, audit_event, entities, of_actor, of_kind
+from fhir_server.audit.event import (
+    OBJECT,
+    PATIENT_ROLE,
+    Element,
+    audit_event,
+    entities,
+    of_actor,
+    of_kind,
+    request_entity,
+)
 from fhir_server.audit.kinds import Kind, kind
 from fhir_server.audit.records import Actor, Record
 from fhir_server.engine import versions
@@ -32,6 +41,8 @@ from fhir_server.store.resources.resources import Draft
 
 _CONTENT_KEY = f"{CONTENT}="
 _HOLE = "hole.0-0.hole"
+_NO_REFERENCE = "entity!"
+"""What an event writes of whose entities none is a reference."""
 
 
 class _Part(NamedTuple):
@@ -74,6 +85,7 @@ class AuditDrafts:
         self._of_kind = lru_cache(maxsize=512)(lambda kind: self._part(of_kind(kind)))
         self._of_actor = lru_cache(maxsize=4096)(lambda actor: self._part(of_actor(actor)))
         self._of_reference = lru_cache(maxsize=1024)(self._new_reference)
+        self._of_any_request = lru_cache(maxsize=1)(self._new_of_any_request)
 
     def drafts(self, records: Iterable[Record]) -> list[Draft]:
         """Return the events of the records."""
@@ -92,16 +104,19 @@ class AuditDrafts:
 
     def _made(self, record: Record, meta: Element) -> tuple[Element, dict[str, Any]]:
         about, what = entities(record), kind(record)
+        others = about[:-1] if record.request_id else about  # the last one names the request
+        named = self._of_request(record.request_id, others) if record.request_id else None
         entry = Entry({}, "UTC", "")
         dates.index_instant("date", record.milliseconds, entry)
-        if len(about) == 1 and _is_usual(about[0]):
-            start, resource_id = _divided(about[0])
-            usual = self._usual(what, record.actor, start, about[0].get("description"))
+        if len(others) == 1 and _is_usual(others[0]) and (named is None or "what" in others[0]):
+            start, resource_id = _divided(others[0])
+            usual = self._usual(what, record.actor, start, others[0].get("description"))
             elements, shape = usual.elements, usual.shape
             keys = [*usual.keys, *entry.keys, *(hole + resource_id for hole in usual.holes)]
+            keys = list(dict.fromkeys([*keys, *named.keys] if named else keys))
         else:
             elements, part = self._frame(what, record.actor)
-            part = _joined([part, *map(self._entity, about)])
+            part = _joined([part, *map(self._entity, others), *([named] if named else ())])
             shape = ",".join(sorted(part.shape))
             keys = list(dict.fromkeys([*_keys(part), *entry.keys]))
         resource = {"resourceType": "AuditEvent", "id": record.id, "meta": meta, **elements}
@@ -121,6 +136,16 @@ class AuditDrafts:
         part = self._of_kind(kind) | self._of_actor(actor) | _Part((), frozenset(), frozenset({"date"}))
         return _Frame(of_kind(kind) | of_actor(actor), part)
 
+    def _of_request(self, request_id: str, others: list[Element]) -> _Part:
+        part = self._of_any_request()
+        keys = part.keys + tuple(hole + request_id for hole in part.holes)
+        if any("what" in entity for entity in others):
+            keys = tuple(key for key in keys if key != _NO_REFERENCE)
+        return part._replace(keys=keys, holes=())
+
+    def _new_of_any_request(self) -> _Part:
+        return _with_holes(self._part({"entity": [request_entity(_HOLE)]}))
+
     def _entity(self, entity: Element) -> _Part:
         start, resource_id = _divided(entity)
         part = self._of_reference(start, "role" in entity)
@@ -129,9 +154,7 @@ class AuditDrafts:
 
     def _new_reference(self, start: str, is_patient: bool) -> _Part:
         what = {"what": {"reference": start + _HOLE}} if start else {}
-        part = self._part({"entity": [what | (PATIENT_ROLE if is_patient else OBJECT)]})
-        holes = tuple(key.removesuffix(_HOLE) for key in part.keys if key.endswith(_HOLE))
-        return part._replace(keys=tuple(key for key in part.keys if not key.endswith(_HOLE)), holes=holes)
+        return _with_holes(self._part({"entity": [what | (PATIENT_ROLE if is_patient else OBJECT)]}))
 
     def _part(self, elements: Element) -> _Part:
         settings = self._context.services.settings
@@ -141,6 +164,12 @@ class AuditDrafts:
         told = frozenset(key.removeprefix(_CONTENT_KEY) for key in keys if key.startswith(_CONTENT_KEY))
         others = tuple(key for key in keys if not key.startswith(_CONTENT_KEY))
         return _Part(others, told, frozenset(entry["shape"].split(",")))
+
+
+def _with_holes(part: _Part) -> _Part:
+    """Return the part with those of its keys that end in the hole as the beginnings of keys."""
+    holes = tuple(key.removesuffix(_HOLE) for key in part.keys if key.endswith(_HOLE))
+    return part._replace(keys=tuple(key for key in part.keys if not key.endswith(_HOLE)), holes=holes)
 
 
 def _joined(parts: list[_Part]) -> _Part:

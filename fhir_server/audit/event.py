@@ -24,6 +24,7 @@ _ROLES = "http://terminology.hl7.org/CodeSystem/object-role"
 OBJECT: Element = {"type": {"system": _ENTITY_TYPES, "code": "2"}}
 PATIENT_ROLE: Element = {"type": {"system": _ENTITY_TYPES, "code": "1"}, "role": {"system": _ROLES, "code": "1"}}
 """What every entity has that is an object of the system, and every one that is the patient in question."""
+_REQUEST_ID = {"system": "https://profiles.ihe.net/ITI/BALP/CodeSystem/BasicAuditEntityType", "code": "XrequestId"}
 _SOURCE = {"observer": {"display": "fhir-server"}}
 _TOLD_BY_OUTCOME = frozenset({200, 201, 204})
 _PATIENTS = ("Patient/", "RelatedPerson/", "Person/")
@@ -100,7 +101,17 @@ def entities(record: AccessRecord) -> list[Element]:
     entities += [_patient(each) for each in record.patients[:_MOST_ENTITIES] if f"Patient/{each}" not in told]
     if record.patient:
         entities.append(_patient(record.patient))
+    if record.request_id:
+        entities.append(request_entity(record.request_id))
     return entities
+
+
+def request_entity(request_id: str) -> Element:
+    """Return the entity that names the request by the id which the caller gave it.
+
+    https://profiles.ihe.net/ITI/BALP/CodeSystem-BasicAuditEntityType.html
+    """
+    return {"what": {"identifier": {"value": request_id}}, "type": _REQUEST_ID}
 
 
 def _questions(record: AccessRecord) -> list[str]:

@@ -51,6 +51,8 @@ class AccessRecord(msgspec.Struct, frozen=True, array_like=True, tag="access"):
     """The ids of the patients whose data the answer holds."""
     questions: tuple[str, ...] = ()
     """What was asked where the URL does not tell, as URLs."""
+    request_id: str = ""
+    """The id that the caller gave the request; one made here is the event's own."""
 
 
 Record = AccessRecord

@@ -20,11 +20,13 @@ from fhir_server.settings import Settings
 _EXPOSED = (
     "Accept-Patch", "Accept-Ranges", "Content-Disposition", "Content-Location", "Content-Range", "ETag",
     "Idempotency-Replayed", "Last-Modified", "Location", "Retry-After", "WWW-Authenticate", "Warning",
+    "X-Request-Id",
 )  # fmt: skip
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _ALLOWED = (
     "Authorization, Content-Type, Accept, Accept-Language, Prefer, If-Match, If-None-Match, If-None-Exist, "
-    "If-Modified-Since, If-Range, Range, Idempotency-Key, X-Requested-With, Cache-Control, X-Security-Context"
+    "If-Modified-Since, If-Range, Range, Idempotency-Key, X-Requested-With, Cache-Control, "
+    "X-Request-Id, X-Security-Context"
 )
 """Told where a page does not say which headers it will send; where it does, these are the ones."""
 

@@ -45,6 +45,7 @@ from fhir_server.r4 import values
 from fhir_server.r4.patching.formats import ACCEPT_PATCH
 from fhir_server.settings import Settings
 from fhir_server.work.budget import Budget, counted, working
+from fhir_server.work.request_id import request_id
 from fhir_server.work.threads import SMALL, sized
 
 _OPEN = OpenAccess()
@@ -385,7 +386,14 @@ def _resource(
     representation: Representation,
     headers: list[tuple[bytes, bytes]] | None = None,
 ) -> Answer:
+    if resource["resourceType"] == "OperationOutcome" and (known := request_id()):
+        resource = {"resourceType": "OperationOutcome", "extension": [_request_extension(known)], **resource}
     return _body(status, values.encode(resource), representation, headers or [])
+
+
+def _request_extension(known: str) -> dict[str, str]:
+    """Return the extension that names the request, so that whoever reads the outcome alone can tell of it."""
+    return {"url": "urn:fhir-server:request-id", "valueString": known}
 
 
 def _body(status: int, json: bytes, representation: Representation, headers: list[tuple[bytes, bytes]]) -> Answer:

@@ -1,4 +1,4 @@
-"""What is logged, and how: nothing personal. No query, no id, no body, no exception text ever reaches a line.
+"""What is logged, and how: nothing personal. No query, no id but the request's, no body, no exception text.
 
 A request is one line when the setting `log_requests` asks for it; a fault of the server's own always is.
 """
@@ -16,6 +16,7 @@ from types import TracebackType
 import structlog
 
 from fhir_server.settings import Settings
+from fhir_server.work.request_id import request_id
 
 _log = structlog.get_logger("fhir_server.http")
 
@@ -33,6 +34,7 @@ def configure(settings: Settings) -> None:
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso"),
+        _with_request_id,
     ]
     structlog.configure(
         processors=[*shared, renderer],
@@ -51,6 +53,13 @@ def configure(settings: Settings) -> None:
     sys.excepthook = _uncaught
     threading.excepthook = lambda found: _uncaught(found.exc_type, found.exc_value, found.exc_traceback)
     sys.unraisablehook = lambda found: _uncaught(found.exc_type, found.exc_value, found.exc_traceback)
+
+
+def _with_request_id(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Name the request in whose course something is logged."""
+    if known := request_id():
+        event["request_id"] = known
+    return event
 
 
 def _without_text(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -40,6 +40,7 @@ from fhir_server.http.health import live, ready
 from fhir_server.http.limits import Budgeted
 from fhir_server.http.oauth.routes import PAGES, discovery, routes
 from fhir_server.http.oauth.server import AuthorizationServer
+from fhir_server.http.request_ids import RequestIds
 from fhir_server.http.stopping import ENDS_WITHIN, WORKER_ENDS_WITHIN, Stopping
 from fhir_server.http.welcome import welcome
 from fhir_server.server.background import background
@@ -87,6 +88,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     return Starlette(
         routes=parts.routes(),
         middleware=[
+            Middleware(RequestIds),
             Middleware(ClientAddresses, settings.trusted_networks),
             Middleware(Cors, settings, PAGES),
             Middleware(Budgeted, settings),

@@ -11,6 +11,7 @@ from fhir_server.errors import FhirError
 from fhir_server.hospital.api import texts
 from fhir_server.http.audit.audit_context import seen
 from fhir_server.store.database.outage import OUTAGES
+from fhir_server.work.request_id import request_id
 from mappings.shared.own_urls import DEFAULT_BASE, problem_type
 from translations.catalogue import N_, Language, translated
 
@@ -89,6 +90,7 @@ class ProblemDetails(BaseModel):
     status: int
     detail: str
     code: str
+    request_id: str | None = Field(default=None, description="The id of the request, as in the header X-Request-Id.")
     errors: list[FieldError] | None = Field(default=None, description="The faulty fields, with status 422.")
 
 
@@ -174,6 +176,7 @@ def answer(problem: Problem, language: Language) -> JSONResponse:
         status=status,
         detail=texts.said(problem.detail, language) if problem.detail else title,
         code=problem.problem,
+        request_id=request_id() or None,
         errors=_faults(problem, title, language),
     )
     headers = dict(problem.headers)

@@ -32,7 +32,9 @@ from fhir_server.errors import (
 )
 from fhir_server.hospital.api.fhir import Fhir
 from fhir_server.http.audit.audit_context import noted
+from fhir_server.http.request_ids import HEADER
 from fhir_server.r4 import values
+from fhir_server.work.request_id import request_id
 from mappings.shared import reading
 
 _SECONDS = 30.0
@@ -90,6 +92,7 @@ class RemoteFhir:
         outgoing = {
             "Authorization": f"Bearer {token}",
             "Accept": _MEDIA_TYPE,
+            **({HEADER: known} if (known := request_id()) else {}),
             # A search by a parameter that the server leaves out would show what was not asked for.
             "Prefer": "handling=strict, return=representation",
             **({"Content-Type": _MEDIA_TYPE} if body is not None else {}),

@@ -15,6 +15,7 @@ from fhir_server.engine.context import Request, Response
 from fhir_server.engine.disclosure import Disclosure
 from fhir_server.engine.versions import new_id
 from fhir_server.http.client_address import client_address
+from fhir_server.work.request_id import current
 
 
 class _Outcome(msgspec.Struct):
@@ -47,8 +48,9 @@ def access_record(
     """Return the record of an access; `access` is None where the caller was not let in at all."""
     token: BearerToken | None = getattr(access, "token", None)
     entries, kind = bundle_entries(request, response)
+    event_id, given_id = event_ids()
     return AccessRecord(
-        id=new_id(),
+        id=event_id,
         milliseconds=int(time.time() * 1000),
         actor=actor(scope, token),
         method=scope["method"],
@@ -60,7 +62,16 @@ def access_record(
         entries=entries,
         patients=tuple(disclosure.patients),
         questions=tuple(disclosure.questions),
+        request_id=given_id,
     )
+
+
+def event_ids() -> tuple[str, str]:
+    """Return the id for the event of the request being answered, and the request's own where the caller chose that."""
+    known = current.get()
+    if known is None:
+        return new_id(), ""
+    return (new_id(), known.text) if known.given else (known.text, "")
 
 
 def actor(scope: Scope, token: BearerToken | None) -> Actor:

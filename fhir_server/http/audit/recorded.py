@@ -13,8 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fhir_server.audit.records import AccessRecord, Actor
 from fhir_server.engine.disclosure import disclosing
-from fhir_server.engine.versions import new_id
 from fhir_server.http import log
+from fhir_server.http.audit.access_record import event_ids
 from fhir_server.http.audit.audit_context import AuditContext, current
 from fhir_server.http.client_address import client_address
 
@@ -100,8 +100,9 @@ def _event(scope: Scope) -> str | None:
 
 
 def _record(scope: Scope, event: str, known: AuditContext, status: int) -> AccessRecord:
+    event_id, given_id = event_ids()
     return AccessRecord(
-        id=new_id(),
+        id=event_id,
         milliseconds=int(time.time() * 1000),
         actor=Actor(client_address(scope).text, known.client, known.user, known.username, known.fhir_user),
         method=scope["method"],
@@ -116,4 +117,5 @@ def _record(scope: Scope, event: str, known: AuditContext, status: int) -> Acces
         details=tuple(known.details),
         patients=tuple(known.disclosure.patients),
         questions=tuple(known.disclosure.questions),
+        request_id=given_id,
     )

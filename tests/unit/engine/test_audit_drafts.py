@@ -59,6 +59,7 @@ RECORDS = st.builds(
     patients=st.lists(st.sampled_from(["a", "b", "hole.0-0.hole", "01999c6e-7b3a"]), max_size=3, unique=True).map(
         tuple
     ),
+    request_id=st.sampled_from(["", "", "abc-1", "hole.0-0.hole", "Root=1-AB:cd/e+f_."]),
     questions=st.lists(
         st.builds(lambda path, query: f"{path}?{query}" if query else path, PATHS, QUERIES), max_size=3
     ).map(tuple),
