@@ -14,6 +14,7 @@ from fhir_server.engine.search_parameter_sync import SearchParameterSync
 from fhir_server.engine.terminology.content import TerminologyContent
 from fhir_server.settings import Settings
 from fhir_server.store.accounts.oauth import OAuthStore
+from fhir_server.store.database import monitoring
 from fhir_server.store.database.mongo import Database
 from fhir_server.store.database.secrets import secret
 from fhir_server.store.resources.history import HistoryStore
@@ -40,7 +41,8 @@ async def services(settings: Settings, *, serving: bool = False) -> AsyncIterato
     `serving` is what other processes on the database see: that this one answers at its base URL.
     """
     assert settings.database_url is not None, "the command line starts the embedded mongod first"
-    database = await Database.connect(settings.database_url, settings.database_name)
+    listeners = monitoring.listeners(settings) if serving else []
+    database = await Database.connect(settings.database_url, settings.database_name, listeners)
     try:
         shared = await services_on(database, settings, serving=serving)
         await shared.following.start()

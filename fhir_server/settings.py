@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
@@ -20,6 +20,15 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[
 """As browsers write it: in lower case, without a path or a final slash; of an app's own scheme, too."""
 
 _CANONICAL_BASE = re.compile(r"https?://[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~-]{1,100}){0,10}")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an address to listen on is reached from this machine alone."""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
 
 Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
@@ -244,6 +253,18 @@ class Settings(BaseSettings):
         ge=0,
         description="A worker logs where its event loop was held for longer, so that all others waited; 0 for never.",
     )
+    slow_query_ms: float = Field(
+        default=0,
+        ge=0,
+        description="A database command that takes longer is logged by its shape and plan, without values; 0: never.",
+    )
+    metrics_port: int | None = Field(
+        default=None, ge=1, le=65535, description="Port of /metrics for Prometheus; without it nothing is measured."
+    )
+    metrics_host: str = Field(
+        default="127.0.0.1", description="Address of /metrics; a token is needed beyond loopback."
+    )
+    metrics_token: str | None = Field(default=None, description="Bearer token that /metrics asks for.")
     log_requests: bool = Field(default=False, description="A line for each request, by its shape; no ids, no queries.")
 
     @property
@@ -276,6 +297,14 @@ class Settings(BaseSettings):
             raise ValueError(f"services: Input should be some of {', '.join(sorted(SERVICES))}")
         if self.fhir_base_url and self.served != {"ehr"}:
             raise ValueError("fhir_base_url: on another FHIR server only the service ehr can work, so services is ehr")
+        return self
+
+    @model_validator(mode="after")
+    def _shows_metrics_to_those_meant(self) -> Self:
+        if self.metrics_port is not None and not self.metrics_token and not is_loopback(self.metrics_host):
+            raise ValueError("metrics_token: beyond loopback /metrics is shown only to who has the token; set one")
+        if self.metrics_port is not None and self.metrics_port == self.port:
+            raise ValueError("metrics_port: it must not be the port of the server itself")
         return self
 
     @field_validator("base_url", "fhir_base_url")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
-import ipaddress
 import multiprocessing
 import os
 import signal
@@ -26,7 +25,7 @@ import typer
 from fhir_server.http import log
 from fhir_server.http.connections import raise_descriptor_limit
 from fhir_server.http.stopping import ANSWERS_WITHIN, refuse_hangup
-from fhir_server.settings import SERVICES, Settings
+from fhir_server.settings import SERVICES, Settings, is_loopback
 from fhir_server.store.database.data_directory import StartupError
 from fhir_server.store.database.mongo import Database
 from fhir_server.store.database.mongod import EmbeddedMongod, join
@@ -39,6 +38,8 @@ if TYPE_CHECKING:
 STARTUP_FAILURE = 3
 _PORT_SECONDS = 8.0
 """How long a port may still be in use, by the workers of a server that was killed a moment ago."""
+_BEGINS_WITHIN = 30
+"""Seconds after which a worker that gives no sign of life is replaced: on a busy machine, one that begins needs some."""
 _ORPHANED_SECONDS = 5.0
 """How long a worker whose parent was killed may take to finish what it is at."""
 
@@ -51,7 +52,9 @@ def run(settings: Settings, *, demo: bool = False) -> None:
     refuse_hangup()
     raise_descriptor_limit()
     _require_loopback(settings)
-    _require_free_port(settings)
+    _require_free_port(settings.host, settings.port)
+    if settings.metrics_port is not None:
+        _require_free_port(settings.metrics_host, settings.metrics_port)
     gc.disable()  # start-up makes no garbage; the application collects again when it is up
     # uvicorn raises the signal that ended it once more; without a handler that would end us before our mongod.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -84,6 +87,7 @@ def _serve(settings: Settings) -> None:
     import uvicorn
 
     from fhir_server.http.connections import BoundedProtocol
+    from fhir_server.server.exposition import exposition
     from fhir_server.server.workers import serve_by_workers
 
     for name, value in settings.model_dump(exclude_none=True).items():
@@ -96,6 +100,7 @@ def _serve(settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
+        timeout_worker_healthcheck=_BEGINS_WITHIN,
         access_log=False,
         proxy_headers=False,  # http.client_address decides whose forwarding header counts
         log_config=None,
@@ -104,12 +109,13 @@ def _serve(settings: Settings) -> None:
         timeout_keep_alive=75,  # longer than clients keep a connection in their pools
         timeout_graceful_shutdown=ANSWERS_WITHIN,
     )
-    if settings.workers > 1:
-        serve_by_workers(config)
-        return
-    server = uvicorn.Server(config)
-    with suppress(KeyboardInterrupt):
-        server.run()
+    with exposition(settings):
+        if settings.workers > 1:
+            serve_by_workers(config)
+            return
+        server = uvicorn.Server(config)
+        with suppress(KeyboardInterrupt):
+            server.run()
     if not server.started:
         sys.exit(STARTUP_FAILURE)
 
@@ -136,30 +142,25 @@ def _end_with_parent() -> None:
 
 def _require_loopback(settings: Settings) -> None:
     """Refuse to serve without authorization to other machines."""
-    try:
-        loopback = settings.host == "localhost" or ipaddress.ip_address(settings.host).is_loopback
-    except ValueError:
-        loopback = False
-    if settings.open and not loopback:
+    if settings.open and not is_loopback(settings.host):
         raise StartupError(
             f"--open serves without authorization, so only on a loopback address, not on {settings.host}."
         )
 
 
-def _require_free_port(settings: Settings) -> None:
+def _require_free_port(host: str, port: int) -> None:
     """Refuse an address that cannot be listened on, before a database is started for nothing."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     deadline = time.monotonic() + _PORT_SECONDS
     while True:
         try:
-            socket.create_server((settings.host, settings.port), family=family).close()
+            socket.create_server((host, port), family=family).close()
         except OSError as error:
             if error.errno == errno.EADDRINUSE and time.monotonic() < deadline:
                 time.sleep(0.1)
                 continue
             raise StartupError(
-                f"Nothing can listen on port {settings.port} of {settings.host}: {error.strerror}. "
-                "Choose another with --port or --host."
+                f"Nothing can listen on port {port} of {host}: {error.strerror}. Choose another with --port or --host."
             ) from error
         return
 

@@ -38,12 +38,14 @@ from fhir_server.http.cors import Cors
 from fhir_server.http.fhir import FhirApp
 from fhir_server.http.health import live, ready
 from fhir_server.http.limits import Budgeted
+from fhir_server.http.measured import Measured
 from fhir_server.http.oauth.routes import PAGES, discovery, routes
 from fhir_server.http.oauth.server import AuthorizationServer
 from fhir_server.http.request_ids import RequestIds
 from fhir_server.http.stopping import ENDS_WITHIN, WORKER_ENDS_WITHIN, Stopping
 from fhir_server.http.welcome import welcome
 from fhir_server.server.background import background
+from fhir_server.server.sampling import sampled
 from fhir_server.services import PREFIX, authorization_store, base_url, services
 from fhir_server.settings import Settings
 from fhir_server.store.accounts.oauth import OAuthStore
@@ -88,6 +90,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     return Starlette(
         routes=parts.routes(),
         middleware=[
+            *([Middleware(Measured, PREFIX)] if settings.metrics_port is not None else []),
             Middleware(RequestIds),
             Middleware(ClientAddresses, settings.trusted_networks),
             Middleware(Cors, settings, PAGES),
@@ -141,6 +144,8 @@ class _Parts:
             await self._open_facade(stack, shared, store, gateway, stopping)
             if not settings.open:
                 await self._authorize(app, stack, shared, store)
+            if settings.metrics_port is not None:
+                await stack.enter_async_context(sampled(shared, self.facade.state.streams))
             _calm_garbage_collector()
             share_evenly()
             stack.enter_context(watched(settings.loop_warning_seconds))

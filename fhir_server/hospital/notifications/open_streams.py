@@ -67,6 +67,9 @@ class OpenStreams:
         self._task: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
 
+    def __len__(self) -> int:
+        return len(self._streams)
+
     def require_room(self, user: str) -> None:
         """Raise Problem where the user, or everybody together, has as many streams as there may be."""
         if self._stopping.told:

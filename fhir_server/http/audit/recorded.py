@@ -17,6 +17,7 @@ from fhir_server.http import log
 from fhir_server.http.audit.access_record import event_ids
 from fhir_server.http.audit.audit_context import AuditContext, current
 from fhir_server.http.client_address import client_address
+from fhir_server.work.metrics import SIGN_INS
 
 _EVENTS = {
     ("POST", "/oauth/login"): "login",
@@ -73,7 +74,9 @@ class Recorded:
             nonlocal refused
             if message["type"] == "http.response.start":
                 try:
-                    trail.record(_record(scope, event, known, message["status"]))
+                    record = _record(scope, event, known, message["status"])
+                    trail.record(record)
+                    _count(record)
                 except OSError as error:
                     refused = True
                     await self.unrecorded(scope, log.fault(error))(scope, receive, send)
@@ -86,6 +89,11 @@ class Recorded:
                 await self.app(scope, receive, recorded)
         finally:
             current.reset(token)
+
+
+def _count(record: AccessRecord) -> None:
+    if record.event in ("login", "token"):
+        SIGN_INS.labels(record.event, "refused" if record.status >= 400 else "granted").inc()
 
 
 def _event(scope: Scope) -> str | None:

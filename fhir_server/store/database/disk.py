@@ -22,7 +22,7 @@ def remember(url: str) -> None:
 
 def is_full() -> bool:
     """Return whether the disk of an embedded database that this process uses has no room."""
-    return any(_free(directory) < LEAST_FREE for directory in _directories)
+    return any(free(directory) < LEAST_FREE for directory in _directories)
 
 
 def directories() -> frozenset[Path]:
@@ -30,7 +30,8 @@ def directories() -> frozenset[Path]:
     return frozenset(_directories)
 
 
-def _free(directory: Path) -> int:
+def free(directory: Path) -> int:
+    """Return the free bytes of the disk that a directory is on."""
     try:
         return shutil.disk_usage(directory).free
     except OSError:  # it is gone, with the database

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Self, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -12,6 +12,7 @@ from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import ConfigurationError, InvalidOperation, OperationFailure, PyMongoError
+from pymongo.monitoring import CommandListener, ConnectionPoolListener
 from pymongo.read_concern import ReadConcern
 
 from fhir_server.store.database import disk, outage
@@ -19,6 +20,7 @@ from fhir_server.store.database.cache import Room
 from fhir_server.store.database.data_directory import StartupError
 from fhir_server.store.database.encoding import CODEC, Document
 from fhir_server.store.database.failures import translated
+from fhir_server.store.database.monitoring import Commands
 from fhir_server.store.database.read_preference import OTHER_NODES, NodePreference, OneNode
 from fhir_server.store.database.transactions import FillsCache, Session, run_in_transaction
 from fhir_server.store.database.turns import Turns
@@ -27,6 +29,7 @@ __all__ = ["Collection", "Database", "Document", "Session", "translated"]
 
 Collection = AsyncCollection[Document]
 T = TypeVar("T")
+Listener = CommandListener | ConnectionPoolListener
 
 OLDEST_VERSION = (6, 0)
 
@@ -102,7 +105,7 @@ class Database:
         self.room = Room(client)
 
     @classmethod
-    async def connect(cls, url: str, name: str = "fhir") -> Self:
+    async def connect(cls, url: str, name: str = "fhir", listeners: Sequence[Listener] = ()) -> Self:
         """Return the database, every write to which is acknowledged by a majority and journaled.
 
         Raises StartupError where the server is none that can carry it: not reachable, too old, or without transactions.
@@ -112,7 +115,7 @@ class Database:
             usual = CONNECTION if "directconnection" in given else CONNECTION | WITH_OTHER_NODES
             options = {name: value for name, value in usual.items() if name.lower() not in given}
             client: AsyncMongoClient[Document] = AsyncMongoClient(
-                url, w="majority", journal=True, server_selector=OneNode(), **options
+                url, w="majority", journal=True, server_selector=OneNode(), event_listeners=listeners, **options
             )
         except (ConfigurationError, ValueError, InvalidOperation) as error:
             raise StartupError(f"The database URL cannot be understood: {error}") from error
@@ -122,7 +125,11 @@ class Database:
         except BaseException:
             await client.close()
             raise
-        return cls(client, name)
+        connected = cls(client, name)
+        for listener in listeners:
+            if isinstance(listener, Commands):
+                listener.database = connected.raw
+        return connected
 
     def reading(self, preference: NodePreference) -> Database:
         """Return this database for reads that nothing is written by, from the nodes preferred.

@@ -16,6 +16,11 @@ _SUFFIX = ".journal"
 _UNREADABLE = ".unreadable"
 
 
+def backlog_bytes(directory: Path) -> int:
+    """Return the bytes of the journals below a directory that the database has not been told yet."""
+    return sum(path.stat().st_size for path in directory.glob(f"*{_SUFFIX}") if path.exists())
+
+
 class Batch:
     """The lines of one file of the journal; `done` removes it."""
 

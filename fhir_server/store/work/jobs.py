@@ -35,6 +35,8 @@ class Progress:
     finished: datetime | None
     failure: str
     state: Document
+    overdue: float = 0.0
+    """For how many seconds it has been due while nobody has it."""
 
 
 class JobStore:
@@ -71,8 +73,10 @@ class JobStore:
     async def progress(self) -> list[Progress]:
         """Return how all jobs stand."""
         held = {"$gte": [{"$ifNull": ["$until", 0]}, "$$NOW"]}
+        waiting = {"$divide": [{"$subtract": ["$$NOW", {"$max": ["$due", "$until"]}]}, 1000]}
         with translated:
-            cursor = await self._collection.aggregate([{"$set": {"held": held}}, {"$sort": {"_id": 1}}])
+            seen = {"$set": {"held": held, "waiting": waiting}}
+            cursor = await self._collection.aggregate([seen, {"$sort": {"_id": 1}}])
             return [_progress(document) async for document in cursor]
 
 
@@ -121,4 +125,5 @@ def _progress(found: Document) -> Progress:
         finished=found.get("finished"),
         failure=found.get("failure") or "",
         state=found.get("state") or {},
+        overdue=0.0 if found["held"] else max(0.0, found.get("waiting") or 0.0),
     )

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from fhir_server.store.database.mongo import Database, translated
 
-_COLLECTION = "mail_queue"
+COLLECTION = "mail_queue"
 _REMEMBERED = timedelta(days=30)
 PAUSES = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 180, 360, 720))
 """How long to wait after each failure; after the last one the mail is given up."""
@@ -26,7 +26,7 @@ class MailQueue:
     """Holds each Communication once, however often it is added, and remembers those that were sent."""
 
     def __init__(self, database: Database) -> None:
-        self._queue = database.collection(_COLLECTION)
+        self._queue = database.collection(COLLECTION)
 
     async def prepare(self) -> None:
         """Make the indexes."""
