@@ -199,6 +199,14 @@ class Settings(BaseSettings):
         default=4 * 1024 * 1024, description="Resources larger than this are kept in GridFS rather than in a document."
     )
 
+    backup_dir: Path | None = Field(
+        default=None, description="Folder of the backups that the server makes by itself; without it, it makes none."
+    )
+    backup_hours: float = Field(default=24, ge=1, description="A backup is made so long after the last one.")
+    backup_daily: int = Field(default=7, ge=1, description="Of so many days the last backup is kept.")
+    backup_weekly: int = Field(default=4, ge=0, description="Of so many weeks the last backup is kept.")
+    backup_monthly: int = Field(default=12, ge=0, description="Of so many months the last backup is kept.")
+
     key_secret: str | None = Field(
         default=None, description="Protects the signing keys; without it a file of the data directory does."
     )

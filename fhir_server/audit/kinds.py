@@ -24,6 +24,7 @@ EVENTS = "urn:fhir-server:audit-event"
 _PATIENT_RECORD = (_DICOM, "110110")
 _AUTHENTICATION = (_DICOM, "110114")
 _SECURITY_ALERT = (_DICOM, "110113")
+_EXPORT, _IMPORT = (_DICOM, "110106"), (_DICOM, "110107")
 _LOGIN, _LOGOUT = (_DICOM, "110122"), (_DICOM, "110123")
 _CONFIGURATION, _RIGHTS, _USER = (_DICOM, "110129"), (_DICOM, "110136"), (_DICOM, "110137")
 
@@ -48,6 +49,8 @@ NAMED: dict[str, tuple[Code, Code | None]] = {
     "client-removed": (_SECURITY_ALERT, _CONFIGURATION),
     "key-rotated": (_SECURITY_ALERT, _CONFIGURATION),
     "purged": (_PATIENT_RECORD, None),
+    "backup": (_EXPORT, None),
+    "restored": (_IMPORT, None),
 }
 """The type of each event that is no FHIR request, and the closest subtype that is standard."""
 

@@ -118,6 +118,43 @@ def purge(
 
 
 @app.command()
+def backup(
+    target: Annotated[Path, typer.Argument(help="Folder to put the backup into; or the word verify.")],
+    source: Annotated[Path | None, typer.Argument(help="After verify: the backup to read through.")] = None,
+    *,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Back up all of the database as of one moment, beside a running server too; `backup verify SOURCE` checks one."""
+    from fhir_server.cli import backup as backups
+
+    if str(target) != "verify":
+        if source is not None:
+            raise StartupError("A backup has one target; write `backup verify SOURCE` to check one.")
+        settings = settings_with(data_dir=data_dir, database_url=database_url)
+        typer.echo(str(backups.back_up(settings, target)))
+        return
+    if source is None:
+        raise StartupError("Name the backup to verify. A folder called verify is written ./verify.")
+    manifest = backups.verify(source)
+    typer.echo(f"{source} is whole: {manifest.documents} documents, {manifest.size} bytes, as of {manifest.moment}.")
+
+
+@app.command()
+def restore(
+    source: Annotated[Path, typer.Argument(help="The backup: the folder that `backup` has printed.")],
+    *,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Put a backup into an empty data directory or database, having verified it."""
+    from fhir_server.cli import backup as backups
+
+    manifest = backups.restore(settings_with(data_dir=data_dir, database_url=database_url), source)
+    typer.echo(f"{manifest.documents} documents restored, as of {manifest.moment}.")
+
+
+@app.command()
 def status(
     *,
     data_dir: DataDir = None,

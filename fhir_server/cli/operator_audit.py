@@ -30,14 +30,15 @@ async def audited(
     try:
         done = await work()
     except (StartupError, FhirError):
-        await tell(services, base_url, _record(event, 400, "The command was refused.", details))
+        await tell(services, base_url, record(event, 400, "The command was refused.", details))
         raise
     known = {name: done[name] for name in _TOLD_OF_RESULTS if done.get(name)} if isinstance(done, dict) else {}
-    await tell(services, base_url, _record(event, 200, "", details | known))
+    await tell(services, base_url, record(event, 200, "", details | known))
     return done
 
 
-def _record(event: str, status: int, reason: str, details: Mapping[str, str | None]) -> AccessRecord:
+def record(event: str, status: int, reason: str, details: Mapping[str, str | None]) -> AccessRecord:
+    """Return the record of a command: by whom it was given, and how it ended."""
     name = _operator()
     return AccessRecord(
         id=new_id(),

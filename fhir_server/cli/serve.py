@@ -26,6 +26,7 @@ from fhir_server.http import log
 from fhir_server.http.connections import raise_descriptor_limit
 from fhir_server.http.stopping import ANSWERS_WITHIN, refuse_hangup
 from fhir_server.settings import SERVICES, Settings, is_loopback
+from fhir_server.store.backup.restoring import require_whole
 from fhir_server.store.database.data_directory import StartupError
 from fhir_server.store.database.mongo import Database
 from fhir_server.store.database.mongod import EmbeddedMongod, join
@@ -39,7 +40,7 @@ STARTUP_FAILURE = 3
 _PORT_SECONDS = 8.0
 """How long a port may still be in use, by the workers of a server that was killed a moment ago."""
 _BEGINS_WITHIN = 30
-"""Seconds after which a worker that gives no sign of life is replaced: on a busy machine, one that begins needs some."""
+"""Seconds after which a worker without a sign of life is replaced: on a busy machine, one that begins needs some."""
 _ORPHANED_SECONDS = 5.0
 """How long a worker whose parent was killed may take to finish what it is at."""
 
@@ -168,7 +169,10 @@ def _require_free_port(host: str, port: int) -> None:
 async def _require_database(settings: Settings) -> None:
     """Refuse a database that cannot carry the server: a worker process that finds out could not say so in one line."""
     database = await Database.connect(settings.database_url or "", settings.database_name)
-    await database.close()
+    try:
+        await require_whole(database)
+    finally:
+        await database.close()
 
 
 async def _load_demo(settings: Settings) -> list[Login]:

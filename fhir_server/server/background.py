@@ -13,6 +13,7 @@ from fhir_server.hospital.notifications.mail_job import mail
 from fhir_server.hospital.notifications.reminders_job import reminders
 from fhir_server.hospital.profiles.job import definitions
 from fhir_server.jobs.async_requests import async_requests
+from fhir_server.jobs.backups import backups
 from fhir_server.jobs.blob_sweep import blob_sweep
 from fhir_server.jobs.erasures import erasures
 from fhir_server.jobs.exports import exports
@@ -33,6 +34,8 @@ def jobs(services: Services, base_url: str, gateway: Gateway) -> list[Job]:
         reminders(services, base_url),
         card_payments(services, base_url, gateway),
     ]
+    if services.settings.backup_dir is not None:
+        found.append(backups(services.settings, services.settings.backup_dir))
     if services.settings.smtp_host:
         found.append(mail(services, base_url))
     if services.settings.publish_definitions:

@@ -7,12 +7,14 @@ import os
 import time
 from collections.abc import AsyncIterator, Sized
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from fhir_server.engine.context import Services
 from fhir_server.engine.ending import end
 from fhir_server.errors import FhirError
 from fhir_server.settings import Settings
+from fhir_server.store.backup.archive import backups_of
 from fhir_server.store.database import disk
 from fhir_server.store.work.audit_journal import backlog_bytes
 from fhir_server.store.work.jobs import JobStore
@@ -57,6 +59,8 @@ def _sample_machine(settings: Settings) -> None:
     with suppress(OSError):
         metrics.AUDIT_BACKLOG_BYTES.set(backlog_bytes(data_dir / "audit"))
         metrics.DISK_FREE_BYTES.set(disk.free(data_dir))
+        if settings.backup_dir is not None and (moments := list(backups_of(settings.backup_dir))):
+            metrics.BACKUP_AGE_SECONDS.set((datetime.now(UTC) - moments[-1]).total_seconds())
 
 
 async def _sample_work(services: Services) -> None:

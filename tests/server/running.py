@@ -14,7 +14,7 @@ from typing import Self
 
 import httpx
 
-READY_WITHIN = 60
+READY_WITHIN = 180
 
 
 def free_port() -> int:

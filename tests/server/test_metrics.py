@@ -14,6 +14,7 @@ import yaml
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
+from fhir_server.settings import SettingsError, settings_with
 from fhir_server.work import metrics
 from tests.server.running import RunningServer, free_port
 
@@ -42,7 +43,7 @@ def _requests(samples: Samples, interaction: str, status: str) -> float:
 def _until(url: str, holds: Callable[[Samples], bool]) -> tuple[str, Samples]:
     deadline = time.monotonic() + 60
     while True:
-        text = httpx.get(url, headers={"Authorization": "Bearer s3cret"}).raise_for_status().text
+        text = httpx.get(url, headers={"Authorization": "Bearer s3cret"}, timeout=60).raise_for_status().text
         samples = _samples(text)
         if holds(samples):
             return text, samples
@@ -50,16 +51,16 @@ def _until(url: str, holds: Callable[[Samples], bool]) -> tuple[str, Samples]:
         time.sleep(0.2)
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["2", "1"])
 def test_what_is_shown(tmp_path: Path, workers: str) -> None:
     """Whichever worker answered: every request counts once, by its interaction or endpoint, and no id is shown."""
     port = free_port()
     settings = {"metrics_port": str(port), "metrics_token": "s3cret", "workers": workers}
     with RunningServer(tmp_path / "data", **settings) as server:
         for _ in range(20):  # each on a connection of its own, so that both workers get some
-            httpx.get(f"{server.base_url}Patient/secret-1")
-            httpx.get(f"{server.origin}/booking/doctors/secret-2/slots")
-            httpx.get(f"{server.origin}/secret-3")
+            httpx.get(f"{server.base_url}Patient/secret-1", timeout=60)
+            httpx.get(f"{server.origin}/booking/doctors/secret-2/slots", timeout=60)
+            httpx.get(f"{server.origin}/secret-3", timeout=60)
         url = f"http://127.0.0.1:{port}/metrics"
         text, samples = _until(
             url,
@@ -94,3 +95,12 @@ def test_what_is_deployed_asks_for_figures_that_there_are() -> None:
     asked += [target["expr"] for panel in panels for target in panel["targets"]]
     names = {name for each in asked for name in re.findall(r"fhir_server_\w+", each)}
     assert {name.removesuffix("_bucket").removesuffix("_total") for name in names} <= declared
+
+
+def test_beyond_loopback_only_with_a_token() -> None:
+    """Figures of a hospital are not for its whole network by mistake."""
+    with pytest.raises(SettingsError, match="metrics_token"):
+        settings_with(metrics_port=9464, metrics_host="0.0.0.0")
+    assert settings_with(metrics_port=9464, metrics_host="0.0.0.0", metrics_token="s").metrics_port == 9464
+    with pytest.raises(SettingsError, match="metrics_port"):
+        settings_with(metrics_port=8080, port=8080)

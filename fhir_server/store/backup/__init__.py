@@ -1,0 +1,1 @@
+"""Backups: one moment of the whole database as files, and back."""
