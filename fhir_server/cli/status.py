@@ -1,10 +1,11 @@
-"""The `status` command: how the background jobs, the added search parameters and the hospital's rows stand."""
+"""The `status` command: a picture of health; the background jobs, added search parameters and the hospital's rows."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.table import Table
@@ -14,20 +15,30 @@ from fhir_server.hospital.odd_rows import CATALOGUE, READERS, OddRow, odd_rows
 from fhir_server.search.lifecycle import State
 from fhir_server.services import services
 from fhir_server.settings import Settings
+from fhir_server.store.backup.archive import backups_of
+from fhir_server.store.database import disk
 from fhir_server.store.database.mongod import database_url
 from fhir_server.store.database.mongod_lines import past_its_end
+from fhir_server.store.work.audit_journal import backlog_bytes
 from fhir_server.store.work.jobs import JobStore, Progress
+from fhir_server.store.work.queues import Queue, queues
 
 _MOST_ROWS = 100
+_MEGABYTE = 1024 * 1024
+_LEAST_FREE = 5_000 * _MEGABYTE
+_MOST_BACKLOG = 50 * _MEGABYTE
+_LATE_SECONDS = 3600.0
 
 
 def show(settings: Settings, console: Console | None = None, *, every_row: bool = False) -> None:
     """Print what the database says of them; `every_row` looks through all tables and not only the catalogue."""
     types = READERS if every_row else CATALOGUE
     with database_url(settings) as url:
-        jobs, state, version, rows = asyncio.run(_read(settings.model_copy(update={"database_url": url}), types))
+        found = asyncio.run(_read(settings.model_copy(update={"database_url": url}), types))
+    jobs, state, rows = found.jobs, found.parameters, found.rows
     console = console or Console()
-    console.print(past_its_end(version) or f"MongoDB {version}.")
+    console.print(past_its_end(found.version) or f"MongoDB {found.version}.")
+    console.print(_health(settings, found))
     console.print(_jobs(jobs))
     console.print(_parameters(state))
     console.print(_rows(rows))
@@ -38,15 +49,66 @@ def show(settings: Settings, console: Console | None = None, *, every_row: bool 
         console.print(state.failure)
 
 
-async def _read(settings: Settings, types: Iterable[str]) -> tuple[list[Progress], State, str, list[OddRow]]:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What the database says."""
+
+    jobs: list[Progress]
+    parameters: State
+    version: str
+    rows: list[OddRow]
+    queues: list[Queue]
+    size: int
+    """Bytes that it takes on the disk."""
+
+
+async def _read(settings: Settings, types: Iterable[str]) -> _Found:
     async with services(settings) as shared:
-        progress, state = await JobStore(shared.database).progress(), await shared.following.store.state()
         found: list[OddRow] = []
         async for row in odd_rows(Context(shared, settings.base_url or ""), types):
             found.append(row)
             if len(found) > _MOST_ROWS:
                 break
-        return progress, state, await shared.database.version(), found
+        return _Found(
+            jobs=await JobStore(shared.database).progress(),
+            parameters=await shared.following.store.state(),
+            version=await shared.database.version(),
+            rows=found,
+            queues=await queues(shared.database),
+            size=await shared.database.size(),
+        )
+
+
+def _health(settings: Settings, found: _Found) -> Table:
+    """Return each thing to look at, how it stands, and whether that is well."""
+    backlog, free = backlog_bytes(settings.data_dir / "audit"), disk.free(settings.data_dir)
+    late = [job.name for job in found.jobs if job.overdue > _LATE_SECONDS]
+    failed = [job.name for job in found.jobs if job.failure]
+    rows = [
+        ("Database", f"{found.size / _MEGABYTE:.0f} MB", True),
+        ("Disk", f"{free / _MEGABYTE:.0f} MB free", free > _LEAST_FREE),
+        ("Audit journal", f"{backlog / _MEGABYTE:.1f} MB not in the database yet", backlog < _MOST_BACKLOG),
+        ("Jobs", ", ".join([f"{name} failed" for name in failed] + [f"{name} waits" for name in late]), not failed),
+        ("Backup", *_backup(settings)),
+    ]
+    rows += [
+        (f"Queue {queue.name}", f"{queue.waiting} waiting, for {queue.oldest:.0f} s", queue.oldest < _LATE_SECONDS)
+        for queue in found.queues
+    ]
+    table = Table("What", "State", "", title="Health")
+    for what, state, is_well in rows:
+        table.add_row(what, state, "well" if is_well else "look", style=None if is_well else "bold red")
+    return table
+
+
+def _backup(settings: Settings) -> tuple[str, bool]:
+    if settings.backup_dir is None:
+        return "none by itself (BACKUP_DIR)", True
+    moments = list(backups_of(settings.backup_dir))
+    if not moments:
+        return "none yet", False
+    hours = (datetime.now(UTC) - moments[-1]).total_seconds() / 3600
+    return f"the newest of {len(moments)} is {hours:.0f} h old", hours < settings.backup_hours * 1.25
 
 
 def _rows(rows: list[OddRow]) -> Table | str:

@@ -161,6 +161,12 @@ class Database:
         with translated:
             return str((await self.client.admin.command("buildInfo"))["version"])
 
+    async def size(self) -> int:
+        """Return the bytes that documents and indexes take on the disk."""
+        with translated:
+            stats = await self.raw.command("dbStats")
+        return int(stats["storageSize"]) + int(stats["indexSize"])
+
     async def ping(self) -> None:
         """Raise Unavailable unless the database answers."""
         with translated:
