@@ -16,8 +16,8 @@ from fhir_server.hospital.accounts import endpoints as user
 from fhir_server.hospital.api import texts
 from fhir_server.hospital.api.body_limit import BodyLimit
 from fhir_server.hospital.api.caller import Caller, patient_parameter
+from fhir_server.hospital.api.description.openapi import DescribedApi, errors, operation_id
 from fhir_server.hospital.api.methods import HeadAsGet, allowed
-from fhir_server.hospital.api.openapi import DescribedApi, errors, operation_id
 from fhir_server.hospital.api.parameters import only_known
 from fhir_server.hospital.api.problem import Problem, answer, problem_of
 from fhir_server.hospital.billing import endpoints as payment

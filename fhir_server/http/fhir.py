@@ -6,7 +6,7 @@ https://hl7.org/fhir/R4/http.html
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from math import inf
@@ -19,12 +19,22 @@ from fhir_server.audit.records import AccessRecord
 from fhir_server.engine.access import Access, OpenAccess
 from fhir_server.engine.context import Context, Request, Response, Services
 from fhir_server.engine.disclosure import Disclosure, disclosing
-from fhir_server.engine.interactions.preconditions import etag
 from fhir_server.engine.query_parameters import FORM
 from fhir_server.engine.routes import allowed, route
 from fhir_server.errors import BadRequest, FhirError, Issue, Unavailable, UnsupportedMediaType, operation_outcome
 from fhir_server.http import log
 from fhir_server.http.admission import COMPRESSION, Admission, rows_weight
+from fhir_server.http.answer import (
+    Answer,
+    body_answer,
+    content_headers,
+    failure,
+    marked,
+    plain,
+    rendered,
+    resource_answer,
+    response_headers,
+)
 from fhir_server.http.audit.access_record import access_record
 from fhir_server.http.bearer import Authenticate
 from fhir_server.http.content.bodies import (
@@ -38,33 +48,18 @@ from fhir_server.http.content.bodies import (
 from fhir_server.http.content.pieces import pieces
 from fhir_server.http.content.prefer import preferences
 from fhir_server.http.content.raw_binary import is_raw_read, raw_answer
-from fhir_server.http.content.representation import JSON_REPRESENTATION, Representation, choose, http_date
+from fhir_server.http.content.representation import JSON_REPRESENTATION, Representation, choose
 from fhir_server.http.headers import request_headers, require_single
 from fhir_server.http.limits import Limits, caller_of, limits_of
-from fhir_server.r4 import values
 from fhir_server.r4.patching.formats import ACCEPT_PATCH
 from fhir_server.settings import Settings
 from fhir_server.work.budget import Budget, counted, working
-from fhir_server.work.request_id import request_id
 from fhir_server.work.threads import SMALL, sized
 
 _OPEN = OpenAccess()
 Handle = Callable[[Context, Request], Awaitable[Response]]
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _OWN_QUERY = frozenset({"_format", "_pretty"})
-
-
-@dataclass(slots=True)
-class Answer:
-    """A finished HTTP response."""
-
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    body: bytes
-    representation: Representation | None = None
-    """What the body, JSON so far, is still to be shown in."""
-    pieces: AsyncIterator[bytes] | None = None
-    """What is sent in place of the body, piece by piece."""
 
 
 @dataclass(slots=True)
@@ -110,7 +105,7 @@ class FhirApp:
         seen = _Seen()
         with disclosing() as seen.disclosure:
             answer = self._recorded(scope, await self._answer(scope, receive, headers, seen), seen)
-        await send({"type": "http.response.start", "status": answer.status, "headers": _marked(answer.headers)})
+        await send({"type": "http.response.start", "status": answer.status, "headers": marked(answer.headers)})
         if answer.pieces is not None and scope["method"] != "HEAD":
             async for piece in answer.pieces:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
@@ -140,11 +135,11 @@ class FhirApp:
         except FhirError as error:
             if error.status == UnsupportedMediaType.status and scope["method"] == "PATCH":
                 error.headers["Accept-Patch"] = ACCEPT_PATCH
-            return await _rendered(_failure(error, representation))
+            return await rendered(failure(error, representation))
         except Exception as error:  # the one place where a fault of ours becomes an answer
             reference = log.fault(error)
             text = f"The server met a fault of its own; it is logged under {reference}."
-            return await _rendered(_resource(500, operation_outcome([Issue("exception", text)]), representation))
+            return await rendered(resource_answer(500, operation_outcome([Issue("exception", text)]), representation))
 
     async def _carried_out(
         self,
@@ -165,13 +160,13 @@ class FhirApp:
             request.wants_content = request.method in ("GET", "HEAD") and is_raw_read(request.path, query, headers)
             seen.response = response = await self.handle(context, request)
             if request.wants_content and response.status == 200:
-                return await _raw(request, response, headers, _headers(response, self.base_url))
+                return await _raw(request, response, headers, response_headers(response, self.base_url))
             answer = self._success(context, request, response, headers, _representation(request.path, query, headers))
             if response.location is None:
-                return await _rendered(answer)
+                return await rendered(answer)
             # What was written is told, whatever that costs: a refusal would say that nothing has changed.
             with working(Budget(inf, caller=caller_of(scope, seen.access))):
-                return await _rendered(answer)
+                return await rendered(answer)
 
     def _recorded(self, scope: Scope, answer: Answer, seen: _Seen) -> Answer:
         """Write the access down and return its answer; where that fails, nobody gets to see it."""
@@ -194,7 +189,7 @@ class FhirApp:
         except OSError as error:
             reference = log.fault(error)
             refused = Unavailable(f"The access cannot be recorded now; this is logged under {reference}.")
-            return _plain(_failure(refused, JSON_REPRESENTATION))
+            return plain(failure(refused, JSON_REPRESENTATION))
         return answer
 
     def _context(self, headers: Mapping[str, str], access: Access) -> Context:
@@ -262,17 +257,18 @@ class FhirApp:
         headers: Mapping[str, str],
         representation: Representation,
     ) -> Answer:
-        sent = _headers(response, self.base_url)
+        sent = response_headers(response, self.base_url)
         if response.download is not None:
             sending = pieces(response.download, headers, response.content_type or "application/octet-stream")
             return Answer(sending.status, [*sent, *sending.headers], b"", pieces=sending.body)
         if response.json is None or response.status == 304:
             return Answer(response.status, [*sent, (b"content-length", b"0")], b"")
         if response.content_type is not None:
-            return Answer(response.status, [*sent, *_content(response.content_type, len(response.json))], response.json)
+            described = content_headers(response.content_type, len(response.json))
+            return Answer(response.status, [*sent, *described], response.json)
         if request.method not in ("GET", "HEAD") and response.location is not None:
             return _written(context, response, sent, representation)
-        return _body(response.status, response.json, representation, sent)
+        return body_answer(response.status, response.json, representation, sent)
 
 
 def _options(path: str) -> Answer:
@@ -300,18 +296,8 @@ def _written(
         return Answer(response.status, [*sent, (b"content-length", b"0")], b"")
     if context.prefer_return == "OperationOutcome":
         done = Issue("informational", f"Stored as {response.location}.", (), "information")
-        return _resource(response.status, operation_outcome([done, *response.warnings]), representation, sent)
-    return _body(response.status, response.json or b"", representation, sent)
-
-
-def _marked(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Return the headers with what others must know: caches, that the format was negotiated and that patient data is
-    not to be kept; browsers, that the content is what it says it is.
-    """
-    marks = [(b"vary", b"Accept"), (b"x-content-type-options", b"nosniff")]
-    if not any(name == b"cache-control" for name, _ in headers):
-        marks.append((b"cache-control", b"no-store"))
-    return [*headers, *marks]
+        return resource_answer(response.status, operation_outcome([done, *response.warnings]), representation, sent)
+    return body_answer(response.status, response.json or b"", representation, sent)
 
 
 _UNTRUSTED = [
@@ -350,72 +336,3 @@ def _representation(path: str, query: list[tuple[str, str]], headers: Mapping[st
         if name in FORM and given.setdefault(name, value) != value:
             raise BadRequest(f"{name} is sent twice, with different values.")
     return choose(headers.get("accept"), given.get("_format"), given.get("_pretty"))
-
-
-def _headers(response: Response, base_url: str) -> list[tuple[bytes, bytes]]:
-    headers = [(name.lower().encode(), value.encode()) for name, value in response.headers.items()]
-    headers += [(b"warning", _warning(issue)) for issue in response.warnings]
-    if response.version is not None:
-        headers.append((b"etag", etag(response.version).encode()))
-    if response.updated is not None:
-        headers.append((b"last-modified", http_date(response.updated).encode()))
-    if response.location is not None:
-        url = f"{base_url}/{response.location}".encode()
-        headers.append((b"location", url))
-        headers.append((b"content-location", url))
-    return headers
-
-
-def _warning(issue: Issue) -> bytes:
-    """Return a Warning header that says what an issue says. https://www.rfc-editor.org/rfc/rfc7234#section-5.5"""
-    text = issue.diagnostics.encode("ascii", "replace").decode()
-    return f'199 - "{"".join(c if c.isprintable() and c not in _QUOTED else " " for c in text)}"'.encode()
-
-
-_QUOTED = frozenset('"\\')
-
-
-def _failure(error: FhirError, representation: Representation) -> Answer:
-    headers = [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
-    return _resource(error.status, error.outcome(), representation, headers)
-
-
-def _resource(
-    status: int,
-    resource: dict[str, Any],
-    representation: Representation,
-    headers: list[tuple[bytes, bytes]] | None = None,
-) -> Answer:
-    if resource["resourceType"] == "OperationOutcome" and (known := request_id()):
-        resource = {"resourceType": "OperationOutcome", "extension": [_request_extension(known)], **resource}
-    return _body(status, values.encode(resource), representation, headers or [])
-
-
-def _request_extension(known: str) -> dict[str, str]:
-    """Return the extension that names the request, so that whoever reads the outcome alone can tell of it."""
-    return {"url": "urn:fhir-server:request-id", "valueString": known}
-
-
-def _body(status: int, json: bytes, representation: Representation, headers: list[tuple[bytes, bytes]]) -> Answer:
-    return Answer(status, headers, json, representation)
-
-
-def _plain(answer: Answer) -> Answer:
-    """Return an answer whose JSON is sent as it is."""
-    return Answer(
-        answer.status, [*answer.headers, *_content(JSON_REPRESENTATION.content_type, len(answer.body))], answer.body
-    )
-
-
-async def _rendered(answer: Answer) -> Answer:
-    """Return the answer in its representation, made in a thread where it is long."""
-    form = answer.representation
-    if form is None:
-        return answer
-    size = 0 if form.is_stored else len(answer.body)
-    body = await sized(size, form.render, answer.body)
-    return Answer(answer.status, [*answer.headers, *_content(form.content_type, len(body))], body)
-
-
-def _content(content_type: str, size: int) -> list[tuple[bytes, bytes]]:
-    return [(b"content-type", content_type.encode()), (b"content-length", str(size).encode())]

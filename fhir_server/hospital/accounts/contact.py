@@ -23,8 +23,8 @@ from fhir_server.hospital.accounts.account_mail import mail
 from fhir_server.hospital.accounts.profile_change import change_patient
 from fhir_server.hospital.accounts.sign_up import Confirmation
 from fhir_server.hospital.api.caller import Server
+from fhir_server.hospital.api.description.openapi import errors
 from fhir_server.hospital.api.fhir import Fhir
-from fhir_server.hospital.api.openapi import errors
 from fhir_server.hospital.api.problem import Problem
 from fhir_server.hospital.api.server import FacadeServer
 from fhir_server.http.audit.audit_context import seen

@@ -11,8 +11,8 @@ from starlette.responses import Response
 from fhir_server.errors import PreconditionFailed
 from fhir_server.hospital.api.answers import FamilyMemberAnswer, family_answers
 from fhir_server.hospital.api.caller import Called, Caller
+from fhir_server.hospital.api.description.openapi import errors
 from fhir_server.hospital.api.fields import BirthDate, Body, Name
-from fhir_server.hospital.api.openapi import errors
 from fhir_server.hospital.api.own import require_own
 from fhir_server.hospital.api.paging import Cursor, Limit, Page, page_of
 from fhir_server.hospital.api.problem import Problem

@@ -14,8 +14,8 @@ from fhir_server.engine.gdpr.erasure import erase_patient
 from fhir_server.engine.gdpr.record import record, record_bundle
 from fhir_server.hospital.accounts import accounts
 from fhir_server.hospital.api.caller import AppCalled
+from fhir_server.hospital.api.description.openapi import errors
 from fhir_server.hospital.api.fields import Body, Password
-from fhir_server.hospital.api.openapi import errors
 from fhir_server.hospital.records.page.names import Names
 from fhir_server.hospital.records.page.record_page import record_page
 from fhir_server.http.streamed import StreamedResponse

@@ -18,8 +18,8 @@ from fhir_server.engine import sign_in
 from fhir_server.hospital.accounts import accounts
 from fhir_server.hospital.accounts.account_mail import mail
 from fhir_server.hospital.api.caller import Server
+from fhir_server.hospital.api.description.openapi import errors
 from fhir_server.hospital.api.fields import Body, Email, Password
-from fhir_server.hospital.api.openapi import errors
 from fhir_server.hospital.api.problem import Problem
 from fhir_server.hospital.api.server import FacadeServer
 from fhir_server.http.audit.audit_context import seen

@@ -22,8 +22,8 @@ from fhir_server.hospital.accounts.account_mail import mail
 from fhir_server.hospital.accounts.sessions import Tokens
 from fhir_server.hospital.api.answers import UserAnswer, user_answer
 from fhir_server.hospital.api.caller import Server
+from fhir_server.hospital.api.description.openapi import errors
 from fhir_server.hospital.api.fields import BirthDate, Body, Email, Language, Name, Password, Phone, Zone
-from fhir_server.hospital.api.openapi import errors
 from fhir_server.hospital.api.problem import Problem
 from fhir_server.hospital.api.server import FacadeServer
 from fhir_server.http.device import set_device

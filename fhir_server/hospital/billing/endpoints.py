@@ -10,9 +10,9 @@ from starlette.responses import Response
 
 from fhir_server.engine.context import now
 from fhir_server.hospital.api.caller import Called
+from fhir_server.hospital.api.description.openapi import errors
 from fhir_server.hospital.api.fields import Date, Line, ResourceId
 from fhir_server.hospital.api.idempotency import IdempotencyKey, once
-from fhir_server.hospital.api.openapi import errors
 from fhir_server.hospital.api.own import own_named
 from fhir_server.hospital.api.problem import Problem, invalid
 from fhir_server.hospital.billing.appointments_due import dues_of

@@ -8,8 +8,8 @@ from typing import Annotated
 from pydantic import Field, WithJsonSchema
 
 from fhir_server.hospital.api.answers import Answer
+from fhir_server.hospital.api.description.openapi import errors
 from fhir_server.hospital.api.fields import Amount, Body, Line
-from fhir_server.hospital.api.openapi import errors
 from fhir_server.hospital.api.problem import invalid
 from fhir_server.hospital.billing.paying import Order
 from mappings.billing.payments import Method, Status

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from fhir_server.hospital.api.caller import Server
-from fhir_server.hospital.api.openapi import errors
+from fhir_server.hospital.api.description.openapi import errors
 from fhir_server.hospital.api.problem import Problem
 from fhir_server.hospital.billing.card.attempts import settle
 

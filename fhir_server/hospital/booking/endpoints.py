@@ -10,9 +10,9 @@ from starlette.responses import Response
 
 from fhir_server.engine.context import now
 from fhir_server.hospital.api.caller import Called, Caller
+from fhir_server.hospital.api.description.openapi import errors
 from fhir_server.hospital.api.fields import Plain, Reason, ResourceId
 from fhir_server.hospital.api.idempotency import IdempotencyKey, once
-from fhir_server.hospital.api.openapi import errors
 from fhir_server.hospital.api.own import is_own, require_own
 from fhir_server.hospital.api.problem import Problem
 from fhir_server.hospital.billing import refunds

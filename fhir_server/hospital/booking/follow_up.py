@@ -6,9 +6,9 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from fhir_server.hospital.api.caller import Called, Caller
+from fhir_server.hospital.api.description.openapi import errors
 from fhir_server.hospital.api.fields import Reason, ResourceId
 from fhir_server.hospital.api.idempotency import IdempotencyKey, once
-from fhir_server.hospital.api.openapi import errors
 from fhir_server.hospital.api.own import is_own, own_named
 from fhir_server.hospital.api.problem import Problem
 from fhir_server.hospital.booking.appointment_answers import AppointmentAnswer

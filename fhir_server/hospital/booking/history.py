@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from fhir_server.hospital.api.caller import Called, Caller
-from fhir_server.hospital.api.openapi import errors
+from fhir_server.hospital.api.description.openapi import errors
 from fhir_server.hospital.api.paging import Cursor, Limit, Page, page_of, searched
 from fhir_server.hospital.api.spans import Day, end_of, start_of
 from fhir_server.hospital.billing.appointments_due import dues_of

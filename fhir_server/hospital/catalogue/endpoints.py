@@ -11,8 +11,8 @@ from fastapi import APIRouter, Query
 
 from fhir_server.engine.context import now
 from fhir_server.hospital.api.caller import Server
+from fhir_server.hospital.api.description.openapi import errors
 from fhir_server.hospital.api.fields import VisitDate, Words
-from fhir_server.hospital.api.openapi import errors
 from fhir_server.hospital.api.paging import Cursor, Limit, Page, page_of
 from fhir_server.hospital.api.problem import Problem, invalid
 from fhir_server.hospital.api.server import FacadeServer

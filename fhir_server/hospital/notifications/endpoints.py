@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from fhir_server.engine.context import now
 from fhir_server.errors import PreconditionFailed
 from fhir_server.hospital.api.caller import Called
-from fhir_server.hospital.api.openapi import errors
+from fhir_server.hospital.api.description.openapi import errors
 from fhir_server.hospital.api.own import require_own
 from fhir_server.hospital.api.paging import Cursor, Limit, Page, searched
 from fhir_server.hospital.api.problem import Problem

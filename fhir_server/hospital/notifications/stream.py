@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from fhir_server.errors import Unavailable
 from fhir_server.hospital.api.caller import Called, Caller
-from fhir_server.hospital.api.openapi import errors
+from fhir_server.hospital.api.description.openapi import errors
 from fhir_server.hospital.notifications.answers import notification_answer
 from fhir_server.hospital.notifications.live import Listener, Live
 from fhir_server.hospital.notifications.open_streams import OpenStream, OpenStreams

@@ -15,8 +15,8 @@ from starlette.responses import Response
 from fhir_server.engine.context import now
 from fhir_server.hospital.api.answers import Answer
 from fhir_server.hospital.api.caller import Called, Caller
+from fhir_server.hospital.api.description.openapi import errors
 from fhir_server.hospital.api.fields import Words
-from fhir_server.hospital.api.openapi import errors
 from fhir_server.hospital.api.own import is_own, own_named
 from fhir_server.hospital.api.paging import Cursor, Limit, Page, page_of
 from fhir_server.hospital.api.problem import Problem, invalid

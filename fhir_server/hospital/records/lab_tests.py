@@ -15,9 +15,9 @@ from starlette.responses import Response
 from fhir_server.engine.context import now
 from fhir_server.hospital.api.answers import Answer
 from fhir_server.hospital.api.caller import Called, Caller
+from fhir_server.hospital.api.description.openapi import errors
 from fhir_server.hospital.api.fields import Amount, ResourceId
 from fhir_server.hospital.api.idempotency import IdempotencyKey, once
-from fhir_server.hospital.api.openapi import errors
 from fhir_server.hospital.api.own import own_named, require_own
 from fhir_server.hospital.api.paging import Cursor, Limit, Page, page_of
 from fhir_server.hospital.api.spans import Day, end_of, moment_of, start_of

@@ -11,8 +11,8 @@ from fastapi import APIRouter, Query
 from fhir_server.engine.context import now
 from fhir_server.hospital.api.answers import Answer
 from fhir_server.hospital.api.caller import Called, Caller
+from fhir_server.hospital.api.description.openapi import errors
 from fhir_server.hospital.api.fields import ResourceId
-from fhir_server.hospital.api.openapi import errors
 from fhir_server.hospital.api.own import own_named, require_own
 from fhir_server.hospital.api.paging import Cursor, Limit, Page, page_of, searched
 from fhir_server.hospital.insurance.verification import PolicyAsked, Service, VerificationAnswer, verify

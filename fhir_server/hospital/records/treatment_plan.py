@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from fhir_server.hospital.api.answers import Answer
 from fhir_server.hospital.api.caller import Called
-from fhir_server.hospital.api.openapi import errors
+from fhir_server.hospital.api.description.openapi import errors
 from fhir_server.hospital.api.own import require_own
 from fhir_server.hospital.api.problem import Problem
 from fhir_server.hospital.records.lab_tests import LabTestAnswer, lab_test_answers, results_of

@@ -11,8 +11,8 @@ from pydantic import BaseModel, Field, model_validator
 from fhir_server.engine.context import now
 from fhir_server.hospital.api.answers import Answer
 from fhir_server.hospital.api.caller import Called, Caller
+from fhir_server.hospital.api.description.openapi import errors
 from fhir_server.hospital.api.fields import Body, ResourceId
-from fhir_server.hospital.api.openapi import errors
 from fhir_server.hospital.api.problem import Problem, invalid, refused
 from fhir_server.hospital.booking.scheduling import carry_out
 from fhir_server.hospital.visits.handled_appointments import handled_appointment

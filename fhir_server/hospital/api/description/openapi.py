@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
-from fhir_server.hospital.api.examples import add_examples
+from fhir_server.hospital.api.description.examples import add_examples
 from fhir_server.hospital.api.problem import MEDIA_TYPE, PROBLEMS, ProblemDetails
 from fhir_server.work.threads import apart
 from mappings.shared.own_urls import problem_type
