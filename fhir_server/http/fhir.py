@@ -327,6 +327,8 @@ def _query(scope: Scope) -> list[tuple[str, str]]:
 
 
 def _representation(path: str, query: list[tuple[str, str]], headers: Mapping[str, str]) -> Representation:
+    if path.startswith("_async/") and path.count("/") > 1:
+        return JSON_REPRESENTATION  # of an error; a file has the one form that its manifest says
     if path.startswith("Binary/") and is_raw_read(path, query, headers):
         return JSON_REPRESENTATION  # of an error; Accept is about the content
     if not query:

@@ -36,7 +36,7 @@ async def carry_out(services: Services, limits: Limits = _LIMITS) -> None:
 async def lines(client: httpx.AsyncClient, manifest: dict[str, Any], kind: str = "output") -> list[dict[str, Any]]:
     found = []
     for file in manifest[kind]:
-        answer = await client.get(file["url"])
+        answer = await client.get(file["url"], headers={"Accept": "application/fhir+ndjson"})
         assert answer.status_code == 200
         assert answer.headers["content-type"] == "application/fhir+ndjson"
         own = [json.loads(line) for line in answer.text.splitlines()]
