@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import UnionType
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Query
@@ -42,12 +43,19 @@ def page_of(server: FacadeServer, name: str, items: Sequence[Item], limit: int, 
 async def searched(
     caller: Caller, resource_type: str, criteria: Criteria, limit: int, cursor: str | None
 ) -> Page[dict[str, Any]]:
-    """Return a page of what a search of a type finds, in its order; raises Problem for a cursor of another list."""
-    token = opened(caller.server, resource_type, cursor) if cursor is not None else None
-    asked = [*criteria, ("_count", str(limit)), ("_total", "accurate")]
-    found = await caller.fhir.search(resource_type, asked, token=token)
-    following = sealed(caller.server, resource_type, found.next) if found.next else None
-    return Page(items=found.matches, total=found.total or 0, next=following)
+    """Return a page of what a search of a type finds, in its order; raises Problem for a cursor of another list.
+
+    Another FHIR server may tell no total: then everything is read, and cut here.
+    """
+    place = None if cursor is None else _opened(caller.server, resource_type, cursor, int | str)
+    if not isinstance(place, int):
+        asked = [*criteria, ("_count", str(limit)), ("_total", "accurate")]
+        found = await caller.fhir.search(resource_type, asked, token=place)
+        if found.total is not None or place is not None:
+            following = sealed(caller.server, resource_type, found.next) if found.next else None
+            return Page(items=found.matches, total=found.total or 0, next=following)
+    everything = await caller.fhir.all(resource_type, criteria)
+    return page_of(caller.server, resource_type, everything.matches, limit, cursor)
 
 
 def sealed(server: FacadeServer, name: str, place: Any) -> str:
@@ -61,11 +69,15 @@ def opened(server: FacadeServer, name: str, cursor: str) -> str:
     return place
 
 
-def _opened(server: FacadeServer, name: str, cursor: str, kind: type) -> Any:
+def _opened(server: FacadeServer, name: str, cursor: str, kind: type | UnionType) -> Any:
     try:
         value = page_token.unseal(server.services.signing_key, cursor)
     except (FhirError, UnicodeEncodeError) as error:
         raise Problem("bad_cursor") from error
-    if isinstance(value, list) and len(value) == 2 and value[0] == name and type(value[1]) is kind:
+    if isinstance(value, list) and len(value) == 2 and value[0] == name and _is(value[1], kind):
         return value[1]
     raise Problem("bad_cursor")
+
+
+def _is(place: Any, kind: type | UnionType) -> bool:
+    return isinstance(place, kind) and not isinstance(place, bool)

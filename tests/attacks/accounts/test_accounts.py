@@ -197,9 +197,9 @@ async def test_a_password_that_changes_during_a_confirmation_ends_it(
     code = {"token": next(_code(mail) for mail in mails if mail.to == "new@example.org")}
     changing = accounts.change_names
 
-    async def meanwhile(server: Any, account: Any, *contacts: Any) -> None:
+    async def meanwhile(server: Any, account: Any, *contacts: Any, **more: Any) -> None:
         await server.accounts.users.change(account.id, password_hash=await hash_password(NEW))
-        await changing(server, account, *contacts)
+        await changing(server, account, *contacts, **more)
 
     monkeypatch.setattr(accounts, "change_names", meanwhile)
     await hospital.visitor().refused("invalid_token", "POST", "/user/contact/confirm", code)
