@@ -24,7 +24,7 @@ _LONGEST = 2_000
 _NAME = r"[^\W\d][\w.\-]*"
 _TOKEN = re.compile(
     rf"""\s*(?:(?P<literal>"[^"]*"|'[^']*')
-    |(?P<node>(?:text|comment)\(\s*\)|processing-instruction\(\s*(?:"[^"]*"|'[^']*')?\s*\))
+    |(?P<node>(?:text|comment)\(\s*\)|processing-instruction\(\s*(?:(?:"[^"]*"|'[^']*')\s*)?\))
     |(?P<name>(?:{_NAME}:)?(?:{_NAME}))(?!\s*(?:\(|::))
     |(?P<number>[1-9][0-9]{{0,8}})
     |(?P<sign>[/@*.=\[\]]))\s*""",
