@@ -11,7 +11,7 @@ from fhir_server.engine.interactions.preconditions import etag
 from fhir_server.errors import FhirError, Issue
 from fhir_server.http.content.representation import JSON_REPRESENTATION, Representation, http_date
 from fhir_server.r4 import values
-from fhir_server.work.request_id import request_id
+from fhir_server.work.request_id import given_id
 from fhir_server.work.threads import sized
 
 
@@ -75,7 +75,7 @@ def resource_answer(
     headers: list[tuple[bytes, bytes]] | None = None,
 ) -> Answer:
     """Return the answer that holds a resource, still to be shown in its representation."""
-    if resource["resourceType"] == "OperationOutcome" and (known := request_id()):
+    if resource["resourceType"] == "OperationOutcome" and (known := given_id()):
         resource = {"resourceType": "OperationOutcome", "extension": [_request_extension(known)], **resource}
     return body_answer(status, values.encode(resource), representation, headers or [])
 

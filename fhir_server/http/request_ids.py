@@ -1,7 +1,8 @@
 """Every request has an id: the caller's X-Request-Id where it is sane, else one made here; the answer repeats it.
 
-The OperationOutcome or the problem of an answer names it, each log line of the request, and the AuditEvent: an id made
-here is the AuditEvent's own id, one that the caller chose an entity of it, as IHE's Basic Audit Log Patterns have it.
+The OperationOutcome or the problem of an answer names the one that the caller chose. Each log line of the request
+names it, and the AuditEvent: an id made here is the AuditEvent's own id, one that the caller chose an entity of it, as
+IHE's Basic Audit Log Patterns have it.
 """
 
 from __future__ import annotations

@@ -30,3 +30,13 @@ def request_id() -> str:
     """Return the id of the request being answered; empty outside of requests."""
     known = current.get()
     return known.text if known is not None else ""
+
+
+def given_id() -> str:
+    """Return the id that the caller chose for the request; empty where it chose none.
+
+    Only such a one stands in the body of an error: whatever differs from request to request there would tell two
+    errors apart that must look the same.
+    """
+    known = current.get()
+    return known.text if known is not None and known.given else ""

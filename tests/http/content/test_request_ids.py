@@ -76,6 +76,12 @@ async def test_an_outcome_and_a_problem_name_the_request(smart: SmartServer) -> 
     assert problem.json()["request_id"] == "abc-1"
 
 
+@pytest.mark.parametrize("path", ["/fhir/Patient/1", "/user/profile"])
+async def test_a_made_id_stands_in_no_body(smart: SmartServer, path: str) -> None:
+    """Two errors that must look the same do: the id is in the header alone."""
+    assert len({(await smart.http.get(path)).text for _ in range(2)}) == 1
+
+
 async def test_the_audit_trail_names_the_request(smart: SmartServer) -> None:
     """An id made here is the event's; one that the caller chose may come again, and each time leaves an event."""
     fhir = smart.fhir(await smart.system_token("system/*.cruds"))

@@ -77,7 +77,7 @@ def test_exact_relations(code: str, relation: str) -> None:
     person = {
         "resourceType": "RelatedPerson",
         "id": "1",
-        "patient": {"reference": "https://other.example.org/fhir/Patient/7/_history/2"},
+        "patient": {"reference": "Patient/7/_history/2"},
         "relationship": [{"coding": [coding]}],
     }
     row = user_family.from_fhir(person)
