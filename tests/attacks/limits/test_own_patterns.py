@@ -72,11 +72,20 @@ def test_the_patterns_are_found() -> None:
     assert BOUNDED.keys() <= {name.partition(":")[0] for name in PATTERNS}
 
 
+@pytest.fixture
+def deep_recursion() -> Iterator[None]:
+    """Let the count of steps recurse for each repetition; other tests rest on the usual limit."""
+    usual = sys.getrecursionlimit()
+    sys.setrecursionlimit(100_000)
+    yield
+    sys.setrecursionlimit(usual)
+
+
+@pytest.mark.usefixtures("deep_recursion")
 @pytest.mark.parametrize("name", sorted(PATTERNS))
 def test_a_pattern_takes_linear_time(name: str) -> None:
     """Twice the text takes about twice the steps, for texts made to pump each of its repetitions."""
     pattern, searching = PATTERNS[name]
-    sys.setrecursionlimit(100_000)
     counted = Backtracking(pattern)
     growing = []
     for short, long in zip(*(hostile(counted.tree, size, random.Random(0)) for size in (100, 200)), strict=True):
