@@ -7,6 +7,7 @@ import json
 import time
 from typing import Any
 
+import pytest
 import structlog
 
 from fhir_server.r4 import values
@@ -14,6 +15,13 @@ from fhir_server.work import watchdog
 from fhir_server.work.watchdog import watched
 
 _HELD = 0.05
+
+
+@pytest.fixture(autouse=True)
+def fresh_logger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A logger of its own: a server that ran before in this process may have told the module's to keep silent."""
+    structlog.reset_defaults()
+    monkeypatch.setattr(watchdog, "log", structlog.get_logger("watchdog"))
 
 
 async def _until(logs: list[Any], event: str) -> dict[str, Any]:
