@@ -23,6 +23,7 @@ B = [(one["resourceType"], one["id"]) for one in (*resources_of("b"), *MIXED)]
 OBSERVATION = "Observation/b-observation-subject-0"
 PATCH = (("Content-Type", "application/json-patch+json"),)
 FORM = (("Content-Type", "application/x-www-form-urlencoded"),)
+LATER = (("Prefer", "respond-async"),)
 
 
 def _observation(**changes: Any) -> dict[str, Any]:
@@ -40,6 +41,23 @@ def _bundle(kind: str, *requests: tuple[str, str, Any]) -> dict[str, Any]:
 _TO_B = {"subject": {"reference": "Patient/b"}}
 _TO_A = {"subject": {"reference": "Patient/a"}}
 _PARAMETERS = {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": {"tag": [{"code": "x"}]}}]}
+
+_PATIENT_B = {
+    "resourceType": "Parameters",
+    "parameter": [{"name": "patient", "valueReference": {"reference": "Patient/b"}}],
+}
+_UNKNOWN_WORK = "_async/0190a0a0-0000-7000-8000-000000000000"
+_GENDERS = "http://hl7.org/fhir/administrative-gender"
+_TERMINOLOGY = [
+    "$versions",
+    "ValueSet/$expand?url=http://hl7.org/fhir/ValueSet/administrative-gender",
+    "ValueSet/b/$expand",
+    "ValueSet/$validate-code?url=http://hl7.org/fhir/ValueSet/administrative-gender&code=male",
+    f"CodeSystem/$lookup?system={_GENDERS}&code=male",
+    f"CodeSystem/$subsumes?system={_GENDERS}&codeA=male&codeB=female",
+    f"CodeSystem/$find-matches?system={_GENDERS}",
+    f"ConceptMap/$translate?system={_GENDERS}&code=male",
+]
 
 _GRAPHS = [
     ("", "{ Patient(id: b) { id birthDate } }"),
@@ -174,6 +192,16 @@ WAYS = [
     Way("operation", "POST", f"{OBSERVATION}/_history/1/$purge"),
     Way("operation", "POST", "Patient/b/$purge"),
     *(Way("operation", "POST", f"{at}$graphql", {"query": query}) for at, query in _GRAPHS),
+    Way("operation", "GET", "$export", None, LATER),
+    Way("operation", "GET", "Patient/$export?_type=Patient,Observation", None, LATER),
+    Way("operation", "GET", "Group/b-group/$export", None, LATER),
+    Way("operation", "POST", "Patient/$export", _PATIENT_B, LATER),
+    *(Way("operation", "GET", url) for url in _TERMINOLOGY),
+    Way("operation", "POST", "ValueSet/$batch-validate-code", {"resourceType": "Parameters"}),
+    Way("operation", "POST", "ConceptMap/$closure", {"resourceType": "Parameters"}),
+    Way("async-status", "GET", _UNKNOWN_WORK),
+    Way("async-cancel", "DELETE", _UNKNOWN_WORK),
+    Way("async-file", "GET", f"{_UNKNOWN_WORK}/1.ndjson"),
     Way(
         "batch",
         "POST",
