@@ -114,8 +114,9 @@ class Database:
             given = {name.lower() for name, _ in parse_qsl(urlsplit(url).query)}
             usual = CONNECTION if "directconnection" in given else CONNECTION | WITH_OTHER_NODES
             options = {name: value for name, value in usual.items() if name.lower() not in given}
+            options = {"event_listeners": listeners} | options
             client: AsyncMongoClient[Document] = AsyncMongoClient(
-                url, w="majority", journal=True, server_selector=OneNode(), event_listeners=listeners, **options
+                url, w="majority", journal=True, server_selector=OneNode(), **options
             )
         except (ConfigurationError, ValueError, InvalidOperation) as error:
             raise StartupError(f"The database URL cannot be understood: {error}") from error
