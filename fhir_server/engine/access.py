@@ -86,6 +86,12 @@ def require_acting_for(access: Access, patients: Iterable[str]) -> None:
         raise Forbidden("It was made when the user saw more patients than now: ask anew.")
 
 
+def owner_of(access: Access) -> str:
+    """Return what names the client and user whose work, tables and caches these are; all are one on an open server."""
+    token = getattr(access, "token", None)
+    return "" if token is None else f"{token.client_id} {token.user_id or ''}"
+
+
 def viewer(access: Access, types: Iterable[str], interaction: str = "search-type") -> str:
     """Return a name for what a caller may see of the types, the same for all who see the same."""
     view: str | None = getattr(access, "sees_as", None)

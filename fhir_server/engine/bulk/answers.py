@@ -6,8 +6,7 @@ import zlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from fhir_server.engine.access import require_acting_for, viewer
-from fhir_server.engine.bulk.kick_off import owner_of
+from fhir_server.engine.access import owner_of, require_acting_for, viewer
 from fhir_server.engine.context import Context, Download, Request, Response, instant
 from fhir_server.engine.disclosure import note_question
 from fhir_server.engine.routes import Route

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from fhir_server.auth.permission.access import ScopedAccess
-from fhir_server.engine.access import Access
+from fhir_server.engine.access import owner_of
 from fhir_server.engine.bulk.asked import Asked, read_asked
 from fhir_server.engine.bulk.members import members_of
 from fhir_server.engine.context import Context, Request, Response, now
@@ -84,13 +84,6 @@ async def kick_off(context: Context, request: Request, route: Route, inputs: Inp
     )
     headers = {"Content-Location": f"{context.base_url}/_async/{export.id}"}
     return Response(202, values.encode(operation_outcome([issue])), headers=headers)
-
-
-def owner_of(access: Access) -> str:
-    """Return who asks, as exports are kept: the client, and the user that it acts for."""
-    if isinstance(access, ScopedAccess):
-        return f"{access.token.client_id} {access.token.user_id or ''}"
-    return ""
 
 
 def _export(context: Context, request: Request, asked: Asked) -> Export:

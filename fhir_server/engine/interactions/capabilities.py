@@ -15,7 +15,6 @@ from typing import Any
 from fhir_server.auth import endpoints
 from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.interactions.preconditions import parse_etags
-from fhir_server.engine.operations import purge
 from fhir_server.engine.operations.registry import OPERATIONS, Level
 from fhir_server.engine.routes import COMPARTMENTS, Route, route
 from fhir_server.engine.search import subsets
@@ -31,6 +30,7 @@ from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.patching.formats import PATCH_FORMATS
 from fhir_server.search.query.parse import parse
 from fhir_server.search.registry import Parameter, parameters
+from mappings.shared.own_urls import base
 
 FORMATS = ("application/fhir+json", "application/fhir+xml", "json", "xml")
 
@@ -78,7 +78,7 @@ def _encoded(base_url: str, security: dict[str, Any] | None) -> tuple[bytes, str
     """Return the statement's bytes and their ETag, made anew when a search parameter was added."""
     global _last  # noqa: PLW0603 - a cache of one
     registered = parameters("Patient")
-    asked = (base_url, security, purge.url())
+    asked = (base_url, security, base())
     if _last is None or _last[0] != asked or _last[1] is not registered:
         made = values.encode(_statement(base_url, security))
         _last = asked, registered, made, hashlib.sha256(made).hexdigest()[:16]

@@ -21,6 +21,7 @@ from fhir_server.engine.terminology.capabilities import versions
 from fhir_server.errors import MethodNotAllowed, NotFound
 from fhir_server.r4 import definitions
 from fhir_server.work.threads import apart
+from mappings.shared.own_urls import own_url
 
 Level = Literal["system", "type", "instance", "version"]
 Run = Callable[[Context, Request, Route, Inputs], Awaitable[Response]]
@@ -45,7 +46,7 @@ class Operation:
     @property
     def definition(self) -> str:
         """The canonical URL of its definition; a published one has it, the server's own follows from a setting."""
-        return self.published.url or purge.url()
+        return self.published.url or own_url("OperationDefinition", self.code)
 
     @property
     def code(self) -> str:

@@ -5,6 +5,7 @@ https://hl7.org/fhir/R4/conceptmap-operation-closure.html
 
 from __future__ import annotations
 
+from fhir_server.engine.access import owner_of
 from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.operations.inputs import Inputs
 from fhir_server.engine.routes import Route
@@ -12,7 +13,6 @@ from fhir_server.engine.terminology import definitions, sent
 from fhir_server.engine.terminology.asked import Json, read_asked
 from fhir_server.engine.terminology.content import mentioned, with_content
 from fhir_server.engine.terminology.faults import refusing
-from fhir_server.engine.terminology.owners import owner_of
 from fhir_server.errors import BadRequest, Conflict, NotFound
 from fhir_server.r4 import values
 from fhir_server.store.terminology.closures import ClosureTables, Code, Entry, Table

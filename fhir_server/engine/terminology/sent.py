@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from fhir_server.engine.access import owner_of
 from fhir_server.engine.context import Context
 from fhir_server.engine.terminology.asked import Json
-from fhir_server.engine.terminology.owners import owner_of
 from fhir_server.r4 import values
 from fhir_server.store.terminology.kept import Kept, KeptResources
 

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from fhir_server.errors import RangeNotSatisfiable
 from fhir_server.store.resources.contents import Content
 
 _RANGES = re.compile(r"bytes=(.*)", re.IGNORECASE | re.DOTALL)
@@ -58,6 +59,16 @@ def byte_ranges(header: str | None, size: int) -> tuple[ByteRange, ...]:
     if not found:
         raise OutsideContentError(size)
     return _joined(found)
+
+
+def requested_ranges(header: str | None, size: int) -> tuple[ByteRange, ...]:
+    """Return the same for an answer of the FHIR interface; raises RangeNotSatisfiable."""
+    try:
+        return byte_ranges(header, size)
+    except OutsideContentError as error:
+        refused = RangeNotSatisfiable(str(error))
+        refused.headers |= {"Content-Range": error.content_range, "Accept-Ranges": "bytes"}
+        raise refused from error
 
 
 def _is_ordered(bounds: tuple[str, str]) -> bool:

@@ -1,4 +1,4 @@
-"""Download that is sent in pieces: compressed where the caller takes that, from the byte that the caller asks for."""
+"""A file that is sent in pieces: compressed where the caller takes that, from the byte that the caller asks for."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from fhir_server.engine.context import Download
-from fhir_server.errors import RangeNotSatisfiable
-from fhir_server.http.content.byte_range import OutsideContentError, byte_ranges
+from fhir_server.http.content.byte_range import requested_ranges
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,26 +18,21 @@ class Pieces:
     body: AsyncIterator[bytes]
 
 
-def pieces(content: Download, headers: Mapping[str, str], content_type: str) -> Pieces:
+def pieces(file: Download, headers: Mapping[str, str], content_type: str) -> Pieces:
     """Return what a request with these headers is sent; raises RangeNotSatisfiable."""
     packed = takes_gzip(headers.get("accept-encoding"))
-    size = content.gzip_length if packed else content.length
-    tag = f'"{content.tag}-gzip"' if packed else f'"{content.tag}"'
+    size = file.gzip_length if packed else file.length
+    tag = f'"{file.tag}-gzip"' if packed else f'"{file.tag}"'
     described = [
         (b"content-type", content_type.encode()),
         (b"accept-ranges", b"bytes"),
         (b"etag", tag.encode()),
         (b"vary", b"Accept-Encoding"),
-        *([(b"content-encoding", b"gzip")] if packed else [(b"content-encoding", b"identity")]),
+        *([(b"content-encoding", b"gzip")] if packed else []),
     ]
-    read = content.gzip if packed else content.plain
+    read = file.gzip if packed else file.plain
     wanted = headers.get("range") if headers.get("if-range", tag).strip() == tag else None
-    try:
-        ranges = byte_ranges(wanted, size)
-    except OutsideContentError as error:
-        refused = RangeNotSatisfiable(str(error))
-        refused.headers |= {"Content-Range": error.content_range, "Accept-Ranges": "bytes"}
-        raise refused from error
+    ranges = requested_ranges(wanted, size)
     if len(ranges) != 1:
         # Several ranges of a file of any size are answered with the whole, as the RFC allows.
         return Pieces(200, [*described, (b"content-length", str(size).encode())], read(0))

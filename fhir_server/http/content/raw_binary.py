@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from fhir_server.engine.context import Request, Response
-from fhir_server.errors import RangeNotSatisfiable
-from fhir_server.http.content.byte_range import ByteRange, OutsideContentError, byte_ranges, partial_content
+from fhir_server.http.content.byte_range import ByteRange, partial_content, requested_ranges
 from fhir_server.http.content.representation import asks_for_resource, http_date, sent_type
 from fhir_server.r4 import values
 from fhir_server.store.resources.contents import Content, HeldContent
@@ -33,7 +32,7 @@ async def raw_answer(
     content_type, content = _content(response)
     parts: Sequence[ByteRange] = ()
     if request.method == "GET" and _holds_if_range(headers.get("if-range"), request.path, response):
-        parts = _requested_parts(headers.get("range"), content.size)
+        parts = requested_ranges(headers.get("range"), content.size)
     if parts:
         told, body = await partial_content(content, parts, content_type)
         return 206, _encoded(told, len(body)), body
@@ -50,16 +49,6 @@ def _content(response: Response) -> tuple[str, Content]:
     """Return the media type and the content that a Binary which was read carries."""
     resource = values.decode(response.json or b"{}")
     return sent_type(resource.get("contentType")), response.content or HeldContent.of(resource.get("data"))
-
-
-def _requested_parts(range_header: str | None, size: int) -> Sequence[ByteRange]:
-    """Return the ranges of a content that are asked for, none for the whole; raises RangeNotSatisfiable."""
-    try:
-        return byte_ranges(range_header, size)
-    except OutsideContentError as error:
-        refused = RangeNotSatisfiable(str(error))
-        refused.headers |= {"Content-Range": error.content_range, "Accept-Ranges": "bytes"}
-        raise refused from error
 
 
 def _holds_if_range(if_range: str | None, path: str, response: Response) -> bool:
