@@ -79,8 +79,8 @@ async def purge(context: Context, target: Target) -> None:
         quiet = replace(context, access=OpenAccess(), quiet=True)
         await delete(quiet, Request("DELETE", f"{target.type}/{target.id}"), target.type, target.id)
         await Eraser(services.resources).erase(target.type, [target.id])
-    await ExportStore(services.database).remove_finished()
-    await AsyncRequestStore(services.database).remove_finished()
+    await ExportStore(services.database).withdraw()
+    await AsyncRequestStore(services.database).withdraw()
     await record.finish(str(target))
 
 

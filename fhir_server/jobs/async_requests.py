@@ -5,10 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
+from urllib.parse import urlencode
 
+from fhir_server.audit.bundle_entries import bundle_entries
+from fhir_server.audit.job import tell
+from fhir_server.audit.records import AccessRecord, Actor
 from fhir_server.engine.context import Services
-from fhir_server.engine.respond_async.carrying_out import carry_out, give_up
+from fhir_server.engine.respond_async.carrying_out import Carried, carry_out, give_up
+from fhir_server.engine.versions import new_id
 from fhir_server.jobs.runner import Job
+from fhir_server.store.accounts.bearer_tokens import bearer_token
 from fhir_server.store.work.async_requests import AsyncRequestStore
 from fhir_server.store.work.jobs import Lease
 
@@ -47,5 +53,29 @@ async def take_turn(services: Services, store: AsyncRequestStore, worker: str) -
     taken = await store.take(worker)
     if taken is None:
         return False
-    await carry_out(services, store, taken)
+    await carry_out(services, store, taken, partial(_record, services))
     return True
+
+
+async def _record(services: Services, carried: Carried) -> None:
+    """Store the AuditEvent of what was carried out; that of the taking tells from where it was asked."""
+    finished = carried.finished
+    if finished.token is None:
+        return
+    token = bearer_token(finished.token)
+    entries, kind = bundle_entries(carried.request, carried.response)
+    record = AccessRecord(
+        id=new_id(),
+        milliseconds=int(time.time() * 1000),
+        actor=Actor("", token.client_id, token.user_id or "", token.username or "", token.fhir_user or ""),
+        method=finished.method,
+        path=finished.path,
+        query=urlencode(finished.query),
+        status=finished.status,
+        patient=token.context.patient or "",
+        location=kind or finished.location,
+        entries=entries,
+        patients=finished.patients,
+        questions=finished.questions,
+    )
+    await tell(services, finished.base_url, record)

@@ -33,7 +33,8 @@ class OutOfBudget(FhirError):
 class Budget:
     """What a request may still cost; `caller` names who is to wait when there is too much to do at once.
 
-    `database_seconds` is what each search may take in the database, None for any time.
+    `database_seconds` is what each search may take in the database, None for any time; `setting` is the one that the
+    seconds come from.
     """
 
     __slots__ = (
@@ -45,6 +46,7 @@ class Budget:
         "database_seconds",
         "most_waiting",
         "resumed",
+        "setting",
         "waiting",
     )
 
@@ -52,9 +54,16 @@ class Budget:
     """Steps that a second is taken to have: the limit that holds where no clock is looked at."""
 
     def __init__(
-        self, seconds: float, *, caller: str = "", most_waiting: int = 256, database_seconds: float | None = None
+        self,
+        seconds: float,
+        *,
+        caller: str = "",
+        most_waiting: int = 256,
+        database_seconds: float | None = None,
+        setting: str = "max_request_seconds",
     ) -> None:
         self.caller = caller
+        self.setting = setting
         self.database_seconds = database_seconds
         self.most_waiting = most_waiting
         self.resumed = time.perf_counter()
@@ -82,7 +91,7 @@ class Budget:
         if self._steps < 0 or self._used + _busy() > self._seconds:
             raise OutOfBudget(
                 f"The request needs more work than the {self._seconds:g} seconds of processor time that it may take "
-                "(max_request_seconds)."
+                f"({self.setting})."
             )
 
     @contextmanager

@@ -109,8 +109,8 @@ class _Erasing:
             condition = own_condition(resource_type, self._patient)
             if condition is not None:
                 await self._eraser.erase_earlier(resource_type, condition)
-        await ExportStore(self._services.database).remove_finished()
-        await AsyncRequestStore(self._services.database).remove_finished()
+        await ExportStore(self._services.database).withdraw()
+        await AsyncRequestStore(self._services.database).withdraw()
         done = replace(erasure, finished=now(), counts=dict(self._counts))
         await self._record.save(done)
         return done

@@ -6,9 +6,8 @@ from typing import Any
 
 import msgspec
 
-from fhir_server.engine.access import require_acting_for
+from fhir_server.engine.access import owner_of, require_acting_for
 from fhir_server.engine.bulk import answers as exports
-from fhir_server.engine.bulk.kick_off import owner_of
 from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.disclosure import note_patients, note_question
 from fhir_server.engine.respond_async.taking import view_of

@@ -5,8 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 from fhir_server.auth.permission.access import ScopedAccess
-from fhir_server.engine.access import Access
-from fhir_server.engine.bulk.kick_off import owner_of
+from fhir_server.engine.access import Access, owner_of
 from fhir_server.engine.context import Context, Request, Response, now
 from fhir_server.engine.disclosure import note_question
 from fhir_server.engine.routes import Route

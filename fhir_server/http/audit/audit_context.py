@@ -8,13 +8,13 @@ from __future__ import annotations
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from fhir_server.audit.bundle_entries import bundle_entries
 from fhir_server.audit.records import Detail, EntryRecord
 from fhir_server.auth.accounts.user import User
 from fhir_server.auth.permission.bearer import BearerToken
 from fhir_server.engine.context import Ask, Request, Response
 from fhir_server.engine.disclosure import Disclosure
 from fhir_server.errors import FhirError
-from fhir_server.http.audit.access_record import bundle_entries
 
 _MOST_ENTRIES = 10_000
 

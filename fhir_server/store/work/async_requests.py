@@ -52,6 +52,8 @@ class AsyncRequest(msgspec.Struct, frozen=True, kw_only=True):
     acted_for: tuple[str, ...] = ()
     """Those of them whom the caller acted for when it was made; the answer is given as long as that is so."""
     questions: tuple[str, ...] = ()
+    withdrawn: bool = False
+    """Whether something was erased since it began that its answer may hold."""
 
 
 class AsyncRequestStore:
@@ -107,16 +109,21 @@ class AsyncRequestStore:
             )
 
     async def finish(self, request: AsyncRequest, answer: bytes) -> None:
-        """Store the answer, and what else is told of it; does nothing where the request was removed meanwhile."""
+        """Store the answer, and what else is told of it.
+
+        Does nothing where the request was removed or is to be begun anew; where it was withdrawn, without the answer.
+        """
         name = f"{request.id}.answer"
+        mine: Document = {"_id": request.id, "finished": None, "begun": request.begun}
         with translated:
             await self._delete(name)
             await self._bucket.upload_from_stream_with_id(name, request.id, answer)
-            document = _document(request)
-            stored = await self._requests.replace_one({"_id": request.id, "finished": None}, document)
+            stored = await self._requests.replace_one({**mine, "withdrawn": False}, _document(request))
             if stored.matched_count == 0:
                 await self._delete(name)
-            await self._delete(f"{request.id}.body")
+                stored = await self._requests.replace_one(mine, _document(request))
+            if stored.matched_count:
+                await self._delete(f"{request.id}.body")
 
     async def body(self, request: AsyncRequest) -> bytes:
         """Return the body of a request; empty where it has none."""
@@ -133,12 +140,20 @@ class AsyncRequestStore:
             for kind in ("body", "answer"):
                 await self._delete(f"{request.id}.{kind}")
 
-    async def remove_finished(self) -> None:
-        """Remove every request that has an answer: something was erased that the answers may hold."""
+    async def withdraw(self) -> None:
+        """Remove every request that has an answer: something was erased that the answers may hold.
+
+        One that is carried out meanwhile is begun anew where it changes nothing; of another only the status is told.
+        """
         with translated:
-            documents = await self._requests.find({"finished": {"$ne": None}}).to_list()
-        for document in documents:
-            await self.remove(_request(document))
+            documents = await self._requests.find({"begun": {"$ne": None}}).to_list()
+            for request in map(_request, documents):
+                if request.finished is not None:
+                    await self.remove(request)
+                elif request.repeatable:
+                    await self.put_back(request)
+                else:
+                    await self._requests.update_one({"_id": request.id}, {"$set": {"withdrawn": True}})
 
     async def clear(self) -> None:
         """Remove the requests whose time is over, and files that none names."""

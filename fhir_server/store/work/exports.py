@@ -126,8 +126,8 @@ class ExportStore:
             documents = await self._exports.find({"expires": {"$lte": datetime.now(UTC)}}).to_list()
         return [_export(document) for document in documents]
 
-    async def remove_finished(self) -> int:
-        """Remove every export that has ended, and begin those anew that are under way; return how many there were.
+    async def withdraw(self) -> None:
+        """Remove every export that has ended, and begin those anew that are under way.
 
         For when something was erased that their files may hold.
         """
@@ -142,7 +142,6 @@ class ExportStore:
             if await self.replace(export, fresh):
                 for file in export.files:
                     await self.discard(file.id)
-        return len(documents)
 
     def new_file(self, export: Export) -> tuple[str, AsyncGridIn]:
         """Return the id of a new file of the export, and what takes its content."""

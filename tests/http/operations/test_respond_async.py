@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from fhir_server.engine.context import Services
@@ -125,3 +126,32 @@ async def test_what_is_purged_is_in_no_answer_any_more(client: httpx.AsyncClient
     await client.put("Basic/x", json={"resourceType": "Basic", "id": "x", "code": {"text": "x"}})
     await client.post("Basic/x/$purge")
     assert (await client.get(status)).status_code == 404
+
+
+async def test_what_is_carried_out_during_an_erasure_shows_nothing_of_it(
+    client: httpx.AsyncClient, services: Services
+) -> None:
+    """What changes nothing is begun anew; of another request only the status is told."""
+    await patients(client)
+    store = AsyncRequestStore(services.database)
+    search = await taken(client, "GET", "Patient")
+    batch = await taken(client, "POST", "", {"resourceType": "Bundle", "type": "batch"})
+    begun = [each for _ in range(2) if (each := await store.take(WORKER)) is not None]
+    await store.withdraw()
+    for each in begun:
+        await store.finish(
+            msgspec.structs.replace(each, finished=each.created, expires=each.created, status=200), b'{"secret": 1}'
+        )
+    assert (await client.get(search)).status_code == 202
+    assert (await client.get(batch)).json()["entry"] == [{"response": {"status": "200"}}]
+    await carry_out(services)
+    assert (await client.get(search)).json()["entry"][0]["response"]["status"] == "200"
+
+
+async def test_too_much_work_names_its_own_limit(client: httpx.AsyncClient, services: Services) -> None:
+    """The limit of what is answered later is not the one of a request that is waited for."""
+    services.settings.max_async_seconds = 0.000_01
+    many = ",".join(f"p{number}" for number in range(2000))
+    entry = await answered(client, services, "GET", f"Patient?identifier={many}")
+    assert entry["response"]["status"] == "422"
+    assert "max_async_seconds" in entry["response"]["outcome"]["issue"][0]["diagnostics"]
