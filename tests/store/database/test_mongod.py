@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import pymongo
@@ -186,7 +187,13 @@ def test_mongod_that_cannot_start_for_long_comes_back_by_itself(
         until(lambda: tries.exists() and len(tries.read_text()) >= 2 * 10)
         full.unlink()
         with pymongo.MongoClient[dict[str, int]](mongod.url) as client:
+            until(lambda: is_primary(client))
             client.a.b.insert_one({"_id": 1})
+
+
+def is_primary(client: pymongo.MongoClient[dict[str, int]]) -> bool:
+    """Return whether the node takes writes; until it does, one that has just started refuses them."""
+    return bool(client.admin.command("hello")["isWritablePrimary"])
 
 
 def test_unusable_directory_is_named(tmp_path: Path) -> None:
@@ -265,6 +272,12 @@ async def test_database_that_is_not_there_is_refused(tmp_path: Path) -> None:
         await Database.connect("postgres://example.org")
 
 
+async def insert_for_ever(store: ResourceStore) -> None:
+    """Insert one after the other: the threads of a process that is stopped do not stop all at once."""
+    for number in count(2):
+        await store.insert(draft(str(number)))
+
+
 async def test_a_frozen_mongod_is_told_of_and_goes_on(mongod: EmbeddedMongod) -> None:
     """Who waits for a mongod that is stopped gets a 503, not silence; when it goes on, everything is there."""
     database = await Database.connect(mongod.url)
@@ -274,7 +287,7 @@ async def test_a_frozen_mongod_is_told_of_and_goes_on(mongod: EmbeddedMongod) ->
     os.kill(mongod.pid, signal.SIGSTOP)
     try:
         with pytest.raises(Unavailable):
-            await store.insert(draft("2"))
+            await insert_for_ever(store)
         with pytest.raises(Unavailable):
             await database.ping()
     finally:
@@ -283,7 +296,7 @@ async def test_a_frozen_mongod_is_told_of_and_goes_on(mongod: EmbeddedMongod) ->
         with suppress(Unavailable):
             assert await store.read("Patient", "1") is not None
             break
-    await store.insert(draft("3"))
+    await store.insert(draft("last"))
     await database.close()
 
 
