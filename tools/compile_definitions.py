@@ -139,8 +139,21 @@ _BLOCK = 32 * 1024
 """Bytes of JSON that are packed together: more pack better, fewer are read sooner."""
 
 
-def write_terminology(resources: list[Json]) -> None:
-    """Write code systems, value sets and concept maps in packed blocks, and an index by type and canonical URL.
+OFFICIAL = (
+    "CapabilityStatement",
+    "CodeSystem",
+    "CompartmentDefinition",
+    "ConceptMap",
+    "OperationDefinition",
+    "SearchParameter",
+    "StructureDefinition",
+    "ValueSet",
+)
+"""The types whose resources are shipped as they are published."""
+
+
+def write_official(resources: list[Json]) -> None:
+    """Write resources in packed blocks, and an index by type and canonical URL.
 
     An entry of the index is the id, the version, and where the resource is: block, beginning, end.
     """
@@ -157,8 +170,8 @@ def write_terminology(resources: list[Json]) -> None:
             block = b""
     packed = [*blocks, zlib.compress(block, 9)]
     ends = [sum(map(len, packed[: position + 1])) for position in range(len(packed))]
-    write("terminology_index.json.gz", {"ends": ends, "resources": index})
-    (TARGET / "terminology.bin").write_bytes(b"".join(packed))
+    write("official_index.json.gz", {"ends": ends, "resources": index})
+    (TARGET / "official.bin").write_bytes(b"".join(packed))
 
 
 def compile_package(wheel: Path) -> None:
@@ -171,7 +184,8 @@ def compile_package(wheel: Path) -> None:
     write("search_parameters.json.gz", list(search_parameters(resources["SearchParameter"])))
     write("compartments.json.gz", compartments(resources["CompartmentDefinition"]))
     write("operations.json.gz", list(operations(resources["OperationDefinition"])))
-    write_terminology([*resources["CodeSystem"], *resources["ValueSet"], *resources["ConceptMap"]])
+    # What has no canonical URL is an example.
+    write_official([each for name in OFFICIAL for each in resources[name] if "url" in each])
 
 
 def main() -> None:

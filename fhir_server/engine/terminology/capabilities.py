@@ -12,7 +12,7 @@ from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.operations.inputs import Inputs
 from fhir_server.engine.routes import Route
 from fhir_server.engine.terminology.definitions import EXPAND
-from fhir_server.r4 import terminology as r4
+from fhir_server.r4 import official as r4
 from fhir_server.r4 import values
 from fhir_server.r4.definitions import OperationParameter
 from terminology.systems import rule_based_systems

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 
 from fhir_server.engine.terminology.held import Held, Json, Memory
-from fhir_server.r4 import terminology as r4
+from fhir_server.r4 import official as r4
 from fhir_server.r4.ucum import canonical, is_unit
 from terminology import CodeSystem, MemorySource, ValueSet
 from terminology.model.concept_maps import ConceptMap

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from fhir_server.engine.context import Services
-from fhir_server.r4 import terminology as r4
+from fhir_server.r4 import official as r4
 from tests.attacks.callers import ask, resource_of, system_token
 from tests.http.terminology.content import (
     ANIMALS,
