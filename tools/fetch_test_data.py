@@ -49,6 +49,22 @@ CLIENT = Package(
 )
 """SMART's JavaScript client (Apache-2.0), which the browser tests run unmodified."""
 
+IPS = Package(
+    "hl7.fhir.uv.ips",
+    "2.0.0",
+    "sha512-4PWToJ9b1FgXsm9DIvHiU6HO9Z5m75jxk0e0MXOmhFlf2m2slk/d6RoiSYIChKJlvmtJ7GbRftt7PphlwmZcbQ==",
+)
+"""The International Patient Summary (CC0-1.0): profiles, and documents that keep to them."""
+
+EXTENSIONS = Package(
+    "hl7.fhir.uv.extensions.r4",
+    "5.3.0-ballot-tc1",
+    "sha512-mhPmWj0dZvIC7JQLkqxT42/UpoIyYwFtSiIZbhX/ArfX96hR5oTqNvAUvMD+dMH45m4mGMQ19WyCZFpP1OLEbQ==",
+)
+"""HL7's extensions for R4 (CC0-1.0)."""
+
+GUIDES = (IPS, EXTENSIONS)
+
 EXAMPLES_ZIP = "r4-examples.zip"
 """The examples' resources once more, in an archive whose members can be read one by one."""
 
@@ -61,9 +77,9 @@ def main() -> None:
 
 
 def fetch(folder: Path) -> None:
-    """Make the folder hold both packages and the examples' zip; exits with what to do where it cannot."""
+    """Make the folder hold the packages and the examples' zip; exits with what to do where it cannot."""
     folder.mkdir(parents=True, exist_ok=True)
-    for package in (EXAMPLES, CLIENT):
+    for package in (EXAMPLES, CLIENT, *GUIDES):
         if not (folder / package.file_name).exists():
             download(package, folder)
         check(folder / package.file_name, package.integrity)

@@ -34,6 +34,7 @@ def test_a_machine_without_npm_is_told_what_to_do(tmp_path: Path, monkeypatch: p
 def test_packages_that_are_there_are_not_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without npm, packages that were put there by hand do; the zip has the resources and nothing else."""
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(fetch_test_data, "GUIDES", ())
     for name in ("EXAMPLES", "CLIENT"):
         content = packed(
             {"package/package.json": b"{}", "package/Patient-a.json": b"1", "package/x/Patient-b.json": b"2"}
