@@ -347,3 +347,32 @@ async def test_the_capability_statement_has_it(client: httpx.AsyncClient) -> Non
     rest = (await client.get("metadata")).json()["rest"][0]
     assert "graphql" in {each["name"] for each in rest["operation"]}
     assert "graphql" in {each["name"] for each in rest["resource"][0]["operation"]}
+
+
+async def test_a_connection_leads_back_over_a_page_that_ended_early(graph: httpx.AsyncClient, settings: Any) -> None:
+    """A page of large resources has fewer than were asked for: the way back has the offsets of the way there."""
+    settings.max_page_bytes = 30_000
+    for number in range(7):
+        note = {"text": "x" * (20_000 if number % 3 else 100)}
+        await graph.put(f"Basic/b{number}", json={"resourceType": "Basic", "id": f"b{number}", "code": note})
+    fields = "{ offset first previous next edges { resource { id } } }"
+
+    async def page(arguments: str) -> dict[str, Any]:
+        found: dict[str, Any] = (await ask(graph, f"{{ BasicConnection({arguments}) {fields} }}", ""))[
+            "BasicConnection"
+        ]
+        return found
+
+    forward = [await page("_count: 4, _sort: _id")]
+    while "next" in forward[-1]:
+        forward.append(await page(f'_cursor: "{forward[-1]["next"]}"'))
+    offsets = [each["offset"] for each in forward]
+    shown = [len(each["edges"]) for each in forward]
+    assert sum(shown) == 7
+    assert min(shown[:-1]) < 4
+    assert offsets == [sum(shown[:number]) for number in range(len(shown))]
+    backward = [forward[-1]]
+    while "previous" in backward[-1]:
+        backward.append(await page(f'_cursor: "{backward[-1]["previous"]}"'))
+    assert [each["offset"] for each in backward] == offsets[::-1]
+    assert [each["edges"] for each in backward] == [each["edges"] for each in forward[::-1]]

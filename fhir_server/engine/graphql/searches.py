@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 from fhir_server.engine.context import Context, Request
 from fhir_server.engine.graphql.faults import Fault
 from fhir_server.engine.graphql.nodes import text
+from fhir_server.engine.search.links import rows_before
 from fhir_server.errors import TooLarge
 from fhir_server.r4 import values
 from fhir_server.search.registry import parameters
@@ -73,17 +74,15 @@ class Reader:
         self, resource_type: str, query: list[tuple[str, str]], cursor: str | None, *, counted: bool
     ) -> dict[str, Any]:
         """Return a page of a search, with what leads to the pages around it."""
-        offset, page = _opened(cursor)
-        if page is None:
-            query = [*query, ("_total", "accurate")] if counted else query
-        bundle = await self._search(resource_type, query if page is None else [*query, ("_page", page)])
+        if cursor is None:
+            offset, query = 0, [*query, ("_total", "accurate")] if counted else query
+        else:
+            query = [*query, ("_page", cursor)]
+            offset = await rows_before(self.context, resource_type, query, cursor)
+        bundle = await self._search(resource_type, query)
         found = [each for each in bundle.get("entry", ()) if each["search"]["mode"] == "match"]
-        size = int(dict(query).get("_count", self.context.services.settings.default_page_size))
-        beside = {"first": 0, "previous": max(offset - size, 0), "next": offset + len(found), "last": None}
         connection: dict[str, Any] = {"count": bundle.get("total"), "offset": offset, "pagesize": len(found)}
-        for relation, begins in beside.items():
-            token = _cursor(bundle, relation)
-            connection[relation] = None if token is None else f"{begins}:{token}"
+        connection |= {relation: _cursor(bundle, relation) for relation in ("first", "previous", "next", "last")}
         connection["edges"] = [{**each["search"], "resource": each["resource"]} for each in found]
         return connection
 
@@ -164,12 +163,3 @@ def _cursor(bundle: dict[str, Any], relation: str) -> str | None:
             tokens = parse_qs(urlsplit(str(link["url"])).query).get("_page")
             return tokens[0] if tokens else None
     return None
-
-
-def _opened(cursor: str | None) -> tuple[int, str | None]:
-    if cursor is None:
-        return 0, None
-    offset, _, page = cursor.partition(":")
-    if not offset.isdecimal() or not page:
-        raise Fault("The _cursor is not one that this server made.", code="value")
-    return int(offset), page

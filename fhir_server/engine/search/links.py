@@ -129,3 +129,18 @@ async def followed(context: Context, path: str, query: list[tuple[str, str]], to
         return place
     # Another caller's link: where it stood and how much there was would tell of what this caller may not see.
     return Place(place.pairs, place.types, path=path, named=place.named)
+
+
+async def rows_before(context: Context, path: str, query: list[tuple[str, str]], token: str) -> int:
+    """Return how many rows of a search stand on the pages before the one that a link leads to.
+
+    Raises as `followed` does.
+    """
+    place = await followed(context, path, query, token)
+    return place.before(_page_size(context, place))
+
+
+def _page_size(context: Context, place: Place) -> int:
+    settings = context.services.settings
+    count = next((int(value) for name, value in place.pairs if name == "_count"), settings.default_page_size)
+    return min(count, settings.max_page_size)
