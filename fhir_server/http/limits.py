@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from fhir_server.auth.permission.bearer import BearerToken
 from fhir_server.engine.access import Access
 from fhir_server.errors import TooLarge
 from fhir_server.http.client_address import client_address
 from fhir_server.settings import Settings
-from fhir_server.work.budget import Budget, working
+from fhir_server.work.budget import Budget, current, working
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +74,21 @@ def _sees_one_patient(access: Access) -> bool:
 
 
 def caller_of(scope: Scope, access: Access | None = None) -> str:
-    """Return who a request is counted for: the user, the client, or where nobody signed in the address."""
-    token = getattr(access, "token", None)
+    """Return who a request is counted for: the user, the client, or where nobody signed in the address.
+
+    One person has one share, whatever apps and patients the tokens are for.
+    """
+    token: BearerToken | None = getattr(access, "token", None)
     if token is None or not token.scopes.resources:
         return client_address(scope).text
-    return f"{token.client_id} {token.user_id or ''} {token.context.patient or ''}"
+    return token.subject
+
+
+def count_for(scope: Scope, access: Access) -> None:
+    """Count the request in progress for who has turned out to send it."""
+    budget = current()
+    if budget is not None:
+        budget.caller = caller_of(scope, access)
 
 
 class Budgeted:

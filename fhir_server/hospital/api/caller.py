@@ -24,6 +24,7 @@ from fhir_server.hospital.api.problem import Problem, invalid
 from fhir_server.hospital.api.remote import RemoteFhir
 from fhir_server.hospital.api.server import FacadeServer, server_of
 from fhir_server.http.audit.audit_context import seen
+from fhir_server.http.limits import count_for
 from mappings.accounts import users
 from mappings.shared import clinic_clock
 from mappings.shared.elements import Resource
@@ -113,6 +114,7 @@ async def _caller_here(server: FacadeServer, request: Request) -> Caller:
     if isinstance(access, NoAccess) or not isinstance(access, ScopedAccess):
         raise Problem("invalid_token")
     seen().by_token(access.token)
+    count_for(request.scope, access)
     require_covered(request, access.token.scopes)
     acting = ActingAccess(access)
     language = request.headers.get("accept-language")

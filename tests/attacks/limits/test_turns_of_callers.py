@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 
+from fhir_server.auth.permission.access import ScopedAccess
 from fhir_server.engine.context import Request
+from fhir_server.hospital.api.server import FacadeServer
 from fhir_server.http.admission import Admission, rows_weight
+from fhir_server.http.limits import caller_of
 from fhir_server.settings import Settings
-from fhir_server.work.budget import Budget, working
+from fhir_server.work.budget import Budget, current, working
+from tests.attacks.callers import patient_token, system_token
 from tests.facade_server import Hospital
 from tests.unit.http.test_admission import BIG, Sender, Worker, settle
 
@@ -106,3 +111,34 @@ async def test_uploads_have_their_turn(hospital: Hospital) -> None:
     await user.refused("unavailable", "POST", "/history/documents", **sent)
     admission._working = 0
     await user.ask("POST", "/history/documents", status=201, **sent)
+
+
+def test_a_person_has_one_share() -> None:
+    """However many patients and apps a user has tokens for: they are one caller, and another user is another."""
+    scope: Any = {"type": "http", "client": ("192.0.2.1", 4711), "headers": []}
+    child, own = patient_token("child", fhir_user="RelatedPerson/r"), patient_token("own")
+    tokens = [child, own, replace(own, client_id="other app"), replace(own, role="practitioner")]
+    assert len({caller_of(scope, ScopedAccess(token)) for token in tokens}) == 1
+    others = [own, replace(own, user_id="v"), system_token(), replace(system_token(), client_id="other lab")]
+    assert len({caller_of(scope, ScopedAccess(token)) for token in others}) == 4
+    assert caller_of(scope) == "192.0.2.1"
+
+
+async def test_a_person_has_the_same_share_at_the_hospital_s_endpoints(
+    hospital: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two users behind one address do not wait for each other, and one user at two doors has no second share."""
+    counted: list[str] = []
+    handle = FacadeServer.fhir
+
+    def noting(self: FacadeServer, *arguments: Any) -> Any:
+        budget = current()
+        assert budget is not None
+        counted.append(budget.caller)
+        return handle(self, *arguments)
+
+    users = [await hospital.sign_up(), await hospital.sign_up("other")]
+    monkeypatch.setattr(FacadeServer, "fhir", noting)
+    for user in users:
+        await user.ask("GET", "/user/profile")
+    assert len(set(counted)) == 2
