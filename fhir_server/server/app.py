@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 from collections.abc import AsyncIterator
@@ -45,6 +46,7 @@ from fhir_server.http.request_ids import RequestIds
 from fhir_server.http.stopping import ENDS_WITHIN, WORKER_ENDS_WITHIN, Stopping
 from fhir_server.http.welcome import welcome
 from fhir_server.server.background import background
+from fhir_server.server.preparation import prepare
 from fhir_server.server.sampling import sampled
 from fhir_server.services import PREFIX, authorization_store, base_url, services
 from fhir_server.settings import Settings
@@ -146,6 +148,8 @@ class _Parts:
                 await self._authorize(app, stack, shared, store)
             if settings.metrics_port is not None:
                 await stack.enter_async_context(sampled(shared, self.facade.state.streams))
+            if "fhir" in settings.served:
+                await asyncio.to_thread(prepare, self.fhir.base_url, settings)
             _calm_garbage_collector()
             share_evenly()
             stack.enter_context(watched(settings.loop_warning_seconds))

@@ -30,6 +30,8 @@ from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.patching.formats import PATCH_FORMATS
 from fhir_server.search.query.parse import parse
 from fhir_server.search.registry import Parameter, parameters
+from fhir_server.settings import Settings
+from fhir_server.work.threads import apart
 from mappings.shared.own_urls import base
 
 FORMATS = ("application/fhir+json", "application/fhir+xml", "json", "xml")
@@ -56,15 +58,7 @@ async def answer(context: Context, request: Request, route: Route) -> Response:
         # A server may ignore the mode: the full statement has the normative part in it.
         if mode not in ("full", "normative"):
             raise BadRequest(f"mode is full, normative or terminology, not {mode[:40]!r}.", code="value")
-    settings = context.services.settings
-    security = (
-        None
-        if settings.open
-        else endpoints.security(
-            context.base_url, registration=settings.dynamic_registration, cors=bool(settings.allowed_origins)
-        )
-    )
-    encoded, tag = _encoded(context.base_url, security)
+    encoded, tag = await _stated(context)
     headers = {"ETag": f'W/"{tag}"', "Cache-Control": "no-cache"}
     if request.if_none_match is not None and tag in parse_etags(request.if_none_match, "If-None-Match"):
         return Response(304, headers=headers)
@@ -74,15 +68,36 @@ async def answer(context: Context, request: Request, route: Route) -> Response:
 _last: tuple[object, Mapping[str, Parameter], bytes, str] | None = None
 
 
-def _encoded(base_url: str, security: dict[str, Any] | None) -> tuple[bytes, str]:
+async def _stated(context: Context) -> tuple[bytes, str]:
     """Return the statement's bytes and their ETag, made anew when a search parameter was added."""
-    global _last  # noqa: PLW0603 - a cache of one
-    registered = parameters("Patient")
-    asked = (base_url, security, base())
-    if _last is None or _last[0] != asked or _last[1] is not registered:
-        made = values.encode(_statement(base_url, security))
-        _last = asked, registered, made, hashlib.sha256(made).hexdigest()[:16]
+    asked = (context.base_url, _security(context.base_url, context.services.settings), base())
+    return _kept(asked) or await apart(_make, *asked)
+
+
+def prepare(base_url: str, settings: Settings) -> None:
+    """Make the statement, so that no request has to wait for it."""
+    _make(base_url, _security(base_url, settings), base())
+
+
+def _kept(asked: object) -> tuple[bytes, str] | None:
+    if _last is None or _last[0] != asked or _last[1] is not parameters(_ANY):
+        return None
     return _last[2], _last[3]
+
+
+def _make(base_url: str, security: dict[str, Any] | None, own_base: str) -> tuple[bytes, str]:
+    global _last  # noqa: PLW0603 - a cache of one
+    registered = parameters(_ANY)
+    made = values.encode(_statement(base_url, security))
+    tag = hashlib.sha256(made).hexdigest()[:16]
+    _last = (base_url, security, own_base), registered, made, tag
+    return made, tag
+
+
+def _security(base_url: str, settings: Settings) -> dict[str, Any] | None:
+    if settings.open:
+        return None
+    return endpoints.security(base_url, registration=settings.dynamic_registration, cors=bool(settings.allowed_origins))
 
 
 def capability_statement(base_url: str | None = None) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +13,16 @@ from fastapi import FastAPI
 
 from fhir_server.engine.graphql.execution import _holding
 from fhir_server.engine.graphql.nodes import root
+from fhir_server.engine.interactions import capabilities
 from fhir_server.engine.operations import registry
 from fhir_server.hospital.app import create_facade
+from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.search import registry as registered
+from fhir_server.search.registry import official_parameters, register
 from fhir_server.settings import Settings
+from fhir_server.store.database.mongo import Database
 from fhir_server.work.budget import Budget, counted, working
+from tests.facade_server import opened
 
 
 async def test_an_expression_on_many_resources_lets_others_in() -> None:
@@ -54,6 +62,37 @@ async def test_the_description_is_made_in_a_thread(monkeypatch: pytest.MonkeyPat
     assert all(each is made[0] for each in made)
     assert len(makers) == 1
     assert makers[0] is not threading.main_thread()
+
+
+async def test_no_request_makes_what_all_need(
+    database: Database, mongod_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that is ready has its search parameters and its CapabilityStatement."""
+    register(())
+    official_parameters.cache_clear()
+    monkeypatch.setattr(capabilities, "_last", None)
+    makers: list[threading.Thread] = []
+    collect, state = registered._collect, capabilities._statement
+
+    def noted(make: Callable[..., Any]) -> Callable[..., Any]:
+        def made(*arguments: Any, **named: Any) -> Any:
+            makers.append(threading.current_thread())
+            return make(*arguments, **named)
+
+        return made
+
+    monkeypatch.setattr(registered, "_collect", noted(collect))
+    monkeypatch.setattr(capabilities, "_statement", noted(state))
+    async with opened(mongod_url, database.name, tmp_path, open=True) as hospital:
+        assert len(makers) >= len(RESOURCE_TYPES)
+        assert makers[-1] is not threading.main_thread()
+        before = len(makers)
+        for path in ("metadata", "Patient?name=x", "Claim?_include=*&_revinclude=*", ""):
+            assert (await hospital.http.get(f"/fhir/{path}")).status_code == 200
+        assert len(makers) == before
+        register(())  # as when a search parameter is added: made anew, and not on the loop
+        assert (await hospital.http.get("/fhir/metadata")).status_code == 200
+        assert [each for each in makers[before:] if each is not threading.main_thread()]
 
 
 async def test_graphql_is_loaded_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
