@@ -3,14 +3,17 @@
 Whoever acts for another than themselves is asked about here, at every request: staff by the hospital's policy, somebody
 related by the relation as it stands. What was granted to an app goes no further than that.
 
-What is found is kept for a moment by each worker, and found anew at once where this worker has written anything that
-it rests on.
+What is found of staff is kept for a moment by each worker, and found anew at once where this worker has written
+anything that it rests on. A relation is kept as long as its version is current, which is asked each time: it ends at
+once, whichever worker wrote so.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from fhir_server.auth.permission.access import ScopedAccess
@@ -22,12 +25,14 @@ from fhir_server.r4 import values
 from fhir_server.search.params.dates import date_range
 from fhir_server.search.params.references import named_in
 from fhir_server.search.query.compartments import reference_names
-from fhir_server.store.relations import keys_of, keys_of_one
+from fhir_server.store.relations import keys_of, keys_of_one, moment_of
 from fhir_server.store.resources.resources import Version
 
 Policy = Literal["clinics", "treatment", "all"]
 
 KEPT_SECONDS = 2.0
+RELATION_SECONDS = 60.0
+"""After this a relation is read again: a reindex gives a version other keys."""
 MOST_PATIENTS = 50_000
 """How many patients one member of the staff can be confined to; beyond that the setting must say another policy."""
 _RESTS_ON = frozenset({"Appointment", "CareTeam", "Encounter", "Location", "Patient", "PractitionerRole"})
@@ -89,13 +94,45 @@ async def panel_of(services: Services, fhir_user: str | None) -> Panel | None:
     return panel
 
 
+@dataclass(frozen=True, slots=True)
+class _Relation:
+    """A version of a RelatedPerson, when it was read, and the patients whom it names."""
+
+    version: Version
+    read_at: float
+    patients: frozenset[str]
+
+    @property
+    def moment(self) -> tuple[int, datetime]:
+        return self.version.version, self.version.updated
+
+
+_relations: dict[tuple[str, str], _Relation] = {}
+
+
 async def _related(services: Services, resource_id: str) -> frozenset[str]:
     """Return the patient of a RelatedPerson, as long as the relation stands."""
-    relation = await services.resources.read("RelatedPerson", resource_id)
-    if relation is None or not _is_in_force(services, relation):
-        return frozenset()
+    moment = await moment_of(services.database, "RelatedPerson", resource_id)
+    key = (services.database.name, resource_id)
+    relation = _relations.get(key)
+    if relation is None or relation.moment != moment or time.monotonic() - relation.read_at > RELATION_SECONDS:
+        relation = await _read_relation(services, resource_id)
+        if relation is None:
+            return frozenset()
+        if relation.moment == moment:  # else it was written meanwhile, and the keys may be of either version
+            if len(_relations) > 1000:
+                _relations.clear()
+            _relations[key] = relation
+    return relation.patients if _is_in_force(services, relation.version) else frozenset()
+
+
+async def _read_relation(services: Services, resource_id: str) -> _Relation | None:
+    asked = time.monotonic()
+    version = await services.resources.read("RelatedPerson", resource_id)
+    if version is None:
+        return None
     keys = await keys_of_one(services.database, "RelatedPerson", resource_id)
-    return frozenset(named_in(keys, "Patient", ("patient",)))
+    return _Relation(version, asked, frozenset(named_in(keys, "Patient", ("patient",))))
 
 
 def _is_in_force(services: Services, version: Version) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from fhir_server.store.database.mongo import Database, Document, translated
 
@@ -15,6 +16,16 @@ async def keys_of(database: Database, resource_type: str, keys: Sequence[str]) -
 async def keys_of_one(database: Database, resource_type: str, resource_id: str) -> list[str]:
     """Return the index keys of a live resource; none where it is not there."""
     return (await _found(database, resource_type, {"_id": resource_id})).get(resource_id, [])
+
+
+async def moment_of(database: Database, resource_type: str, resource_id: str) -> tuple[int, datetime] | None:
+    """Return number and time of a resource's current version, deleted or not; None where there is none.
+
+    Both together: a resource that was purged and made anew begins with the first number again.
+    """
+    with translated:
+        found = await database.current(resource_type).find_one({"_id": resource_id}, {"version": 1, "updated": 1})
+    return None if found is None else (int(found["version"]), found["updated"])
 
 
 async def _found(database: Database, resource_type: str, condition: Document) -> dict[str, list[str]]:

@@ -71,7 +71,8 @@ _last: tuple[object, Mapping[str, Parameter], bytes, str] | None = None
 async def _stated(context: Context) -> tuple[bytes, str]:
     """Return the statement's bytes and their ETag, made anew when a search parameter was added."""
     asked = (context.base_url, _security(context.base_url, context.services.settings), base())
-    return _kept(asked) or await apart(_make, *asked)
+    kept = _kept(asked)
+    return await apart(_make, *asked) if kept is None else kept
 
 
 def prepare(base_url: str, settings: Settings) -> None:

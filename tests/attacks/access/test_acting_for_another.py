@@ -9,8 +9,15 @@ from typing import Any
 import httpx
 import pytest
 
+from fhir_server.engine.context import Context, Request
+from fhir_server.engine.engine import handle
+from fhir_server.engine.panels import panel_of
+from fhir_server.services import services_on
+from fhir_server.settings import Settings
 from fhir_server.store.database.mongo import Database
 from tests.attacks.access.test_exports import finished
+from tests.attacks.callers import BASE
+from tests.command_counts import CommandCounts, counted_database
 from tests.smart_server import App, SmartServer, answered, smart_server
 
 SECRET = "zebra"
@@ -166,3 +173,40 @@ async def test_a_role_that_is_over_shows_nobody(database: Database, mongod_url: 
             await store(server, {**role, "period": period})
             assert (await doctor.get("Patient/child")).status_code == 404
             assert SECRET not in (await server.http.get("/user/profile", headers=facade)).text
+
+
+async def test_a_relation_is_read_once_and_ends_at_once(database: Database, mongod_url: str) -> None:
+    """A request asks only whether the relation's version is current; an end that another worker wrote holds at once.
+
+    So does what comes under the same id and number after a purge.
+    """
+    counts = CommandCounts()
+    counted = counted_database(mongod_url, database.name, counts)
+    own, another = await services_on(counted, Settings()), await services_on(database, Settings())
+
+    async def write(resource: dict[str, Any]) -> None:
+        await handle(Context(another, BASE), Request("PUT", "RelatedPerson/r", resource=resource))
+
+    async def patients() -> set[str]:
+        panel = await panel_of(own, "RelatedPerson/r")
+        assert panel is not None
+        return set(panel.patients)
+
+    assert await patients() == set()
+    await write(relation())
+    assert await patients() == {"child"}
+    counts.clear()
+    assert await patients() == {"child"}
+    assert counts.names == {"find": 1}
+    await write(relation("stranger"))
+    assert await patients() == {"stranger"}
+    await write(relation(active=False))
+    assert await patients() == set()
+    await handle(Context(another, BASE), Request("POST", "RelatedPerson/r/$purge"))
+    assert await patients() == set()
+    await write(relation("stranger"))
+    assert await patients() == {"stranger"}
+    await handle(Context(another, BASE), Request("POST", "RelatedPerson/r/$purge"))
+    await write(relation("child"))
+    assert await patients() == {"child"}
+    await counted.close()
