@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from fhir_server.audit.records import AccessRecord
-from fhir_server.engine.routes import Route, route
+from fhir_server.engine.routes import Route, route_of
 from fhir_server.errors import FhirError
 
 Code = tuple[str, str]
@@ -89,7 +89,7 @@ def kind(record: AccessRecord) -> Kind:
 
 def _routed(method: str, path: str) -> Route | None:
     try:
-        return route(method, path)
+        return route_of(method, path)
     except FhirError:
         return None
 

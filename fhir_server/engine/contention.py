@@ -31,15 +31,15 @@ def _made_by_others(entries: Sequence[Entry], error: AlreadyExists) -> list[Entr
 
 async def _changed(context: Context, entries: Sequence[Entry]) -> list[Entry]:
     """Return the entries whose resource has another version now than the last attempt has read."""
-    known = context.known
+    read_before = context.read_ahead
     by_type: dict[str, set[str]] = defaultdict(set)
-    for resource_type, resource_id in known:
+    for resource_type, resource_id in read_before:
         by_type[resource_type].add(resource_id)
     stale: set[tuple[str, str]] = set()
     for resource_type, ids in by_type.items():
         current = await context.services.resources.read_many(resource_type, sorted(ids))
         for resource_id in ids:
-            now, then = current.get(resource_id), known[resource_type, resource_id]
+            now, then = current.get(resource_id), read_before[resource_type, resource_id]
             if (now and now.version) != (then and then.version):
                 stale.add((resource_type, resource_id))
     return [

@@ -123,7 +123,7 @@ class Context:
     """Whether nobody is to be notified of what is written: it is loaded, not new."""
     session: Session | None = None
     """The MongoDB transaction that the interaction is part of."""
-    known: dict[tuple[str, str], Version | None] = field(default_factory=dict)
+    read_ahead: dict[tuple[str, str], Version | None] = field(default_factory=dict)
     """Current versions that a transaction has read ahead for all its entries."""
     pending: list[Write] | None = None
     """The writes of a transaction, collected until they are flushed; None outside of one."""

@@ -20,7 +20,7 @@ from fhir_server.engine.query_parameters import require_known
 from fhir_server.engine.requests import deletes_many, query_text
 from fhir_server.engine.respond_async import answers
 from fhir_server.engine.respond_async.taking import is_answered_later, take
-from fhir_server.engine.routes import Route, route
+from fhir_server.engine.routes import Route, route_of
 from fhir_server.engine.search.search import search
 from fhir_server.engine.transaction import bundles
 from fhir_server.work.budget import spend
@@ -30,34 +30,34 @@ Handler = Callable[[Context, Request, Route], Awaitable[Response]]
 
 async def handle(context: Context, request: Request) -> Response:
     """Carry out the request's interaction; raises a FhirError, after which nothing has changed."""
-    found = route(request.method, request.path)
-    context.access.require(found.interaction, found.type)
-    require_known(request, found)
+    route = route_of(request.method, request.path)
+    context.access.require(route.interaction, route.type)
+    require_known(request, route)
     context.dispatch = handle
-    if context.respond_async and is_answered_later(context, request, found):
-        return await take(context, request, found)
+    if context.respond_async and is_answered_later(context, request, route):
+        return await take(context, request, route)
     spend(_STEPS)
-    if found.interaction == "capabilities":  # needs no database
-        return await HANDLERS[found.interaction](context, request, found)
-    context = _placed(context, found)
-    await _learn(context, found)
+    if route.interaction == "capabilities":  # needs no database
+        return await HANDLERS[route.interaction](context, request, route)
+    context = _placed(context, route)
+    await _learn(context, route)
     following = context.services.following
-    if found.interaction in _WITHOUT_INDEX:
-        return await HANDLERS[found.interaction](context, request, found)
+    if route.interaction in _WITHOUT_INDEX:
+        return await HANDLERS[route.interaction](context, request, route)
     with following.working():
-        return await HANDLERS[found.interaction](context, request, found)
+        return await HANDLERS[route.interaction](context, request, route)
 
 
-def _placed(context: Context, found: Route) -> Context:
+def _placed(context: Context, route: Route) -> Context:
     """Return the context on the nodes that may serve the interaction."""
     allowed, context.reads_only = context.reads_only, False  # never for what the interaction asks in its turn
     reading = context.services.reading
-    if reading is None or not allowed or context.session is not None or found.interaction not in _READ_ONLY:
+    if reading is None or not allowed or context.session is not None or route.interaction not in _READ_ONLY:
         return context
     return replace(context, services=reading)
 
 
-async def _learn(context: Context, found: Route) -> None:
+async def _learn(context: Context, route: Route) -> None:
     """Learn of search parameters, where others cannot count any more on this worker to know them.
 
     What a secondary serves needs no primary for that: a read goes by no search parameter, and for a search it is enough
@@ -67,7 +67,7 @@ async def _learn(context: Context, found: Route) -> None:
     if services.following.fresh:
         return
     from_secondary = services.database.primary is not services.database
-    if from_secondary and found.interaction in _WITHOUT_INDEX:
+    if from_secondary and route.interaction in _WITHOUT_INDEX:
         return
     if from_secondary and await services.following.holds_at(services.database):
         return
@@ -102,40 +102,40 @@ _READ_ONLY = frozenset(
 )
 
 
-async def _read(context: Context, request: Request, found: Route) -> Response:
-    return await read(context, request, found.type or "", found.id or "")
+async def _read(context: Context, request: Request, route: Route) -> Response:
+    return await read(context, request, route.type or "", route.id or "")
 
 
-async def _vread(context: Context, request: Request, found: Route) -> Response:
-    return await vread(context, request, found.type or "", found.id or "", found.version or "")
+async def _vread(context: Context, request: Request, route: Route) -> Response:
+    return await vread(context, request, route.type or "", route.id or "", route.version or "")
 
 
-async def _create(context: Context, request: Request, found: Route) -> Response:
-    return await create(context, request, found.type or "")
+async def _create(context: Context, request: Request, route: Route) -> Response:
+    return await create(context, request, route.type or "")
 
 
-async def _update(context: Context, request: Request, found: Route) -> Response:
-    return await update(context, request, found.type or "", found.id or "")
+async def _update(context: Context, request: Request, route: Route) -> Response:
+    return await update(context, request, route.type or "", route.id or "")
 
 
-async def _conditional_update(context: Context, request: Request, found: Route) -> Response:
-    return await conditional_update(context, request, found.type or "", query_text(request))
+async def _conditional_update(context: Context, request: Request, route: Route) -> Response:
+    return await conditional_update(context, request, route.type or "", query_text(request))
 
 
-async def _patch(context: Context, request: Request, found: Route) -> Response:
-    return await patch(context, request, found.type or "", found.id or "")
+async def _patch(context: Context, request: Request, route: Route) -> Response:
+    return await patch(context, request, route.type or "", route.id or "")
 
 
-async def _conditional_patch(context: Context, request: Request, found: Route) -> Response:
-    return await conditional_patch(context, request, found.type or "", query_text(request))
+async def _conditional_patch(context: Context, request: Request, route: Route) -> Response:
+    return await conditional_patch(context, request, route.type or "", query_text(request))
 
 
-async def _delete(context: Context, request: Request, found: Route) -> Response:
-    return await delete(context, request, found.type or "", found.id or "")
+async def _delete(context: Context, request: Request, route: Route) -> Response:
+    return await delete(context, request, route.type or "", route.id or "")
 
 
-async def _conditional_delete(context: Context, request: Request, found: Route) -> Response:
-    return await conditional_delete(context, request, found.type or "", query_text(request), many=deletes_many(request))
+async def _conditional_delete(context: Context, request: Request, route: Route) -> Response:
+    return await conditional_delete(context, request, route.type or "", query_text(request), many=deletes_many(request))
 
 
 HANDLERS: dict[str, Handler] = {

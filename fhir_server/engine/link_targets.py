@@ -24,8 +24,8 @@ async def require_own_targets(context: Context, changes: Iterable[Change]) -> No
     issues: dict[str, list[str]] = defaultdict(list)
     for (kind, resource_id), (condition, change) in wanted.items():
         where = None if condition is None else to_filter(condition)
-        found = await context.services.resources.read(kind, resource_id, where=where, session=context.session)
-        if found is None or found.deleted:
+        target = await context.services.resources.read(kind, resource_id, where=where, session=context.session)
+        if target is None or target.deleted:
             issues[change.type].append(f"{kind}/{resource_id}")
     if issues:
         raise Forbidden(

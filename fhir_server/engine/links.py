@@ -88,6 +88,6 @@ async def _allowed(context: Context, links: Iterable[str]) -> set[str]:
         if where is None:
             allowed |= {f"{kind}/{resource_id}" for resource_id in some}
         elif context.access.visible(kind, FOLLOWED[kind]) != NOTHING:
-            found = await context.services.resources.among(kind, some, where, context.session)
-            allowed |= {f"{kind}/{resource_id}" for resource_id in found}
+            visible = await context.services.resources.among(kind, some, where, context.session)
+            allowed |= {f"{kind}/{resource_id}" for resource_id in visible}
     return allowed

@@ -77,19 +77,19 @@ async def panel_of(services: Services, fhir_user: str | None) -> Panel | None:
     if kept is not None and kept[1] == _generation and time.monotonic() - kept[0] < KEPT_SECONDS:
         return kept[2]
     asked, generation = time.monotonic(), _generation
-    found: set[str] = set()
+    patients: set[str] = set()
     if practitioner := await _practitioner(services, fhir_user):
-        found = await _treated(services, practitioner)
+        patients = await _treated(services, practitioner)
         if policy == "clinics":
-            found |= await _of_clinics(services, await _clinics(services, practitioner))
-    if len(found) > MOST_PATIENTS:
+            patients |= await _of_clinics(services, await _clinics(services, practitioner))
+    if len(patients) > MOST_PATIENTS:
         raise Forbidden(
             f"More than {MOST_PATIENTS} patients are this user's: the setting staff_sees must say another policy.",
             code="too-costly",
         )
     if len(_kept) > 1000:
         _kept.clear()
-    panel = Panel(frozenset(found))
+    panel = Panel(frozenset(patients))
     _kept[key] = (asked, generation, panel)
     return panel
 
@@ -177,14 +177,14 @@ async def _of_clinics(services: Services, clinics: set[str]) -> set[str]:
 
 async def _treated(services: Services, practitioner: str) -> set[str]:
     """Return the patients who are treated by the practitioner, or are registered with that one."""
-    found = set(await keys_of(services.database, "Patient", [f"general-practitioner={practitioner}"]))
+    patients = set(await keys_of(services.database, "Patient", [f"general-practitioner={practitioner}"]))
     for kind, name in (("Appointment", "actor"), ("Encounter", "participant"), ("CareTeam", "participant")):
-        found |= await _patients(services, kind, [f"{name}={practitioner}"])
-    return found
+        patients |= await _patients(services, kind, [f"{name}={practitioner}"])
+    return patients
 
 
 async def _patients(services: Services, resource_type: str, keys: list[str]) -> set[str]:
     """Return the patients that the resources with one of the keys name."""
-    found = await keys_of(services.database, resource_type, keys)
+    keys_by_id = await keys_of(services.database, resource_type, keys)
     names = reference_names(resource_type)
-    return {patient for own in found.values() for patient in named_in(own, "Patient", names)}
+    return {patient for own in keys_by_id.values() for patient in named_in(own, "Patient", names)}

@@ -14,7 +14,7 @@ from fhir_server.engine.context import Context, Request
 from fhir_server.engine.gdpr.erasure import erase_patient
 from fhir_server.engine.interactions.delete import delete
 from fhir_server.engine.referential_integrity import require_unused
-from fhir_server.engine.routes import route
+from fhir_server.engine.routes import route_of
 from fhir_server.errors import BadRequest, Conflict, FhirError, NotFound
 from fhir_server.store.resources.erasure import Eraser
 from fhir_server.store.work.async_requests import AsyncRequestStore
@@ -40,12 +40,12 @@ class Target:
 def target_of(text: str) -> Target:
     """Return the target that a relative URL means; raises BadRequest for any other text."""
     try:
-        found = route("GET", text)
+        route = route_of("GET", text)
     except FhirError as error:
         raise BadRequest(f"{text[:200]!r} names no resource.") from error
-    if found.interaction not in ("read", "vread") or found.type is None or found.id is None:
+    if route.interaction not in ("read", "vread") or route.type is None or route.id is None:
         raise BadRequest(f"{text[:200]!r} is neither a resource, such as Observation/1, nor a version of one.")
-    return Target(found.type, found.id, version_number(text, found.version))
+    return Target(route.type, route.id, version_number(text, route.version))
 
 
 def version_number(url: str, version: str | None) -> int | None:

@@ -40,14 +40,14 @@ async def require_unused(context: Context, resource_type: str, ids: Iterable[str
 
 async def _naming(context: Context, reference: str, kind: str, query: str) -> list[Issue]:
     everything = replace(context, access=OpenAccess())
-    found = await find_all(everything, await criteria(everything, kind, query), _MOST_NAMED + 1)
-    if not found:
+    referring = await find_all(everything, await criteria(everything, kind, query), _MOST_NAMED + 1)
+    if not referring:
         return []
     try:
         seen = await find_all(context, await criteria(context, kind, query), _MOST_NAMED)
     except Forbidden:
         seen = []
     texts = [f"{reference} is still named by {kind}/{resource_id}." for resource_id in seen]
-    if len(seen) < len(found):
+    if len(seen) < len(referring):
         texts.append(f"{reference} is still named by other {kind} resources.")
     return [Issue("conflict", text) for text in texts]

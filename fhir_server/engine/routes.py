@@ -32,7 +32,7 @@ _TYPE = {
 _INSTANCE = {"GET": "read", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
-def route(method: str, path: str) -> Route:
+def route_of(method: str, path: str) -> Route:
     """Return the interaction that a method on a path is; raises NotFound or MethodNotAllowed."""
     method = "GET" if method == "HEAD" else method
     parts = path.split("/") if path else []
@@ -59,7 +59,7 @@ def allowed(path: str) -> str:
     https://www.rfc-editor.org/rfc/rfc9110#name-options
     """
     try:
-        route("OPTIONS", path)  # which is no interaction anywhere
+        route_of("OPTIONS", path)  # which is no interaction anywhere
     except MethodNotAllowed as error:
         return error.headers["Allow"]
     raise AssertionError(f"OPTIONS is an interaction on /{path}.")
@@ -128,9 +128,9 @@ def _require_type(name: str) -> None:
 
 
 def _interaction(methods: dict[str, str], method: str, path: str) -> str:
-    found = methods.get(method)
-    if found is None:
+    interaction = methods.get(method)
+    if interaction is None:
         error = MethodNotAllowed(f"{method[:20]} is not allowed on /{path[:200]}; it takes {', '.join(methods)}.")
         error.headers["Allow"] = ", ".join([*methods, *(["HEAD"] if "GET" in methods else ()), "OPTIONS"])
         raise error
-    return found
+    return interaction

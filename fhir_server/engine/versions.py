@@ -70,20 +70,20 @@ async def checked(context: Context, request: Request, resource_type: str) -> dic
 
 def require_valid(context: Context, resource: Mapping[str, Any], place: str = "") -> None:
     """Raise Unprocessable with every fault of the resource, each with its FHIRPath; `place` says where it stands."""
-    found = faults(context, resource)
-    if _refused(found):
-        raise Unprocessable(issues=[placed(fault, place) for fault in found])
+    issues = faults(context, resource)
+    if _refused(issues):
+        raise Unprocessable(issues=[placed(fault, place) for fault in issues])
 
 
 def faults(context: Context, resource: Mapping[str, Any], *, warnings: bool = False) -> list[Issue]:
     """Return every fault of the resource; with `warnings` also what is doubtful but may be stored."""
-    found = validate(resource, max_depth=context.services.settings.max_depth, warnings=warnings)
-    if _refused(found):
-        return found
-    found += subsets.refusals(resource)
+    issues = validate(resource, max_depth=context.services.settings.max_depth, warnings=warnings)
+    if _refused(issues):
+        return issues
+    issues += subsets.refusals(resource)
     if resource["resourceType"] == "SearchParameter":
-        found += custom.faults(resource)
-    return found
+        issues += custom.faults(resource)
+    return issues
 
 
 def _refused(faults: list[Issue]) -> bool:

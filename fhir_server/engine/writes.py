@@ -83,8 +83,8 @@ async def read_current(
     is not there, or it would show which ids others use.
     """
     key = (resource_type, resource_id)
-    if key in context.known:
-        return context.known[key]
+    if key in context.read_ahead:
+        return context.read_ahead[key]
     where = context.access.where(resource_type, interaction)
     version = await context.services.resources.read(resource_type, resource_id, where=where, session=context.session)
     if version is None and where is not None:

@@ -20,7 +20,7 @@ from fhir_server.engine.access import Access, OpenAccess
 from fhir_server.engine.context import Context, Request, Response, Services
 from fhir_server.engine.disclosure import Disclosure, disclosing
 from fhir_server.engine.query_parameters import FORM
-from fhir_server.engine.routes import allowed, route
+from fhir_server.engine.routes import allowed, route_of
 from fhir_server.errors import BadRequest, FhirError, Issue, Unavailable, UnsupportedMediaType, operation_outcome
 from fhir_server.http import log
 from fhir_server.http.admission import COMPRESSION, Admission, rows_weight
@@ -221,7 +221,7 @@ class FhirApp:
     ) -> None:
         """Give the request what its body says; a large one's turn lasts until the stack is closed."""
         # Before the body is read: who may not do this cannot make the server work on it either.
-        found = route(request.method, request.path)
+        found = route_of(request.method, request.path)
         access, limits = seen.access, seen.limits
         assert access is not None and limits is not None  # noqa: PT018 - both, since it is known who calls
         access.require(found.interaction, found.type)

@@ -7,7 +7,7 @@ import time
 from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fhir_server.engine.routes import route
+from fhir_server.engine.routes import route_of
 from fhir_server.errors import FhirError
 from fhir_server.work import metrics
 
@@ -68,6 +68,6 @@ class Measured:
 
 def _interaction(method: str, path: str) -> str:
     try:
-        return route(method, path).interaction
+        return route_of(method, path).interaction
     except FhirError:
         return "options" if method == "OPTIONS" else _UNKNOWN

@@ -155,7 +155,7 @@ def _filters(inputs: Inputs, types: Sequence[str]) -> dict[str, tuple[str, ...]]
     texts = [part for text in inputs.all("_typeFilter") for part in _BETWEEN_FILTERS.split(text)]
     if len(texts) > _MOST_FILTERS:
         raise BadRequest(f"There are {len(texts)} type filters; at most {_MOST_FILTERS} are taken.", code="too-costly")
-    found: dict[str, tuple[str, ...]] = {}
+    filters: dict[str, tuple[str, ...]] = {}
     for text in texts:
         name, mark, query = text.strip().partition("?")
         if not mark or name not in types:
@@ -164,8 +164,8 @@ def _filters(inputs: Inputs, types: Sequence[str]) -> dict[str, tuple[str, ...]]
                 "Observation?category=laboratory.",
                 code="value",
             )
-        found[name] = (*found.get(name, ()), query)
-    return found
+        filters[name] = (*filters.get(name, ()), query)
+    return filters
 
 
 def _elements(inputs: Inputs) -> tuple[str, ...]:
@@ -189,14 +189,14 @@ def _is_element(name: str, types: Iterable[str]) -> bool:
 
 
 def _patients(context: Context, level: Level, inputs: Inputs) -> tuple[str, ...]:
-    given = inputs.all("patient")
-    if given and level == "system":
+    references = inputs.all("patient")
+    if references and level == "system":
         raise BadRequest("patient is a parameter of Patient/$export and Group/[id]/$export.", code="not-supported")
-    found = []
-    for reference in given:
+    ids = []
+    for reference in references:
         text = str(reference.get("reference", "")).removeprefix(f"{context.base_url}/")
         match = _PATIENT.fullmatch(text)
         if match is None:
             raise BadRequest(f"patient is a reference such as Patient/123, not {text[:80]!r}.", code="value")
-        found.append(match[1])
-    return tuple(dict.fromkeys(found))
+        ids.append(match[1])
+    return tuple(dict.fromkeys(ids))

@@ -43,13 +43,13 @@ async def members_of(context: Context, asked: Asked, moment: datetime) -> Member
     if not asked.group:
         return Members(frozenset(asked.patients)) if asked.patients else None
     ids = await _of_group(context, asked.group, moment)
-    known = ids if asked.since is None else await _earlier(context, asked.group, asked.since)
+    earlier = ids if asked.since is None else await _earlier(context, asked.group, asked.since)
     if asked.patients:
         strangers = sorted(set(asked.patients) - ids)
         if strangers:
             raise BadRequest(f"Patient/{strangers[0]} is no member of Group/{asked.group}.", code="value")
         ids &= set(asked.patients)
-    return Members(frozenset(ids), frozenset(ids - known))
+    return Members(frozenset(ids), frozenset(ids - earlier))
 
 
 async def _earlier(context: Context, group: str, since: datetime) -> set[str]:
@@ -87,12 +87,12 @@ async def _of_group(context: Context, group: str, moment: datetime) -> set[str]:
 async def _group(context: Context, group: str, moment: datetime, *, required: bool) -> Mapping[str, Any]:
     where = context.access.where("Group", "read")
     selection = Selection("Group", {"$and": [{"_id": group}, where or {}]})
-    found = await slice_after(context.services.resources, selection, moment, "", 1)
-    if not found.resources:
+    groups = await slice_after(context.services.resources, selection, moment, "", 1)
+    if not groups.resources:
         if required:
             raise NotFound(f"Group/{group} does not exist.")
         return {}
-    resource: Mapping[str, Any] = values.decode(found.resources[0].version.json)
+    resource: Mapping[str, Any] = values.decode(groups.resources[0].version.json)
     return resource
 
 
@@ -140,6 +140,6 @@ async def _meeting(context: Context, text: str, moment: datetime) -> set[str]:
     after: str | None = ""
     while after is not None:
         part = await slice_after(context.services.resources, selection, moment, after, _SLICE)
-        ids.update(found.version.id for found in part.resources)
+        ids.update(match.version.id for match in part.resources)
         after = part.last
     return ids

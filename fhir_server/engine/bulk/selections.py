@@ -13,7 +13,7 @@ from fhir_server.search.planner.query import compile_query
 from fhir_server.search.query.ast import Criterion, Query
 from fhir_server.search.query.compartments import index_names, membership
 from fhir_server.search.query.conditions import EVERYTHING, All, Condition, HasId, HasKey, KeySpan, either
-from fhir_server.store.resources.as_of import Found, Selection
+from fhir_server.store.resources.as_of import PastResource, Selection
 
 _FEW = 2000
 """Up to so many keys the index is asked for them; beyond that, everything is read and sorted out here."""
@@ -26,22 +26,22 @@ class Wanted:
     selection: Selection
     members: Members | None = None
 
-    def keeps(self, found: Found) -> bool:
+    def keeps(self, row: PastResource) -> bool:
         """Return whether a resource that was read belongs into the export."""
         if self.members is None:
             return True
         since = self.selection.since
-        changed = since is None or found.version.updated > since
-        return not self._patients(found).isdisjoint(self.members.ids if changed else self.members.new)
+        changed = since is None or row.version.updated > since
+        return not self._patients(row).isdisjoint(self.members.ids if changed else self.members.new)
 
-    def keeps_deletion(self, found: Found) -> bool:
+    def keeps_deletion(self, row: PastResource) -> bool:
         """Return whether the deletion of a resource, which is given as it last was, belongs into the export."""
-        return self.members is None or not self._patients(found).isdisjoint(self.members.ids)
+        return self.members is None or not self._patients(row).isdisjoint(self.members.ids)
 
-    def _patients(self, found: Found) -> set[str]:
+    def _patients(self, row: PastResource) -> set[str]:
         if self.selection.type == "Patient":
-            return {found.version.id}
-        named = (key.partition("=Patient/")[2] for key in found.keys)
+            return {row.version.id}
+        named = (key.partition("=Patient/")[2] for key in row.keys)
         return {reference.partition("/")[0] for reference in named if reference}
 
 

@@ -29,7 +29,7 @@ from fhir_server.r4 import values
 from fhir_server.search.query.ast import Query
 from fhir_server.store.accounts.bearer_tokens import bearer_token
 from fhir_server.store.accounts.grants import is_in_force
-from fhir_server.store.resources.as_of import Found, slice_after
+from fhir_server.store.resources.as_of import PastResource, slice_after
 from fhir_server.store.work.exports import Export, ExportFile, ExportStore, Part
 from fhir_server.work.threads import breathe
 
@@ -134,9 +134,9 @@ async def _members_of(context: Context, export: Export, asked: Asked) -> Members
     assert export.moment is not None, "members are those of the export's moment"
     name = f"{export.id} {export.moment}"
     if name not in _members:
-        found = await members_of(context, asked, export.moment)
+        members = await members_of(context, asked, export.moment)
         _members.clear()
-        _members[name] = found
+        _members[name] = members
     return _members[name]
 
 
@@ -172,17 +172,17 @@ async def _fill(  # noqa: PLR0917 - one loop over all of them
     assert export.moment is not None, "an export begins with its moment"
     output, deletions = files
     while True:
-        found = await slice_after(context.services.resources, selected.selection, export.moment, after, _SLICE)
-        for each in found.resources:
+        part = await slice_after(context.services.resources, selected.selection, export.moment, after, _SLICE)
+        for each in part.resources:
             await breathe()
             if selected.keeps(each):
                 await output.add(shown.of(each))
-        gone = [each for each in found.deleted if selected.keeps_deletion(each)]
+        gone = [each for each in part.deleted if selected.keeps_deletion(each)]
         for start in range(0, len(gone), _DELETIONS):
             await deletions.add(_deletion_bundle(gone[start : start + _DELETIONS]))
-        if found.last is None or output.count >= limits.resources or output.length >= limits.bytes:
-            return found.last
-        after = found.last
+        if part.last is None or output.count >= limits.resources or output.length >= limits.bytes:
+            return part.last
+        after = part.last
 
 
 class _Shown:
@@ -194,14 +194,14 @@ class _Shown:
         self._attachments = resource_type in _WITH_ATTACHMENTS
         self._url = f'"url":"{context.base_url}/Binary/'.encode()
 
-    def of(self, found: Found) -> bytes:
-        line = found.version.json
+    def of(self, row: PastResource) -> bytes:
+        line = row.version.json
         if self._query is not None:
             line = subsets.subset(line, self._query)
         return line.replace(b'"url":"Binary/', self._url) if self._attachments else line
 
 
-def _deletion_bundle(gone: list[Found]) -> bytes:
+def _deletion_bundle(gone: list[PastResource]) -> bytes:
     entries: list[dict[str, Any]] = [
         {"request": {"method": "DELETE", "url": f"{each.version.type}/{each.version.id}"}} for each in gone
     ]

@@ -111,9 +111,9 @@ class _Search:
         wanted = HasId(tuple(sorted(link.partition("/")[2] for link in self._links if link.startswith("Binary/"))))
         if not wanted.ids:
             return
-        found = [*await self._eraser.current("Binary", wanted), *await self._eraser.earlier("Binary", wanted)]
-        candidates = {f"Binary/{version.id}" for version in found}
-        candidates -= {f"Binary/{version.id}" for version in found if not self._is_open(version)}
+        binaries = [*await self._eraser.current("Binary", wanted), *await self._eraser.earlier("Binary", wanted)]
+        candidates = {f"Binary/{version.id}" for version in binaries}
+        candidates -= {f"Binary/{version.id}" for version in binaries if not self._is_open(version)}
         for resource_type in types if candidates else ():
             for link, places in (await self._eraser.linking(resource_type, candidates)).items():
                 if not places <= self.own:

@@ -63,20 +63,22 @@ class _Erasing:
         await close_account(self._services, f"Patient/{self._patient}")
         erasure = await self._carried_out(erasure)
         for _ in range(_ROUNDS):
-            found = await self._found()
-            if not found:
+            belongings = await self._belongings()
+            if not belongings:
                 return await self._finished(erasure)
-            await self._give_up_visits(found)
-            planned = replace(erasure, erase=tuple(sorted(found.own)), anonymise=tuple(sorted(found.others)))
+            await self._give_up_visits(belongings)
+            planned = replace(erasure, erase=tuple(sorted(belongings.own)), anonymise=tuple(sorted(belongings.others)))
             await self._record.save(planned)
             erasure = await self._carried_out(planned)
         raise Conflict("Others keep writing what is to be erased.")
 
-    async def _found(self) -> Belonging:
+    async def _belongings(self) -> Belonging:
         types = await self._services.search.types()
-        found = await belonging(self._services, self._context.base_url, self._patient, types)
-        anonymous = {reference for reference in found.others if await self._anonymous(reference, found.own) is None}
-        return Belonging(found.own, found.others - anonymous)
+        belongings = await belonging(self._services, self._context.base_url, self._patient, types)
+        anonymous = {
+            reference for reference in belongings.others if await self._anonymous(reference, belongings.own) is None
+        }
+        return Belonging(belongings.own, belongings.others - anonymous)
 
     async def _carried_out(self, erasure: Erasure) -> Erasure:
         """Return the erasure after all that was planned is done."""
@@ -143,9 +145,9 @@ class _Erasing:
             changed = without_text(changed)
         return None if changed == resource else changed
 
-    async def _give_up_visits(self, found: Belonging) -> None:
+    async def _give_up_visits(self, belongings: Belonging) -> None:
         """Cancel what is booked, so that others can have the time."""
-        for reference in sorted(found.own):
+        for reference in sorted(belongings.own):
             for _ in range(_ATTEMPTS if reference.startswith("Appointment/") else 0):
                 try:
                     await self._give_up(reference)

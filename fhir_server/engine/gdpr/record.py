@@ -92,15 +92,15 @@ async def _rows(context: Context, resource_type: str, condition: Condition) -> A
 
 async def _beside(context: Context, row: Row) -> set[tuple[str, str]]:
     """Return what a resource refers to that tells who and what is meant, and the files and payments that go with it."""
-    found: set[tuple[str, str]] = set()
+    places: set[tuple[str, str]] = set()
     if row.type == "Invoice":
-        found.add(("PaymentReconciliation", row.id))
+        places.add(("PaymentReconciliation", row.id))
     if b"Binary/" in row.json:
         version = await context.services.resources.read(row.type, row.id)
         links = version.links if version else ()
-        found |= {("Binary", link.partition("/")[2]) for link in links if link.startswith("Binary/")}
+        places |= {("Binary", link.partition("/")[2]) for link in links if link.startswith("Binary/")}
     for text in references(values.decode(row.json)):
         named = local(text, context.base_url)
         if named and named.type in _NAMED and shared(named.type) is None:
-            found.add((named.type, named.id))
-    return found
+            places.add((named.type, named.id))
+    return places

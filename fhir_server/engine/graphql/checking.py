@@ -37,11 +37,11 @@ class _Checking:
         self._max_depth = max_depth
         self._left = self._max_fields = max_fields
 
-    def selections(self, place: Place | None, found: SelectionSetNode, depth: int, spread: tuple[str, ...]) -> None:
+    def selections(self, place: Place | None, selection: SelectionSetNode, depth: int, spread: tuple[str, ...]) -> None:
         """Check a selection at a place; None is the root of the system."""
         if depth > self._max_depth:
-            raise Faults([Fault(f"A statement has at most {self._max_depth} levels.", found, "too-costly")])
-        for node in found.selections:
+            raise Faults([Fault(f"A statement has at most {self._max_depth} levels.", selection, "too-costly")])
+        for node in selection.selections:
             self._left -= 1
             if self._left < 0:
                 text = f"A statement has at most {self._max_fields} fields, those of its fragments included."
@@ -75,7 +75,7 @@ class _Checking:
         place: Place | None,
         node: SelectionNode,
         condition: str | None,
-        found: SelectionSetNode,
+        selection: SelectionSetNode,
         depth: int,
         spread: tuple[str, ...],
     ) -> None:
@@ -86,7 +86,7 @@ class _Checking:
             place = place.narrowed(condition)
             if not place.types:
                 raise Fault(f"There is never a {condition} here.", node)
-        self.selections(place, found, depth, spread)
+        self.selections(place, selection, depth, spread)
 
     def _field(self, place: Place | None, node: FieldNode, depth: int, spread: tuple[str, ...]) -> None:
         name = node.name.value
@@ -110,10 +110,10 @@ class _Checking:
             if "id" not in arguments:
                 raise Fault(f"{name} needs the argument id; {name}List searches.", node, "required")
             return Place(frozenset({name}))
-        found = self._search(node, arguments, nested=False)
-        if found is None:
+        target = self._search(node, arguments, nested=False)
+        if target is None:
             raise Fault(f"There is no field {name} here, but Patient, PatientList and so on.", node)
-        return found
+        return target
 
     def _below(self, place: Place, node: FieldNode, arguments: set[str]) -> Place | None:
         name = node.name.value
@@ -128,10 +128,10 @@ class _Checking:
         if name == "resource" and "Reference" in place.types:
             self._arguments(node, arguments, ("optional", "type"))
             return self._referenced(place, node)
-        found = self._search(node, arguments, nested=True) if place.resource else None
-        if found is None:
+        target = self._search(node, arguments, nested=True) if place.resource else None
+        if target is None:
             raise Fault(f"{' or '.join(sorted(place.types)[:5])} has no element {name}.", node)
-        return found
+        return target
 
     def _referenced(self, place: Place, node: FieldNode) -> Place:
         wanted = self._statement.arguments(node).get("type")
@@ -147,45 +147,47 @@ class _Checking:
         """Return the place of what a List or Connection field finds; None for any other field."""
         name = node.name.value
         connected = searched_type(name, CONNECTION)
-        found = connected or searched_type(name, LIST)
-        if found is None:
+        resource_type = connected or searched_type(name, LIST)
+        if resource_type is None:
             return None
         taken = [
-            each for each in arguments if is_search_argument(found, each, nested=nested, connected=bool(connected))
+            each
+            for each in arguments
+            if is_search_argument(resource_type, each, nested=nested, connected=bool(connected))
         ]
         self._arguments(node, arguments, taken)
         if nested and "_reference" not in arguments:
             raise Fault(f"{name} needs the argument _reference: the parameter that refers here.", node, "required")
-        return Place(frozenset({name if connected else found}))
+        return Place(frozenset({name if connected else resource_type}))
 
-    def _arguments(self, node: FieldNode, given: set[str], known: Iterable[str]) -> None:
-        unknown = sorted(given - set(known))
+    def _arguments(self, node: FieldNode, names: set[str], allowed: Iterable[str]) -> None:
+        unknown = sorted(names - set(allowed))
         if unknown:
             raise Fault(f"{node.name.value} has no argument {', '.join(unknown)}.", node, "not-supported")
-        if "fhirpath" in given:
+        if "fhirpath" in names:
             _require_expression(self._statement.arguments(node)["fhirpath"], node)
 
-    def _directives(self, node: SelectionNode, known: frozenset[str], *, complex_: bool = True) -> None:
+    def _directives(self, node: SelectionNode, allowed: frozenset[str], *, complex_: bool = True) -> None:
         for directive in node.directives or ():
             name = directive.name.value
-            if name not in known:
+            if name not in allowed:
                 raise Fault(f"There is no directive @{name} here.", directive, "not-supported")
             if name == "flatten" and not complex_:
                 raise Fault("Only what has fields of its own can be flattened.", directive)
             self._directive_arguments(directive)
 
     def _directive_arguments(self, directive: DirectiveNode) -> None:
-        name, given = directive.name.value, self._statement.arguments(directive)
-        known = {"slice": {"path"}, "skip": {"if"}, "include": {"if"}}.get(name, set())
-        if set(given) != known:
-            raise Fault(f"@{name} takes {', '.join(known) or 'no arguments'}.", directive)
-        if name == "slice" and given["path"] != "$index":
-            _require_expression(given["path"], directive)
+        name, arguments = directive.name.value, self._statement.arguments(directive)
+        allowed = {"slice": {"path"}, "skip": {"if"}, "include": {"if"}}.get(name, set())
+        if set(arguments) != allowed:
+            raise Fault(f"@{name} takes {', '.join(allowed) or 'no arguments'}.", directive)
+        if name == "slice" and arguments["path"] != "$index":
+            _require_expression(arguments["path"], directive)
 
 
 def _selects(below: Place, argument: str) -> bool:
-    found = below.element(argument)
-    return argument in _LIST_ARGUMENTS or (found is not None and found.primitive)
+    child = below.element(argument)
+    return argument in _LIST_ARGUMENTS or (child is not None and child.primitive)
 
 
 def _require_expression(text: object, node: FieldNode | DirectiveNode) -> None:

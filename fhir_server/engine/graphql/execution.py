@@ -9,7 +9,7 @@ from typing import Any
 from graphql import FieldNode, FragmentSpreadNode, InlineFragmentNode, SelectionSetNode
 
 from fhir_server.engine.graphql.faults import Fault
-from fhir_server.engine.graphql.nodes import Found, Node, evaluated, root, text, whole
+from fhir_server.engine.graphql.nodes import FieldResult, Node, evaluated, root, text, whole
 from fhir_server.engine.graphql.output import Output
 from fhir_server.engine.graphql.places import ANY, CONNECTION, LIST, element, is_a, searched_type
 from fhir_server.engine.graphql.references import referenced
@@ -93,32 +93,32 @@ class Execution:
     # --- Into the output -----------------------------------------------------------------------------------------
 
     async def _field(self, node: Node | None, field: FieldNode, output: Output, around: Shape) -> None:
-        found = await self._find(node, field)
-        if found is None:
+        result = await self._find(node, field)
+        if result is None:
             return
         directives = {each.name.value: each for each in field.directives or ()}
         if "first" in directives:
-            found = Found(found.nodes[:1], found.many)
+            result = FieldResult(result.nodes[:1], result.many)
         shape = around.of(frozenset(directives))
         if "slice" not in directives:
-            await self._give(found, field, output, shape)
+            await self._give(result, field, output, shape)
             return
         path = str(self._statement.arguments(directives["slice"])["path"])
-        for position, each in enumerate(found.nodes):
+        for position, each in enumerate(result.nodes):
             suffix = await evaluated(_slice, path, each, position)
-            await self._give(Found([each], found.many), field, output, shape.sliced(suffix))
+            await self._give(FieldResult([each], result.many), field, output, shape.sliced(suffix))
 
-    async def _give(self, found: Found, field: FieldNode, output: Output, shape: Shape) -> None:
+    async def _give(self, result: FieldResult, field: FieldNode, output: Output, shape: Shape) -> None:
         if shape.flat and field.selection_set is not None:
-            inner = Shape(shape.suffix, shape.collated or found.many)
-            for each in found.nodes:
+            inner = Shape(shape.suffix, shape.collated or result.many)
+            for each in result.nodes:
                 await self._select(each, field.selection_set, output, inner)
             return
-        values = await self._values(found.nodes, field)
+        values = await self._values(result.nodes, field)
         name = (field.alias or field.name).value + shape.suffix
         if shape.collated:
-            output.collate(name, values, found.nodes[0].type if found.nodes else "", field, single=shape.single)
-        elif found.many and not shape.single:
+            output.collate(name, values, result.nodes[0].type if result.nodes else "", field, single=shape.single)
+        elif result.many and not shape.single:
             output.put(name, values, field)
         elif len(values) > 1:
             raise Fault(f"@singleton: there is more than one {name}.", field, "business-rule")
@@ -150,47 +150,49 @@ class Execution:
 
     # --- What a field finds --------------------------------------------------------------------------------------
 
-    async def _find(self, node: Node | None, field: FieldNode) -> Found | None:
+    async def _find(self, node: Node | None, field: FieldNode) -> FieldResult | None:
         name, arguments = field.name.value, self._statement.arguments(field)
         if name == "__typename" or (name == "resourceType" and node is not None):
-            return Found([Node("string", "Query" if node is None else node.type, None)], False)
+            return FieldResult([Node("string", "Query" if node is None else node.type, None)], False)
         if node is None:
             if name in ANY:
-                return Found([root(await self._reader.read(name, str(arguments["id"])))], False)
+                return FieldResult([root(await self._reader.read(name, str(arguments["id"])))], False)
             return await self._search(field, arguments, [])
         if element(node.type, name) is not None:
             return await evaluated(node.below, name, arguments)
         if name == "resource" and node.type == "Reference":
-            found = await referenced(self._reader, node, arguments)
-            return None if found is None else Found([found], False)
+            target = await referenced(self._reader, node, arguments)
+            return None if target is None else FieldResult([target], False)
         return await self._referring(node, field, arguments) if node.is_root else None
 
-    async def _referring(self, node: Node, field: FieldNode, arguments: dict[str, Any]) -> Found | None:
+    async def _referring(self, node: Node, field: FieldNode, arguments: dict[str, Any]) -> FieldResult | None:
         """Return what refers to a resource by the parameter `_reference`; None for another type's element."""
         name = field.name.value
-        found = searched_type(name, CONNECTION) or searched_type(name, LIST)
-        if found is None or "_reference" not in arguments:
+        resource_type = searched_type(name, CONNECTION) or searched_type(name, LIST)
+        if resource_type is None or "_reference" not in arguments:
             return None
-        by = parameter_name(found, str(arguments["_reference"]))
+        by = parameter_name(resource_type, str(arguments["_reference"]))
         if by is None:
-            raise Fault(f"{found} has no search parameter {str(arguments['_reference'])[:60]}.", field, "not-supported")
+            raise Fault(
+                f"{resource_type} has no search parameter {str(arguments['_reference'])[:60]}.", field, "not-supported"
+            )
         return await self._search(field, arguments, [(by, f"{node.type}/{node.value['id']}")])
 
-    async def _search(self, field: FieldNode, arguments: dict[str, Any], query: Query) -> Found:
+    async def _search(self, field: FieldNode, arguments: dict[str, Any], query: Query) -> FieldResult:
         name, expression = field.name.value, arguments.get("fhirpath")
         connected = searched_type(name, CONNECTION)
         query = [*query, *search_query(connected or name.removesuffix(LIST), arguments)]
         if connected is None:
             nodes = [root(each) for each in await self._list(name.removesuffix(LIST), query, arguments)]
-            return Found(nodes if expression is None else await _holding(nodes, expression), True)
-        found = await self._reader.connection(
+            return FieldResult(nodes if expression is None else await _holding(nodes, expression), True)
+        connection = await self._reader.connection(
             connected, query, arguments.get("_cursor"), counted=self._asks(field, "count")
         )
         if expression is not None:
-            nodes = [root(each["resource"]) for each in found["edges"]]
+            nodes = [root(each["resource"]) for each in connection["edges"]]
             kept = {id(each.value) for each in await _holding(nodes, expression)}
-            found["edges"] = [each for each in found["edges"] if id(each["resource"]) in kept]
-        return Found([Node(name, found, None)], False)
+            connection["edges"] = [each for each in connection["edges"] if id(each["resource"]) in kept]
+        return FieldResult([Node(name, connection, None)], False)
 
     async def _list(self, resource_type: str, query: Query, arguments: dict[str, Any]) -> list[Any]:
         if "_count" not in arguments and "_offset" not in arguments:

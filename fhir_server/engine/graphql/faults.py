@@ -61,11 +61,11 @@ def report(error: FhirError, node: Node | None = None) -> dict[str, Any]:
 
 def _one(error: FhirError, node: Node | None) -> dict[str, Any]:
     message = "; ".join(issue.diagnostics for issue in error.issues) or type(error).__name__
-    found: dict[str, Any] = {"message": message}
+    entry: dict[str, Any] = {"message": message}
     place = getattr(error, "node", None) or node
     if isinstance(place, _Located):
-        found["locations"] = place.lines
+        entry["locations"] = place.lines
     elif place is not None and place.loc is not None:
         at = get_location(place.loc.source, place.loc.start)
-        found["locations"] = [{"line": at.line, "column": at.column}]
-    return found | {"extensions": {"resource": operation_outcome(error.issues)}}
+        entry["locations"] = [{"line": at.line, "column": at.column}]
+    return entry | {"extensions": {"resource": operation_outcome(error.issues)}}

@@ -51,7 +51,7 @@ class Node:
         """Whether this is a resource that stands on its own."""
         return self.type in RESOURCE_TYPES and self.value is self.resource
 
-    def below(self, name: str, arguments: Mapping[str, Any]) -> Found | None:
+    def below(self, name: str, arguments: Mapping[str, Any]) -> FieldResult | None:
         """Return the nodes of an element that meet the arguments; None where there are none."""
         declared = element(self.type, name)
         value = self.value.get(name) if isinstance(self.value, dict) else None
@@ -59,7 +59,7 @@ class Node:
             return None
         values = value if declared.many and isinstance(value, list) else [value]
         nodes = _selected([self._child(each, declared.type) for each in values], name, self, arguments)
-        return Found(nodes, declared.many) if nodes else None
+        return FieldResult(nodes, declared.many) if nodes else None
 
     def _child(self, value: Any, declared: str) -> Node:
         # What a search has found stands on its own.
@@ -84,7 +84,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FieldResult:
     """What a field finds: nodes, and whether they are a list by definition."""
 
     nodes: list[Node]
@@ -117,8 +117,8 @@ def _selected(nodes: list[Node], name: str, parent: Node, arguments: Mapping[str
 
 
 def _has(value: Any, name: str, wanted: Any) -> bool:
-    found = value.get(name) if isinstance(value, dict) else None
-    have = {text(each) for each in (found if isinstance(found, list) else [found]) if each is not None}
+    content = value.get(name) if isinstance(value, dict) else None
+    have = {text(each) for each in (content if isinstance(content, list) else [content]) if each is not None}
     alternatives = wanted if isinstance(wanted, list) else [wanted]
     spend(len(alternatives))
     return not have.isdisjoint(text(each) for each in alternatives)

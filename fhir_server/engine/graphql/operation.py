@@ -44,7 +44,7 @@ async def graphql(context: Context, request: Request, route: Route, inputs: Inpu
 
 
 async def _data(context: Context, request: Request, route: Route) -> dict[str, Any]:
-    text, name, variables = _given(request)
+    text, name, variables = _inputs(request)
     if request.resource is not None:
         others = [("operationName", name)] if name else []
         others += [("variables", values.encode(variables).decode())] if variables else []
@@ -69,18 +69,18 @@ async def _executed(context: Context, statement: Statement, route: Route) -> dic
     return await Execution(statement, reader).run(resource)
 
 
-def _given(request: Request) -> tuple[str, str | None, dict[str, Any]]:
+def _inputs(request: Request) -> tuple[str, str | None, dict[str, Any]]:
     """Return the text, the operation's name and the variables, from the URL or the body."""
     unknown = [name for name, _ in request.query if name not in _PARTS | FORM]
     if unknown:
         parts = ", ".join(sorted(_PARTS))
         raise BadRequest(f"$graphql has no parameter {unknown[0][:80]!r}; it has {parts}.", code="not-supported")
-    given: dict[str, Any] = {name: value for name, value in request.query if name in _PARTS}
-    if isinstance(given.get("variables"), str):
-        given["variables"] = values.decode(given["variables"].encode())
+    inputs: dict[str, Any] = {name: value for name, value in request.query if name in _PARTS}
+    if isinstance(inputs.get("variables"), str):
+        inputs["variables"] = values.decode(inputs["variables"].encode())
     if request.resource is not None:
-        given |= _body(request.resource)
-    text, name, variables = given.get("query"), given.get("operationName"), given.get("variables") or {}
+        inputs |= _body(request.resource)
+    text, name, variables = inputs.get("query"), inputs.get("operationName"), inputs.get("variables") or {}
     if not isinstance(text, str) or not text.strip():
         raise BadRequest("$graphql needs the parameter query.", code="required")
     if not isinstance(variables, dict) or not isinstance(name, str | None):
@@ -93,5 +93,7 @@ def _body(body: Any) -> dict[str, Any]:
         raise BadRequest('The body of $graphql is a JSON object with "query", or the query itself.')
     if body.get("resourceType") != "Parameters":
         return body
-    found = {each.get("name"): each.get("valueString") for each in body.get("parameter", ()) if isinstance(each, dict)}
-    return {"query": found.get("query")}
+    parameters = {
+        each.get("name"): each.get("valueString") for each in body.get("parameter", ()) if isinstance(each, dict)
+    }
+    return {"query": parameters.get("query")}

@@ -23,18 +23,18 @@ class Output:
         """Give a field its value; the same field twice is merged, two different values raise Fault."""
         self.fields[name] = _merged(self.fields[name], value, node) if name in self.fields else value
 
-    def collate(self, name: str, found: list[Any], kind: str, node: FieldNode, *, single: bool) -> None:
+    def collate(self, name: str, items: list[Any], kind: str, node: FieldNode, *, single: bool) -> None:
         """Add what a field of a flattened parent has to what others had there; raises Fault for differing types."""
-        if not found:
+        if not items:
             return
         if self._collated.setdefault(name, kind) != kind:
             raise Fault(f"@flatten brings together a {self._collated[name]} and a {kind} as {name}.", node)
         if single:
-            if len(found) > 1 or name in self.fields:
+            if len(items) > 1 or name in self.fields:
                 raise Fault(f"@singleton: there is more than one {name}.", node, code="business-rule")
-            self.fields[name] = found[0]
+            self.fields[name] = items[0]
         else:
-            self.fields.setdefault(name, []).extend(found)
+            self.fields.setdefault(name, []).extend(items)
 
 
 def _merged(old: Any, new: Any, node: FieldNode) -> Any:

@@ -43,13 +43,13 @@ class Place:
 
     def element(self, name: str) -> Element | None:
         """Return an element that a node here may have."""
-        return next((found for each in sorted(self.types) if (found := element(each, name))), None)
+        return next((child for each in sorted(self.types) if (child := element(each, name))), None)
 
     def below(self, name: str) -> Place:
         """Return the place of an element of that name."""
-        found = [each for type_name in sorted(self.types) if (each := element(type_name, name))]
-        targets = frozenset(target for each in found for target in each.targets) & ANY
-        return Place(types_of(each.type for each in found), targets or ANY)
+        elements = [each for type_name in sorted(self.types) if (each := element(type_name, name))]
+        targets = frozenset(target for each in elements for target in each.targets) & ANY
+        return Place(types_of(each.type for each in elements), targets or ANY)
 
     def narrowed(self, condition: str) -> Place:
         """Return the place where a fragment on a type applies."""
@@ -58,8 +58,8 @@ class Place:
 
 def types_of(names: Iterable[str]) -> frozenset[str]:
     """Return the types that nodes have for which such types are declared."""
-    found = frozenset(names)
-    return found | ANY if found & {"Resource", "DomainResource"} else found
+    types = frozenset(names)
+    return types | ANY if types & {"Resource", "DomainResource"} else types
 
 
 @lru_cache(maxsize=65536)
@@ -67,10 +67,10 @@ def element(type_name: str, name: str) -> Element | None:
     """Return the element of a type; `_name` is that of a primitive's extensions."""
     if type_name not in TYPES:
         return _of_search(type_name, name)
-    found = table(type_name).elements.get(name.removeprefix("_"))
-    if found is not None and name.startswith("_"):
-        return _EXTENSIONS[found.many] if found.primitive else None
-    return found
+    child = table(type_name).elements.get(name.removeprefix("_"))
+    if child is not None and name.startswith("_"):
+        return _EXTENSIONS[child.many] if child.primitive else None
+    return child
 
 
 def _of_search(type_name: str, name: str) -> Element | None:
@@ -92,5 +92,5 @@ def is_a(type_name: str, condition: str) -> bool:
 
 def searched_type(name: str, suffix: str) -> str | None:
     """Return the resource type of a field such as PatientList."""
-    found = name.removesuffix(suffix)
-    return found if found != name and found in RESOURCE_TYPES else None
+    resource_type = name.removesuffix(suffix)
+    return resource_type if resource_type != name and resource_type in RESOURCE_TYPES else None

@@ -28,8 +28,8 @@ async def referenced(reader: Reader, reference: Node, arguments: Mapping[str, An
         return None
     try:
         if url.startswith("#"):
-            found: Node | None = _contained(url[1:], reference.resource)
-            return found if found and found.type in types else None
+            target: Node | None = _contained(url[1:], reference.resource)
+            return target if target and target.type in types else None
         return await _read(reader, url, types)
     except (TooLarge, OutOfBudget):
         raise

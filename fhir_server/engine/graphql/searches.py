@@ -46,29 +46,29 @@ class Reader:
         """Return every resource that a search finds; raises TooLarge rather than leaving some out."""
         limit = min(self.context.services.settings.max_page_size, self.left)
         bundle = await self._search(resource_type, [*query, ("_count", str(max(limit, 1)))])
-        found = _matches(bundle)
+        resources = _matches(bundle)
         while (page := _cursor(bundle, "next")) is not None:  # there are more, or these have all the bytes of a page
-            if len(found) >= limit:
+            if len(resources) >= limit:
                 raise TooLarge(
                     f"{resource_type}List finds more than {limit} resources: give it a _count, or ask for "
                     f"{resource_type}Connection.",
                     code="too-costly",
                 )
             bundle = await self._search(resource_type, [("_page", page)])
-            found += _matches(bundle)
-        return found
+            resources += _matches(bundle)
+        return resources
 
     async def some(self, resource_type: str, query: list[tuple[str, str]], count: int, offset: int) -> list[Any]:
         """Return `count` resources of those that a search finds, after the first `offset`."""
-        found: list[Any] = []
+        resources: list[Any] = []
         limit = self.context.services.settings.max_page_size
         page: str | None = ""
-        while len(found) < offset + count and page is not None:
+        while len(resources) < offset + count and page is not None:
             wanted = [*query, ("_count", str(min(limit, offset + count)))] if page == "" else [("_page", page)]
             bundle = await self._search(resource_type, wanted)
-            found += _matches(bundle)
+            resources += _matches(bundle)
             page = _cursor(bundle, "next")
-        return found[offset : offset + count]
+        return resources[offset : offset + count]
 
     async def connection(
         self, resource_type: str, query: list[tuple[str, str]], cursor: str | None, *, counted: bool
@@ -80,10 +80,10 @@ class Reader:
             query = [*query, ("_page", cursor)]
             offset = await rows_before(self.context, resource_type, query, cursor)
         bundle = await self._search(resource_type, query)
-        found = [each for each in bundle.get("entry", ()) if each["search"]["mode"] == "match"]
-        connection: dict[str, Any] = {"count": bundle.get("total"), "offset": offset, "pagesize": len(found)}
+        entries = [each for each in bundle.get("entry", ()) if each["search"]["mode"] == "match"]
+        connection: dict[str, Any] = {"count": bundle.get("total"), "offset": offset, "pagesize": len(entries)}
         connection |= {relation: _cursor(bundle, relation) for relation in ("first", "previous", "next", "last")}
-        connection["edges"] = [{**each["search"], "resource": each["resource"]} for each in found]
+        connection["edges"] = [{**each["search"], "resource": each["resource"]} for each in entries]
         return connection
 
     async def _search(self, resource_type: str, query: list[tuple[str, str]]) -> dict[str, Any]:
@@ -108,10 +108,10 @@ def parameter_name(resource_type: str, argument: str) -> str | None:
     """Return the search parameter that an argument stands for: GraphQL's names have no '-'."""
     if argument in _CONTROLS:
         return argument
-    known = parameters(resource_type)
-    if argument in known:
+    by_code = parameters(resource_type)
+    if argument in by_code:
         return argument
-    return next((code for code in known if code.replace("-", "_") == argument), None)
+    return next((code for code in by_code if code.replace("-", "_") == argument), None)
 
 
 def is_search_argument(resource_type: str, argument: str, *, nested: bool, connected: bool) -> bool:

@@ -64,21 +64,21 @@ class Statement:
 
     def arguments(self, node: FieldNode | DirectiveNode) -> dict[str, Any]:
         """Return the arguments of a field or directive by name; one that is null counts as not there."""
-        found = self._arguments.get(id(node))
-        if found is None:
-            found = {}
+        by_name = self._arguments.get(id(node))
+        if by_name is None:
+            by_name = {}
             for argument in node.arguments or ():
-                self._add(found, argument)
-            self._arguments[id(node)] = found
-        return found
+                self._add(by_name, argument)
+            self._arguments[id(node)] = by_name
+        return by_name
 
-    def _add(self, found: dict[str, Any], argument: ArgumentNode) -> None:
+    def _add(self, by_name: dict[str, Any], argument: ArgumentNode) -> None:
         name = argument.name.value
-        if name in found:
+        if name in by_name:
             raise Fault(f"The argument {name} stands twice.", argument)
         value = self.value(argument.value)
         if value is not None:
-            found[name] = value
+            by_name[name] = value
 
     def includes(self, node: SelectionNode) -> bool:
         """Return whether @skip and @include leave a selection in."""
@@ -110,20 +110,22 @@ def read(text: str, operation_name: str | None, variables: Mapping[str, Any]) ->
 
 
 def _chosen(operations: Iterable[OperationDefinitionNode], name: str | None) -> OperationDefinitionNode:
-    found = [each for each in operations if name is None or (each.name and each.name.value == name)]
-    if len(found) != 1:
-        text = "There is no such operation" if not found else "There are several operations: name one by operationName"
-        raise Fault(f"{text}.", found[0] if found else None)
-    return found[0]
+    matching = [each for each in operations if name is None or (each.name and each.name.value == name)]
+    if len(matching) != 1:
+        text = (
+            "There is no such operation" if not matching else "There are several operations: name one by operationName"
+        )
+        raise Fault(f"{text}.", matching[0] if matching else None)
+    return matching[0]
 
 
-def _variables(operation: OperationDefinitionNode, given: Mapping[str, Any]) -> dict[str, Any]:
+def _variables(operation: OperationDefinitionNode, sent: Mapping[str, Any]) -> dict[str, Any]:
     plain = Statement(operation, {}, {})
-    found: dict[str, Any] = {}
+    variables: dict[str, Any] = {}
     for definition in operation.variable_definitions or ():
         name = definition.variable.name.value
         default = plain.value(definition.default_value) if definition.default_value else None
-        found[name] = given.get(name, default)
-        if found[name] is None and isinstance(definition.type, NonNullTypeNode):
+        variables[name] = sent.get(name, default)
+        if variables[name] is None and isinstance(definition.type, NonNullTypeNode):
             raise Fault(f"The variable ${name} needs a value.", definition, code="required")
-    return found
+    return variables

@@ -16,7 +16,7 @@ from fhir_server.auth import endpoints
 from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.interactions.preconditions import parse_etags
 from fhir_server.engine.operations.registry import OPERATIONS, Level
-from fhir_server.engine.routes import COMPARTMENTS, Route, route
+from fhir_server.engine.routes import COMPARTMENTS, Route, route_of
 from fhir_server.engine.search import subsets
 from fhir_server.engine.terminology.capabilities import (
     FEATURES,
@@ -137,7 +137,7 @@ def _rest(security: dict[str, Any] | None) -> dict[str, Any]:
         "resource": [_resource(name, referring[name]) for name in sorted(RESOURCE_TYPES)],
         "interaction": [{"code": code} for code in _SYSTEM_INTERACTIONS if code in interactions],
         "searchParam": [
-            *(_search_parameter(found) for found in _search_parameters(_ANY, common=True)),
+            *(_search_parameter(parameter) for parameter in _search_parameters(_ANY, common=True)),
             *_unpublished(),
         ],
         "operation": _operations(None, ("system",)),
@@ -162,9 +162,9 @@ def _resource(name: str, referring: list[str]) -> dict[str, Any]:
         "conditionalUpdate": "conditional-update" in interactions,
         "conditionalDelete": "single" if "conditional-delete" in interactions else "not-supported",
         "referencePolicy": ["literal", "logical"],
-        "searchInclude": ["*", *(f"{name}:{found.code}" for found in own if found.type == "reference")],
+        "searchInclude": ["*", *(f"{name}:{parameter.code}" for parameter in own if parameter.type == "reference")],
         "searchRevInclude": referring,
-        "searchParam": [_search_parameter(found) for found in own],
+        "searchParam": [_search_parameter(parameter) for parameter in own],
         "operation": _operations(name, ("type", "instance", "version")),
     }
     return _without_empty(described)
@@ -188,22 +188,22 @@ def _interactions(resource_type: str | None) -> frozenset[str]:
         paths: Iterable[str] = ("", "_history", "_search")
     else:
         paths = (resource_type + end for end in ("", "/_search", "/_history", "/x", "/x/_history", "/x/_history/1"))
-    found = {interaction for path in paths for interaction in _routed(path)}
-    return frozenset(found | ({"transaction"} if "batch" in found else set()))
+    interactions = {interaction for path in paths for interaction in _routed(path)}
+    return frozenset(interactions | ({"transaction"} if "batch" in interactions else set()))
 
 
 def _routed(path: str) -> Iterator[str]:
     for method in _METHODS:
         try:
-            yield route(method, path).interaction
+            yield route_of(method, path).interaction
         except (MethodNotAllowed, NotFound):
             continue
 
 
 def _search_parameters(resource_type: str, *, common: bool) -> list[Parameter]:
     """Return the parameters of the type alone, or those that all types share, as far as searches take them."""
-    named = [found for code, found in parameters(resource_type).items() if code.startswith("_") == common]
-    return [found for found in named if _is_taken(resource_type, found.code, "1")]
+    named = [parameter for code, parameter in parameters(resource_type).items() if code.startswith("_") == common]
+    return [parameter for parameter in named if _is_taken(resource_type, parameter.code, "1")]
 
 
 def _unpublished() -> list[dict[str, str]]:
@@ -221,19 +221,24 @@ def _is_taken(resource_type: str, name: str, value: str) -> bool:
     return True
 
 
-def _search_parameter(found: Parameter) -> dict[str, str]:
-    described = {"name": found.code, "definition": found.url, "type": found.type, "documentation": found.expression}
+def _search_parameter(parameter: Parameter) -> dict[str, str]:
+    described = {
+        "name": parameter.code,
+        "definition": parameter.url,
+        "type": parameter.type,
+        "documentation": parameter.expression,
+    }
     return {key: value for key, value in described.items() if value}
 
 
 def _referring() -> dict[str, list[str]]:
     """Return, for each type, what may be asked of _revinclude: the reference parameters that can point to it."""
-    found: dict[str, list[str]] = {name: [] for name in RESOURCE_TYPES}
+    referring: dict[str, list[str]] = {name: [] for name in RESOURCE_TYPES}
     for name in sorted(RESOURCE_TYPES):
         for parameter in _search_parameters(name, common=False):
             for target in parameter.target if parameter.type == "reference" else ():
-                found[target].append(f"{name}:{parameter.code}")
-    return found
+                referring[target].append(f"{name}:{parameter.code}")
+    return referring
 
 
 def _operations(resource_type: str | None, levels: Iterable[Level]) -> list[dict[str, str]]:

@@ -178,8 +178,8 @@ async def _by_keys(context: Context, resource_type: str, criteria: Sequence[KeyC
 async def _searched(context: Context, query: Query) -> list[Version]:
     ids = await find_all(context, query, MOST_MATCHES)
     resources = context.services.resources
-    found = [await resources.read(query.types[0], each, session=context.session) for each in ids]
-    return [version for version in found if version is not None and not version.deleted]
+    matches = [await resources.read(query.types[0], each, session=context.session) for each in ids]
+    return [version for version in matches if version is not None and not version.deleted]
 
 
 async def find_all(context: Context, query: Query, limit: int) -> list[str]:

@@ -49,34 +49,34 @@ async def create_unless_found(
     The criteria's key is unique in the database, so of two that both found nothing one insert is refused, and that one
     looks again.
     """
-    found = await criteria(context, resource_type, query, resource)
-    key = condition_key(context, resource_type, found)
+    condition = await criteria(context, resource_type, query, resource)
+    key = condition_key(context, resource_type, condition)
     for _ in range(_ATTEMPTS):
-        matches = await find_matches(context, found)
+        matches = await find_matches(context, condition)
         existing = matches.one
         if existing is not None:
             if matches.confirmed or await context.services.resources.confirmed(existing):
                 return versions.answer(200, existing)
             continue
         try:
-            return await create_as(context, resource, versions.new_id(), method, key, size=size, asked=found)
+            return await create_as(context, resource, versions.new_id(), method, key, size=size, asked=condition)
         except AlreadyExists:
-            await _release_unless_met(context, found, resource_type, key)
+            await _release_unless_met(context, condition, resource_type, key)
     raise Conflict(f"{resource_type}?{query} was made and changed by others all the time; try again.")
 
 
-async def _release_unless_met(context: Context, found: Query, resource_type: str, key: str) -> None:
+async def _release_unless_met(context: Context, condition: Query, resource_type: str, key: str) -> None:
     """Take the criteria's key from a holder that no longer meets them; raises Unavailable where there is no majority.
 
     A search sees only what a majority has. A holder that it does not find may be too new for it, and must not lose the
     key: so what could be read until now is waited for, and then looked for again.
     """
-    if await find_one(context, found) is not None:
+    if await find_one(context, condition) is not None:
         return
     resources = context.services.resources
     holder = await resources.holder(resource_type, key)
     if holder is None:
         return
     await context.services.database.settle()
-    if await find_one(context, found) is None:
+    if await find_one(context, condition) is None:
         await resources.release_conditions(resource_type, [key], holder=holder)

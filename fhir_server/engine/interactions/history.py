@@ -55,7 +55,7 @@ class _Asked:
 async def history(context: Context, request: Request, route: Route) -> Response:
     """Answer with a history Bundle, newest first; raises NotFound for an instance that never was."""
     asked = _read(context, request, route)
-    found = await context.services.history.page(
+    page = await context.services.history.page(
         type=route.type,
         id=route.id,
         since=asked.since,
@@ -65,18 +65,18 @@ async def history(context: Context, request: Request, route: Route) -> Response:
         cursor=asked.cursor,
         access=lambda name: context.access.where(name, route.interaction),
     )
-    if route.id is not None and not found.versions and asked.whole:
+    if route.id is not None and not page.versions and asked.whole:
         raise NotFound(f"{route.type}/{route.id} does not exist.")
     links = [{"relation": "self", "url": _url(context, request, asked.kept)}]
-    total = await _total(context, route, asked, found)
-    if found.next is not None and asked.count:
-        token = page_token.seal(context.services.signing_key, [asked.place, list(found.next), total])
+    total = await _total(context, route, asked, page)
+    if page.next is not None and asked.count:
+        token = page_token.seal(context.services.signing_key, [asked.place, list(page.next), total])
         links.append({"relation": "next", "url": _url(context, request, [*asked.kept, ("_page", token)])})
-    for version in found.versions[: asked.count]:
+    for version in page.versions[: asked.count]:
         if not version.deleted:
             note_resource(context.base_url, version.type, version.id, version.json)
     showing = [pair for pair in asked.kept if pair[0] in _SHOWING]
-    entries = [_entry(context, version, showing) for version in found.versions[: asked.count]]
+    entries = [_entry(context, version, showing) for version in page.versions[: asked.count]]
     bundle: dict[str, Any] = {
         "resourceType": "Bundle",
         "id": new_id(),
@@ -89,23 +89,23 @@ async def history(context: Context, request: Request, route: Route) -> Response:
     return Response(200, values.encode(bundle))
 
 
-async def _total(context: Context, route: Route, asked: _Asked, found: Page) -> int | None:
+async def _total(context: Context, route: Route, asked: _Asked, page: Page) -> int | None:
     """Return the number of versions on all pages, counted for the first: what is written meanwhile is on none.
 
     None where counting takes long and was not asked for.
     """
     if asked.cursor is not None:
         return asked.total
-    if asked.count and found.next is None:
-        return len(found.versions)  # all of it stands on this page
-    if not found.versions:
+    if asked.count and page.next is None:
+        return len(page.versions)  # all of it stands on this page
+    if not page.versions:
         return 0
     return await context.services.history.total(
         type=route.type,
         id=route.id,
         since=asked.since,
         at=asked.at,
-        until=found.versions[0].updated,
+        until=page.versions[0].updated,
         access=lambda name: context.access.where(name, route.interaction),
         exact=asked.count == 0,
     )
@@ -130,14 +130,14 @@ def _entry(context: Context, version: Version, showing: list[tuple[str, str]]) -
 
 
 def _read(context: Context, request: Request, route: Route) -> _Asked:
-    given = _given(request)
-    since, at = given.get("_since"), [value for name, value in request.query if name == "_at"]
-    place = _place(context, request, route, given, at)
-    cursor, total = _followed(context, place, given["_page"]) if "_page" in given else (None, None)
+    controls = _controls(request)
+    since, at = controls.get("_since"), [value for name, value in request.query if name == "_at"]
+    place = _place(context, request, route, controls, at)
+    cursor, total = _followed(context, place, controls["_page"]) if "_page" in controls else (None, None)
     return _Asked(
         since=_range(context, "_since", since)[0] if since is not None else None,
         at=_all_of(context, at) if at else None,
-        count=0 if given.get("_summary") == "count" else _count(context, given.get("_count")),
+        count=0 if controls.get("_summary") == "count" else _count(context, controls.get("_count")),
         cursor=cursor,
         total=total,
         place=place,
@@ -157,25 +157,25 @@ def _followed(context: Context, place: list[str], token: str) -> tuple[Cursor | 
     raise BadRequest("The paging link is not one that leads into a history.")
 
 
-def _place(context: Context, request: Request, route: Route, given: Mapping[str, str], at: list[str]) -> list[str]:
+def _place(context: Context, request: Request, route: Route, controls: Mapping[str, str], at: list[str]) -> list[str]:
     types = sorted(RESOURCE_TYPES) if route.type is None else [route.type]
     return [
         viewer(context.access, types, route.interaction),
         request.path,
-        given.get("_since", ""),
+        controls.get("_since", ""),
         ",".join(at),
     ]
 
 
-def _given(request: Request) -> dict[str, str]:
-    given: dict[str, str] = {}
+def _controls(request: Request) -> dict[str, str]:
+    controls: dict[str, str] = {}
     for name, value in request.query:
-        if name in given and name != "_at":
+        if name in controls and name != "_at":
             raise BadRequest(f"{name} stands twice.")
-        given[name] = value
-    if given.get("_sort", "-_lastUpdated") != "-_lastUpdated":
+        controls[name] = value
+    if controls.get("_sort", "-_lastUpdated") != "-_lastUpdated":
         raise BadRequest("History is sorted by -_lastUpdated only.", code="not-supported")
-    return given
+    return controls
 
 
 def _range(context: Context, name: str, text: str) -> tuple[datetime, datetime]:

@@ -45,8 +45,8 @@ def require_match(request: Request, current: Version | None) -> None:
     if request.if_match is not None:
         wanted = parse_etags(request.if_match, "If-Match")
         if current is None or not (str(current.version) in wanted or (exists and "*" in wanted)):
-            found = f"its current version is {current.version}" if current and exists else "it does not exist"
-            raise PreconditionFailed(f"If-Match does not hold for {what}: {found}.")
+            actual = f"its current version is {current.version}" if current and exists else "it does not exist"
+            raise PreconditionFailed(f"If-Match does not hold for {what}: {actual}.")
     if request.if_none_match is not None and current is not None and exists:
         refused = parse_etags(request.if_none_match, "If-None-Match")
         if "*" in refused or str(current.version) in refused:
@@ -56,8 +56,8 @@ def require_match(request: Request, current: Version | None) -> None:
 def not_modified(request: Request, current: Version) -> bool:
     """Return whether a conditional read is answered by 304."""
     if request.if_none_match is not None:
-        known = parse_etags(request.if_none_match, "If-None-Match")
-        return "*" in known or str(current.version) in known
+        etags = parse_etags(request.if_none_match, "If-None-Match")
+        return "*" in etags or str(current.version) in etags
     if request.if_modified_since is not None:
         since = _http_date(request.if_modified_since)
         return since is not None and current.updated.replace(microsecond=0) <= since

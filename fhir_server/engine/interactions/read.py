@@ -47,9 +47,9 @@ async def _content(
     """Answer with a Binary as `_answer` does, but leave its content where it is."""
     where = context.access.where(resource_type, "read" if version_id is None else "vread")
     url = f"{resource_type}/{resource_id}" + ("" if version_id is None else f"/_history/{version_id}")
-    found = await read_content(context.services.resources, resource_id, version_id, where=where)
-    response = _answer(context, request, found[0] if found else None, url)
-    response.content = found[1] if found else None
+    binary = await read_content(context.services.resources, resource_id, version_id, where=where)
+    response = _answer(context, request, binary[0] if binary else None, url)
+    response.content = binary[1] if binary else None
     return response
 
 

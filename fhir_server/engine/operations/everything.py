@@ -125,7 +125,7 @@ async def _included(context: Context, page: Page, types: frozenset[str]) -> tupl
     rows = page.rows
     limit, room = context.services.settings.max_includes, context.services.settings.max_page_bytes
     seen: set[tuple[str, str]] = set()
-    found: list[Row] = []
+    included: list[Row] = []
     while rows:
         named: set[tuple[str, str]] = set()
         for row in rows:
@@ -133,13 +133,13 @@ async def _included(context: Context, page: Page, types: frozenset[str]) -> tupl
             named.update(each for each in _references(context, row) if each[0] in types)
         wanted = sorted(named - seen)
         seen.update(wanted)
-        most = limit - len(found)
+        most = limit - len(included)
         rows, cut = await _fetch(context, wanted[:most], page.at, room)
-        found += rows
+        included += rows
         room -= sum(row.size for row in rows)
         if cut or len(wanted) > most:
-            return found, True
-    return found, False
+            return included, True
+    return included, False
 
 
 async def _fetch(

@@ -22,15 +22,15 @@ _WHOLE = frozenset({"integer", "positiveInt", "unsignedInt"})
 class Inputs:
     """The values given for each parameter: JSON values of the parameter's type."""
 
-    given: dict[str, list[Any]]
+    by_name: dict[str, list[Any]]
 
     def one(self, name: str) -> Any:
         """Return the value of a parameter that stands at most once, or None."""
-        return self.given.get(name, [None])[0]
+        return self.by_name.get(name, [None])[0]
 
     def all(self, name: str) -> list[Any]:
         """Return the values of a parameter that may repeat."""
-        return self.given.get(name, [])
+        return self.by_name.get(name, [])
 
 
 def read_inputs(operation: Operation, request: Request, *, controls: frozenset[str] = FORM, max_depth: int) -> Inputs:
@@ -39,18 +39,18 @@ def read_inputs(operation: Operation, request: Request, *, controls: frozenset[s
     `controls` are names in the URL that are no inputs.
     """
     declared = {parameter.name: parameter for parameter in operation.parameter if parameter.use == "in"}
-    given: dict[str, list[Any]] = {}
+    values_by_name: dict[str, list[Any]] = {}
     in_url = [pair for pair in request.query if pair[0] not in controls]
     in_body = _from_body(operation, declared, request, max_depth)
     for name, value in [*read_url(declared, in_url, max_depth), *in_body]:
-        given.setdefault(name, []).append(value)
+        values_by_name.setdefault(name, []).append(value)
     for name, parameter in declared.items():
-        count = len(given.get(name, ()))
+        count = len(values_by_name.get(name, ()))
         if count < parameter.min:
             raise BadRequest(f"${operation.code} needs the parameter {name} ({parameter.type}).", code="required")
         if parameter.max != "*" and count > int(parameter.max):
             raise BadRequest(f"The parameter {name} of ${operation.code} stands {count} times, but may once.")
-    return Inputs(given)
+    return Inputs(values_by_name)
 
 
 def read_url(

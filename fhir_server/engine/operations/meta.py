@@ -37,10 +37,10 @@ async def meta(context: Context, request: Request, route: Route, inputs: Inputs)
     context.access.require("read" if route.version is None else "vread", resource_type)
     plain = Request("GET", request.path)
     if route.version is None:
-        found = await read(context, plain, resource_type, resource_id)
+        response = await read(context, plain, resource_type, resource_id)
     else:
-        found = await vread(context, plain, resource_type, resource_id, route.version)
-    return _answer(values.decode(found.json or b"{}"), found)
+        response = await vread(context, plain, resource_type, resource_id, route.version)
+    return _answer(values.decode(response.json or b"{}"), response)
 
 
 async def meta_add(context: Context, request: Request, route: Route, inputs: Inputs) -> Response:
@@ -81,7 +81,7 @@ async def _write(
     if context.session is None:
         return await writes.replace(context, resource_type, resource_id, plan)
     # In a transaction operations run after its other writes are flushed, so this one is flushed by itself.
-    inside = replace(context, pending=[], known={})
+    inside = replace(context, pending=[], read_ahead={})
     response = await writes.replace(inside, resource_type, resource_id, plan)
     before = await context.services.resources.read(resource_type, resource_id)
     if before is None or any(
@@ -94,9 +94,9 @@ async def _write(
     return response
 
 
-def _answer(resource: dict[str, Any], found: Response) -> Response:
+def _answer(resource: dict[str, Any], response: Response) -> Response:
     parameters = {"resourceType": "Parameters", "parameter": [{"name": "return", "valueMeta": resource["meta"]}]}
-    return Response(200, values.encode(parameters), found.version, found.updated)
+    return Response(200, values.encode(parameters), response.version, response.updated)
 
 
 def _identity(name: str, value: Any) -> object:
@@ -104,20 +104,20 @@ def _identity(name: str, value: Any) -> object:
     return value if name == "profile" else (value.get("system"), value.get("code"))
 
 
-def _with(stored: Meta, given: Meta) -> Meta:
+def _with(stored: Meta, added_meta: Meta) -> Meta:
     added: Meta = {}
     for name in _SETS:
-        found = {_identity(name, value): value for value in stored.get(name, [])}
-        for value in given.get(name, []):
-            found.setdefault(_identity(name, value), value)
-        added[name] = list(found.values())
+        values_by_identity = {_identity(name, value): value for value in stored.get(name, [])}
+        for value in added_meta.get(name, []):
+            values_by_identity.setdefault(_identity(name, value), value)
+        added[name] = list(values_by_identity.values())
     return _changed(stored, added)
 
 
-def _without(stored: Meta, given: Meta) -> Meta:
+def _without(stored: Meta, removed_meta: Meta) -> Meta:
     kept: Meta = {}
     for name in _SETS:
-        gone = {_identity(name, value) for value in given.get(name, [])}
+        gone = {_identity(name, value) for value in removed_meta.get(name, [])}
         kept[name] = [value for value in stored.get(name, []) if _identity(name, value) not in gone]
     return _changed(stored, kept)
 

@@ -36,19 +36,19 @@ async def meta_in_use(context: Context, resource_type: str | None) -> Response:
 
 
 def _union(metas: list[Mapping[str, Any]]) -> dict[str, Any]:
-    found = {
+    union = {
         "profile": sorted({profile for meta in metas for profile in meta.get("profile", ()) if profile is not None}),
         "security": _codings(coding for meta in metas for coding in meta.get("security", ())),
         "tag": _codings(coding for meta in metas for coding in meta.get("tag", ())),
     }
-    return {name: each for name, each in found.items() if each}
+    return {name: each for name, each in union.items() if each}
 
 
 def _codings(codings: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return each coding once by its system and code, without what is one resource's own about it."""
-    known: dict[tuple[str, str], dict[str, Any]] = {}
+    distinct: dict[tuple[str, str], dict[str, Any]] = {}
     for coding in codings:
         plain = {name: coding[name] for name in _CODING if name in coding}
         if plain:
-            known.setdefault((plain.get("system", ""), plain.get("code", "")), plain)
-    return [known[identity] for identity in sorted(known)]
+            distinct.setdefault((plain.get("system", ""), plain.get("code", "")), plain)
+    return [distinct[identity] for identity in sorted(distinct)]

@@ -34,7 +34,7 @@ def record(
     about the dates of care (what bears none is always in), `_since` is about the last change.
     """
     since, start, end = inputs.one("_since"), inputs.one("start"), inputs.one("end")
-    found: dict[str, Condition] = {}
+    conditions_by_type: dict[str, Condition] = {}
     for name in types:
         one = resource_id is not None
         conditions = [in_compartment(kind, resource_id or "", name) if one else _belonging_to_any(kind, name)]
@@ -42,8 +42,8 @@ def record(
             conditions.append(_asked(context, name, "_lastUpdated", f"ge{since}"))
         if start is not None or end is not None:
             conditions += _dated(context, name, start, end)
-        found[name] = All(tuple(conditions)) if len(conditions) > 1 else conditions[0]
-    return found
+        conditions_by_type[name] = All(tuple(conditions)) if len(conditions) > 1 else conditions[0]
+    return conditions_by_type
 
 
 def _belonging_to_any(kind: str, resource_type: str) -> Condition:

@@ -67,7 +67,7 @@ class Operation:
 
 
 def _operation(name: str, run: Run, *levels: Level, **properties: bool) -> Operation:
-    published = next(found for found in definitions.operations() if found.url == _DEFINITIONS + name)
+    published = next(definition for definition in definitions.operations() if definition.url == _DEFINITIONS + name)
     return Operation(published, run, frozenset(levels), **properties)
 
 

@@ -122,14 +122,14 @@ class _Members:
     def __init__(self, source: Source) -> None:
         self.terms = Terms.of(source, Options())
         self._selector = Selector(self.terms)
-        self._known: dict[int, tuple[ValueSet, Codes]] = {}
+        self._codes: dict[int, tuple[ValueSet, Codes]] = {}
 
     def of(self, value_set: ValueSet) -> Codes:
         """Return what a value set has in it; raises TerminologyError where that cannot be told."""
         # The value set is kept beside the answer, so that its identity is not used again.
-        if id(value_set) not in self._known:
-            self._known[id(value_set)] = (value_set, self._read(value_set))
-        return self._known[id(value_set)][1]
+        if id(value_set) not in self._codes:
+            self._codes[id(value_set)] = (value_set, self._read(value_set))
+        return self._codes[id(value_set)][1]
 
     def _read(self, value_set: ValueSet) -> Codes:
         spend(_STEPS)

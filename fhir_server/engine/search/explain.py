@@ -23,11 +23,11 @@ async def explained(context: Context, query: Query, plan: Plan, limit: int) -> l
             return [_issue("A search of several types is explained to callers who may see all of them.")]
         own = compile_query(query).types[0]
         return [_issue(f"{own.type}: {_asked(query, own)}; read: {_read(own)}")]
-    found = await context.services.search.explain(plan, max(limit, 1))
+    explanations = await context.services.search.explain(plan, max(limit, 1))
     plans = {each.type: each for each in plan.types}
     issues = []
-    for name, way, executed in found:
-        issues.append(_issue(f"{name}: {_asked(query, plans[name])}; found: {_found(plans[name], way)}"))
+    for name, way, executed in explanations:
+        issues.append(_issue(f"{name}: {_asked(query, plans[name])}; found: {_way_text(plans[name], way)}"))
         issues += [_issue(_execution(each)) for each in executed]
     return issues
 
@@ -44,12 +44,12 @@ def _read(plan: TypePlan) -> str:
     return ", then ".join(map(describe_scan, plan.drives[0].scans)) or "nothing to read"
 
 
-def _found(plan: TypePlan, way: Way) -> str:
+def _way_text(plan: TypePlan, way: Way) -> str:
     kind, number = way
     if kind in {"inside", "gather"}:
         starts = plan.sources[number].starts
-        found = ", then ".join(f"{describe_scan(start.scan)} of {start.type}" for start in starts)
-        return f"from the inner end of the chain: {found}" + ("; collected and sorted" if kind == "gather" else "")
+        chain = ", then ".join(f"{describe_scan(start.scan)} of {start.type}" for start in starts)
+        return f"from the inner end of the chain: {chain}" + ("; collected and sorted" if kind == "gather" else "")
     scans = plan.orders[number].scans if kind == "order" else plan.drives[number].scans
     read = ", then ".join(map(describe_scan, scans)) or "nothing to read"
     return {"read": read, "order": f"in the order of the sort: {read}", "collect": f"{read}; collected and sorted"}[

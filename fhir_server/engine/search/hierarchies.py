@@ -18,7 +18,7 @@ _MOST = 10_000
 
 async def settle_hierarchy(context: Context, asked: Hierarchy) -> Condition:
     """Return the condition on references that stands for one on a hierarchy; raises BadRequest where there is none."""
-    found: list[Condition] = []
+    conditions: list[Condition] = []
     for reference in asked.references:
         resource_type, _, resource_id = reference.partition("/")
         parent = parent_parameter(resource_type)
@@ -27,8 +27,8 @@ async def settle_hierarchy(context: Context, asked: Hierarchy) -> Condition:
                 raise BadRequest(f"{resource_type} resources are not above or below one another.", code="not-supported")
             continue
         reached = await _reached(context, resource_type, parent, resource_id, upwards=asked.relation == "above")
-        found.append(HasKey(tuple(f"{asked.name}={resource_type}/{each}" for each in reached)))
-    return either(found)
+        conditions.append(HasKey(tuple(f"{asked.name}={resource_type}/{each}" for each in reached)))
+    return either(conditions)
 
 
 def parent_parameter(resource_type: str) -> str | None:
@@ -40,15 +40,15 @@ def parent_parameter(resource_type: str) -> str | None:
 
 
 async def _reached(context: Context, resource_type: str, parent: str, start: str, *, upwards: bool) -> list[str]:
-    found = {start: None}
+    reached = {start: None}
     fresh = [start]
     while fresh:
         step = await (_above if upwards else _below)(context, resource_type, parent, fresh)
-        fresh = [each for each in dict.fromkeys(step) if each not in found]
-        found.update(dict.fromkeys(fresh))
-        if len(found) > _MOST:
+        fresh = [each for each in dict.fromkeys(step) if each not in reached]
+        reached.update(dict.fromkeys(fresh))
+        if len(reached) > _MOST:
             raise BadRequest(f"More than {_MOST} resources are below {resource_type}/{start}.", code="too-costly")
-    return list(found)
+    return list(reached)
 
 
 async def _above(context: Context, resource_type: str, parent: str, ids: Sequence[str]) -> list[str]:

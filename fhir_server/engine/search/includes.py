@@ -32,20 +32,20 @@ async def included(
 
     `:iterate` goes on from what was included until nothing is new.
     """
-    found: dict[Place, Row] = {}
+    rows_by_place: dict[Place, Row] = {}
     seen: set[Place] = {(row.type, row.id) for row in matches}
     start: Sequence[Row] = matches
     wanted = includes
     for _ in range(_ROUNDS):
-        fresh = await _round(context, wanted, start, seen, limit - len(found), at)
+        fresh = await _round(context, wanted, start, seen, limit - len(rows_by_place), at)
         if not fresh:
             break
-        found.update(((row.type, row.id), row) for row in fresh)
+        rows_by_place.update(((row.type, row.id), row) for row in fresh)
         seen.update((row.type, row.id) for row in fresh)
         start, wanted = fresh, [each for each in includes if each.iterate]
-        if not wanted or len(found) >= limit:
+        if not wanted or len(rows_by_place) >= limit:
             break
-    return list(found.values())[:limit]
+    return list(rows_by_place.values())[:limit]
 
 
 _KEY_BYTES = 10
@@ -76,9 +76,11 @@ async def _round(  # noqa: PLR0917 - what is wanted, and of what
     backward = len(existing) * len(includes) * len(rows)
     keys = await sized(_KEY_BYTES * (forward + backward), _keys_of, includes, rows, existing)
     search, where = context.services.search, context.access.where
-    reads = [search.by_ids(name, sorted(found), where(name), limit, at) for name, found in sorted(ids.items())]
+    reads = [search.by_ids(name, sorted(values), where(name), limit, at) for name, values in sorted(ids.items())]
     hidden = {name: [place[1] for place in seen if place[0] == name] for name in keys}
-    reads += [search.by_keys(name, found, where(name), limit, at, hidden[name]) for name, found in sorted(keys.items())]
+    reads += [
+        search.by_keys(name, values, where(name), limit, at, hidden[name]) for name, values in sorted(keys.items())
+    ]
     fresh = {(row.type, row.id): row for rows in await together(*reads) for row in rows}
     return [row for place, row in fresh.items() if place not in seen][:limit]
 
@@ -110,10 +112,10 @@ def _targets(include: Include, row: Row) -> Iterable[Place]:
 
 def _names(resource_type: str, code: str) -> list[tuple[str, Parameter]]:
     """Return the index names of a reference parameter, or of all of them, and the parameter itself."""
-    known = parameters(resource_type)
+    by_code = parameters(resource_type)
     kept = _kept_names.get((resource_type, code))
-    if kept is None or kept[0] is not known:
-        kept = _kept_names[resource_type, code] = (known, _names_in(known, resource_type, code))
+    if kept is None or kept[0] is not by_code:
+        kept = _kept_names[resource_type, code] = (by_code, _names_in(by_code, resource_type, code))
     return kept[1]
 
 
@@ -123,28 +125,28 @@ _kept_names: dict[tuple[str, str], tuple[Parameters, list[tuple[str, Parameter]]
 
 def _named(resource_type: str, code: str) -> dict[str, list[Parameter]]:
     """Return the same by index name."""
-    found: dict[str, list[Parameter]] = {}
+    by_name: dict[str, list[Parameter]] = {}
     for name, parameter in _names(resource_type, code):
-        found.setdefault(name, []).append(parameter)
-    return found
+        by_name.setdefault(name, []).append(parameter)
+    return by_name
 
 
-def _names_in(known: Parameters, resource_type: str, code: str) -> list[tuple[str, Parameter]]:
-    chosen = [each for each in known.values() if each.type == "reference" and code in ("*", each.code)]
+def _names_in(by_code: Parameters, resource_type: str, code: str) -> list[tuple[str, Parameter]]:
+    chosen = [each for each in by_code.values() if each.type == "reference" and code in ("*", each.code)]
     return [(name, each) for each in chosen for name in key_names(resource_type, each)]
 
 
 def _canonical_targets(includes: Iterable[Include], rows: Sequence[Row]) -> dict[str, list[str]]:
     """Return, for each type that canonical references of the rows may lead to, the keys of what they lead to."""
-    found: dict[str, dict[str, None]] = {}
+    keys_by_type: dict[str, dict[str, None]] = {}
     for include in includes:
         for row in rows:
             if not include.reverse and include.source in ("*", row.type):
                 for name, parameter in _names(row.type, include.parameter):
                     urls = _after(f"{name}{CANONICAL_MARK}", row)
                     for target in chain_targets(parameter, include.target) if urls else ():
-                        found.setdefault(target, {}).update(dict.fromkeys(f"{CANONICAL}{url}" for url in urls))
-    return {target: list(keys) for target, keys in found.items()}
+                        keys_by_type.setdefault(target, {}).update(dict.fromkeys(f"{CANONICAL}{url}" for url in urls))
+    return {target: list(keys) for target, keys in keys_by_type.items()}
 
 
 def _after(prefix: str, row: Row) -> list[str]:
@@ -152,11 +154,11 @@ def _after(prefix: str, row: Row) -> list[str]:
 
 
 def _joined(*several: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    keys_by_type: dict[str, list[str]] = {}
     for each in several:
         for name, keys in each.items():
-            found.setdefault(name, []).extend(keys)
-    return {name: keys for name, keys in found.items() if keys}
+            keys_by_type.setdefault(name, []).extend(keys)
+    return {name: keys for name, keys in keys_by_type.items() if keys}
 
 
 # --- Reverse -----------------------------------------------------------------------------------------------------
@@ -164,14 +166,14 @@ def _joined(*several: Mapping[str, list[str]]) -> dict[str, list[str]]:
 
 def _referring(includes: Iterable[Include], rows: Sequence[Row], existing: Iterable[str]) -> dict[str, list[str]]:
     """Return, for each type that may refer to the rows, the keys that it would do so by."""
-    found: dict[str, dict[str, None]] = {}
+    keys_by_type: dict[str, dict[str, None]] = {}
     for include in includes:
         if include.reverse:
             for source in existing if include.source == "*" else (include.source,):
-                keys = found.setdefault(source, {})
+                keys = keys_by_type.setdefault(source, {})
                 for name, parameter in _names(source, include.parameter):
                     keys.update(dict.fromkeys(_keys(name, parameter, include.target, rows)))
-    return {source: list(keys) for source, keys in found.items()}
+    return {source: list(keys) for source, keys in keys_by_type.items()}
 
 
 def _keys(name: str, parameter: Parameter, target: str | None, rows: Sequence[Row]) -> Iterable[str]:

@@ -47,11 +47,11 @@ async def search(context: Context, request: Request, route: Route) -> Response:
     if tokens or request.path.endswith("_search"):
         typed = [("_type", ",".join(place.types))] if place.named else []
         note_question(request.path, [*typed, *place.pairs])
-    found = _Search(context, await _query(context, route, place), place)
-    await found.run()
-    links = [{"relation": "self", "url": self_url(context, path, found.query, route, place)}]
-    links += await page_links(context, path, replace(place, total=found.counted), found.shown)
-    return Response(200, values.encode(searchset.bundle(links, await found.entries(), found.total)))
+    searching = _Search(context, await _query(context, route, place), place)
+    await searching.run()
+    links = [{"relation": "self", "url": self_url(context, path, searching.query, route, place)}]
+    links += await page_links(context, path, replace(place, total=searching.counted), searching.shown)
+    return Response(200, values.encode(searchset.bundle(links, await searching.entries(), searching.total)))
 
 
 # --- What is asked -----------------------------------------------------------------------------------------------

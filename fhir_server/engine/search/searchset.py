@@ -36,13 +36,13 @@ def bundle(links: list[dict[str, str]], entries: list[Entry], total: int | None)
 def matches(base_url: str, query: Query, rows: Sequence[Row]) -> list[Entry]:
     """Return the entries of matches; a text search gives each a score."""
     words = query.words
-    found = []
+    entries = []
     for row in rows:
         made = entry(base_url, query, row, "match")
         if words:
             made["search"]["score"] = _score(row, words)
-        found.append(made)
-    return found
+        entries.append(made)
+    return entries
 
 
 def entry(base_url: str, query: Query, row: Row, mode: str) -> Entry:

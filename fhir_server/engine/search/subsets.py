@@ -55,15 +55,15 @@ def _names(query: Query, resource_type: str, *, included: bool) -> frozenset[str
 
     The names apply to the matches alone, unless a type stands before them: `Patient.name` applies to every Patient.
     """
-    found = set()
+    names = set()
     spend(len(query.elements))
     for text in query.elements:
         first, _, rest = text.partition(".")
         if first in RESOURCE_TYPES:
-            found.update([rest.partition(".")[0]] if first == resource_type else [])
+            names.update([rest.partition(".")[0]] if first == resource_type else [])
         elif not included:
-            found.add(first)
-    return frozenset(found)
+            names.add(first)
+    return frozenset(names)
 
 
 def subset(data: bytes, query: Query, *, included: bool = False) -> bytes:
@@ -101,14 +101,14 @@ def _is_kept(name: str, names: Collection[str], elements: Mapping[str, Element])
 def _summary(node: Mapping[str, Any], type_name: str) -> dict[str, Any]:
     """Return the elements that the specification marks as summary, in backbone elements likewise."""
     elements = table(type_name).elements
-    found: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
     for name, value in node.items():
         element = elements.get(name.removeprefix("_"))
         if name in _ALWAYS:
-            found[name] = value
+            summary[name] = value
         elif element is not None and (element.summary or (element.min > 0 and "." in type_name)):
-            found[name] = _summary_value(value, element)
-    return found
+            summary[name] = _summary_value(value, element)
+    return summary
 
 
 def _summary_value(value: Any, element: Element) -> Any:

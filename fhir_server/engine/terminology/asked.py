@@ -28,13 +28,13 @@ def read_asked(context: Context, request: Request, operation: Operation) -> Json
     declared = {each.name: each for each in operation.parameter if each.use == "in"}
     in_url = [pair for pair in request.query if pair[0] not in FORM]
     depth = context.services.settings.max_depth
-    found = [
+    parameters = [
         {"name": name, value_property(declared[name].type or ""): value}
         for name, value in read_url(declared, in_url, depth)
     ]
-    found += _in_body(request.resource, operation, depth)
-    _require_single(found, declared)
-    return {"resourceType": "Parameters", "parameter": found}
+    parameters += _in_body(request.resource, operation, depth)
+    _require_single(parameters, declared)
+    return {"resourceType": "Parameters", "parameter": parameters}
 
 
 def _in_body(body: Any, operation: Operation, depth: int) -> Iterator[Json]:
@@ -84,9 +84,9 @@ def _require_resource(part: Json, declared: dict[str, OperationParameter] | None
 _WITHIN = frozenset({"profile", "validation"})
 
 
-def _require_single(found: list[Json], declared: dict[str, OperationParameter]) -> None:
+def _require_single(parameters: list[Json], declared: dict[str, OperationParameter]) -> None:
     seen: dict[str, Json] = {}
-    for part in found:
+    for part in parameters:
         name = part["name"]
         if declared[name].max != "*" and seen.setdefault(name, part) != part:
             raise BadRequest(f"The parameter {name} stands twice, with different values.", expression=name)

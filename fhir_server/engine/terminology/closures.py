@@ -83,15 +83,15 @@ async def _extended(
     context: Context, table: Table, added: list[Coding], parameters: Json, brought: list[Json]
 ) -> tuple[Table, list[ClosureEntry]]:
     """Return what follows the table when concepts are added, and what that adds."""
-    known = [_coding(each) for each in table.codes]
+    former = [_coding(each) for each in table.codes]
 
     def work(source: Source) -> list[ClosureEntry]:
         layered = LayeredSource(MemorySource(brought), source) if brought else source
-        found: list[ClosureEntry] = []
+        entries: list[ClosureEntry] = []
         for place, coding in enumerate(added):
-            spend(_STEPS_A_PAIR * (len(known) + place))
-            found += extend_closure([*known, *added[:place]], [coding], layered)
-        return found
+            spend(_STEPS_A_PAIR * (len(former) + place))
+            entries += extend_closure([*former, *added[:place]], [coding], layered)
+        return entries
 
     with refusing():
         entries = await with_content(context, work, mentioned(parameters), brought)

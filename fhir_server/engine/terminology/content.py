@@ -18,7 +18,7 @@ from fhir_server.engine.terminology.official import by_rule, official
 from fhir_server.errors import Forbidden, Unprocessable
 from fhir_server.r4 import values
 from fhir_server.search.index.keys import EVERY, clean
-from fhir_server.store.terminology.canonicals import MOST, CanonicalStore, Found
+from fhir_server.store.terminology.canonicals import MOST, CanonicalMatch, CanonicalStore
 from fhir_server.work.budget import spend, together
 from fhir_server.work.threads import apart, sized
 from terminology import CodeSystem, LayeredSource, Source, ValueSet
@@ -75,11 +75,11 @@ class TerminologyContent:
         self.expected: dict[Wanted, tuple[tuple[str, int], ...]] = {}
         """What was found last, to read ahead by; never an answer."""
 
-    def expect(self, wanted: Wanted, found: Iterable[Found]) -> None:
+    def expect(self, wanted: Wanted, rows: Iterable[CanonicalMatch]) -> None:
         """Remember what was found."""
         if len(self.expected) > 10_000:
             self.expected.clear()
-        places = tuple((each.id, each.version) for each in found)
+        places = tuple((each.id, each.version) for each in rows)
         if places:
             self.expected[wanted] = places
         else:
@@ -123,12 +123,12 @@ class _Gathering:
             if len(fresh) > MOST:
                 text = f"The operation needs more than {MOST} code systems and value sets."
                 raise Unprocessable(text, code="too-costly")
-            for held in self._known(each):
+            for held in self._remembered(each):
                 for reference in held.references:
                     waiting += wanted_by(reference)
         return list(fresh)
 
-    def _known(self, wanted: Wanted) -> Iterator[Held]:
+    def _remembered(self, wanted: Wanted) -> Iterator[Held]:
         for place in self.content.expected.get(wanted, ()):
             held = self.content.memory.get((wanted.type, *place))
             if held is not None:
@@ -139,15 +139,15 @@ class _Gathering:
                 yield defined
 
     async def _look(self, resource_type: str, wanted: Sequence[Wanted]) -> None:
-        found = await self._found(resource_type, [each.key for each in wanted])
-        held = {(each.id, each.version): await self._held(resource_type, each) for each in found}
-        await self._read_new(resource_type, [each for each in found if held[each.id, each.version] is None], held)
+        rows = await self._current(resource_type, [each.key for each in wanted])
+        held = {(each.id, each.version): await self._held(resource_type, each) for each in rows}
+        await self._read_new(resource_type, [each for each in rows if held[each.id, each.version] is None], held)
         for each in wanted:
-            having = [one for one in found if each.key in one.keys]
+            having = [one for one in rows if each.key in one.keys]
             self.content.expect(each, having)
             self.read[each] = tuple(kept for one in having if (kept := held[one.id, one.version]) is not None)
 
-    async def _found(self, resource_type: str, keys: list[str]) -> list[Found]:
+    async def _current(self, resource_type: str, keys: list[str]) -> list[CanonicalMatch]:
         context = self.context
         try:
             context.access.require("read", resource_type)
@@ -156,17 +156,17 @@ class _Gathering:
         where = context.access.where(resource_type, "read")
         return await _store(context).find(resource_type, keys, where, context.session)
 
-    async def _held(self, resource_type: str, found: Found) -> Held | None:
+    async def _held(self, resource_type: str, row: CanonicalMatch) -> Held | None:
         if self.context.session is not None:
             return None  # a version that is not stored yet is nothing to remember
-        return self.content.memory.get((resource_type, found.id, found.version))
+        return self.content.memory.get((resource_type, row.id, row.version))
 
     async def _read_new(
-        self, resource_type: str, found: Sequence[Found], held: dict[tuple[str, int], Held | None]
+        self, resource_type: str, rows: Sequence[CanonicalMatch], held: dict[tuple[str, int], Held | None]
     ) -> None:
-        if not found:
+        if not rows:
             return
-        versions = await _store(self.context).read(resource_type, found, self.context.session)
+        versions = await _store(self.context).read(resource_type, rows, self.context.session)
         for place, version in versions.items():
             held[place] = made = await sized(len(version.json), _made, version.json)
             if self.context.session is None:
@@ -214,10 +214,10 @@ class StoredSource:
         self._read = read
 
     def _held(self, wanted: Wanted) -> tuple[Held, ...]:
-        found = self._read.get(wanted)
-        if found is None:
+        resources = self._read.get(wanted)
+        if resources is None:
             raise NotRead(wanted)
-        return found
+        return resources
 
     def has(self, resource_type: str, url: str) -> bool:
         """Whether there is a resource with the url, supplements left aside."""
@@ -225,9 +225,9 @@ class StoredSource:
 
     def _versions(self, resource_type: str, url: str) -> dict[str | None, Held]:
         """Return what there is by version: of two with the same the one in use, or else the last changed."""
-        found = [each for each in self._held(by_url(resource_type, url)) if not each.is_supplement]
-        found.sort(key=lambda each: each.resource.get("status") == "active")
-        return {each.version: each for each in found}
+        resources = [each for each in self._held(by_url(resource_type, url)) if not each.is_supplement]
+        resources.sort(key=lambda each: each.resource.get("status") == "active")
+        return {each.version: each for each in resources}
 
     def code_system_versions(self, url: str) -> Sequence[str | None]:
         """Return the versions of a code system."""
@@ -235,8 +235,8 @@ class StoredSource:
 
     def code_system(self, url: str, version: str | None) -> CodeSystem | None:
         """Return a code system by its exact version."""
-        found = self._versions("CodeSystem", url).get(version)
-        return None if found is None else found.code_system
+        resource = self._versions("CodeSystem", url).get(version)
+        return None if resource is None else resource.code_system
 
     def supplements(self, url: str) -> Iterable[Json]:
         """Return the supplements of a code system."""
@@ -244,8 +244,8 @@ class StoredSource:
 
     def supplement(self, url: str, version: str | None) -> Json | None:
         """Return a supplement by its own url and, where stated, version."""
-        found = [each.resource for each in self._held(by_url("CodeSystem", url)) if each.is_supplement]
-        return next((each for each in reversed(found) if version in (None, each.get("version"))), None)
+        supplements = [each.resource for each in self._held(by_url("CodeSystem", url)) if each.is_supplement]
+        return next((each for each in reversed(supplements) if version in (None, each.get("version"))), None)
 
     def value_set_versions(self, url: str) -> Sequence[str | None]:
         """Return the versions of a value set."""
@@ -253,8 +253,8 @@ class StoredSource:
 
     def value_set(self, url: str, version: str | None) -> ValueSet | None:
         """Return a value set by its exact version."""
-        found = self._versions("ValueSet", url).get(version)
-        return None if found is None else found.value_set
+        resource = self._versions("ValueSet", url).get(version)
+        return None if resource is None else resource.value_set
 
     def concept_map_versions(self, url: str) -> Sequence[str | None]:
         """Return the versions of a concept map."""
@@ -262,8 +262,8 @@ class StoredSource:
 
     def concept_map(self, url: str, version: str | None) -> ConceptMap | None:
         """Return a concept map by its exact version."""
-        found = self._versions("ConceptMap", url).get(version)
-        return None if found is None else found.concept_map
+        resource = self._versions("ConceptMap", url).get(version)
+        return None if resource is None else resource.concept_map
 
     def concept_maps(self, source_system: str | None, target_system: str | None) -> Iterator[ConceptMap]:
         """Return the concept maps with a group between the systems."""

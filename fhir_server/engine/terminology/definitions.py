@@ -80,7 +80,7 @@ which it holds.
 
 
 def _with(name: str, added: Iterable[OperationParameter]) -> Operation:
-    published = next(found for found in definitions.operations() if found.url == _PUBLISHED + name)
+    published = next(definition for definition in definitions.operations() if definition.url == _PUBLISHED + name)
     own = [each for each in published.parameter if each.use == "out" or each.name not in _NOT_TAKEN]
     names = {each.name for each in own if each.use == "in"}
     more = [each for each in added if each.name not in names]

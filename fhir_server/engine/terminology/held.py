@@ -71,10 +71,10 @@ class Memory:
     def get(self, key: Hashable) -> Held | None:
         """Return what is held under a key, None where it is not any more."""
         with self._lock:
-            found = self._held.get(key)
-            if found is not None:
+            resource = self._held.get(key)
+            if resource is not None:
                 self._held.move_to_end(key)
-            return found
+            return resource
 
     def put(self, key: Hashable, held: Held) -> None:
         """Hold a resource, and let go of those not used for longest."""

@@ -35,19 +35,19 @@ class OfficialSource:
         size = r4.official_size(resource_type, url)
         if not size or self._is_hidden(resource_type, url):
             return None
-        found = self._memory.get((resource_type, url))
-        if found is None:
-            found = Held(r4.official_resource(resource_type, url) or {}, size)
-            self._memory.put((resource_type, url), found)
-        return found
+        resource = self._memory.get((resource_type, url))
+        if resource is None:
+            resource = Held(r4.official_resource(resource_type, url) or {}, size)
+            self._memory.put((resource_type, url), resource)
+        return resource
 
     def _in_version(self, resource_type: str, url: str, version: str | None) -> Held | None:
-        found = self.held(resource_type, url)
-        return found if found is not None and found.version == version else None
+        resource = self.held(resource_type, url)
+        return resource if resource is not None and resource.version == version else None
 
     def _versions(self, resource_type: str, url: str) -> Sequence[str | None]:
-        found = self.held(resource_type, url)
-        return [] if found is None or found.is_supplement else [found.version]
+        resource = self.held(resource_type, url)
+        return [] if resource is None or resource.is_supplement else [resource.version]
 
     def code_system_versions(self, url: str) -> Sequence[str | None]:
         """Return the version of a code system."""
@@ -55,8 +55,8 @@ class OfficialSource:
 
     def code_system(self, url: str, version: str | None) -> CodeSystem | None:
         """Return a code system by its exact version."""
-        found = self._in_version("CodeSystem", url, version)
-        return None if found is None or found.is_supplement else found.code_system
+        resource = self._in_version("CodeSystem", url, version)
+        return None if resource is None or resource.is_supplement else resource.code_system
 
     def supplements(self, url: str) -> Iterable[Json]:
         """Return nothing: R4 defines but an example of a supplement."""
@@ -72,8 +72,8 @@ class OfficialSource:
 
     def value_set(self, url: str, version: str | None) -> ValueSet | None:
         """Return a value set by its exact version."""
-        found = self._in_version("ValueSet", url, version)
-        return None if found is None else found.value_set
+        resource = self._in_version("ValueSet", url, version)
+        return None if resource is None else resource.value_set
 
     def concept_map_versions(self, url: str) -> Sequence[str | None]:
         """Return the version of a concept map."""
@@ -81,15 +81,15 @@ class OfficialSource:
 
     def concept_map(self, url: str, version: str | None) -> ConceptMap | None:
         """Return a concept map by its exact version."""
-        found = self._in_version("ConceptMap", url, version)
-        return None if found is None else found.concept_map
+        resource = self._in_version("ConceptMap", url, version)
+        return None if resource is None else resource.concept_map
 
     def concept_maps(self, source_system: str | None, target_system: str | None) -> Iterator[ConceptMap]:
         """Return the concept maps with a group between the systems."""
         for url in r4.official_urls("ConceptMap"):
-            found = self.held("ConceptMap", url)
-            if found is not None and found.concept_map.is_between(source_system, target_system):
-                yield found.concept_map
+            resource = self.held("ConceptMap", url)
+            if resource is not None and resource.concept_map.is_between(source_system, target_system):
+                yield resource.concept_map
 
 
 _MEMORY = Memory(_ROOM)
@@ -107,5 +107,5 @@ def by_rule() -> MemorySource:
 
 
 def _canonical_unit(code: str) -> str | None:
-    found = canonical(code)
-    return None if found is None else found.unit
+    quantity = canonical(code)
+    return None if quantity is None else quantity.unit

@@ -99,8 +99,8 @@ async def _subject(context: Context, route: Route, parameters: Json, named_by: I
             )
     resource_type = route.type or ""
     context.access.require("read", resource_type)
-    found = await read(context, Request("GET", f"{resource_type}/{route.id}"), resource_type, route.id)
-    subject: Json = values.decode(found.json or b"{}")
+    response = await read(context, Request("GET", f"{resource_type}/{route.id}"), resource_type, route.id)
+    subject: Json = values.decode(response.json or b"{}")
     # What has no url is nobody else's: its place on this server names it.
     return {"url": f"{context.base_url}/{resource_type}/{route.id}", **subject}
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from fhir_server.engine.context import Context, Request, Response
-from fhir_server.engine.routes import Route, route
+from fhir_server.engine.routes import Route, route_of
 from fhir_server.engine.transaction.entries import (
     SECONDS_AN_ENTRY,
     bundle_entries,
@@ -23,7 +23,7 @@ from fhir_server.work.budget import LOOK_EVERY, current, spend, together
 from fhir_server.work.threads import breathe
 
 
-async def process(context: Context, request: Request, found: Route) -> Response:
+async def process(context: Context, request: Request, route: Route) -> Response:
     """Carry out the Bundle in the body: a batch entry by entry, a transaction as a whole."""
     if request.place:
         raise BadRequest("A bundle cannot be processed inside a bundle.", expression=request.place)
@@ -38,17 +38,17 @@ async def process(context: Context, request: Request, found: Route) -> Response:
 
 async def _batch(context: Context, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     limit = context.services.settings.max_answer_bytes
-    found: list[dict[str, Any]] = []
+    answers: list[dict[str, Any]] = []
     size = 0
     for run in _runs(context, entries):
         if size > limit:
-            found += [failure_entry(_too_much(limit)) for _ in run]
+            answers += [failure_entry(_too_much(limit)) for _ in run]
         elif len(run) == 1:
-            found.append(await _batch_entry(context, entries[run.start], run.start))
+            answers.append(await _batch_entry(context, entries[run.start], run.start))
         else:
-            found += await together(*(_batch_entry(context, entries[position], position) for position in run))
-        size += sum(len(bytes(answered.get("resource", b""))) for answered in found[run.start :])
-    return found
+            answers += await together(*(_batch_entry(context, entries[position], position) for position in run))
+        size += sum(len(bytes(answered.get("resource", b""))) for answered in answers[run.start :])
+    return answers
 
 
 def _runs(context: Context, entries: list[dict[str, Any]]) -> Iterator[range]:
@@ -79,6 +79,6 @@ async def _batch_entry(context: Context, entry: object, position: int) -> dict[s
         spend(LOOK_EVERY)  # where the budget is used up, entries are refused before anything is done for them
         request = entry_request(context, entry, position)
         response = await context.dispatch(replace(context), request)
-        return response_entry(context, request, route(request.method, request.path), response)
+        return response_entry(context, request, route_of(request.method, request.path), response)
     except FhirError as error:
         return failure_entry(error)

@@ -106,8 +106,8 @@ async def resolve(context: Context, reference: str, written: Written) -> str | N
     resource_type, text = asked
     query = await criteria(context, resource_type, text)
     own = written.ids(resource_type)
-    found = await find_all(context, query, 2 + len(own))
-    ids = {resource_id for resource_id in found if resource_id not in own} | await _written_matches(query, written)
+    matches = await find_all(context, query, 2 + len(own))
+    ids = {resource_id for resource_id in matches if resource_id not in own} | await _written_matches(query, written)
     if len(ids) != 1:
         raise PreconditionFailed(
             f"The conditional reference {reference[:200]} finds {'several resources' if ids else 'no resource'}."

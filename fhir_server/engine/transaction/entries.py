@@ -179,10 +179,10 @@ def _with_distinct_urls(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     The invariant joins URL and version without a mark between them, so this does too.
     """
     seen: set[str] = set()
-    found = []
+    distinct = []
     for entry in entries:
         version = entry["response"].get("etag", "")[3:-1] if "resource" in entry else ""
         text = f"{entry['fullUrl']}{version}" if "fullUrl" in entry else ""
-        found.append({name: value for name, value in entry.items() if name != "fullUrl"} if text in seen else entry)
+        distinct.append({name: value for name, value in entry.items() if name != "fullUrl"} if text in seen else entry)
         seen.update([text] if text else [])
-    return found
+    return distinct

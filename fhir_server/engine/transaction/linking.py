@@ -62,8 +62,8 @@ def _url(entry: Entry, own: str) -> str | None:
     if entry.full_url is not None:
         return entry.full_url
     resource = entry.request.resource
-    known = resource.get("id") if isinstance(resource, dict) and entry.route.interaction == "create" else entry.id
-    return f"{own}{entry.route.type}/{known}" if isinstance(known, str) else None
+    resource_id = resource.get("id") if isinstance(resource, dict) and entry.route.interaction == "create" else entry.id
+    return f"{own}{entry.route.type}/{resource_id}" if isinstance(resource_id, str) else None
 
 
 def _by_base(entries: Iterable[Entry], own: str) -> dict[str, list[Entry]]:
@@ -82,12 +82,12 @@ def _base(url: str) -> str | None:
 
 def _relative(targets: dict[str, str]) -> dict[str, dict[str, str]]:
     """Return, for each base, what relative references become; a resource that keeps its name keeps them too."""
-    found: dict[str, dict[str, str]] = {}
+    targets_by_base: dict[str, dict[str, str]] = {}
     for url, target in targets.items():
         base = _base(url)
         if base is not None and url.removeprefix(base) != target:
-            found.setdefault(base, {})[url.removeprefix(base)] = target
-    return found
+            targets_by_base.setdefault(base, {})[url.removeprefix(base)] = target
+    return targets_by_base
 
 
 async def _rewrite(entries: Iterable[Entry], rewriter: Rewriter) -> None:
@@ -124,16 +124,16 @@ async def _resolve_left(context: Context, entries: list[Entry], left: Iterable[s
         with Placing(places.get(reference, "Bundle")):
             if reference.startswith("urn:"):
                 raise BadRequest(f"The reference {reference[:100]} names no entry of the transaction.")
-            found = await resolve(context, reference, results)
-        if found is not None:
-            resolved[reference] = found
+            target = await resolve(context, reference, results)
+        if target is not None:
+            resolved[reference] = target
     return resolved
 
 
 def _places(entries: Iterable[Entry]) -> dict[str, str]:
     """Return where each reference stands first."""
-    found: dict[str, str] = {}
+    places: dict[str, str] = {}
     for entry in entries:
         for reference, below in places_of(entry.request.resource):
-            found.setdefault(reference, f"{entry.place}.resource{below}")
-    return found
+            places.setdefault(reference, f"{entry.place}.resource{below}")
+    return places

@@ -105,10 +105,10 @@ class Rewriter:
         return self._part(text) if "#" in text or "/_history/" in text else text
 
     def _reference(self, text: str) -> str:
-        found = self._part(text)
-        if found is text:
+        resolved = self._part(text)
+        if resolved is text:
             self.left.add(text)
-        return found
+        return resolved
 
     def _part(self, url: str) -> str:
         """Return the URL of a version or of a part of a resource, led from what the resource's own URL becomes."""

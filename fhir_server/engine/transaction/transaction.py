@@ -62,7 +62,7 @@ async def transaction(context: Context, entries: list[dict[str, Any]], size: int
         if last.begun and (budget := current()) is not None:
             budget.extend(SECONDS_AN_ENTRY * len(parsed))  # that others made it run again is not the caller's doing
         last.begun = True
-        last.context = inside = replace(context, session=session, pending=[], known={}, retired=[])
+        last.context = inside = replace(context, session=session, pending=[], read_ahead={}, retired=[])
         last.entries = [replace(entry) for entry in parsed]
         return await _attempt(inside, last.entries), inside.retired
 
@@ -158,11 +158,11 @@ async def _attempt(context: Context, entries: list[Entry]) -> list[dict[str, Any
 
 
 async def _answered(context: Context, entries: list[Entry], responses: dict[int, Response]) -> list[dict[str, Any]]:
-    found = []
+    answers = []
     for entry in entries:
         await breathe()
-        found.append(response_entry(context, entry.request, entry.route, responses[entry.position]))
-    return found
+        answers.append(response_entry(context, entry.request, entry.route, responses[entry.position]))
+    return answers
 
 
 async def _read_ahead(context: Context, entries: Iterable[Entry]) -> None:
@@ -174,8 +174,10 @@ async def _read_ahead(context: Context, entries: Iterable[Entry]) -> None:
     for resource_type, ids in wanted.items():
         if not ids or any(context.access.where(resource_type, name) is not None for name in _REPLACING):
             continue
-        found = await context.services.resources.read_many(resource_type, list(ids), session=context.session)
-        context.known.update({(resource_type, resource_id): found.get(resource_id) for resource_id in ids})
+        versions_by_id = await context.services.resources.read_many(resource_type, list(ids), session=context.session)
+        context.read_ahead.update(
+            {(resource_type, resource_id): versions_by_id.get(resource_id) for resource_id in ids}
+        )
 
 
 async def _told(context: Context, entry: Entry, response: Response) -> Response:
@@ -204,8 +206,8 @@ async def _write(context: Context, entry: Entry) -> Response:
             return await patch(context, request, resource_type, resource_id)
         case "delete":
             return await delete(context, request, resource_type, resource_id)
-    for found in entry.ids:
-        await delete(context, request, resource_type, found)
+    for each in entry.ids:
+        await delete(context, request, resource_type, each)
     return Response(204)
 
 

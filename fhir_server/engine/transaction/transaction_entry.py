@@ -15,7 +15,7 @@ from fhir_server.engine.interactions.update import require_same_id
 from fhir_server.engine.places import Placing
 from fhir_server.engine.query_parameters import require_known
 from fhir_server.engine.requests import deletes_many, query_text
-from fhir_server.engine.routes import Route, route
+from fhir_server.engine.routes import Route, route_of
 from fhir_server.engine.transaction.entries import entry_request
 from fhir_server.errors import BadRequest, PreconditionFailed
 from fhir_server.search.query.ast import Query
@@ -69,12 +69,12 @@ def parse(context: Context, entry: dict[str, Any], position: int) -> Entry:
     """Return the entry with its request understood and allowed; raises what is wrong with it, and Forbidden."""
     request = entry_request(context, entry, position)
     with Placing(f"Bundle.entry[{position}]"):
-        found = route(request.method, request.path)
-        context.access.require(found.interaction, found.type)
-        require_known(request, found)
+        route = route_of(request.method, request.path)
+        context.access.require(route.interaction, route.type)
+        require_known(request, route)
     full_url = entry.get("fullUrl")
-    new_id = versions.new_id() if found.interaction == "create" else found.id
-    return Entry(position, full_url if isinstance(full_url, str) else None, request, found, new_id)
+    new_id = versions.new_id() if route.interaction == "create" else route.id
+    return Entry(position, full_url if isinstance(full_url, str) else None, request, route, new_id)
 
 
 async def identify(context: Context, entries: Sequence[Entry]) -> None:
@@ -92,8 +92,8 @@ async def identify(context: Context, entries: Sequence[Entry]) -> None:
             else:
                 entry.criteria = await criteria(context, entry.route.type or "", text, entry.request.resource)
                 asking.append((entry, entry.criteria))
-    found = await find_each(context, [query for _, query in asking])
-    for (entry, query), each in zip(asking, found, strict=True):
+    ids_of_queries = await find_each(context, [query for _, query in asking])
+    for (entry, query), each in zip(asking, ids_of_queries, strict=True):
         with Placing(entry.place):
             _identify_stored(context, entry, query, each.one)
     await _free_conditions(context, entries)

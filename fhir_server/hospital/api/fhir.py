@@ -31,7 +31,7 @@ _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchPage:
     """What a search found: matches in their order, what was included beside them by reference, and what follows."""
 
     matches: list[dict[str, Any]]
@@ -74,7 +74,7 @@ class Fhir:
         binary = self._resource(answer)
         return binary, answer.content or HeldContent.of(binary.get("data"))
 
-    async def search(self, resource_type: str, criteria: Criteria, *, token: str | None = None) -> Found:
+    async def search(self, resource_type: str, criteria: Criteria, *, token: str | None = None) -> SearchPage:
         """Return a page of a search, the first one or the one that a token leads to; raises BadRequest."""
         request = Request("GET", resource_type, list(criteria))
         if token is not None:
@@ -82,7 +82,7 @@ class Fhir:
             request = Request("GET", path, parse_qsl(query, keep_blank_values=True))
         return self._found(resource_type, self._resource(await self.ask(request)))
 
-    async def all(self, resource_type: str, criteria: Criteria) -> Found:
+    async def all(self, resource_type: str, criteria: Criteria) -> SearchPage:
         """Return all that a search finds."""
         page = await self.search(resource_type, [*criteria, ("_count", str(_MOST_AT_ONCE))])
         matches, included = list(page.matches), dict(page.included)
@@ -90,7 +90,7 @@ class Fhir:
             page = await self.search(resource_type, (), token=page.next)
             matches += page.matches
             included |= page.included
-        return Found(matches, included, len(matches))
+        return SearchPage(matches, included, len(matches))
 
     async def many(self, resource_type: str, ids: Iterable[str | None]) -> dict[str, dict[str, Any]]:
         """Return those of the resources that are there, by id."""
@@ -146,7 +146,7 @@ class Fhir:
     def _resource(self, answer: Response) -> dict[str, Any]:
         return _dated(decoded(answer.json or b"{}", self.base_url))
 
-    def _found(self, resource_type: str, bundle: Mapping[str, Any]) -> Found:
+    def _found(self, resource_type: str, bundle: Mapping[str, Any]) -> SearchPage:
         matches: list[dict[str, Any]] = []
         included: dict[str, dict[str, Any]] = {}
         for entry in bundle.get("entry", ()):
@@ -158,7 +158,7 @@ class Fhir:
                 matches.append(_dated(resource))
             elif mode == "include":
                 included[f"{kind}/{resource.get('id')}"] = _dated(resource)
-        return Found(matches, included, bundle.get("total"), self._next(bundle))
+        return SearchPage(matches, included, bundle.get("total"), self._next(bundle))
 
     def _next(self, bundle: Mapping[str, Any]) -> str | None:
         url = next((link["url"] for link in bundle.get("link", ()) if link["relation"] == "next"), None)

@@ -41,7 +41,7 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PastResource:
     """A resource as it was at the moment, with those of its index keys that the selection asks for."""
 
     version: Version
@@ -52,8 +52,8 @@ class Found:
 class Slice:
     """The next resources, those of them that were deleted, and the last id that was looked at; None at the end."""
 
-    resources: list[Found]
-    deleted: list[Found]
+    resources: list[PastResource]
+    deleted: list[PastResource]
     last: str | None
 
 
@@ -77,7 +77,7 @@ async def slice_after(
     return Slice(sorted([*current, *earlier], key=lambda each: each.version.id), deleted, last)
 
 
-def _bytes(rows: Iterable[Found]) -> int:
+def _bytes(rows: Iterable[PastResource]) -> int:
     return sum(len(each.version.json) for each in rows)
 
 
@@ -87,7 +87,7 @@ def _is_in_time(selection: Selection, updated: datetime) -> bool:
 
 async def _current(
     resources: ResourceStore, selection: Selection, moment: datetime, after: str, limit: int
-) -> list[Found]:
+) -> list[PastResource]:
     """Return the next resources that have not changed since the moment."""
     latest = moment if selection.until is None else min(moment, selection.until)
     own: list[Mapping[str, Any]] = [{"_id": {"$gt": after}}, {"updated": {"$lte": latest}}, {"keys": EVERY}]
@@ -99,7 +99,7 @@ async def _current(
     pipeline += _joined(selection)
     pipeline += [{"$limit": limit}, {"$project": _shown(selection)}]
     options: dict[str, Any] = {"allowDiskUse": True} | ({} if selection.since else {"hint": selection.hint})
-    rows: list[Found] = []
+    rows: list[PastResource] = []
     size = 0
     with translated:
         cursor = await resources.database.current(selection.type).aggregate(pipeline, **options)
@@ -185,7 +185,7 @@ async def _deleted(resources: ResourceStore, selection: Selection, moment: datet
 
 async def _earlier(
     resources: ResourceStore, selection: Selection, names: Mapping[str, str], changed: Sequence[Document]
-) -> AsyncIterator[Found]:
+) -> AsyncIterator[PastResource]:
     """Yield the versions with these names in the history that are wanted, and meet the conditions on their change."""
     history = resources.database.history(selection.type)
     for some in _parts(list(names.values()), 500):
@@ -203,6 +203,6 @@ async def _earlier(
                 yield await _found(resources, selection, document)
 
 
-async def _found(resources: ResourceStore, selection: Selection, document: Document) -> Found:
+async def _found(resources: ResourceStore, selection: Selection, document: Document) -> PastResource:
     version = await resources.version(selection.type, document["_id"], document)
-    return Found(version, tuple(document.get("keys", ())))
+    return PastResource(version, tuple(document.get("keys", ())))

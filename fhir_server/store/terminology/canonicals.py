@@ -22,7 +22,7 @@ MOST = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class CanonicalMatch:
     """A current resource: its version, and which of the keys asked for it has."""
 
     id: str
@@ -43,7 +43,7 @@ class CanonicalStore:
         keys: Sequence[str],
         where: Mapping[str, Any] | None,
         session: Session | None = None,
-    ) -> list[Found]:
+    ) -> list[CanonicalMatch]:
         """Return the resources with one of the keys that the caller may see, the last changed last.
 
         Raises Unprocessable where there are more than MOST.
@@ -59,10 +59,10 @@ class CanonicalStore:
             text = f"The operation would have to look at more than {MOST} stored {resource_type} resources."
             raise Unprocessable(text, code="too-costly")
         documents.sort(key=lambda each: (each["updated"], each["_id"]))
-        return [Found(each["_id"], each["version"], frozenset(each["named"])) for each in documents]
+        return [CanonicalMatch(each["_id"], each["version"], frozenset(each["named"])) for each in documents]
 
     async def read(
-        self, resource_type: str, found: Sequence[Found], session: Session | None = None
+        self, resource_type: str, found: Sequence[CanonicalMatch], session: Session | None = None
     ) -> dict[tuple[str, int], Version]:
         """Return those of the versions that there still are, by id and number."""
         if session is not None:
