@@ -45,6 +45,8 @@ class Request:
     if_modified_since: str | None = None
     if_none_exist: str | None = None
     accept_language: str | None = None
+    accept: str | None = None
+    """What an operation with a form of its own is to answer with."""
     size: int = 0
     """Bytes of the body as JSON or XML, however it was compressed."""
     wants_content: bool = False

@@ -43,6 +43,8 @@ def route_of(method: str, path: str) -> Route:
     first = parts[0]
     if first[0] in "$_" or first == "metadata":
         return _system(method, path, parts)
+    if first in OPERATIONS_ONLY and len(parts) == 2 and parts[1].startswith("$"):
+        return _type(method, path, parts)
     _require_type(first)
     if len(parts) == 1:
         return Route(_interaction(_TYPE, method, path), first)
@@ -110,6 +112,8 @@ def _instance(method: str, path: str, parts: list[str]) -> Route:
     raise NotFound(f"There is nothing at /{path[:200]}.")
 
 
+OPERATIONS_ONLY = frozenset({"ViewDefinition"})
+"""Types of other specifications, which have operations here and are not stored."""
 _OPERATION = {"GET": "operation", "POST": "operation"}
 COMPARTMENTS = frozenset({"Patient", "Encounter", "RelatedPerson", "Practitioner", "Device"})
 

@@ -214,6 +214,7 @@ class FhirApp:
             if_modified_since=headers.get("if-modified-since"),
             if_none_exist=headers.get("if-none-exist"),
             accept_language=headers.get("accept-language"),
+            accept=headers.get("accept"),
         )
 
     async def _take_body(
@@ -329,6 +330,8 @@ def _query(scope: Scope) -> list[tuple[str, str]]:
 def _representation(path: str, query: list[tuple[str, str]], headers: Mapping[str, str]) -> Representation:
     if path.startswith("_async/") and path.count("/") > 1:
         return JSON_REPRESENTATION  # of an error; a file has the one form that its manifest says
+    if path.endswith("$viewdefinition-run"):
+        return JSON_REPRESENTATION  # of an error; the rows have forms of their own
     if path.startswith("Binary/") and is_raw_read(path, query, headers):
         return JSON_REPRESENTATION  # of an error; Accept is about the content
     if not query:

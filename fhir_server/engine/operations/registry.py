@@ -13,11 +13,13 @@ from fhir_server.engine.operations.everything import everything
 from fhir_server.engine.operations.inputs import Inputs
 from fhir_server.engine.operations.meta import meta, meta_add, meta_delete
 from fhir_server.engine.operations.validate import validate
-from fhir_server.engine.routes import Route
+from fhir_server.engine.routes import OPERATIONS_ONLY, Route
 from fhir_server.engine.terminology import closures
 from fhir_server.engine.terminology import definitions as terminology
 from fhir_server.engine.terminology import operations as terms
 from fhir_server.engine.terminology.capabilities import versions
+from fhir_server.engine.views import definition as views
+from fhir_server.engine.views.run import run as run_view
 from fhir_server.errors import MethodNotAllowed, NotFound
 from fhir_server.r4 import definitions
 from fhir_server.work.threads import apart
@@ -55,6 +57,8 @@ class Operation:
 
     def on(self, resource_type: str | None) -> bool:
         """Return whether it can be asked of the type; None stands for the system."""
+        if resource_type in OPERATIONS_ONLY:
+            return resource_type in self.published.resource
         return resource_type is None or bool({"Resource", resource_type} & set(self.published.resource))
 
     def urls(self) -> str:
@@ -111,6 +115,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _terminology(terminology.FIND_MATCHES, terms.find_matches, "type", "instance"),
     _terminology(terminology.TRANSLATE, terms.translate, "type", "instance"),
     _terminology(terminology.CLOSURE, closures.closure, "system", affects_state=True),
+    Operation(views.RUN, run_view, frozenset({"system", "type"}), reads_request=True),
     _operation("CapabilityStatement-versions", versions, "system"),
     _operation("Resource-graphql", _graphql, "system", "instance", reads_request=True),
 )

@@ -46,11 +46,48 @@ def _with_quantity(item: Item, amount: dict[str, Any], sign: int) -> Items:
         return EMPTY if moved is None else [Item(f"System.{kind}", moved.text())]
     if kind != "Quantity":
         raise FhirPathError(f"A quantity cannot be added to a {item.type}.")
-    one, other = quantity.canonical(item.value), quantity.canonical(amount)
+    sum_ = _quantity_sum(item.value, amount, sign)
+    return EMPTY if sum_ is None else [Item("System.Quantity", {**item.value, "value": sum_})]
+
+
+def _quantity_sum(left: dict[str, Any], right: dict[str, Any], sign: int) -> Decimal | None:
+    """Return the sum or difference in the unit of the left quantity; None where the units do not go together."""
+    one, other = quantity.canonical(left), quantity.canonical(right)
     if one is None or other is None or one[1] != other[1]:
+        return None
+    if left.get("code") == right.get("code") and left.get("unit") == right.get("unit"):
+        return Decimal(left["value"]) + sign * Decimal(right["value"])
+    if quantity.moves_zero(left) or quantity.moves_zero(right):
+        return None
+    unit = quantity.canonical({**left, "value": Decimal(1)})
+    assert unit is not None, "a quantity of one has a value"
+    return Decimal(left["value"]) + sign * other[0] / unit[0]
+
+
+def _scaled(left: Items, right: Items, sign: str) -> Items | None:
+    """Return the product (".") or quotient ("/") where one side is a quantity; None where both are numbers."""
+    one, other = single(left), single(right)
+    if one is None or other is None or not (isinstance(one.value, dict) or isinstance(other.value, dict)):
+        return None
+    amounts = [_as_quantity(one), _as_quantity(other)]
+    values = [quantity.exact_value(amount) for amount in amounts]
+    if values[0] is None or values[1] is None or (sign == "/" and not values[1]):
         return EMPTY
-    factor = one[0] / Decimal(item.value["value"]) if item.value["value"] else Decimal(1)
-    return [Item("System.Quantity", {**item.value, "value": (one[0] + sign * other[0]) / factor})]
+    value = values[0] * values[1] if sign == "." else values[0] / values[1]
+    if not isinstance(other.value, dict):  # so many times as much, of whatever it is
+        return [Item("System.Quantity", {**amounts[0], "value": value})]
+    if not isinstance(one.value, dict) and sign == ".":
+        return [Item("System.Quantity", {**amounts[1], "value": value})]
+    unit = quantity.combined(amounts[0], amounts[1], sign)
+    return EMPTY if unit is None else [Item("System.Quantity", quantity.quantity(value, unit))]
+
+
+def _as_quantity(item: Item) -> dict[str, Any]:
+    if isinstance(item.value, dict) and SYSTEM_TYPES.get(item.type) == "Quantity":
+        return item.value
+    if isinstance(item.value, bool) or not isinstance(item.value, int | Decimal):
+        raise FhirPathError(f"A number or quantity was expected, not a {item.type}.")
+    return quantity.quantity(Decimal(item.value), "1")
 
 
 def _number(left: Items, right: Items, compute: Callable[[Any, Any], Any]) -> Items:
@@ -68,12 +105,16 @@ def _number(left: Items, right: Items, compute: Callable[[Any, Any], Any]) -> It
 
 
 def times(left: Items, right: Items) -> Items:
-    """Return the product of two numbers."""
-    return _number(left, right, lambda a, b: a * b)
+    """Return the product of two numbers, or of quantities, with their units multiplied."""
+    amount = _scaled(left, right, ".")
+    return _number(left, right, lambda a, b: a * b) if amount is None else amount
 
 
 def divided(left: Items, right: Items) -> Items:
-    """Return the quotient of two numbers as a decimal; nothing for a division by zero."""
+    """Return the quotient of two numbers as a decimal, or of quantities; nothing for a division by zero."""
+    amount = _scaled(left, right, "/")
+    if amount is not None:
+        return amount
     return _number(left, right, lambda a, b: Decimal(a) / Decimal(b) if b else None)
 
 

@@ -5,6 +5,8 @@ The type of the focus is followed as far as the tables tell it, so that plain pa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fhir_server.r4.fhirpath.arithmetic import negative, positive
 from fhir_server.r4.fhirpath.chains import chain
 from fhir_server.r4.fhirpath.code import Code, of_chain, of_constant, of_focus, of_items
@@ -38,20 +40,27 @@ _CONSTANT_PREFIXES = {
 }
 
 
+NO_CONSTANTS: Mapping[str, Code] = {}
+
+
 class Compiler:
     """Compiles the parts of one expression for one type of focus, None where that is not known.
 
     With `search`, the expression is one of a search parameter: it reads only the resource itself, and a name that a
-    type does not have is a fault instead of an empty result.
+    type does not have is a fault instead of an empty result. `constants` are those that the expression may name beside
+    FHIR's own, such as `%limit`.
     """
 
-    def __init__(self, type_name: str | None, *, search: bool = False) -> None:
+    def __init__(
+        self, type_name: str | None, *, search: bool = False, constants: Mapping[str, Code] = NO_CONSTANTS
+    ) -> None:
         self.search = search
+        self.constants = constants
         self.type = None if type_name in ("Resource", "DomainResource") else type_name
 
     def within(self, type_name: str | None) -> Compiler:
         """Return the compiler for the arguments of a function whose input has a type."""
-        return Compiler(type_name, search=self.search)
+        return Compiler(type_name, search=self.search, constants=self.constants)
 
     def target(self, call: Call) -> Code:
         """Return the code of what a function is applied to."""
@@ -76,7 +85,7 @@ class Compiler:
             case Variable():
                 return self._variable(node.name)
             case Constant():
-                return _constant(node.name)
+                return self.constants[node.name] if node.name in self.constants else _constant(node.name)
             case Polarity():
                 source, sign = self.code(node.operand).items, negative if node.sign == "-" else positive
                 return of_items(lambda this, scope: sign(source(this, scope)))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.r4.fhirpath.code import Code
-from fhir_server.r4.fhirpath.compiler import Compiler
+from fhir_server.r4.fhirpath.compiler import NO_CONSTANTS, Compiler
 from fhir_server.r4.fhirpath.items import FhirPathError, Item, Items, Scope, make
 from fhir_server.r4.fhirpath.parser import parse
 from fhir_server.r4.fhirpath.syntax import Call, Member, Node
@@ -19,11 +20,12 @@ Resource = dict[str, Any]
 class Expression:
     """A FHIRPath expression, compiled once for each type of node that it is evaluated on."""
 
-    __slots__ = ("_codes", "text", "tree")
+    __slots__ = ("_codes", "_constants", "text", "tree")
 
-    def __init__(self, text: str, tree: Node) -> None:
+    def __init__(self, text: str, tree: Node, constants: Mapping[str, Code] = NO_CONSTANTS) -> None:
         self.text = text
         self.tree = tree
+        self._constants = constants
         self._codes: dict[str, Code] = {}
         self._code("Resource")
 
@@ -62,6 +64,18 @@ class Expression:
         except ArithmeticError as error:
             raise FhirPathError("A number is out of range.") from error
 
+    def on(self, focus: Items, type_name: str, scope: Scope) -> Items:
+        """Return what the expression gives on a collection of one FHIR type, which may be empty, within a scope.
+
+        Raises FhirPathError as `items` does.
+        """
+        try:
+            return named(self._code(type_name).items(focus, scope))
+        except RecursionError as error:
+            raise FhirPathError("The expression is nested too deeply.") from error
+        except ArithmeticError as error:
+            raise FhirPathError("A number is out of range.") from error
+
     def holds(
         self, node: object, type_name: str, *, resource: Resource | None = None, root: Resource | None = None
     ) -> bool:
@@ -92,7 +106,7 @@ class Expression:
         code = self._codes.get(type_name)
         if code is None:
             try:
-                code = self._codes[type_name] = Compiler(type_name).code(self.tree)
+                code = self._codes[type_name] = Compiler(type_name, constants=self._constants).code(self.tree)
             except RecursionError as error:
                 raise FhirPathError("The expression is nested too deeply.") from error
         return code
@@ -109,7 +123,15 @@ def named(items: Items) -> Items:
 @lru_cache(maxsize=4096)
 def compile(expression: str) -> Expression:
     """Return the compiled expression; raise FhirPathError, a ValueError, for what is not FHIRPath or not supported."""
+    return compile_with(expression, NO_CONSTANTS)
+
+
+def compile_with(expression: str, constants: Mapping[str, Code]) -> Expression:
+    """Return the compiled expression, which may name these constants beside FHIR's; raise FhirPathError as `compile`.
+
+    It is not kept for the next caller.
+    """
     try:
-        return Expression(expression, parse(expression))
+        return Expression(expression, parse(expression), constants)
     except RecursionError as error:
         raise FhirPathError("The expression is nested too deeply.") from error

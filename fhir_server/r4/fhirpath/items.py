@@ -53,16 +53,18 @@ _REPORTED = 256
 class Scope:
     """What one evaluation knows beside its focus: the environment variables, `$index`, `$total`, a budget.
 
-    The budget is the evaluation's own; what it takes of it is told to the request's budget, too.
+    `row` is the `%rowIndex` of a view. The budget is the evaluation's own; what it takes of it is told to the
+    request's budget, too.
     """
 
-    __slots__ = ("_contained", "_report_at", "_steps", "bundle", "context", "index", "resource", "root", "total")
+    __slots__ = ("_contained", "_report_at", "_steps", "bundle", "context", "index", "resource", "root", "row", "total")
 
     def __init__(self, context: Item, resource: dict[str, Any] | None, root: dict[str, Any] | None) -> None:
         self.context = context
         self.resource = resource
         self.root = root
         self.index = 0
+        self.row = 0
         self.total: Items = EMPTY
         self.bundle: BundleEntries | None = None
         self._contained: dict[str, dict[str, Any]] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 
 from fhir_server.r4.fhirpath.items import FhirPathError
@@ -129,16 +130,27 @@ class _Parser:
             raise self.unexpected()
         if not self.accept("("):
             return Member(target, token.text)
-        return Call(target, token.text, self.arguments())
+        return Call(target, token.text, self.arguments(self.sort_key if token.text == "sort" else self.whole))
 
-    def arguments(self) -> tuple[Node, ...]:
+    def arguments(self, read: Callable[[], Node]) -> tuple[Node, ...]:
         if self.accept(")"):
             return ()
-        arguments = [self.binary(0)]
+        arguments = [read()]
         while self.accept(","):
-            arguments.append(self.binary(0))
+            arguments.append(read())
         self.expect(")")
         return tuple(arguments)
+
+    def whole(self) -> Node:
+        return self.binary(0)
+
+    def sort_key(self) -> Node:
+        node = self.binary(0)
+        token = self.tokens[self.position]
+        if token.kind == "name" and token.text in ("asc", "desc"):
+            self.position += 1
+            return Polarity("-", node) if token.text == "desc" else node
+        return node
 
     def term(self) -> Node:
         token = self.tokens[self.position]

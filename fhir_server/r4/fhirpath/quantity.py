@@ -1,7 +1,6 @@
-"""Quantities within an expression: literals, calendar durations and the conversion of plain metric units.
+"""Quantities within an expression: literals, calendar durations, and units compared and multiplied by UCUM.
 
-Units are compared as far as an expression needs it: units of time, and metric prefixes of the common base units. Other
-units are only comparable with themselves. https://hl7.org/fhirpath/N1/#quantity
+https://hl7.org/fhirpath/N1/#quantity
 """
 
 from __future__ import annotations
@@ -9,6 +8,8 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from typing import Any
+
+from fhir_server.r4 import ucum
 
 UCUM = "http://unitsofmeasure.org"
 _CALENDAR = ("year", "month", "week", "day", "hour", "minute", "second", "millisecond")
@@ -33,13 +34,9 @@ _EXACT: dict[str, tuple[Decimal, str]] = {
     "year": (Decimal(12), "calendar month"),
     "month": (Decimal(1), "calendar month"),
 }
-_UCUM_EXACT: dict[str, tuple[Decimal, str]] = {
-    code: _EXACT[unit] for code, unit in UCUM_DURATIONS.items() if code not in ("a", "mo")
-} | {"a": (Decimal(12), "mo"), "mo": (Decimal(1), "mo"), "cd": (Decimal(1), "cd"), "%": (Decimal("0.01"), "1")}
-_PREFIXES = dict(
-    zip("YZEPTGMkhdcmunpfzy", (24, 21, 18, 15, 12, 9, 6, 3, 2, -1, -2, -3, -6, -9, -12, -15, -21, -24), strict=True)
-)
-_METRIC = re.compile(r"([YZEPTGMkhdcmunpfzy]?)(g|m|s|L|l|mol|eq|Pa|J|W|V|A|Hz|N|K|cal|osm|U|kat)")
+# UCUM's are means of so many seconds, too; their ratio is all that an expression asks of them.
+_MEANS: dict[str, tuple[Decimal, str]] = {"a": (Decimal(12), "mo"), "mo": (Decimal(1), "mo")}
+_PLAIN = re.compile(r"[^./()]+")
 
 
 def quantity(value: Decimal, unit: str, *, calendar: bool = False) -> dict[str, Any]:
@@ -65,29 +62,64 @@ def canonical(amount: dict[str, Any]) -> tuple[Decimal, object] | None:
     value = amount.get("value")
     if value is None or "comparator" in amount:
         return None
-    factor, unit = _unit(amount)
-    return Decimal(value) * factor, unit
-
-
-def _unit(amount: dict[str, Any]) -> tuple[Decimal, object]:
     system, code, unit = amount.get("system"), amount.get("code"), amount.get("unit")
     if system == UCUM and code is not None:
-        return _ucum(code)
+        return _by_ucum(Decimal(value), code)
     if code is not None:
-        return Decimal(1), (system, code)
+        return Decimal(value), (system, code)
     if unit in CALENDAR_UNITS:
-        return _EXACT[CALENDAR_UNITS[unit]]
-    return (Decimal(1), ("", unit)) if unit is not None else (Decimal(1), "1")
+        factor, base = _EXACT[CALENDAR_UNITS[unit]]
+        return Decimal(value) * factor, base
+    return Decimal(value), ("", unit) if unit is not None else "1"
 
 
-def _ucum(code: str) -> tuple[Decimal, str]:
-    if code in _UCUM_EXACT:
-        return _UCUM_EXACT[code]
-    match = _METRIC.fullmatch(code)
-    if match is None:
-        return Decimal(1), code
-    base = "L" if match[2] == "l" else match[2]
-    return Decimal(1).scaleb(_PREFIXES.get(match[1], 0)), base
+def _by_ucum(value: Decimal, code: str) -> tuple[Decimal, str]:
+    if code in _MEANS:
+        factor, base = _MEANS[code]
+        return value * factor, base
+    unit = ucum.canonical(code)
+    return (value, code) if unit is None else (unit.convert(value), unit.unit)
+
+
+def exact_value(amount: dict[str, Any]) -> Decimal | None:
+    """Return the value; None where there is none, or only a bound of it."""
+    value = amount.get("value")
+    return None if value is None or "comparator" in amount else Decimal(value)
+
+
+def moves_zero(amount: dict[str, Any]) -> bool:
+    """Return whether the unit begins elsewhere than at nothing, as degrees Celsius do: then it is no factor."""
+    unit = ucum.canonical(amount.get("code", "")) if amount.get("system") == UCUM else None
+    return unit is not None and bool(unit.zero)
+
+
+def combined(left: dict[str, Any], right: dict[str, Any], sign: str) -> str | None:
+    """Return the UCUM code of a product (for ".") or quotient ("/") of two units; None where there is none."""
+    codes = [_code(left), _code(right)]
+    if None in codes or moves_zero(left) or moves_zero(right):
+        return None
+    one, other = [code if code is not None and _PLAIN.fullmatch(code) else f"({code})" for code in codes]
+    if other == "1":
+        return codes[0]
+    if one == "1":
+        return other if sign == "." else f"/{other}"
+    if one == other and sign == "/":
+        return "1"
+    return f"{one}{sign}{other}"
+
+
+def _code(amount: dict[str, Any]) -> str | None:
+    """Return the UCUM code of a quantity; a calendar duration of exact length has one, too."""
+    if amount.get("system") == UCUM:
+        code = amount.get("code")
+        return code if isinstance(code, str) and ucum.canonical(code) is not None else None
+    if "code" in amount:
+        return None
+    unit = amount.get("unit")
+    if unit is None:
+        return "1"
+    word = CALENDAR_UNITS.get(unit, "")
+    return next((code for code, each in UCUM_DURATIONS.items() if each == word and code not in _MEANS), None)
 
 
 def equivalent_unit(unit: object) -> object:

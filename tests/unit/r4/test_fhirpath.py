@@ -631,3 +631,101 @@ def test_a_decimal_beyond_all_measure_costs_nothing() -> None:
     for expression in ("value.truncate()", "value div 1", "@2020 + value.toQuantity()", "value * value", "value.exp()"):
         with pytest.raises(FhirPathError):
             fhirpath.compile(expression).items(quantity, "Quantity")
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("1.587.lowBoundary()", [Decimal("1.58650000")]),
+        ("1.587.lowBoundary(2)", [Decimal("1.58")]),
+        ("1.587.highBoundary(2)", [Decimal("1.59")]),
+        ("(-1.587).lowBoundary(0)", [Decimal(-2)]),
+        ("(-0.0034).highBoundary(1)", [Decimal("0.0")]),
+        ("120.lowBoundary(2)", [Decimal("119.50")]),
+        ("1.lowBoundary(32)", []),
+        ("1.lowBoundary(-1)", []),
+        ("@1970-06.lowBoundary()", ["1970-06-01"]),
+        ("@2012-02.highBoundary()", ["2012-02-29"]),
+        ("@2014.lowBoundary(6)", ["2014-01"]),
+        ("@2014.lowBoundary(7)", []),
+        ("@2010-10-10T.lowBoundary()", ["2010-10-10T00:00:00.000+14:00"]),
+        ("@2010-10-10T.highBoundary()", ["2010-10-10T23:59:59.999-12:00"]),
+        ("@2014-01-01T08:05:12.1+02:00.highBoundary()", ["2014-01-01T08:05:12.199+02:00"]),
+        ("@T12:34.lowBoundary()", ["12:34:00.000"]),
+        ("@T12:34.highBoundary()", ["12:34:59.999"]),
+        ("{}.lowBoundary()", []),
+        ("'a'.lowBoundary()", []),
+        ("1.58700.precision()", [5]),
+        ("@2014-01.precision()", [6]),
+        ("@T10:30:00.000.precision()", [9]),
+    ],
+)
+def test_boundaries(expression: str, expected: list[Any]) -> None:
+    """The least and the greatest value that a value of its precision may stand for."""
+    assert values(expression) == expected
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "2 'cm' * 3 'cm' = 6 'cm2'",
+        "2.0 'cm' * 2.0 'm' = 0.040 'm2'",
+        "4.0 'g' / 2.0 'm' = 2 'g/m'",
+        "2 'cm' * 3 = 6 'cm'",
+        "3 * 2 'cm' = 6 'cm'",
+        "6 'cm' / 3 = 2 'cm'",
+        "6 'cm' / 3 'cm' = 2 '1'",
+        "6 / 3 's' = 2 '/s'",
+        "(1 'kg' / 0 'g').empty()",
+        "(37 'Cel' * 2 'Cel').empty()",
+        "1 'kg' + 1 'g' = 1001 'g'",
+        "37 'Cel' + 1 'Cel' = 38 'Cel'",
+        "98.6 '[degF]' = 37 'Cel'",
+        "1 '[lb_av]' > 400 'g'",
+        "1 'h' + 30 'min' = 90 'min'",
+    ],
+)
+def test_quantities_are_calculated_by_ucum(expression: str) -> None:
+    """Units are multiplied, divided and converted; a unit that moves the zero is no factor."""
+    check(expression, True)
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("(3 | 1 | 2).sort()", [1, 2, 3]),
+        ("(3 | 1 | 2).sort(-$this)", [3, 2, 1]),
+        ("('a' | 'c' | 'b').sort($this desc)", ["c", "b", "a"]),
+        ("name.sort(family desc, given.first() asc).given.first()", ["Ada"]),
+        ("name.sort(family).use", ["usual", "maiden", "official"]),
+        ("{}.sort()", []),
+    ],
+)
+def test_sort(expression: str, expected: list[Any]) -> None:
+    """By the items themselves or by keys, each rising or falling; what has no key comes first."""
+    assert values(expression) == expected
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("'a>'.encode('base64')", ["YT4="]),
+        ("'YT4='.decode('base64')", ["a>"]),
+        ("'a'.encode('hex')", ["61"]),
+        ("'61'.decode('hex')", ["a"]),
+        ("'a<b'.escape('html')", ["a&lt;b"]),
+        ("'a&lt;b'.unescape('html')", ["a<b"]),
+        ("'a\\tb'.escape('json')", ["a\\tb"]),
+        ("{}.encode('hex')", []),
+    ],
+)
+def test_encodings(expression: str, expected: list[Any]) -> None:
+    """Strings in hex, base64, HTML and JSON, and back."""
+    assert values(expression) == expected
+
+
+@pytest.mark.parametrize("expression", ["'zz'.decode('hex')", "'a'.encode('rot13')", "'\\\\ud800'.unescape('json')"])
+def test_what_is_no_encoding_is_refused(expression: str) -> None:
+    """Also where half a character would come out."""
+    with pytest.raises(FhirPathError):
+        values(expression)

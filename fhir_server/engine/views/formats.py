@@ -1,0 +1,85 @@
+"""The rows of a view as bytes: JSON, NDJSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
+from typing import Any
+
+from fhir_server.errors import NotAcceptable
+from fhir_server.r4 import values
+from fhir_server.r4.views import Column, Row
+
+NDJSON, CSV, JSON = "application/x-ndjson", "text/csv; charset=utf-8", "application/json"
+
+_NAMES = {
+    "ndjson": NDJSON,
+    "application/ndjson": NDJSON,
+    "application/x-ndjson": NDJSON,
+    "application/fhir+ndjson": NDJSON,
+    "csv": CSV,
+    "text/csv": CSV,
+    "json": JSON,
+    "application/json": JSON,
+}
+
+
+def chosen(format_: str | None, accept: str | None) -> str:
+    """Return the media type of the answer; `_format` goes before Accept. Raises NotAcceptable."""
+    if format_ is not None:
+        wanted = _NAMES.get(format_.partition(";")[0].strip().lower())
+        if wanted is None:
+            raise NotAcceptable(f"_format is csv, json or ndjson, not {format_[:80]!r}.")
+        return wanted
+    for part in (accept or "").split(","):
+        name = part.partition(";")[0].strip().lower()
+        if name in _NAMES:
+            return _NAMES[name]
+    return NDJSON
+
+
+def written(media_type: str, columns: Sequence[Column], rows: Iterable[Row], *, header: bool) -> bytes:
+    """Return the rows in a media type; `header` is about CSV."""
+    return _WRITERS[media_type](columns, rows, header)
+
+
+def _json(columns: Sequence[Column], rows: Iterable[Row], header: bool) -> bytes:
+    return b"[" + b",".join(_objects(columns, rows)) + b"]"
+
+
+def _ndjson(columns: Sequence[Column], rows: Iterable[Row], header: bool) -> bytes:
+    return b"".join(line + b"\n" for line in _objects(columns, rows))
+
+
+def _objects(columns: Sequence[Column], rows: Iterable[Row]) -> Iterable[bytes]:
+    names = [column.name for column in columns]
+    return (values.encode(dict(zip(names, row, strict=True))) for row in rows)
+
+
+def _csv(columns: Sequence[Column], rows: Iterable[Row], header: bool) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)  # RFC 4180: lines end with CRLF
+    if header:
+        writer.writerow([column.name for column in columns])
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    return text.getvalue().encode()
+
+
+def _cell(value: Any) -> str:
+    """Return a value as CSV has it: nothing for null, JSON for what has parts."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Decimal):
+        return str(value)
+    return values.encode(value).decode()
+
+
+_WRITERS: dict[str, Callable[[Sequence[Column], Iterable[Row], bool], bytes]] = {
+    JSON: _json,
+    NDJSON: _ndjson,
+    CSV: _csv,
+}

@@ -1,0 +1,141 @@
+"""$viewdefinition-run: the rows of a view, at once. https://sql-on-fhir.org/ig/OperationDefinition-ViewDefinitionRun.html"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+from fhir_server.engine.bulk.asked import Asked
+from fhir_server.engine.bulk.members import members_of
+from fhir_server.engine.bulk.selections import wanted
+from fhir_server.engine.context import Context, Request, Response, now
+from fhir_server.engine.disclosure import note_question, note_resource
+from fhir_server.engine.operations.inputs import Inputs, read_inputs
+from fhir_server.engine.routes import Route
+from fhir_server.engine.views import formats
+from fhir_server.engine.views.definition import RUN
+from fhir_server.errors import BadRequest, Issue, Unprocessable
+from fhir_server.r4 import values
+from fhir_server.r4.validation import validate
+from fhir_server.r4.views import Row, View, ViewError, compile_view
+from fhir_server.search.query.compartments import compartment_types
+from fhir_server.store.resources.as_of import slice_after
+from fhir_server.work.threads import breathe, sized
+
+_SLICE = 200
+_MOST_ROWS = 100_000
+_REFERENCE = re.compile(r"(Patient|Group)/([A-Za-z0-9\-.]{1,64})")
+_CONTROLS = frozenset({"_pretty"})
+
+
+async def run(context: Context, request: Request, route: Route, inputs: Inputs) -> Response:
+    """Answer with the rows of a view over what the caller sees, or over the resources that are sent.
+
+    Raises BadRequest for inputs that cannot be, Unprocessable for a view that is wrong or that a resource does not
+    fit, and for more rows than one answer holds.
+    """
+    depth = context.services.settings.max_depth
+    inputs = await sized(request.size, read_inputs, RUN, request, controls=_CONTROLS, max_depth=depth)
+    media_type = formats.chosen(inputs.one("_format"), request.accept)
+    header = inputs.one("header")
+    if header is not None and media_type != formats.CSV:
+        raise BadRequest("header is about CSV; this answer is none.", code="invalid")
+    view = _view(inputs.one("viewResource"))
+    limit = inputs.one("_limit")
+    rows = await _rows(context, view, inputs, _MOST_ROWS if limit is None else min(limit, _MOST_ROWS))
+    if limit is not None and len(rows) > limit:
+        del rows[limit:]
+    elif len(rows) > _MOST_ROWS:
+        raise Unprocessable(f"The view has more than {_MOST_ROWS} rows: ask for fewer by _limit.", code="too-costly")
+    body = await sized(len(rows) * 200, _written, media_type, view, rows, header is not False)
+    return Response(200, body, content_type=media_type)
+
+
+def _written(media_type: str, view: View, rows: list[Row], header: bool) -> bytes:
+    return formats.written(media_type, view.columns, rows, header=header)
+
+
+def _view(definition: Any) -> View:
+    try:
+        return compile_view(definition)
+    except ViewError as error:
+        raise Unprocessable(str(error), expression=error.expression) from error
+
+
+async def _rows(context: Context, view: View, inputs: Inputs, enough: int) -> list[Row]:
+    """Return the rows, a few more than are enough where there are more."""
+    context.access.require("search-type", view.resource)
+    rows: list[Row] = []
+    sent = inputs.all("resource")
+    narrowed = [name for name in ("patient", "group", "_since") if inputs.all(name)]
+    if sent and narrowed:
+        raise BadRequest(f"{narrowed[0]} is about what is stored, but resources were sent.", code="invalid")
+    found = _sent(context, sent) if sent else _stored(context, view, inputs)
+    async for resource in found:
+        try:
+            rows += view.rows(resource)
+        except ViewError as error:
+            which = f"{resource.get('resourceType')}/{resource.get('id')}"
+            issue = Issue("processing", f"{which} does not fit the view. {error}", (error.expression,))
+            raise Unprocessable(issues=[issue]) from error
+        if len(rows) > enough:
+            break
+    return rows
+
+
+async def _sent(context: Context, resources: list[Any]) -> AsyncIterator[dict[str, Any]]:
+    """Yield the resources that were sent, which must be resources; raises Unprocessable."""
+    for number, resource in enumerate(resources):
+        faults = validate(resource, max_depth=context.services.settings.max_depth)
+        serious = [fault for fault in faults if fault.severity in ("error", "fatal")]
+        if serious:
+            place = f"Parameters.parameter.where(name='resource')[{number}].resource"
+            raise Unprocessable(
+                issues=[Issue(each.code, each.diagnostics, (place, *each.expression)) for each in serious]
+            )
+        yield resource
+        await breathe()
+
+
+async def _stored(context: Context, view: View, inputs: Inputs) -> AsyncIterator[dict[str, Any]]:
+    """Yield what is stored, in the order of ids, as the caller sees it."""
+    asked = _asked(context, view, inputs)
+    moment = now()
+    members = await members_of(context, asked, moment)
+    selected = await wanted(context, asked, view.resource, members)
+    note_question(view.resource, [("view", view.name)])
+    after: str | None = ""
+    while after is not None:
+        part = await slice_after(context.services.resources, selected.selection, moment, after, _SLICE)
+        for found in part.resources:
+            if selected.keeps(found):
+                version = found.version
+                note_resource(context.base_url, version.type, version.id, version.json)
+                yield values.decode(version.json)
+        after = part.last
+        await breathe()
+
+
+def _asked(context: Context, view: View, inputs: Inputs) -> Asked:
+    patients = [_named(context, reference, "Patient") for reference in inputs.all("patient")]
+    group = inputs.one("group")
+    if (patients or group) and view.resource not in compartment_types("Patient"):
+        raise BadRequest(f"{view.resource} is in no patient's compartment; leave patient and group out.", code="value")
+    since = inputs.one("_since")
+    return Asked(
+        level="group" if group else "patient" if patients else "system",
+        types=(view.resource,),
+        since=None if since is None else datetime.fromisoformat(since),
+        patients=tuple(dict.fromkeys(patients)),
+        group=_named(context, group, "Group") if group else "",
+    )
+
+
+def _named(context: Context, reference: Any, resource_type: str) -> str:
+    text = str(reference.get("reference", "")).removeprefix(f"{context.base_url}/")
+    match = _REFERENCE.fullmatch(text)
+    if match is None or match[1] != resource_type:
+        raise BadRequest(f"A reference such as {resource_type}/123 is expected, not {text[:80]!r}.", code="value")
+    return match[2]
