@@ -246,7 +246,7 @@ async def _commit(context: Context, write: Write) -> bool:
     if write.draft is None:
         if write.previous is not None:
             return await context.services.resources.confirmed(write.previous)
-        await context.services.database.settle()
+        await context.services.database.wait_for_majority()
         return True
     if write.previous is not None:
         return await context.services.resources.replace(write.draft, write.previous)

@@ -19,7 +19,7 @@ def begin() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def settle() -> None:
+def freeze() -> None:
     """Leave what starting has made out of every later garbage collection."""
     # Millions of short-lived, acyclic dicts: the collector finds nothing and costs a tenth of the time.
     gc.freeze()

@@ -113,7 +113,7 @@ def _rewritten(rewriter: Rewriter, entry: Entry) -> Entry:
 
 
 def _targets(entries: list[Entry]) -> dict[str, str]:
-    """Return what each fullUrl becomes: entries of one bundle may go in several transactions, so it is settled here."""
+    """Return what each fullUrl becomes: entries of one bundle may go in several transactions, so it is decided here."""
     targets: dict[str, str] = {}
     for entry in entries:
         url, resource = entry.get("fullUrl"), entry.get("resource")

@@ -63,7 +63,7 @@ def start(settings: Settings, url: str | None) -> None:
     process.begin()
     runner, stack = asyncio.Runner(), AsyncExitStack()
     _running = runner, stack, runner.run(stack.enter_async_context(target(settings, url)))
-    process.settle()
+    process.freeze()
 
 
 def load_part(part: Part, known: frozenset[str]) -> Loaded:

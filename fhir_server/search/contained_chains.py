@@ -50,18 +50,18 @@ def marks(references: Iterable[tuple[str, str]], inner: Mapping[str, Entry]) -> 
 
     `references` are the container's (parameter, id), `inner` the entries of the contained resources by their id.
     """
-    found: dict[str, list[str]] = {}
+    marks_by_id: dict[str, list[str]] = {}
     steps = [(name, resource_id) for name, resource_id in dict.fromkeys(references) if resource_id in inner]
     for _ in range(_DEEPEST):
         for mark, resource_id in steps:
-            found.setdefault(resource_id, []).append(mark)
+            marks_by_id.setdefault(resource_id, []).append(mark)
         steps = [
             (f"{mark}~{name}", target)
             for mark, resource_id in steps
             for name, target in dict.fromkeys(inner[resource_id].contained_references)
             if target in inner
         ]
-    return found
+    return marks_by_id
 
 
 def mark(entry: Entry, own: Entry, named: Iterable[str]) -> None:
@@ -87,8 +87,8 @@ def contained_chain(mark: str, targets: Mapping[str, Condition], depth: int = 1)
 
     None where no contained resource can, as none has an id that others know it by.
     """
-    found = [_of_type(mark, name, inner, depth) for name, inner in targets.items() if _own(inner) != NOTHING]
-    return either(found) if found else None
+    conditions = [_of_type(mark, name, inner, depth) for name, inner in targets.items() if _own(inner) != NOTHING]
+    return either(conditions) if conditions else None
 
 
 def _of_type(mark: str, resource_type: str, condition: Condition, depth: int) -> Condition:

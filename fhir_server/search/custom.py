@@ -29,16 +29,16 @@ def definition(resource: Mapping[str, Any]) -> SearchParameter | None:
     """
     if resource.get("status") != "active":
         return None
-    found = _definition(resource)
-    return None if _repeats(found) else found
+    parameter = _definition(resource)
+    return None if _repeats(parameter) else parameter
 
 
 def faults(resource: Mapping[str, Any]) -> list[Issue]:
     """Return why a SearchParameter resource, valid as such, cannot be used by this server."""
-    found = definition(resource)
-    if found is None:
+    parameter = definition(resource)
+    if parameter is None:
         return []
-    return [*_identity(found), *_kind(found), *_expressions(found)]
+    return [*_identity(parameter), *_kind(parameter), *_expressions(parameter)]
 
 
 def is_official(url: str) -> bool:
@@ -48,10 +48,10 @@ def is_official(url: str) -> bool:
 
 def claims(resource: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what no other SearchParameter may have while this one is there: its URL, and its code on each type."""
-    found = definition(resource)
-    if found is None:
+    parameter = definition(resource)
+    if parameter is None:
         return ()
-    return (f"url {found.url}", *(f"{name}?{found.code}" for name in sorted(types(found))))
+    return (f"url {parameter.url}", *(f"{name}?{parameter.code}" for name in sorted(types(parameter))))
 
 
 def types(parameter: SearchParameter) -> frozenset[str]:
@@ -88,89 +88,91 @@ def _definition(resource: Mapping[str, Any]) -> SearchParameter:
     )
 
 
-def _repeats(found: SearchParameter) -> bool:
-    official = _official().get(found.url)
+def _repeats(parameter: SearchParameter) -> bool:
+    official = _official().get(parameter.url)
     return official is not None and (
-        (official.code, official.type, official.expression) == (found.code, found.type, found.expression)
-        and set(official.base) == set(found.base)
+        (official.code, official.type, official.expression) == (parameter.code, parameter.type, parameter.expression)
+        and set(official.base) == set(parameter.base)
     )
 
 
 # --- Faults ------------------------------------------------------------------------------------------------------
 
 
-def _identity(found: SearchParameter) -> Iterator[Issue]:
-    if found.url in _official():
-        yield _issue("url", f"{found.url} is a search parameter of the specification, which says something else.")
-    elif not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:\S", found.url):
-        yield _issue("url", f"{found.url[:200]!r} is not an absolute URI.")
-    if not _CODE.fullmatch(found.code):
+def _identity(parameter: SearchParameter) -> Iterator[Issue]:
+    if parameter.url in _official():
+        yield _issue("url", f"{parameter.url} is a search parameter of the specification, which says something else.")
+    elif not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:\S", parameter.url):
+        yield _issue("url", f"{parameter.url[:200]!r} is not an absolute URI.")
+    if not _CODE.fullmatch(parameter.code):
         yield _issue("code", "A code has letters, digits, '-' and '_' after a letter, and at most 64 of them.")
         return
-    taken = sorted(name for name in types(found) if found.code in official_parameters(name))
+    taken = sorted(name for name in types(parameter) if parameter.code in official_parameters(name))
     if taken:
         where = ", ".join(taken[:5]) + (", ..." if len(taken) > 5 else "")
-        text = f"The specification has a search parameter {found.code!r} on {where}."
+        text = f"The specification has a search parameter {parameter.code!r} on {where}."
         yield _issue("code", text, "duplicate")
 
 
-def _kind(found: SearchParameter) -> Iterator[Issue]:
-    if found.type == "special":
+def _kind(parameter: SearchParameter) -> Iterator[Issue]:
+    if parameter.type == "special":
         yield _issue("type", "A special parameter is one that only a server's own code can carry out.", "not-supported")
-    if found.xpathUsage in _UNSUPPORTED_USAGE:
-        yield _issue("xpathUsage", f"The usage {found.xpathUsage} is not supported, only normal.", "not-supported")
-    if found.xpathUsage == "phonetic" and found.type != "string":
+    if parameter.xpathUsage in _UNSUPPORTED_USAGE:
+        yield _issue("xpathUsage", f"The usage {parameter.xpathUsage} is not supported, only normal.", "not-supported")
+    if parameter.xpathUsage == "phonetic" and parameter.type != "string":
         yield _issue("xpathUsage", "Only a string can be searched by its sound.")
-    if (found.type == "composite") != bool(found.component):
+    if (parameter.type == "composite") != bool(parameter.component):
         yield _issue("component", "A composite parameter has components, and no other has them.")
-    for position, part in enumerate(found.component):
+    for position, part in enumerate(parameter.component):
         official = _official().get(part.definition)
         if official is not None and official.type in ("composite", "special"):
             text = f"A {official.type} parameter cannot be a component."
             yield _issue(f"component[{position}].definition", text, "not-supported")
 
 
-def _expressions(found: SearchParameter) -> Iterator[Issue]:
-    if not found.expression:
+def _expressions(parameter: SearchParameter) -> Iterator[Issue]:
+    if not parameter.expression:
         yield _issue("expression", "A search parameter needs a FHIRPath expression here.", "required")
         return
-    for base in found.base:
-        if not branches(found.expression, base):
+    for base in parameter.base:
+        if not branches(parameter.expression, base):
             yield _issue("expression", f"No path of the expression starts at {base}.")
             return
-    for name in sorted(types(found)):
+    for name in sorted(types(parameter)):
         try:
-            compile_path(" | ".join(branches(found.expression, name)), name)
+            compile_path(" | ".join(branches(parameter.expression, name)), name)
         except FhirPathError as error:
             yield _issue("expression", f"The expression cannot be used on {name}: {error}")
             return
-        reasons = [reachable_types.fault(branch, name, found.type) for branch in branches(found.expression, name)]
+        reasons = [
+            reachable_types.fault(branch, name, parameter.type) for branch in branches(parameter.expression, name)
+        ]
         if any(reasons):
             yield _issue("expression", next(reason for reason in reasons if reason))
             return
-    yield from _component_expressions(found)
+    yield from _component_expressions(parameter)
 
 
-def _component_expressions(found: SearchParameter) -> Iterator[Issue]:
-    for position, part in enumerate(found.component):
+def _component_expressions(parameter: SearchParameter) -> Iterator[Issue]:
+    for position, part in enumerate(parameter.component):
         try:
             changing = fhirpath.compile(part.expression).functions & _CHANGING
         except FhirPathError as error:
             yield _issue(f"component[{position}].expression", f"The expression cannot be used: {error}")
             continue
-        yield from _component_ends(found, position, part)
+        yield from _component_ends(parameter, position, part)
         if changing:
             text = f"{min(changing)}() cannot stand in a search expression: an index does not change with time."
             yield _issue(f"component[{position}].expression", text)
 
 
-def _component_ends(found: SearchParameter, position: int, part: Component) -> Iterator[Issue]:
+def _component_ends(parameter: SearchParameter, position: int, part: Component) -> Iterator[Issue]:
     """Yield why a component can never have a value on any element that the composite's expression ends at."""
     official = _official().get(part.definition)
     outer = [
         reachable_types.ends(branch, name)
-        for name in sorted(types(found))
-        for branch in branches(found.expression, name)
+        for name in sorted(types(parameter))
+        for branch in branches(parameter.expression, name)
     ]
     if official is None or None in outer:
         return

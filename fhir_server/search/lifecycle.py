@@ -68,25 +68,25 @@ class State(msgspec.Struct, frozen=True):
 
 def wishes(resources: Iterable[Mapping[str, Any]]) -> dict[str, Wish]:
     """Return what valid SearchParameter resources ask for, by URL."""
-    found = {
+    by_url = {
         each.url: each
         for resource in resources
         if (each := custom.definition(resource)) and not custom.faults(resource)
     }
-    asked = {url: _with_components(each, found) for url, each in found.items()}
+    asked = {url: _with_components(each, by_url) for url, each in by_url.items()}
     return {url: each for url, each in asked.items() if each is not None}
 
 
-def _with_components(definition: SearchParameter, known: Mapping[str, SearchParameter]) -> Wish | None:
+def _with_components(definition: SearchParameter, by_url: Mapping[str, SearchParameter]) -> Wish | None:
     """Return the wish; None where a component is no parameter that could be one."""
     added = []
     for component in definition.component:
         if custom.is_official(component.definition):
             continue
-        found = known.get(component.definition)
-        if found is None or found.type == "composite":
+        component_definition = by_url.get(component.definition)
+        if component_definition is None or component_definition.type == "composite":
             return None
-        added.append(found)
+        added.append(component_definition)
     return Wish(definition, tuple(added))
 
 
@@ -111,18 +111,18 @@ def _kept(entry: Entry, wanted: Mapping[str, Wish], revision: int) -> Entry | No
     return Entry(entry.wish, WITHDRAWN, revision) if entry.phase == ACTIVE else None
 
 
-def agreed(state: State, known: int) -> State:
+def agreed(state: State, revision: int) -> State:
     """Return what follows when every worker goes by the revision `known`: withdrawn parameters go, a pass begins."""
-    entries = tuple(entry for entry in state.entries if entry.phase != WITHDRAWN or entry.since > known)
+    entries = tuple(entry for entry in state.entries if entry.phase != WITHDRAWN or entry.since > revision)
     if entries != state.entries:
         return replace(state, revision=state.revision + 1, entries=entries)
     if state.running is not None:
         return state
-    ready = [entry for entry in entries if entry.phase == WRITING and entry.since <= known]
+    ready = [entry for entry in entries if entry.phase == WRITING and entry.since <= revision]
     if not ready:
         return state
     types = sorted({name for entry in ready for name in custom.types(entry.wish.definition)})
-    return replace(state, running=Pass(known, tuple(types)))
+    return replace(state, running=Pass(revision, tuple(types)))
 
 
 def finished(state: State) -> State:
@@ -155,11 +155,13 @@ def refused(state: State, codes: Collection[str]) -> State:
     return state if entries == state.entries else replace(state, revision=state.revision + 1, entries=entries)
 
 
-def doubted(state: State, known: int) -> State:
+def doubted(state: State, known_revision: int) -> State:
     """Return what follows when a worker may have written without what came after the revision `known`: a new pass."""
     revision = state.revision + 1
     entries = tuple(
-        Entry(entry.wish, WRITING, revision) if entry.phase in (WRITING, ACTIVE) and entry.since > known else entry
+        Entry(entry.wish, WRITING, revision)
+        if entry.phase in (WRITING, ACTIVE) and entry.since > known_revision
+        else entry
         for entry in state.entries
     )
     return state if entries == state.entries else replace(state, revision=revision, entries=entries)

@@ -38,23 +38,23 @@ _INDEXED: dict[str, frozenset[str]] = {
 
 def fault(expression: str, base: str, kind: str) -> str | None:
     """Return why an expression on a type can never give a parameter of the kind a value; None where it may."""
-    found = ends(expression, base)
-    if found is None:
+    types = ends(expression, base)
+    if types is None:
         return None
-    if not found:
+    if not types:
         return f"{expression[:200]!r} can lead to nothing on {base}; a choice is written as in value.ofType(Reference)."
     indexed = _INDEXED.get(kind)
-    if indexed is None or any(not indexed.isdisjoint(_with_bases(name)) for name in found):
+    if indexed is None or any(not indexed.isdisjoint(_with_bases(name)) for name in types):
         return None
-    hint = " (add .value to what is to be an extension's value)" if "Extension" in found else ""
-    named = ", ".join(sorted(found)[:5])
+    hint = " (add .value to what is to be an extension's value)" if "Extension" in types else ""
+    named = ", ".join(sorted(types)[:5])
     return f"{expression[:200]!r} ends at {named} on {base}, by which a {kind} parameter cannot search{hint}."
 
 
 def ends(expression: str, base: str) -> Types:
     """Return the types that an expression on a type can end at; None where they cannot be told."""
-    found = _types(parse(expression), base)
-    return None if found is None or found & _ANY else found
+    types = _types(parse(expression), base)
+    return None if types is None or types & _ANY else types
 
 
 def _with_bases(name: str) -> Iterable[str]:

@@ -79,26 +79,26 @@ def parameters(resource_type: str) -> Parameters:
 
     The same object until `register` changes the set.
     """
-    return _known(resource_type, searched=True)
+    return _cached_parameters(resource_type, searched=True)
 
 
 def indexed_parameters(resource_type: str) -> Parameters:
     """Return the parameters that a resource of the type is indexed by: also those that are not yet searched."""
-    return _known(resource_type, searched=False)
+    return _cached_parameters(resource_type, searched=False)
 
 
 @lru_cache(maxsize=256)
 def official_parameters(resource_type: str) -> Parameters:
     """Return the official search parameters of a resource type by their code."""
-    found = _of_type(search_parameters(), resource_type)
-    return {code: _shared(parameter, found) for code, parameter in sorted(found.items())}
+    by_code = _of_type(search_parameters(), resource_type)
+    return {code: _shared(parameter, by_code) for code, parameter in sorted(by_code.items())}
 
 
-def _known(resource_type: str, *, searched: bool) -> Parameters:
-    found = _cached.get((resource_type, searched))
-    if found is None:
-        found = _cached[resource_type, searched] = _collect(resource_type, searched=searched)
-    return found
+def _cached_parameters(resource_type: str, *, searched: bool) -> Parameters:
+    cached = _cached.get((resource_type, searched))
+    if cached is None:
+        cached = _cached[resource_type, searched] = _collect(resource_type, searched=searched)
+    return cached
 
 
 def _collect(resource_type: str, *, searched: bool) -> Parameters:
@@ -111,11 +111,11 @@ def _collect(resource_type: str, *, searched: bool) -> Parameters:
 
 def _of_type(published: Iterable[SearchParameter], resource_type: str) -> dict[str, Parameter]:
     bases = _bases(resource_type)
-    found: dict[str, Parameter] = {}
+    by_code: dict[str, Parameter] = {}
     for each in published:
         if any(base in bases for base in each.base):
-            found.setdefault(each.code, _parameter(each, resource_type))
-    return found
+            by_code.setdefault(each.code, _parameter(each, resource_type))
+    return by_code
 
 
 @lru_cache(maxsize=256)
@@ -171,14 +171,14 @@ def branches(expression: str, resource_type: str) -> tuple[str, ...]:
 
 def split_union(expression: str) -> list[str]:
     """Return the members of a union, split where no parenthesis is open."""
-    found, depth, start = [], 0, 0
+    members, depth, start = [], 0, 0
     for position, character in enumerate(expression):
         depth += (character == "(") - (character == ")")
         if character == "|" and depth == 0:
-            found.append(expression[start:position].strip())
+            members.append(expression[start:position].strip())
             start = position + 1
-    found.append(expression[start:].strip())
-    return [branch for branch in found if branch]
+    members.append(expression[start:].strip())
+    return [branch for branch in members if branch]
 
 
 def _concerns(branch: str, resource_type: str) -> bool:
@@ -211,12 +211,12 @@ def _shared(parameter: Parameter, others: Mapping[str, Parameter]) -> Parameter:
 def _covering(parameter: Parameter, paths: tuple[str, ...], others: Mapping[str, Parameter]) -> tuple[str, ...]:
     """Return other parameters whose paths are together just these; none where there are no such."""
     wanted = set(paths)
-    found: list[str] = []
+    codes: list[str] = []
     for other in sorted(others.values(), key=lambda each: -len(each.branches)):
         if wanted and _alike(parameter, other) and set(other.branches) <= wanted:
-            found.append(other.code)
+            codes.append(other.code)
             wanted -= set(other.branches)
-    return () if wanted else tuple(found)
+    return () if wanted else tuple(codes)
 
 
 def _alike(parameter: Parameter, other: Parameter) -> bool:

@@ -10,12 +10,12 @@ from fhir_server.store.database.mongo import Database, Document, translated
 
 async def keys_of(database: Database, resource_type: str, keys: Sequence[str]) -> dict[str, list[str]]:
     """Return the index keys of the live resources of a type that have one of the given, by id."""
-    return await _found(database, resource_type, {"keys": {"$in": list(keys)}}) if keys else {}
+    return await _keys_by_id(database, resource_type, {"keys": {"$in": list(keys)}}) if keys else {}
 
 
 async def keys_of_one(database: Database, resource_type: str, resource_id: str) -> list[str]:
     """Return the index keys of a live resource; none where it is not there."""
-    return (await _found(database, resource_type, {"_id": resource_id})).get(resource_id, [])
+    return (await _keys_by_id(database, resource_type, {"_id": resource_id})).get(resource_id, [])
 
 
 async def moment_of(database: Database, resource_type: str, resource_id: str) -> tuple[int, datetime] | None:
@@ -24,11 +24,11 @@ async def moment_of(database: Database, resource_type: str, resource_id: str) ->
     Both together: a resource that was purged and made anew begins with the first number again.
     """
     with translated:
-        found = await database.current(resource_type).find_one({"_id": resource_id}, {"version": 1, "updated": 1})
-    return None if found is None else (int(found["version"]), found["updated"])
+        document = await database.current(resource_type).find_one({"_id": resource_id}, {"version": 1, "updated": 1})
+    return None if document is None else (int(document["version"]), document["updated"])
 
 
-async def _found(database: Database, resource_type: str, condition: Document) -> dict[str, list[str]]:
+async def _keys_by_id(database: Database, resource_type: str, condition: Document) -> dict[str, list[str]]:
     with translated:
         documents = await database.current(resource_type).find(condition, {"keys": 1}).to_list()
     return {document["_id"]: document.get("keys", []) for document in documents}

@@ -111,8 +111,8 @@ async def _kept(
     return [Unavailable("Whether this was stored is uncertain.") if each is doubtful else each for each in kept]
 
 
-def _is_of(found: Mapping[str, Any] | None, replacement: Replacement) -> bool:
-    if found is None:
+def _is_of(stored: Mapping[str, Any] | None, replacement: Replacement) -> bool:
+    if stored is None:
         return False
     written = bson.decode(replacement.change.raw, CODEC)["$set"]
-    return all(found.get(name) == written.get(name) for name in ("updated", "method", "json", "blob"))
+    return all(stored.get(name) == written.get(name) for name in ("updated", "method", "json", "blob"))

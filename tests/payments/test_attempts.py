@@ -24,7 +24,7 @@ from fhir_server.hospital.billing.card.attempts import (
     charge_card,
     is_open,
     key_of,
-    settle,
+    record_outcome,
 )
 from fhir_server.hospital.billing.card.sandbox import SandboxGateway
 from fhir_server.hospital.billing.card.stripe import StripeGateway
@@ -227,8 +227,8 @@ async def test_what_is_settled_stays(desk: Desk) -> None:
     charge = await desk.pay(SandboxGateway())
     before = await desk.read("PaymentReconciliation/inv")
     key = key_of(before) or ""
-    await settle(asking(desk.context), key, charge)
-    await settle(asking(desk.context), key, Charge(charge.id, "failed", "late"))
+    await record_outcome(asking(desk.context), key, charge)
+    await record_outcome(asking(desk.context), key, Charge(charge.id, "failed", "late"))
     assert await desk.read("PaymentReconciliation/inv") == before
 
 
@@ -238,7 +238,7 @@ async def test_an_invoice_cancelled_while_its_card_was_charged_is_refunded(desk:
     key = await desk.begin()
     await desk.put({**INVOICE, "status": "cancelled"})
     charge = await gateway.charge(PRICE, card_token="tok_visa", idempotency_key=key)
-    await settle(asking(desk.context), key, charge)
+    await record_outcome(asking(desk.context), key, charge)
     job = CardPayments(desk.context, gateway)
     assert await job.refund_due(now()) == 1
     assert await job.refund_due(now()) == 0

@@ -158,7 +158,7 @@ async def test_a_bundle_s_composition_contains_its_author(client: httpx.AsyncCli
     assert await found(client, "Bundle?composition.author:Practitioner.name=bell") == set()
 
 
-async def test_value_sets_are_settled_inside(client: httpx.AsyncClient) -> None:
+async def test_value_sets_are_resolved_inside(client: httpx.AsyncClient) -> None:
     """`:in` asks for the codes of a contained resource, too."""
     value_set = {
         "resourceType": "ValueSet",

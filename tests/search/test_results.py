@@ -231,7 +231,7 @@ async def _many(services: Services, number: int) -> None:
     document = await collection.find_one({"_id": "f"})
     assert document is not None
     await collection.insert_many([{**document, "_id": f"copy{each}"} for each in range(number)])
-    services.search.chooser._known.clear()
+    services.search.chooser._remembered.clear()
 
 
 async def test_a_subset_is_tagged(client: httpx.AsyncClient) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from fhir_server.engine.context import Context, instant
 from fhir_server.engine.operations.inputs import Inputs
 from fhir_server.engine.routes import Route
-from fhir_server.engine.search.resolve_terminology import settle
+from fhir_server.engine.search.resolve_terminology import resolve_terminology
 from fhir_server.errors import BadRequest, Forbidden
 from fhir_server.r4.definitions import RESOURCE_TYPES, table
 from fhir_server.search.query.ast import Query
@@ -93,7 +93,7 @@ async def filter_queries(context: Context, asked: Asked, resource_type: str) -> 
                 "no meaning in an export.",
                 code="not-supported",
             )
-        queries.append(await settle(context, query))
+        queries.append(await resolve_terminology(context, query))
     return queries
 
 

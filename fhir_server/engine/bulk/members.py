@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 from fhir_server.engine.bulk.asked import Asked
 from fhir_server.engine.context import Context
-from fhir_server.engine.search.resolve_terminology import settle
+from fhir_server.engine.search.resolve_terminology import resolve_terminology
 from fhir_server.errors import BadRequest, NotFound, NotSupported
 from fhir_server.r4 import values
 from fhir_server.search.params.dates import date_range
@@ -134,7 +134,7 @@ async def _meeting(context: Context, text: str, moment: datetime) -> set[str]:
         timezone=context.services.settings.default_timezone,
         base_url=context.base_url,
     )
-    plan = compile_query(await settle(context, query), access=context.access.visible).types[0]
+    plan = compile_query(await resolve_terminology(context, query), access=context.access.visible).types[0]
     selection = Selection("Patient", plan.filter, plan.stages)
     ids: set[str] = set()
     after: str | None = ""

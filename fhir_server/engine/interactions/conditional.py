@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 from fhir_server.engine.context import Context
 from fhir_server.engine.disclosure import note_question
 from fhir_server.engine.search.heft import heft
-from fhir_server.engine.search.resolve_terminology import settle
+from fhir_server.engine.search.resolve_terminology import resolve_terminology
 from fhir_server.errors import BadRequest, Issue, PreconditionFailed
 from fhir_server.search.planner.query import compile_query
 from fhir_server.search.planner.scans import few_have
@@ -184,6 +184,6 @@ async def _searched(context: Context, query: Query) -> list[Version]:
 
 async def find_all(context: Context, query: Query, limit: int) -> list[str]:
     """Return the ids of at most `limit` resources that meet the criteria and that the caller may see."""
-    settled = await settle(context, query)
-    plan = await sized(heft(parse_qsl(to_url(query))), compile_query, settled, access=context.access.visible)
+    resolved = await resolve_terminology(context, query)
+    plan = await sized(heft(parse_qsl(to_url(query))), compile_query, resolved, access=context.access.visible)
     return await context.services.search.ids(plan, limit, session=context.session)

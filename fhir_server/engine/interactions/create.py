@@ -77,6 +77,6 @@ async def _release_unless_met(context: Context, condition: Query, resource_type:
     holder = await resources.holder(resource_type, key)
     if holder is None:
         return
-    await context.services.database.settle()
+    await context.services.database.wait_for_majority()
     if await find_one(context, condition) is None:
         await resources.release_conditions(resource_type, [key], holder=holder)

@@ -57,7 +57,9 @@ async def conditional_delete(
     for resource_id in ids:
         await _require_deletable(context, resource_type, resource_id)
     if not ids:
-        await context.services.database.settle()  # what met the criteria may come back, unless a majority knows better
+        await (
+            context.services.database.wait_for_majority()
+        )  # what met the criteria may come back, unless a majority knows better
     response = Response(204)
     for resource_id in ids:
         response = await delete(context, request, resource_type, resource_id)

@@ -76,7 +76,7 @@ def _too_many() -> BadRequest:
     return BadRequest(f"The value set has more than {_MOST_CODES} codes.", code="too-costly")
 
 
-async def settle_concepts(context: Context, asked: Concepts) -> Condition:
+async def resolve_concepts(context: Context, asked: Concepts) -> Condition:
     """Return the condition on codes that stands for one on concepts; raises BadRequest for what this server, or the
     caller, does not know.
     """

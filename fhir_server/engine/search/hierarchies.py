@@ -16,7 +16,7 @@ from fhir_server.search.registry import parameters
 _MOST = 10_000
 
 
-async def settle_hierarchy(context: Context, asked: Hierarchy) -> Condition:
+async def resolve_hierarchy(context: Context, asked: Hierarchy) -> Condition:
     """Return the condition on references that stands for one on a hierarchy; raises BadRequest where there is none."""
     conditions: list[Condition] = []
     for reference in asked.references:

@@ -15,7 +15,7 @@ from fhir_server.engine.search.explain import explained
 from fhir_server.engine.search.heft import heft
 from fhir_server.engine.search.includes import included
 from fhir_server.engine.search.links import Place, Shown, followed, page_links, self_url
-from fhir_server.engine.search.resolve_terminology import settle
+from fhir_server.engine.search.resolve_terminology import resolve_terminology
 from fhir_server.errors import BadRequest
 from fhir_server.r4 import values
 from fhir_server.r4.definitions import RESOURCE_TYPES
@@ -92,7 +92,7 @@ async def _query(context: Context, route: Route, place: Place) -> Query:
     if route.compartment is not None and route.id is not None:
         within = {name: in_compartment(route.compartment, route.id, name) for name in place.types}
         query = replace(query, within=within)
-    return await settle(context, query)
+    return await resolve_terminology(context, query)
 
 
 # --- What is found -----------------------------------------------------------------------------------------------

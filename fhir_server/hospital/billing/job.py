@@ -50,7 +50,7 @@ class CardPayments:
         await lease.save({"at": at, "closed": closed, "refunded": refunded})
 
     async def close_abandoned(self, before: datetime) -> int:
-        """Settle the attempts that were left open before a time, by what the gateway knows of them."""
+        """Resolve the attempts that were left open before a time, by what the gateway knows of them."""
         times = [("_lastUpdated", f"lt{instant(before)}"), ("_lastUpdated", f"ge{instant(before - _LOOK_BACK)}")]
         closed = 0
         async for attempt in every_match(self.context, "PaymentReconciliation", [("outcome", "queued"), *times]):
@@ -70,7 +70,7 @@ class CardPayments:
         if charge is None:
             await attempts.fail(asking(self.context), attempt)
         elif charge.status != "pending":
-            await attempts.settle(asking(self.context), key, charge)
+            await attempts.record_outcome(asking(self.context), key, charge)
         else:
             return False
         return True

@@ -19,7 +19,7 @@ from fhir_server.hospital.billing.card.attempts import (
     NotPayable,
     charge_card,
     is_open,
-    others_settled,
+    resolve_others,
 )
 from fhir_server.hospital.gateways.card import Charge, GatewayUnavailable
 from mappings.billing import payments
@@ -111,7 +111,7 @@ async def _otherwise(caller: Caller, invoice_id: str, order: Order) -> None:
     """
     for _ in range(_TRIES):
         try:
-            await others_settled(caller.public.ask, caller.server.gateway, invoice_id)
+            await resolve_others(caller.public.ask, caller.server.gateway, invoice_id)
         except AttemptOpen as error:
             raise Problem("request_in_progress") from error
         try:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from fhir_server.hospital.api.caller import Server
 from fhir_server.hospital.api.description.openapi import errors
 from fhir_server.hospital.api.problem import Problem
-from fhir_server.hospital.billing.card.attempts import settle
+from fhir_server.hospital.billing.card.attempts import record_outcome
 
 router = APIRouter(prefix="/payments/webhook", tags=["payments"])
 
@@ -35,5 +35,5 @@ async def stripe_webhook(
 
     told = event_of(await request.body(), stripe_signature, secret)
     if told is not None:
-        await settle(server.fhir().ask, *told)
+        await record_outcome(server.fhir().ask, *told)
     return Received()

@@ -208,8 +208,8 @@ def _reconciliation(step: Step, attempt: Resource) -> Event | None:
 
 
 def _invoice(step: Step, invoice: Resource) -> Event | None:
-    settled = invoice.get("status") == "balanced" and step.was("status") != "balanced"
-    if settled and step.is_news(invoice.get("date")):
+    paid = invoice.get("status") == "balanced" and step.was("status") != "balanced"
+    if paid and step.is_news(invoice.get("date")):
         # The same event as the payment's, of which there may or may not be a record besides.
         return Event("payment_completed", step.related, step.id)
     return _refund(step, invoice)

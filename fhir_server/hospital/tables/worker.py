@@ -24,7 +24,7 @@ def start(settings: Settings, options: Options) -> None:
     runner, stack = asyncio.Runner(), AsyncExitStack()
     shared = runner.run(stack.enter_async_context(services(settings)))
     _running = runner, stack, Importer(shared, options)
-    process.settle()
+    process.freeze()
 
 
 def import_lines(table: str, lines: Sequence[Line]) -> Done:

@@ -11,7 +11,7 @@ from typing import Any
 from fhir_server.r4.validation.faults import Fault, Faults, Scope, shown
 from fhir_server.r4.validation.narrative import local_links
 
-SETTLED = frozenset(("dom-2", "dom-3", "dom-4", "dom-5"))
+CHECKED_BY_CODE = frozenset(("dom-2", "dom-3", "dom-4", "dom-5"))
 """The invariants that this module holds."""
 
 _VERSIONED = "dom-4: A contained resource SHALL NOT have a meta.versionId or a meta.lastUpdated."

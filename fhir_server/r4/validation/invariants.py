@@ -19,7 +19,7 @@ from fhir_server.work.budget import OutOfBudget
 
 # Held by the code of this package and not evaluated: ele-1 (every object and array is checked for content), ref-1
 # (`references`), txt-1 and txt-2 (`narrative`; htmlChecks() is not defined as FHIRPath), and dom-2 to dom-5.
-SETTLED = containment.SETTLED | {"ele-1", "ref-1", "txt-1", "txt-2"}
+CHECKED_BY_CODE = containment.CHECKED_BY_CODE | {"ele-1", "ref-1", "txt-1", "txt-2"}
 
 UNDECIDED = "exception"
 """The issue code of an invariant that could not be evaluated."""
@@ -34,8 +34,8 @@ _logic = re.compile(r"(?:\band\b|\bor\b|\bxor\b|\bimplies\b|!?=|\.not\(\)|[()\s]
 
 
 def enforced(invariants: Iterable[Invariant]) -> tuple[Invariant, ...]:
-    """Return those that are to be evaluated: errors, and not settled by other code."""
-    return tuple(each for each in invariants if each.severity == "error" and each.key not in SETTLED)
+    """Return those that are to be evaluated: errors, and not checked by other code."""
+    return tuple(each for each in invariants if each.severity == "error" and each.key not in CHECKED_BY_CODE)
 
 
 def is_decided_by_shape(invariant: Invariant) -> bool:

@@ -1,7 +1,7 @@
 """Plans: what the table of a type says, arranged so that checking an object costs one look-up and a call per property.
 
 Everything that depends only on which properties an object has (unknown and missing elements, choices, invariants such
-as `low.exists() or high.exists()`) is settled once for each such set, its shape. The values are then checked by one
+as `low.exists() or high.exists()`) is decided once for each such set, its shape. The values are then checked by one
 function each. https://hl7.org/fhir/R4/json.html
 """
 
@@ -75,18 +75,18 @@ class Plan:
 
     def _check(self, key: str, keys: tuple[str, ...], shape: Shape) -> Check:
         if key == "resourceType" and self.table.kind == "resource":
-            return _settled
+            return _sound
         element = self.table.elements.get(key)
         if element is not None:
             paired = element.primitive and element.many and "_" + key in keys
-            return _settled if paired else element_check(element)
+            return _sound if paired else element_check(element)
         element = self.table.elements.get(key[1:]) if key.startswith("_") else None
         if element is None or not _may_have_sibling(element):
             shape.faults.append(Fault(step(key), "structure", self._unknown(key)))
-            return _settled
+            return _sound
         if element.many:
             shape.pairs.append((element.name, step(element.name), _pair_check(element)))
-            return _settled
+            return _sound
         return _sibling_check(element.type, beside_value=element.name in keys)
 
     def _unknown(self, key: str) -> str:
@@ -120,7 +120,7 @@ def _may_have_sibling(element: Element) -> bool:
     return element.primitive and not element.attribute and element.name != "id" and element.type != "xhtml"
 
 
-def _settled(_value: Any, _depth: int, _scope: Scope) -> Faults:
+def _sound(_value: Any, _depth: int, _scope: Scope) -> Faults:
     return None
 
 

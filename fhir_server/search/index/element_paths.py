@@ -24,13 +24,13 @@ def implicit_systems(paths: tuple[str, ...]) -> Mapping[str, str]:
 
     They state no system: their value set says where the codes are from. https://hl7.org/fhir/R4/search.html#token
     """
-    found: dict[str, str] = {}
+    systems: dict[str, str] = {}
     for path in paths:
         elements = _elements(path)
         if elements and elements[-1].type == "code" and elements[-1].binding is not None:
             for system, codes in code_systems(elements[-1].binding).items():
-                found.update(dict.fromkeys(codes, system))
-    return found
+                systems.update(dict.fromkeys(codes, system))
+    return systems
 
 
 @lru_cache(maxsize=4096)
@@ -84,13 +84,13 @@ def _elements(path: str) -> tuple[Element, ...]:
     if not _PATH.fullmatch(path):
         return ()
     type_name, *names = path.split(".")
-    found: list[Element] = []
+    elements: list[Element] = []
     for name in names:
         element = table(type_name).elements.get(name)
         if element is None:
             return ()
-        found.append(element)
+        elements.append(element)
         if element.primitive and name != names[-1]:
             return ()
         type_name = element.type
-    return tuple(found)
+    return tuple(elements)

@@ -31,19 +31,19 @@ def index(resource: dict[str, Any], *, timezone: str = "UTC", base_url: str = ""
     count as relative ones.
     """
     entry = Entry(resource, timezone, base_url)
-    found = _written(entry, index_plan(resource["resourceType"]))
+    document = _written(entry, index_plan(resource["resourceType"]))
     words.index(resource, entry)
     _access(entry)
     if references.is_canonical_resource(resource["resourceType"]):
         references.index_canonical_urls(resource, entry)
     if resource["resourceType"] == "Bundle":
-        found["shape"] = _with_embedded(entry, found["shape"])
+        document["shape"] = _with_embedded(entry, document["shape"])
     if "contained" in resource:
         _contained(entry)
-    found["keys"] = list(dict.fromkeys(entry.keys))
+    document["keys"] = list(dict.fromkeys(entry.keys))
     if entry.ranges:
-        found["ranges"] = entry.ranges
-    return found
+        document["ranges"] = entry.ranges
+    return document
 
 
 def _access(entry: Entry) -> None:
@@ -107,11 +107,11 @@ def _with_embedded(entry: Entry, shape: str) -> str:
     for parameter in index_plan("Bundle").parameters.values():
         if embedded.is_embedded(parameter) and resource["resourceType"] in parameter.target:
             inner = Entry(resource, entry.timezone, entry.base_url)
-            found = _written(inner, index_plan(resource["resourceType"]))
+            document = _written(inner, index_plan(resource["resourceType"]))
             words.index(resource, inner)
             if "contained" in resource:
                 _contained(inner)
-            present.update(embedded.add(parameter.code, entry, inner, found["shape"]))
+            present.update(embedded.add(parameter.code, entry, inner, document["shape"]))
     return ",".join(sorted(present))
 
 
@@ -124,12 +124,12 @@ def _contained(entry: Entry) -> None:
             written.append((own, _written(own, index_plan(resource["resourceType"]))))
     by_id = {own.resource["id"]: own for own, _ in written if isinstance(own.resource.get("id"), str)}
     marks = contained_chains.marks(entry.contained_references, by_id)
-    for own, found in written:
+    for own, document in written:
         resource_id = own.resource.get("id", "")
         if by_id.get(resource_id) is own:
             contained_chains.mark(entry, own, marks.get(resource_id, ()))
         words.index(own.resource, own)
-        stored = {**found, "_id": resource_id, "keys": list(dict.fromkeys(own.keys)), "ranges": own.ranges}
+        stored = {**document, "_id": resource_id, "keys": list(dict.fromkeys(own.keys)), "ranges": own.ranges}
         name = contained_key(own.resource["resourceType"])
         entry.keys.append(name)
         entry.ranges.setdefault(name, []).append(stored)

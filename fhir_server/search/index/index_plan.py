@@ -69,30 +69,30 @@ def take_too_costly() -> frozenset[str]:
 
 def index_plan(resource_type: str) -> IndexPlan:
     """Return the plan of a resource type, compiled once until the set of parameters changes."""
-    known = indexed_parameters(resource_type)
+    current = indexed_parameters(resource_type)
     plan = _plans.get(resource_type)
-    if plan is None or plan.parameters is not known:
-        plan = _plans[resource_type] = _compile(resource_type, known)
+    if plan is None or plan.parameters is not current:
+        plan = _plans[resource_type] = _compile(resource_type, current)
     return plan
 
 
-def _compile(resource_type: str, known: Mapping[str, Parameter]) -> IndexPlan:
+def _compile(resource_type: str, by_code: Mapping[str, Parameter]) -> IndexPlan:
     by_path: dict[str, list[tuple[str, Write, str]]] = {}
-    found_composites, unions = [], []
-    for parameter in known.values():
+    composites, unions = [], []
+    for parameter in by_code.values():
         if parameter.parts and parameter.only is None:
             unions.append((parameter.code, frozenset(parameter.parts)))
         elif not parameter.branches or parameter.code in UNINDEXED:
             continue
         elif parameter.type == "composite":
             path = compile_path(parameter.expression, resource_type)
-            found_composites.append((path, parameter.code, _composite(parameter, resource_type)))
+            composites.append((path, parameter.code, _composite(parameter, resource_type)))
         else:
             by_path.setdefault(parameter.expression, []).append(
                 (parameter.code, _writer(parameter), _sorted_prefix(parameter))
             )
     paths = tuple((compile_path(text, resource_type), tuple(names)) for text, names in by_path.items())
-    return IndexPlan(known, paths, tuple(found_composites), tuple(unions))
+    return IndexPlan(by_code, paths, tuple(composites), tuple(unions))
 
 
 def _sorted_prefix(parameter: Parameter) -> str:
@@ -141,6 +141,6 @@ def _part(expression: str, item: Item, resource: dict[str, Any]) -> list[Item]:
 
 def keeps_tuples(parameter: Parameter, resource_type: str) -> bool:
     """Return whether a composite's parts are stored together: not where they are elements of the resource itself."""
-    known = official_parameters(resource_type)
-    own = all(component.parameter.code in known for component in parameter.components)
+    official = official_parameters(resource_type)
+    own = all(component.parameter.code in official for component in parameter.components)
     return not own or parameter.branches != (resource_type,)

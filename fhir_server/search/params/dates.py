@@ -167,15 +167,15 @@ def day_after(bound: str) -> str:
 
 def index(name: str, items: list[Item], entry: Entry) -> None:
     """Write the ranges and keys of a date parameter."""
-    found: list[tuple[str, str, bool]] = []
+    bounds: list[tuple[str, str, bool]] = []
     for item in items:
         value = item.value
         if isinstance(value, str):
-            _add(found, _bounds(value, entry.timezone))
+            _add(bounds, _bounds(value, entry.timezone))
         elif isinstance(value, dict):
-            _add(found, _timing(value, entry.timezone) if item.type == "Timing" else _period(value, entry.timezone))
-    if found:
-        _write(name, found, entry)
+            _add(bounds, _timing(value, entry.timezone) if item.type == "Timing" else _period(value, entry.timezone))
+    if bounds:
+        _write(name, bounds, entry)
 
 
 def index_instant(name: str, milliseconds: int, entry: Entry) -> None:
@@ -199,12 +199,12 @@ def _sortable_second(seconds: int) -> tuple[str, str]:
     return time.replace(tzinfo=None).isoformat(), sortable(time)
 
 
-def _write(name: str, found: list[tuple[str, str, bool]], entry: Entry) -> None:
+def _write(name: str, bounds: list[tuple[str, str, bool]], entry: Entry) -> None:
     ranges: list[dict[str, Any]] = []
     keys = entry.keys
-    loose = len(found) > 1 or found[0][2]
+    loose = len(bounds) > 1 or bounds[0][2]
     latest = BEGINNING
-    for low, high, _ in found:
+    for low, high, _ in bounds:
         ranges.append({"l": low, "h": high})
         keys.append(f"{name}<{low}")
         if loose:
@@ -214,9 +214,9 @@ def _write(name: str, found: list[tuple[str, str, bool]], entry: Entry) -> None:
     entry.ranges[name] = ranges
 
 
-def _add(found: list[tuple[str, str, bool]], bounds: tuple[str, str, bool] | None) -> None:
-    if bounds is not None and bounds not in found:
-        found.append(bounds)
+def _add(several: list[tuple[str, str, bool]], bounds: tuple[str, str, bool] | None) -> None:
+    if bounds is not None and bounds not in several:
+        several.append(bounds)
 
 
 def _bounds(text: str, timezone: str) -> tuple[str, str, bool] | None:
@@ -244,10 +244,10 @@ def _timing(value: dict[str, Any], timezone: str) -> tuple[str, str, bool] | Non
     # Only the outer limits of a schedule count, not its details.
     limits = [_bounds(text, timezone) for text in value.get("event") or () if isinstance(text, str)]
     limits.append(_period((value.get("repeat") or {}).get("boundsPeriod") or {}, timezone))
-    known = [limit for limit in limits if limit is not None]
-    if not known:
+    stated = [limit for limit in limits if limit is not None]
+    if not stated:
         return None
-    low, high = min(limit[0] for limit in known), max(limit[1] for limit in known)
+    low, high = min(limit[0] for limit in stated), max(limit[1] for limit in stated)
     return low, high, low == BEGINNING or high == END or slack(high) > low
 
 
@@ -360,18 +360,18 @@ def window_spans(window: Window) -> Condition:
 
 def merged(windows: Iterable[Window]) -> Window | None:
     """Return the window that several conditions on one parameter imply together."""
-    known = list(windows)
-    if not known:
+    all_windows = list(windows)
+    if not all_windows:
         return None
-    after = [window.after for window in known if window.after is not None]
-    before = [window.before for window in known if window.before is not None]
-    surely = _all([window.surely for window in known])
-    return Window(known[0].name, max(after) if after else None, min(before) if before else None, surely)
+    after = [window.after for window in all_windows if window.after is not None]
+    before = [window.before for window in all_windows if window.before is not None]
+    surely = _all([window.surely for window in all_windows])
+    return Window(all_windows[0].name, max(after) if after else None, min(before) if before else None, surely)
 
 
-def _all(known: list[Begins | None]) -> Begins | None:
-    sure = [each for each in known if each is not None]
+def _all(several: list[Begins | None]) -> Begins | None:
+    sure = [each for each in several if each is not None]
     until = [each.until for each in sure if each.until is not None]
-    if not sure or len(sure) < len(known):
+    if not sure or len(sure) < len(several):
         return None
     return Begins(max(each.first for each in sure), min(until) if until else None, all(each.wide for each in sure))

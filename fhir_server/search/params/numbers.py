@@ -47,11 +47,11 @@ def write_range(
     if low is None and high is None:
         return
     low_text = LOWEST if low is None else sortable(low)
-    found: dict[str, Any] = {"l": low_text, "h": HIGHEST if high is None else sortable(high)}
+    bounds: dict[str, Any] = {"l": low_text, "h": HIGHEST if high is None else sortable(high)}
     if units is not None:
-        found["u"] = list(units)
+        bounds["u"] = list(units)
     entry.keys.append(f"{name}~{low_text}")
-    entry.ranges.setdefault(name, []).append(found)
+    entry.ranges.setdefault(name, []).append(bounds)
 
 
 def condition(name: str, text: str) -> Condition:

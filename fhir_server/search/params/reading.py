@@ -76,9 +76,9 @@ def read(parameter: Parameter, resource_type: str, modifier: str | None, value: 
 def _through_parts(
     parameter: Parameter, resource_type: str, modifier: str | None, value: str, scope: Scope
 ) -> Condition:
-    known = parameters(resource_type)
+    by_code = parameters(resource_type)
     if parameter.only is None:
-        return either([read(known[part], resource_type, modifier, value, scope) for part in parameter.parts])
+        return either([read(by_code[part], resource_type, modifier, value, scope) for part in parameter.parts])
     if modifier == "identifier":
         return read_as(parameter, parameter.code, resource_type, modifier, value, scope)
     if modifier in RESOURCE_TYPES and modifier != parameter.only:
@@ -171,7 +171,7 @@ def _composite(parameter: Parameter, name: str, resource_type: str, value: str, 
     tuples = keeps_tuples(parameter, resource_type)
     own: list[Condition] = []
     if not tuples:
-        known = parameters(resource_type)
+        by_code = parameters(resource_type)
         pairs = zip(parameter.components, values, strict=True)
-        own = [read(known[part.parameter.code], resource_type, None, one, scope) for part, one in pairs]
+        own = [read(by_code[part.parameter.code], resource_type, None, one, scope) for part, one in pairs]
     return composites.condition(name, parts, tuples=tuples, own=every(own))

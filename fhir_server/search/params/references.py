@@ -61,12 +61,12 @@ def _write_canonical(name: str, value: str, entry: Entry) -> None:
 def index_canonical_urls(resource: Mapping[str, Any], entry: Entry) -> None:
     """Write what canonical references lead to this resource by: its URL with the version and without, and its place."""
     url, version = resource.get("url"), resource.get("version")
-    found = [f"{resource['resourceType']}/{resource['id']}"] if "id" in resource else []
+    names = [f"{resource['resourceType']}/{resource['id']}"] if "id" in resource else []
     if isinstance(url, str):
-        found.append(url)
+        names.append(url)
         if isinstance(version, str):
-            found.append(f"{url}|{version}")
-    entry.keys.extend(f"{CANONICAL}{clean(each)}" for each in found)
+            names.append(f"{url}|{version}")
+    entry.keys.extend(f"{CANONICAL}{clean(each)}" for each in names)
 
 
 @lru_cache(maxsize=256)
@@ -85,12 +85,12 @@ def _write(name: str, reference: str, entry: Entry) -> None:
 
 def _texts(reference: str, base_url: str) -> tuple[str, ...]:
     """Return what a reference is found by: of a literal one the resource, and the version where it names one."""
-    found = literal(reference, base_url)
-    if found is None:
+    target = literal(reference, base_url)
+    if target is None:
         return (reference,)
-    if found.version is None:
-        return (found.resource,)
-    return (found.resource, f"{found.resource}/_history/{found.version}")
+    if target.version is None:
+        return (target.resource,)
+    return (target.resource, f"{target.resource}/_history/{target.version}")
 
 
 def condition(name: str, value: str, targets: Sequence[str], base_url: str) -> Condition:
@@ -110,10 +110,10 @@ def hierarchy(name: str, relation: str, value: str, targets: Sequence[str], base
     named = local(value, base_url)
     if named is None and "://" in value:
         return uris.condition(name, relation, value)
-    found = [f"{target}/{value}" for target in targets] if _ID.fullmatch(value) else [named.resource] if named else []
-    if not found:
+    places = [f"{target}/{value}" for target in targets] if _ID.fullmatch(value) else [named.resource] if named else []
+    if not places:
         raise ValueError(f"{relation} takes Type/id, an id or a URL")
-    return Hierarchy(name, "above" if relation == "above" else "below", tuple(found))
+    return Hierarchy(name, "above" if relation == "above" else "below", tuple(places))
 
 
 def named_in(keys: Iterable[str], resource_type: str, names: Container[str] | None = None) -> set[str]:
@@ -121,11 +121,11 @@ def named_in(keys: Iterable[str], resource_type: str, names: Container[str] | No
 
     Only keys of the parameters in `names` count, where it is given.
     """
-    found = set()
+    ids = set()
     for key in keys:
         name, sign, text = key.partition("=")
         if sign and (names is None or name in names) and text.startswith(f"{resource_type}/"):
             named = local(text)
             if named is not None:
-                found.add(named.id)
-    return found
+                ids.add(named.id)
+    return ids

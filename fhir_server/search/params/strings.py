@@ -83,15 +83,15 @@ def texts(item: Item) -> list[str]:
     value = item.value
     if isinstance(value, str):
         return [value]
-    found: list[str] = []
+    parts: list[str] = []
     if isinstance(value, dict):
         for part in _PARTS.get(item.type, ("text", "display", "value")):
             text = value.get(part)
             if isinstance(text, str):
-                found.append(text)
+                parts.append(text)
             elif isinstance(text, list):
-                found.extend(one for one in text if isinstance(one, str))
-    return found
+                parts.extend(one for one in text if isinstance(one, str))
+    return parts
 
 
 SORTED_BACKWARDS = frozenset({"name", "family", "given", "title"})
@@ -114,9 +114,9 @@ def _inverted(character: str) -> str:
 def index_sortable(name: str, items: list[Item], entry: Entry) -> None:
     """Write the keys of a string parameter, and one that stands in falling order."""
     index(name, items, entry)
-    found = [fold(text) for item in items for text in texts(item)]
-    if found:
-        entry.keys.append(f"{name}>{inverted(max(found))}")
+    folded = [fold(text) for item in items for text in texts(item)]
+    if folded:
+        entry.keys.append(f"{name}>{inverted(max(folded))}")
 
 
 def index(name: str, items: list[Item], entry: Entry) -> None:

@@ -47,10 +47,10 @@ Part: TypeAlias = Words | Joined | Negated
 def parse_text(value: str) -> Part:
     """Return what a value asks, as it stands in the URL; raises ValueError where it cannot be read."""
     parser = _Parser(_tokens(value))
-    found = parser.either(",", lambda: parser.either("or", parser.all_of))
+    part = parser.either(",", lambda: parser.either("or", parser.all_of))
     if parser.next is not None:
         raise ValueError("a parenthesis is closed that was not opened")
-    return found
+    return part
 
 
 Token: TypeAlias = str | Words
@@ -116,22 +116,22 @@ class _Parser:
             negations += 1
         following = self.next
         if following == "(":
-            found = self._group()
+            part = self._group()
         elif isinstance(following, Words):
             self._take()
-            found = following
+            part = following
         else:
             raise ValueError(f"a word is missing before {following!r}" if following else "a word is missing at the end")
-        return Negated(found) if negations % 2 else found
+        return Negated(part) if negations % 2 else part
 
     def _group(self) -> Part:
         self._take()
         self._depth += 1
         if self._depth > _DEEPEST:
             raise ValueError(f"parentheses are nested more than {_DEEPEST} deep")
-        found = self.either(",", lambda: self.either("or", self.all_of))
+        part = self.either(",", lambda: self.either("or", self.all_of))
         if self.next != ")":
             raise ValueError("a parenthesis is not closed")
         self._take()
         self._depth -= 1
-        return found
+        return part

@@ -115,20 +115,20 @@ def _write_phrases(name: str, texts: set[str], entry: Entry) -> None:
         entry.ranges[name] = kept
 
 
-def _collect(node: dict[str, Any], type_name: str, found: set[str]) -> None:
+def _collect(node: dict[str, Any], type_name: str, collected: set[str]) -> None:
     texts, below = _texts_of(type_name)
     for name in texts:
         value = node.get(name)
         if value is not None:
             for each in value if value.__class__ is list else (value,):
                 if each.__class__ is str:
-                    found.add(each)
+                    collected.add(each)
     for name, inner in below:
         value = node.get(name)
         if value is not None:
             for each in value if value.__class__ is list else (value,):
                 if each.__class__ is dict:
-                    _collect(each, each.get("resourceType", inner) if inner == "Resource" else inner, found)
+                    _collect(each, each.get("resourceType", inner) if inner == "Resource" else inner, collected)
 
 
 def condition(resource_type: str, name: str, value: str) -> Condition:
@@ -157,10 +157,14 @@ def _condition(resource_type: str, name: str, part: Part) -> Condition | None:
     """Return what a part asks; None where it has no letters or digits, and so asks nothing."""
     match part:
         case Negated(inner):
-            found = _condition(resource_type, name, inner)
-            return None if found is None else Not(found)
+            inner_condition = _condition(resource_type, name, inner)
+            return None if inner_condition is None else Not(inner_condition)
         case Joined(operator, parts):
-            several = [found for each in parts if (found := _condition(resource_type, name, each)) is not None]
+            several = [
+                inner_condition
+                for each in parts
+                if (inner_condition := _condition(resource_type, name, each)) is not None
+            ]
             if not several:
                 return None
             return every(several) if operator == "and" else either(several)
@@ -172,14 +176,14 @@ def _words(resource_type: str, name: str, text: str, *, phrase: bool) -> Conditi
     keys = _keys(name, text)
     if not keys:
         return None
-    found = every([HasKey(each) for each in keys[:-1]] + [_last(keys[-1], text, phrase=phrase)])
+    matching = every([HasKey(each) for each in keys[:-1]] + [_last(keys[-1], text, phrase=phrase)])
     if not phrase or len(keys) == 1:
-        return found
+        return matching
     if resource_type in WITHOUT_PHRASES:
         raise ValueError(f"phrases are not searched in {resource_type}")
     sought = f" {fold(text)} "
     together = either([HasText(each, sought) for each in _names_of(name)])
-    return every([found, together])
+    return every([matching, together])
 
 
 def _last(keys: tuple[str, ...], text: str, *, phrase: bool) -> Condition:
@@ -194,8 +198,8 @@ def _names_of(name: str) -> tuple[str, ...]:
 
 
 def _keys(name: str, text: str) -> list[tuple[str, ...]]:
-    found = fold(text).split() if any(map(str.isalnum, text)) else []
-    return [tuple(f"{each}={word[:_LONGEST_WORD]}" for each in _names_of(name)) for word in found]
+    split = fold(text).split() if any(map(str.isalnum, text)) else []
+    return [tuple(f"{each}={word[:_LONGEST_WORD]}" for each in _names_of(name)) for word in split]
 
 
 def asked(name: str, value: str) -> list[tuple[str, ...]]:

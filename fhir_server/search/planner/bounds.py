@@ -56,9 +56,9 @@ def bounded(scans: tuple[Scan, ...], resource_type: str, name: str, condition: C
         case KeyRange() | Falling() as walk:
             family = f"{name}{SORTED_BY[parameters(resource_type)[name].type]}"
             spans = [span for each in asked if (span := _values(each, family)) is not None]
-            found = _valued(walk, resource_type, name, spans) if spans else ()
+            orders = _valued(walk, resource_type, name, spans) if spans else ()
             # What has ranges only stands behind all values; without any value, nothing matches.
-            return tuple(replace(each, scans=(*each.scans, *scans[1:2])) for each in found) or (Order(scans),)
+            return tuple(replace(each, scans=(*each.scans, *scans[1:2])) for each in orders) or (Order(scans),)
     return (Order(scans),)
 
 
@@ -135,9 +135,9 @@ def _values(condition: Condition, family: str) -> Span | None:
             return min(keys), f"{max(keys)}\x01"
         case AnyOf(conditions):
             spans = [_values(each, family) for each in conditions if not _is_of_ranges(each, family)]
-            known = [span for span in spans if span is not None]
-            if known and len(known) == len(spans):
-                return min(span[0] for span in known), max(span[1] for span in known)
+            stated = [span for span in spans if span is not None]
+            if stated and len(stated) == len(spans):
+                return min(span[0] for span in stated), max(span[1] for span in stated)
     return None
 
 

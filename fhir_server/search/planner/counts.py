@@ -45,8 +45,8 @@ def range_count(condition: Condition) -> RangeCount | None:
         case KeySpan() as span:
             return _values(span)
         case AnyOf((KeySpan() as span, Narrowed(_, KeySpan() as ranges))):
-            found = _values(span)
-            return found and RangeCount(found.span, (KeyRange(ranges.low, ranges.high),))
+            values = _values(span)
+            return values and RangeCount(values.span, (KeyRange(ranges.low, ranges.high),))
     return None
 
 

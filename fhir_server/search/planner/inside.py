@@ -51,8 +51,8 @@ class Source:
 
 def sources(condition: Condition, resource_type: str, access: Access) -> tuple[Source, ...]:
     """Return the ways to find the resources of a type that meet the condition from the inside of one of its chains."""
-    found = (_through(chain, resource_type, condition, access, last=True) for chain in _chains(condition))
-    return tuple(Source(tuple(starts)) for starts in found if starts is not None)
+    starts_of_chains = (_through(chain, resource_type, condition, access, last=True) for chain in _chains(condition))
+    return tuple(Source(tuple(starts)) for starts in starts_of_chains if starts is not None)
 
 
 def _chains(condition: Condition) -> Iterator[RefersTo | ReferredBy]:
@@ -72,20 +72,20 @@ def _through(
     """
     ends = [(chain.source, chain.condition)] if isinstance(chain, ReferredBy) else list(chain.targets.items())
     rest = _without(condition, chain)
-    found: list[Start] = []
+    outer_starts: list[Start] = []
     for number, (inner_type, inner) in enumerate(ends):
         starts = _starts(inner_type, inner, access)
-        if starts is None or len(found) + len(starts) > _MOST_STARTS:
+        if starts is None or len(outer_starts) + len(starts) > _MOST_STARTS:
             return None
         hops = _hop(chain, dict(ends[: number + 1]), resource_type, rest, access, one=_is_one(starts))
         counted = _counted_hop(chain, inner_type, resource_type, rest, access, last=last)
         fan = _fan(chain, inner_type, resource_type)
-        found += [
+        outer_starts += [
             replace(each, hops=(*each.hops, *hops), counted=(*each.counted, *counted), fan=each.fan or tuple(fan))
             for each in starts
         ]
     held = _containers(chain, resource_type, rest, access)
-    return None if held is None or len(found) + len(held) > _MOST_STARTS else found + held
+    return None if held is None or len(outer_starts) + len(held) > _MOST_STARTS else outer_starts + held
 
 
 def _containers(
@@ -116,9 +116,9 @@ def _starts(resource_type: str, condition: Condition, access: Access) -> list[St
             for number, scan in enumerate(best.scans)
         ]
     for chain in _chains(condition):
-        found = _through(chain, resource_type, condition, access, last=False)
-        if found is not None:
-            return found
+        starts = _through(chain, resource_type, condition, access, last=False)
+        if starts is not None:
+            return starts
     return None
 
 

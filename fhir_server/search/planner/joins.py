@@ -57,15 +57,15 @@ class Joins:
 
 def refers_to(condition: RefersTo, joins: Joins) -> Filter:
     """Return the filter of documents whose reference leads to a resource that meets the inner condition."""
-    found: list[Filter] = [] if condition.contained is None else [joins.translate(condition.contained, joins)]
+    filters: list[Filter] = [] if condition.contained is None else [joins.translate(condition.contained, joins)]
     for target, inner in condition.targets.items():
         name = joins.new()
         joins.stages += [
             {"$set": {name: referring(condition, target)}},
             _look_up(target, name, referred_field(condition), joins.inner().matching(target, [inner])),
         ]
-        found.append({f"{name}.0": {"$exists": True}})
-    return {"$or": found} if found else {"_id": {"$in": []}}
+        filters.append({f"{name}.0": {"$exists": True}})
+    return {"$or": filters} if filters else {"_id": {"$in": []}}
 
 
 def referred_by(condition: ReferredBy, joins: Joins) -> Filter:

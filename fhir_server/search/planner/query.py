@@ -76,17 +76,17 @@ def _type_plan(query: Query, resource_type: str, access: Access) -> TypePlan:
     own = access(resource_type)
     conditions = [condition] if own is None or isinstance(own, Mapping) else [condition, own]
     joins = new_joins(access)
-    found = drives(All(tuple(conditions)))
+    paths = drives(All(tuple(conditions)))
     return TypePlan(
         type=resource_type,
-        drives=found,
+        drives=paths,
         filter=joins.visible(resource_type, [condition]),
         stages=(*_early(condition), *joins.stages) if joins.stages else (),
         sources=sources(condition, resource_type, access) if joins.stages else (),
         sort=_sort_fields(query, resource_type, access),
         orders=_orders(query, resource_type, condition) if len(query.types) == 1 else (),
         range_count=range_count(condition) if own is None else None,
-        exact=own is None and found[0].exact and not joins.stages,
+        exact=own is None and paths[0].exact and not joins.stages,
     )
 
 

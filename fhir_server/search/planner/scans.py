@@ -122,12 +122,12 @@ def drives(condition: Condition) -> tuple[AccessPath, ...]:
     candidates = [_drive(each) for each in asked]
     candidates += [_windowed(window, window_spans(window)) for window in _windows(asked)]
     candidates += [_updated(asked)]
-    known = sorted((each for each in candidates if each is not None), key=lambda each: (each.rank, len(each.scans)))
-    if not known:
+    narrowing = sorted((each for each in candidates if each is not None), key=lambda each: (each.rank, len(each.scans)))
+    if not narrowing:
         return (AccessPath(EVERYTHING_RANK, (ALL,), exact=not asked),)
     if len(asked) > 1:
-        known = [replace(each, exact=False) for each in known]
-    return tuple(known)
+        narrowing = [replace(each, exact=False) for each in narrowing]
+    return tuple(narrowing)
 
 
 def few_have(condition: Condition) -> tuple[str, ...]:
@@ -187,8 +187,8 @@ def _complement(keys: tuple[str, ...]) -> AccessPath | None:
 def _combined(condition: Condition) -> AccessPath | None:
     match condition:
         case Narrowed(_, by, window):
-            found = _windowed(window, by)
-            return None if found is None else replace(found, exact=False)
+            path = _windowed(window, by)
+            return None if path is None else replace(path, exact=False)
         case All(conditions):
             return min(map(_drive_or_all, conditions), key=lambda each: each.rank, default=None)
         case AnyOf(conditions):
@@ -197,30 +197,30 @@ def _combined(condition: Condition) -> AccessPath | None:
 
 
 def _drive_or_all(condition: Condition) -> AccessPath:
-    found = _drive(condition)
-    return AccessPath(EVERYTHING_RANK, (ALL,)) if found is None else replace(found, exact=False)
+    path = _drive(condition)
+    return AccessPath(EVERYTHING_RANK, (ALL,)) if path is None else replace(path, exact=False)
 
 
 def _windowed(window: Window | None, by: Condition) -> AccessPath | None:
-    found = _drive(by)
-    if found is None or window is None:
-        return found
-    return AccessPath(35 if window.after is not None and window.before is not None else 70, found.scans)
+    path = _drive(by)
+    if path is None or window is None:
+        return path
+    return AccessPath(35 if window.after is not None and window.before is not None else 70, path.scans)
 
 
 def _together(drives: list[AccessPath | None]) -> AccessPath | None:
-    known = [each for each in drives if each is not None]
-    if len(known) < len(drives):
+    paths = [each for each in drives if each is not None]
+    if len(paths) < len(drives):
         return None
-    scans = [scan for each in known for scan in each.scans]
+    scans = [scan for each in paths for scan in each.scans]
     keys = tuple(dict.fromkeys(key for scan in scans if isinstance(scan, Equal) for key in scan.keys))
     others = list(dict.fromkeys(scan for scan in scans if not isinstance(scan, Equal)))
     if len(others) > _MOST_SCANS:
         covering = _covering(others)
-        return AccessPath(max(each.rank for each in known), covering) if covering and not keys else None
+        return AccessPath(max(each.rank for each in paths), covering) if covering and not keys else None
     equal = (Equal(keys),) if keys else ()
     return AccessPath(
-        max((each.rank for each in known), default=0), (*equal, *others), all(each.exact for each in known)
+        max((each.rank for each in paths), default=0), (*equal, *others), all(each.exact for each in paths)
     )
 
 
@@ -254,7 +254,7 @@ def _windows(conditions: list[Condition]) -> list[Window]:
     for each in conditions:
         if isinstance(each, Narrowed) and each.window is not None:
             by_name.setdefault(each.window.name, []).append(each.window)
-    return [found for windows in by_name.values() if len(windows) > 1 and (found := merged(windows)) is not None]
+    return [window for windows in by_name.values() if len(windows) > 1 and (window := merged(windows)) is not None]
 
 
 def _updated(conditions: list[Condition]) -> AccessPath | None:

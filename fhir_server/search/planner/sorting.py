@@ -104,12 +104,12 @@ def _chained(key: SortKey, resource_type: str, joins: Joins) -> SortField:
     canonical = is_canonical(parameter)
     chains = [RefersTo(name, {}, canonical) for name in key_names(resource_type, parameter)]
     name = joins.new()
-    found = [*inner.matching(target, [EVERYTHING]), *value.stages, {"$project": {"value": value.expression}}]
+    pipeline = [*inner.matching(target, [EVERYTHING]), *value.stages, {"$project": {"value": value.expression}}]
     look_up = {
         "from": target,
         "localField": name,
         "foreignField": referred_field(chains[0]),
-        "pipeline": found,
+        "pipeline": pipeline,
         "as": name,
     }
     stages = ({"$set": {name: {"$concatArrays": [referring(each, target) for each in chains]}}}, {"$lookup": look_up})

@@ -48,6 +48,6 @@ def reference_names(resource_type: str) -> tuple[str, ...]:
 
 def index_names(resource_type: str, codes: Iterable[str]) -> tuple[str, ...]:
     """Return the names in the index of a type's reference parameters; of `_id`, which is none, there is no name."""
-    known = parameters(resource_type)
-    found = [known[code] for code in codes if code in known and known[code].type == "reference"]
-    return tuple(dict.fromkeys(key for parameter in found for key in key_names(resource_type, parameter)))
+    by_code = parameters(resource_type)
+    references = [by_code[code] for code in codes if code in by_code and by_code[code].type == "reference"]
+    return tuple(dict.fromkeys(key for parameter in references for key in key_names(resource_type, parameter)))

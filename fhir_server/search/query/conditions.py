@@ -64,7 +64,7 @@ class HasText:
 
 @dataclass(frozen=True, slots=True)
 class Concepts:
-    """A token is in a value set, or above or below a code in its system: to be settled by who knows code systems.
+    """A token is in a value set, or above or below a code in its system: to be resolved by who knows code systems.
 
     `value` is the value set's URL, or `system|code`.
     """
@@ -76,7 +76,7 @@ class Concepts:
 
 @dataclass(frozen=True, slots=True)
 class Hierarchy:
-    """A reference leads to a resource above or below another, or to that itself: to be settled by who knows them.
+    """A reference leads to a resource above or below another, or to that itself: to be resolved by who knows them.
 
     `references` are `Type/id`, one for each type that the value may mean.
     """

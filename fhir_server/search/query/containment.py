@@ -52,10 +52,10 @@ def contained_matches(query: Query, container: Mapping[str, Any], timezone: str,
     """Return the resources in a container that meet the query."""
     name = query.types[0]
     asked = query.condition(name)
-    found = []
+    matches = []
     for resource in container.get("contained", ()):
         if resource.get("resourceType") == name:
             entry = index(resource, timezone=timezone, base_url=base_url)
             if holds(asked, {**entry, "_id": resource.get("id", "")}):
-                found.append(resource)
-    return found
+                matches.append(resource)
+    return matches

@@ -40,9 +40,9 @@ def read_control(controls: Controls, name: str, value: str) -> bool:
     target, read = reader
     if target and target in controls.fields and target != "page":
         raise BadRequest(f"{name} stands twice.")
-    found = read(controls, name, value)
+    content = read(controls, name, value)
     if target:
-        controls.fields[target] = found
+        controls.fields[target] = content
     return True
 
 
@@ -137,9 +137,9 @@ def _include(controls: Controls, name: str, modifier: str, value: str) -> None:
         raise BadRequest(f"The modifier {modifier[:40]!r} is not one that {name} takes.", code="not-supported")
     text = f"{name}:{modifier}" if modifier else name
     for one in value.split(","):
-        found = _one_include(controls, name == "_revinclude", modifier != "", one, text)
-        if found not in controls.includes:
-            controls.includes.append(found)
+        include = _one_include(controls, name == "_revinclude", modifier != "", one, text)
+        if include not in controls.includes:
+            controls.includes.append(include)
         if len(controls.includes) > _MOST_INCLUDES:
             raise TooLarge(f"A search includes by at most {_MOST_INCLUDES} parameters.", code="too-costly")
 

@@ -68,8 +68,8 @@ def simple(parameter: Parameter, resource_type: str, modifier: str | None, value
     if len(values) > limit:
         raise TooLarge(f"{parameter.code} takes at most {limit} values, separated by commas.", code="too-costly")
     spend(_STEPS * len(values))
-    found = [_one(parameter, resource_type, plain, one, scope) for one in values]
-    return Not(either(found)) if negated else either(found)
+    conditions = [_one(parameter, resource_type, plain, one, scope) for one in values]
+    return Not(either(conditions)) if negated else either(conditions)
 
 
 def missing(name: str, value: str) -> Condition:
@@ -110,28 +110,31 @@ def _chain(  # noqa: PLR0917 - a chain has this many parts
 ) -> Condition:
     parameter = reference_parameter(resource_type, code)
     targets = chain_targets(parameter, qualifier)
-    found: dict[str, Condition] = {}
+    conditions: dict[str, Condition] = {}
     for target in targets:
         try:
-            found[target] = condition(target, rest, value, scope, depth + 1)
+            conditions[target] = condition(target, rest, value, scope, depth + 1)
         except UnknownParameter:
             continue
-    if not found:
+    if not conditions:
         raise UnknownParameter(f"No type that {resource_type}.{code} refers to has a search parameter {rest[:80]!r}.")
-    return chained(resource_type, parameter, found)
+    return chained(resource_type, parameter, conditions)
 
 
-def chained(resource_type: str, parameter: Parameter, found: Mapping[str, Condition]) -> Condition:
+def chained(resource_type: str, parameter: Parameter, conditions: Mapping[str, Condition]) -> Condition:
     """Return the condition that the parameter leads to a resource that meets the condition for its type."""
     if parameter.only:  # its values stand among those of a parameter that leads to more types
-        found = {target: inner for target, inner in found.items() if target == parameter.only}
-    if not found:
+        conditions = {target: inner for target, inner in conditions.items() if target == parameter.only}
+    if not conditions:
         return NOTHING
     if is_embedded(parameter):
-        return _any_of([asked(parameter.code, target, inner) for target, inner in found.items()])
+        return _any_of([asked(parameter.code, target, inner) for target, inner in conditions.items()])
     canonical = is_canonical(parameter)
     return _any_of(
-        [RefersTo(name, found, canonical, contained_chain(name, found)) for name in key_names(resource_type, parameter)]
+        [
+            RefersTo(name, conditions, canonical, contained_chain(name, conditions))
+            for name in key_names(resource_type, parameter)
+        ]
     )
 
 
@@ -181,8 +184,8 @@ def key_names(resource_type: str, parameter: Parameter) -> tuple[str, ...]:
     """Return the names under which the parameter's values stand in the index."""
     if not parameter.parts:
         return (parameter.code,)
-    known = parameters(resource_type)
-    return tuple(name for part in parameter.parts for name in key_names(resource_type, known[part]))
+    by_code = parameters(resource_type)
+    return tuple(name for part in parameter.parts for name in key_names(resource_type, by_code[part]))
 
 
 def _any_of(conditions: list[Condition]) -> Condition:

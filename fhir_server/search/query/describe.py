@@ -65,10 +65,10 @@ def _joined(condition: Condition) -> str:
         case Not(inner):
             return f"not ({describe(inner)})"
         case RefersTo(name, targets):
-            found = " or ".join(
+            conditions = " or ".join(
                 f"a {target} with ({describe(inner)})" for target, inner in list(targets.items())[:_SHOWN]
             )
-            return f"{name} leads to {found}"
+            return f"{name} leads to {conditions}"
         case ReferredBy(source, name, inner, _):
             return f"a {source} with ({describe(inner)}) refers to it by {name}"
     return type(condition).__name__

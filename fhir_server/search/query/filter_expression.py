@@ -58,10 +58,10 @@ Expression: TypeAlias = Comparison | Joined | Negated
 def parse_filter(text: str) -> Expression:
     """Return the tree of a filter; raises ValueError where it is none."""
     parser = _Parser(text)
-    found = parser.disjunction(0)
+    expression = parser.disjunction(0)
     if parser.current is not None:
         raise ValueError(f"{parser.current[:40]!r} is not expected")
-    return found
+    return expression
 
 
 class _Parser:
@@ -115,9 +115,9 @@ class _Parser:
         if depth > _DEEPEST:
             raise ValueError("it is nested too deeply")
         if self.has("("):
-            found = self.disjunction(depth + 1)
+            expression = self.disjunction(depth + 1)
             self.expect(")")
-            return found
+            return expression
         if self.current == "not" and not self.quoted:
             self.advance()
             self.expect("(")

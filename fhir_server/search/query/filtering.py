@@ -41,8 +41,8 @@ def filter_condition(resource_type: str, text: str, scope: Scope) -> Condition:
 def _condition(resource_type: str, expression: Expression, scope: Scope) -> Condition:
     match expression:
         case Joined(operator, parts):
-            found = [_condition(resource_type, part, scope) for part in parts]
-            return every(found) if operator == "and" else either(found)
+            conditions = [_condition(resource_type, part, scope) for part in parts]
+            return every(conditions) if operator == "and" else either(conditions)
         case Negated(inner):
             return Not(_condition(resource_type, inner, scope))
         case Comparison(path):
@@ -55,7 +55,7 @@ def _along(resource_type: str, path: tuple[Step, ...], comparison: Comparison, s
         return _compared(resource_type, first.name, comparison, scope)
     code, _, qualifier = first.name.partition(":")
     parameter = reference_parameter(resource_type, code)
-    found: dict[str, Condition] = {}
+    conditions: dict[str, Condition] = {}
     for target in chain_targets(parameter, qualifier or None):
         try:
             inner = [_along(target, tuple(rest), comparison, scope)]
@@ -63,10 +63,10 @@ def _along(resource_type: str, path: tuple[Step, ...], comparison: Comparison, s
                 inner.append(_condition(target, first.condition, scope))
         except UnknownParameter:
             continue
-        found[target] = every(inner)
-    if not found:
+        conditions[target] = every(inner)
+    if not conditions:
         raise UnknownParameter(f"no type that {resource_type}.{code} refers to has a parameter {rest[0].name[:80]!r}.")
-    return chained(resource_type, parameter, found)
+    return chained(resource_type, parameter, conditions)
 
 
 def _compared(resource_type: str, name: str, comparison: Comparison, scope: Scope) -> Condition:

@@ -47,15 +47,15 @@ def unmet(query: Query, resource: dict[str, Any], *, timezone: str = "UTC", base
 
 def unmet_by(query: Query, resource_type: str, entry: Mapping[str, Any]) -> list[str]:
     """Return the names of the criteria that the resource of an index entry does not meet, as `unmet` does."""
-    found = []
+    names = []
     for criterion in query.criteria:
         try:
             met = holds(criterion.conditions[resource_type], entry)
         except ValueError:
             continue
         if not met:
-            found.append(criterion.name)
-    return found
+            names.append(criterion.name)
+    return names
 
 
 def index_entry(resource: dict[str, Any], timezone: str, base_url: str) -> dict[str, Any]:
@@ -74,13 +74,13 @@ def holds(condition: Condition, entry: Mapping[str, Any]) -> bool:  # noqa: C901
         case KeySpan():
             return any(_in_span(condition, key) for key in entry["keys"])
         case InRange():
-            return any(_in_range(condition, found) for found in entry.get("ranges", {}).get(condition.name, ()))
+            return any(_in_range(condition, stored) for stored in entry.get("ranges", {}).get(condition.name, ()))
         case WithinDistance(name, centre, closeness):
-            return any(_near(found, centre) >= closeness for found in entry.get("ranges", {}).get(name, ()))
+            return any(_near(stored, centre) >= closeness for stored in entry.get("ranges", {}).get(name, ()))
         case HasText(name, text):
-            return any(text in found["t"] for found in entry.get("ranges", {}).get(name, ()))
+            return any(text in stored["t"] for stored in entry.get("ranges", {}).get(name, ()))
         case InTuple(name, within):
-            return any(holds(within, found) for found in entry.get("ranges", {}).get(name, ()))
+            return any(holds(within, stored) for stored in entry.get("ranges", {}).get(name, ()))
         case Present(name):
             return name in entry["shape"].split(",")
         case HasId(ids):
@@ -111,10 +111,10 @@ def _in_span(span: KeySpan, key: str) -> bool:
     return span.containing in text + separator
 
 
-def _in_range(condition: InRange, found: Mapping[str, Any]) -> bool:
-    if condition.unit is not None and condition.unit not in found.get("u", ()):
+def _in_range(condition: InRange, stored: Mapping[str, Any]) -> bool:
+    if condition.unit is not None and condition.unit not in stored.get("u", ()):
         return False
-    return all(_COMPARE[sign](found[bound], value) for bound, sign, value in condition.tests)
+    return all(_COMPARE[sign](stored[bound], value) for bound, sign, value in condition.tests)
 
 
 def _time(value: str | datetime) -> datetime:

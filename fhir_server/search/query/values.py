@@ -31,13 +31,13 @@ def unescape(text: str) -> str:
     """Return the text with each escaped separator, or backslash, as itself; other backslashes stay."""
     if "\\" not in text:
         return text
-    found, position = [], 0
+    characters, position = [], 0
     while position < len(text):
         if text[position] == "\\" and text[position + 1 : position + 2] in tuple(_ESCAPABLE):
             position += 1
-        found.append(text[position])
+        characters.append(text[position])
         position += 1
-    return "".join(found)
+    return "".join(characters)
 
 
 def escape(text: str) -> str:

@@ -47,22 +47,22 @@ class UserStore:
     async def of_fhir_users(self, references: Sequence[str]) -> dict[str, User]:
         """Return the users who are those resources, by reference."""
         with translated:
-            found = await self._users.find({"fhir_user": {"$in": list(references)}}).to_list()
-        return {document["fhir_user"]: _user(document) for document in found}
+            users = await self._users.find({"fhir_user": {"$in": list(references)}}).to_list()
+        return {document["fhir_user"]: _user(document) for document in users}
 
     async def ids_of(self, references: Sequence[str]) -> list[str]:
         """Return the ids of the users who are any of those resources."""
         if not references:
             return []
         with translated:
-            found = await self._users.find({"fhir_user": {"$in": list(references)}}, {"_id": 1}).to_list()
-        return [document["_id"] for document in found]
+            users = await self._users.find({"fhir_user": {"$in": list(references)}}, {"_id": 1}).to_list()
+        return [document["_id"] for document in users]
 
     async def taken(self, usernames: Sequence[str]) -> dict[str, str]:
         """Return the ids of the users who have these names, by folded name."""
         with translated:
-            found = await self._users.find({"name": {"$in": [folded(name) for name in usernames]}}).to_list()
-        return {document["name"]: document["_id"] for document in found}
+            users = await self._users.find({"name": {"$in": [folded(name) for name in usernames]}}).to_list()
+        return {document["name"]: document["_id"] for document in users}
 
     async def put(self, users: Sequence[User], session: Session | None = None) -> None:
         """Store users, new or changed, as part of a transaction where one is given."""
@@ -74,7 +74,7 @@ class UserStore:
     async def all(self) -> list[User]:
         """Return all users by name."""
         with translated:
-            return [_user(found) for found in await self._users.find().sort("name").to_list()]
+            return [_user(document) for document in await self._users.find().sort("name").to_list()]
 
     async def rename(self, user_id: str, username: str) -> None:
         """Change the username; raises Conflict where it is taken."""
@@ -87,16 +87,16 @@ class UserStore:
 
     async def change(self, user_id: str, *, password_hash: str | None = None, disabled: bool | None = None) -> None:
         """Change what is given; what the user holds must be revoked besides."""
-        given = {"password": password_hash, "disabled": disabled}
+        changes = {"password": password_hash, "disabled": disabled}
         with translated:
             await self._users.update_one(
-                {"_id": user_id}, {"$set": {name: value for name, value in given.items() if value is not None}}
+                {"_id": user_id}, {"$set": {name: value for name, value in changes.items() if value is not None}}
             )
 
     async def _find(self, condition: Document) -> User | None:
         with translated:
-            found = await self._users.find_one(condition)
-        return _user(found) if found else None
+            document = await self._users.find_one(condition)
+        return _user(document) if document else None
 
 
 def _document(user: User) -> Document:
@@ -110,9 +110,14 @@ def _document(user: User) -> Document:
     }
 
 
-def _user(found: Document) -> User:
+def _user(document: Document) -> User:
     return User(
-        found["_id"], found["username"], found["role"], found["fhir_user"], found["password"], found["disabled"]
+        document["_id"],
+        document["username"],
+        document["role"],
+        document["fhir_user"],
+        document["password"],
+        document["disabled"],
     )
 
 
@@ -143,19 +148,19 @@ class ClientStore:
     async def find(self, client_id: str) -> Client | None:
         """Return the client of that id."""
         with translated:
-            found = await self._clients.find_one({"_id": client_id})
-        return _client(found) if found else None
+            document = await self._clients.find_one({"_id": client_id})
+        return _client(document) if document else None
 
     async def named(self, client_ids: list[str]) -> dict[str, str]:
         """Return the names of the clients by their ids."""
         with translated:
-            found = await self._clients.find({"_id": {"$in": client_ids}}, {"name": 1}).to_list()
-        return {client["_id"]: client["name"] for client in found}
+            clients = await self._clients.find({"_id": {"$in": client_ids}}, {"name": 1}).to_list()
+        return {client["_id"]: client["name"] for client in clients}
 
     async def all(self) -> list[Client]:
         """Return all clients by name."""
         with translated:
-            return [_client(found) for found in await self._clients.find().sort("name").to_list()]
+            return [_client(document) for document in await self._clients.find().sort("name").to_list()]
 
     async def remove(self, client_id: str) -> bool:
         """Remove the client and return whether there was one; what it holds must be revoked besides."""
@@ -163,17 +168,17 @@ class ClientStore:
             return (await self._clients.delete_one({"_id": client_id})).deleted_count == 1
 
 
-def _client(found: Document) -> Client:
+def _client(document: Document) -> Client:
     return Client(
-        id=found["_id"],
-        name=found["name"],
-        authentication=found["authentication"],
-        scopes=parse_scopes(found["scopes"]),
-        redirect_uris=tuple(found["redirect_uris"]),
-        secret_fingerprint=found["secret"],
-        jwks=found["jwks"],
-        jwks_uri=found["jwks_uri"],
-        launch_url=found["launch_url"],
-        post_logout_redirect_uris=tuple(found.get("post_logout_redirect_uris", ())),
-        self_registered=found["self_registered"],
+        id=document["_id"],
+        name=document["name"],
+        authentication=document["authentication"],
+        scopes=parse_scopes(document["scopes"]),
+        redirect_uris=tuple(document["redirect_uris"]),
+        secret_fingerprint=document["secret"],
+        jwks=document["jwks"],
+        jwks_uri=document["jwks_uri"],
+        launch_url=document["launch_url"],
+        post_logout_redirect_uris=tuple(document.get("post_logout_redirect_uris", ())),
+        self_registered=document["self_registered"],
     )

@@ -37,25 +37,25 @@ class BearerTokens(Generic[T]):
             self._remembered.clear()
             self._under = number
         name = fingerprint(secret)
-        known = self._remembered.get(name)
-        if known is None:
-            known = await self._load(name, number)
-        if known is None or known[0] <= datetime.now(UTC):
+        remembered = self._remembered.get(name)
+        if remembered is None:
+            remembered = await self._load(name, number)
+        if remembered is None or remembered[0] <= datetime.now(UTC):
             return None
-        return known[1]
+        return remembered[1]
 
     async def living(self, names: Collection[str]) -> set[str]:
         """Return those of the access tokens, named by their fingerprints, that have not been revoked."""
         with translated:
-            found = await self._tokens.find({"_id": {"$in": list(names)}, "kind": "access"}, {"_id": 1}).to_list()
-        return {each["_id"] for each in found}
+            tokens = await self._tokens.find({"_id": {"$in": list(names)}, "kind": "access"}, {"_id": 1}).to_list()
+        return {each["_id"] for each in tokens}
 
     async def _load(self, name: str, number: int | None) -> tuple[datetime, T] | None:
         with translated:
-            found = await self._tokens.find_one({"_id": name, "kind": "access", "sign_in_only": {"$ne": True}})
-        if found is None:
+            document = await self._tokens.find_one({"_id": name, "kind": "access", "sign_in_only": {"$ne": True}})
+        if document is None:
             return None
-        token = bearer_token(found)
+        token = bearer_token(document)
         made = (token.expires, self._made(token))
         # Only under the number that was current before the token was read: a revocation may have come between.
         if number is not None and number == self._under:
@@ -65,20 +65,20 @@ class BearerTokens(Generic[T]):
         return made
 
 
-def bearer_token(found: Document) -> BearerToken:
+def bearer_token(document: Document) -> BearerToken:
     """Return what a stored token, access or refresh, stands for."""
     return BearerToken(
-        client_id=found["client"],
-        scopes=parse_scopes(found["scopes"]),
-        expires=found["expires"],
-        issued=found["issued"],
-        user_id=found["user"],
-        username=found["username"],
-        role=found["role"],
-        fhir_user=found["fhir_user"],
-        context=LaunchContext(found["patient"], found["encounter"], found["extra"]),
-        grant=found["grant"],
-        sign_in_only=found.get("sign_in_only", False),
+        client_id=document["client"],
+        scopes=parse_scopes(document["scopes"]),
+        expires=document["expires"],
+        issued=document["issued"],
+        user_id=document["user"],
+        username=document["username"],
+        role=document["role"],
+        fhir_user=document["fhir_user"],
+        context=LaunchContext(document["patient"], document["encounter"], document["extra"]),
+        grant=document["grant"],
+        sign_in_only=document.get("sign_in_only", False),
     )
 
 

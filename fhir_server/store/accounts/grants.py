@@ -105,13 +105,13 @@ class GrantStore:
         """Use a code up and return what it was issued for, or None; raises Replayed where it was used before."""
         name = {"_id": fingerprint(secret)}
         with translated:
-            found = await self._codes.find_one_and_update({**name, "redeemed": False}, {"$set": {"redeemed": True}})
-            if found is None:
+            code = await self._codes.find_one_and_update({**name, "redeemed": False}, {"$set": {"redeemed": True}})
+            if code is None:
                 await self._revoke_replayed(await self._codes.find_one(name))
                 return None
-        if found["expires"] <= datetime.now(UTC):
+        if code["expires"] <= datetime.now(UTC):
             return None
-        return Code(bearer_token(found), found["redirect_uri"], found["challenge"], found["nonce"], found["signed_in"])
+        return Code(bearer_token(code), code["redirect_uri"], code["challenge"], code["nonce"], code["signed_in"])
 
     async def withdraw_code(self, secret: str) -> None:
         """Make a code worthless."""
@@ -124,12 +124,12 @@ class GrantStore:
         Within `leeway` seconds of its first use it still works.
         """
         with translated:
-            found = await self._tokens.find_one({"_id": fingerprint(secret), "kind": "refresh"})
-        if found is None or found["expires"] <= datetime.now(UTC):
+            token = await self._tokens.find_one({"_id": fingerprint(secret), "kind": "refresh"})
+        if token is None or token["expires"] <= datetime.now(UTC):
             return None
-        if not _is_usable(found, leeway):
-            await self._revoke_replayed(found)
-        return bearer_token(found)
+        if not _is_usable(token, leeway):
+            await self._revoke_replayed(token)
+        return bearer_token(token)
 
     async def rotate(self, secret: str, key: bytes, leeway: float = 0) -> str:
         """Use a refresh token up and return its successor under the key, which is then to be issued.
@@ -145,12 +145,12 @@ class GrantStore:
                 )
                 if fresh is not None:
                     return following
-                found = await self._tokens.find_one({"_id": name, "kind": "refresh"})
+                token = await self._tokens.find_one({"_id": name, "kind": "refresh"})
                 ahead = await self._tokens.find_one({"_id": fingerprint(following)})
-            if found is None:
+            if token is None:
                 raise Withdrawn
-            if not _is_usable(found, leeway):
-                await self._revoke_replayed(found)
+            if not _is_usable(token, leeway):
+                await self._revoke_replayed(token)
             if ahead is None or not ahead.get("rotated"):
                 return following
             secret = following  # which has been used up by now as well
@@ -184,8 +184,8 @@ class GrantStore:
         """Return the user's live grants that were ever used, the latest first."""
         condition = {"user": user_id, "revoked": False, "used": {"$ne": None}, "expires": {"$gt": datetime.now(UTC)}}
         with translated:
-            found = await self._grants.find(condition).sort("granted", -1).to_list()
-        return [_app(grant) for grant in found]
+            grants = await self._grants.find(condition).sort("granted", -1).to_list()
+        return [_app(grant) for grant in grants]
 
     async def live_token(self, secret: str, *, spent: bool = False) -> tuple[str, BearerToken] | None:
         """Return the kind and meaning of an access or refresh token that works now, or None.
@@ -193,10 +193,10 @@ class GrantStore:
         With `spent`, a refresh token that was used up counts, too.
         """
         with translated:
-            found = await self._tokens.find_one({"_id": fingerprint(secret)})
-        if found is None or found["expires"] <= datetime.now(UTC) or (found.get("rotated") and not spent):
+            token = await self._tokens.find_one({"_id": fingerprint(secret)})
+        if token is None or token["expires"] <= datetime.now(UTC) or (token.get("rotated") and not spent):
             return None
-        return found["kind"], bearer_token(found)
+        return token["kind"], bearer_token(token)
 
     async def revoke_token(self, secret: str) -> None:
         """End one access token."""
@@ -228,17 +228,17 @@ class GrantStore:
 
     async def _revoke(self, condition: Document, tokens: Document | None = None) -> None:
         with translated:
-            found = await self._grants.find({**condition, "revoked": False}, {"_id": 1}).to_list()
-            grants = [grant["_id"] for grant in found]
+            documents = await self._grants.find({**condition, "revoked": False}, {"_id": 1}).to_list()
+            grants = [grant["_id"] for grant in documents]
             if not grants and tokens is None:
                 return
             await self._grants.update_many({"_id": {"$in": grants}}, {"$set": {"revoked": True}})
             await self._tokens.delete_many(tokens or {"grant": {"$in": grants}})
         await self._revocations.announce()
 
-    async def _revoke_replayed(self, found: Document | None) -> None:
-        if found is not None:
-            await self.revoke_grant(found["grant"])
+    async def _revoke_replayed(self, token: Document | None) -> None:
+        if token is not None:
+            await self.revoke_grant(token["grant"])
             raise Replayed
 
 
@@ -260,15 +260,15 @@ def _anchors(token: BearerToken) -> list[tuple[str, Document]]:
     return anchors
 
 
-def _is_usable(found: Document, leeway: float) -> bool:
+def _is_usable(token: Document, leeway: float) -> bool:
     """Return whether a refresh token is unused, or was used so shortly ago that it may be the same client once more."""
-    rotated = found.get("rotated")
+    rotated = token.get("rotated")
     if not isinstance(rotated, datetime):
         return not rotated  # an earlier build did not say when
     return datetime.now(UTC) - rotated < timedelta(seconds=leeway) if leeway > 0 else False
 
 
-def _app(found: Document) -> GrantedApp:
+def _app(grant: Document) -> GrantedApp:
     return GrantedApp(
-        found["_id"], found["client"], parse_scopes(found["scopes"]), found["patient"], found["granted"], found["used"]
+        grant["_id"], grant["client"], parse_scopes(grant["scopes"]), grant["patient"], grant["granted"], grant["used"]
     )

@@ -42,8 +42,8 @@ class LoginNames:
             try:
                 await self._names.insert_one(document)
             except DuplicateKeyError:
-                found = await self._names.find_one({"_id": name})
-                return found is not None and found["user"] == user_id
+                owner = await self._names.find_one({"_id": name})
+                return owner is not None and owner["user"] == user_id
         return True
 
     async def _is_username(self, text: str, user_id: str) -> bool:
@@ -69,8 +69,8 @@ class LoginNames:
     async def owners(self, names: Sequence[str]) -> dict[str, str]:
         """Return the ids of the users who have these names, or have claimed them."""
         with translated:
-            found = await self._names.find({"_id": {"$in": list(names)}}).to_list()
-        return {document["_id"]: document["user"] for document in found}
+            documents = await self._names.find({"_id": {"$in": list(names)}}).to_list()
+        return {document["_id"]: document["user"] for document in documents}
 
     async def assign(self, names: Mapping[str, str], session: Session | None = None) -> None:
         """Give names, each nobody's or its user's already, to users for good, and take what else those users had."""
@@ -97,14 +97,14 @@ class LoginNames:
     async def names_of(self, user_id: str) -> list[str]:
         """Return the names that the user signs in with."""
         with translated:
-            found = await self._names.find({"user": user_id, "expires": {"$exists": False}}).to_list()
-        return sorted(document["_id"] for document in found)
+            documents = await self._names.find({"user": user_id, "expires": {"$exists": False}}).to_list()
+        return sorted(document["_id"] for document in documents)
 
     async def is_taken(self, name: str, by_another_than: str = "") -> bool:
         """Return whether somebody else signs in with the name, or has claimed it."""
         with translated:
-            found = await self._names.find_one({"_id": name, "user": {"$ne": by_another_than}})
-        return found is not None or await self._is_username(name.partition(":")[2], by_another_than)
+            other = await self._names.find_one({"_id": name, "user": {"$ne": by_another_than}})
+        return other is not None or await self._is_username(name.partition(":")[2], by_another_than)
 
     async def any_of(self, user_id: str) -> bool:
         """Return whether the user has any name here."""
@@ -114,5 +114,5 @@ class LoginNames:
     async def find(self, name: str) -> str | None:
         """Return the id of the user who signs in with that name; who has only claimed it does not yet."""
         with translated:
-            found = await self._names.find_one({"_id": name, "expires": {"$exists": False}})
-        return found["user"] if found else None
+            document = await self._names.find_one({"_id": name, "expires": {"$exists": False}})
+        return document["user"] if document else None

@@ -72,7 +72,7 @@ class SigningKeyStore:
         self._keys = database.collection(KEYS)
         self._settings = settings
         self._master: bytes | None = None
-        self._known: list[SigningKey] = []
+        self._cached: list[SigningKey] = []
         self._read = datetime.fromtimestamp(0, UTC)
 
     def refresh_key(self) -> bytes:
@@ -81,10 +81,10 @@ class SigningKeyStore:
 
     async def current(self) -> SigningKey:
         """Return the key that signs: the latest, made now where there is none or the latest is old."""
-        known = await self._all()
-        if not known or known[0].made < datetime.now(UTC) - ROTATION:
+        keys = await self._all()
+        if not keys or keys[0].made < datetime.now(UTC) - ROTATION:
             return await self.rotate()
-        return known[0]
+        return keys[0]
 
     async def published(self) -> list[dict[str, Any]]:
         """Return the public keys that a signature may be checked with."""
@@ -110,18 +110,18 @@ class SigningKeyStore:
 
     async def _all(self) -> list[SigningKey]:
         now = datetime.now(UTC)
-        if self._known and (now - self._read).total_seconds() < _REMEMBERED_SECONDS:
-            return self._known
+        if self._cached and (now - self._read).total_seconds() < _REMEMBERED_SECONDS:
+            return self._cached
         with translated:
-            found = await self._keys.find().sort("made", -1).to_list()
-        keys = [unseal_key(key["_id"], key["sealed"], key["made"], self._master_key()) for key in found]
+            documents = await self._keys.find().sort("made", -1).to_list()
+        keys = [unseal_key(key["_id"], key["sealed"], key["made"], self._master_key()) for key in documents]
         if None in keys:
             raise StartupError(
                 "The signing keys were sealed under another key. Start the server with the FHIR_SERVER_KEY_SECRET, or "
                 f"the file {_FILE} of the data directory, that they were made with."
             )
-        self._known, self._read = [key for key in keys if key is not None], now
-        return self._known
+        self._cached, self._read = [key for key in keys if key is not None], now
+        return self._cached
 
     def _master_key(self) -> bytes:
         if self._master is None:

@@ -253,30 +253,30 @@ def documents_of(folder: Path, file: File) -> Iterator[list[bytes]]:
     rest = b""
     for chunk in content_of(folder, file):
         data = rest + chunk
-        start, found = 0, []
+        start, documents = 0, []
         while len(data) - start >= 4:
             length = int.from_bytes(data[start : start + 4], "little")
             if not _LEAST_DOCUMENT <= length <= _LARGEST_DOCUMENT:
                 raise Damaged(f"{folder / file.name} holds no documents.")
             if len(data) - start < length:
                 break
-            found.append(data[start : start + length])
+            documents.append(data[start : start + length])
             start += length
         rest = data[start:]
-        if found:
-            yield found
+        if documents:
+            yield documents
     if rest:
         raise Damaged(f"{folder / file.name} ends in the middle of a document.")
 
 
 def backups_of(target: Path) -> dict[datetime, Path]:
     """Return the backups below a folder by their moments, the oldest first; what else is there is left alone."""
-    found = {}
+    backups = {}
     for path in sorted(target.glob(f"{_PREFIX}*")):
         try:
             moment = datetime.strptime(path.name.removeprefix(_PREFIX), _TIME).replace(tzinfo=UTC)
         except ValueError:
             continue
         if (path / _MANIFEST).is_file():
-            found[moment] = path
-    return found
+            backups[moment] = path
+    return backups

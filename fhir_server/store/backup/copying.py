@@ -129,11 +129,11 @@ async def _now(database: Database) -> tuple[Timestamp, datetime]:
 
 async def _collections(database: Database) -> list[_Collection]:
     with translated:
-        found = [each async for each in await database.raw.list_collections()]
+        collections = [each async for each in await database.raw.list_collections()]
     return sorted(
         (
             _Collection(each["name"], dict(each["options"]), bytes(each["info"]["uuid"]))
-            for each in found
+            for each in collections
             if each["type"] == "collection" and not each["name"].startswith(_INTERNAL)
         ),
         key=lambda each: each.name,

@@ -38,9 +38,9 @@ class Retention:
 
 def prune(target: Path, retention: Retention) -> list[Path]:
     """Remove the backups below a folder that are not kept, and return them."""
-    found = backups_of(target)
-    kept = retention.kept(found)
-    removed = [path for moment, path in found.items() if moment not in kept]
+    backups = backups_of(target)
+    kept = retention.kept(backups)
+    removed = [path for moment, path in backups.items() if moment not in kept]
     for path in removed:
         # Another name first: one that is half removed must not look like a backup.
         gone = path.rename(path.with_name(f".{path.name}.partial"))

@@ -46,10 +46,10 @@ class SideFiles:
         lines: list[bytes] = []
         for path in sorted(self._folder.glob("*.journal")):
             lines += [line for line in path.read_bytes().split(b"\n")[:-1] if _is_until(line, until)]
-        found = {JOURNAL: b"".join(line + b"\n" for line in lines)} if lines else {}
+        files = {JOURNAL: b"".join(line + b"\n" for line in lines)} if lines else {}
         with suppress(FileNotFoundError):
-            found[KEY] = (self._data_dir / KEY).read_bytes()
-        return found
+            files[KEY] = (self._data_dir / KEY).read_bytes()
+        return files
 
 
 def _is_until(line: bytes, milliseconds: float) -> bool:

@@ -191,8 +191,8 @@ def _position(stream: Stream) -> str:
     return str(token["_data"]) if token else ""
 
 
-def _change(found: Any, position: str) -> Change:
-    return Change(found["ns"]["coll"], found["documentKey"]["_id"], found["version"], position)
+def _change(document: Any, position: str) -> Change:
+    return Change(document["ns"]["coll"], document["documentKey"]["_id"], document["version"], position)
 
 
 class _LosingPosition:

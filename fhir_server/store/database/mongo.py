@@ -111,9 +111,9 @@ class Database:
         Raises StartupError where the server is none that can carry it: not reachable, too old, or without transactions.
         """
         try:
-            given = {name.lower() for name, _ in parse_qsl(urlsplit(url).query)}
-            usual = CONNECTION if "directconnection" in given else CONNECTION | WITH_OTHER_NODES
-            options = {name: value for name, value in usual.items() if name.lower() not in given}
+            in_url = {name.lower() for name, _ in parse_qsl(urlsplit(url).query)}
+            usual = CONNECTION if "directconnection" in in_url else CONNECTION | WITH_OTHER_NODES
+            options = {name: value for name, value in usual.items() if name.lower() not in in_url}
             options = {"event_listeners": listeners} | options
             client: AsyncMongoClient[Document] = AsyncMongoClient(
                 url, w="majority", journal=True, server_selector=OneNode(), **options
@@ -173,7 +173,7 @@ class Database:
         with translated:
             await self.client.admin.command("ping")
 
-    async def settle(self) -> None:
+    async def wait_for_majority(self) -> None:
         """Return once a majority has all that could be read until now, so that it may be acknowledged.
 
         Raises Unavailable where there is no majority, or this is no longer the node that it follows.
@@ -203,10 +203,10 @@ class Database:
 
     def collection(self, name: str) -> Collection:
         """Return the collection of that name."""
-        found = self._collections.get(name)
-        if found is None:
-            found = self._collections[name] = self.raw[name]
-        return found
+        collection = self._collections.get(name)
+        if collection is None:
+            collection = self._collections[name] = self.raw[name]
+        return collection
 
     async def command(
         self,
@@ -292,8 +292,8 @@ def _silence(client: AsyncMongoClient[Document], error: PyMongoError) -> str:
     """Return why the database does not answer, without the driver's account of it, which may name users."""
     if isinstance(error, OperationFailure):
         return f"The database refuses the connection: {(error.details or {}).get('codeName', 'no reason given')}."
-    if (known := outage.told()) is not None:
-        return known
+    if (outage_text := outage.told()) is not None:
+        return outage_text
     hosts = ", ".join(
         sorted(f"{host}:{port}" if port else host for host, port in client.topology_description.server_descriptions())
     )

@@ -59,11 +59,11 @@ def find_mongod(configured: Path | None = None) -> Path:
         if not os.access(configured, os.X_OK):
             raise StartupError(f"FHIR_SERVER_MONGOD names {configured}, which is not an executable file.")
         return configured
-    found = [Path(path) for path in (shutil.which("mongod"), _bundled()) if path is not None]
-    if len(found) == 2:
-        return newer(*found)
-    if found:
-        return found[0]
+    candidates = [Path(path) for path in (shutil.which("mongod"), _bundled()) if path is not None]
+    if len(candidates) == 2:
+        return newer(*candidates)
+    if candidates:
+        return candidates[0]
     raise StartupError(
         f"There is no mongod for {platform.system()} {platform.machine()}. Install MongoDB 6.0 or later so that mongod "
         "is on PATH, name one with FHIR_SERVER_MONGOD, or set FHIR_SERVER_DATABASE_URL to a replica set of yours."

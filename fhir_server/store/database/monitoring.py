@@ -184,9 +184,9 @@ def shape(value: Any, depth: int = 0) -> Any:
     if isinstance(value, (list, tuple)):
         shapes: list[Any] = []
         for inner in value[:_MOST_MEMBERS]:
-            found = shape(inner, depth + 1)
-            if found not in shapes:
-                shapes.append(found)
+            inner_shape = shape(inner, depth + 1)
+            if inner_shape not in shapes:
+                shapes.append(inner_shape)
         return shapes
     return "?"
 

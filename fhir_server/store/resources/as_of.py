@@ -105,7 +105,7 @@ async def _current(
         cursor = await resources.database.current(selection.type).aggregate(pipeline, **options)
         async with cursor:
             async for document in cursor:
-                rows.append(await _found(resources, selection, document))
+                rows.append(await _past_resource(resources, selection, document))
                 size += len(rows[-1].version.json)
                 if size >= MOST_BYTES:
                     break
@@ -200,9 +200,9 @@ async def _earlier(
         with translated:
             cursor = await history.aggregate(pipeline)
             async for document in cursor:
-                yield await _found(resources, selection, document)
+                yield await _past_resource(resources, selection, document)
 
 
-async def _found(resources: ResourceStore, selection: Selection, document: Document) -> PastResource:
+async def _past_resource(resources: ResourceStore, selection: Selection, document: Document) -> PastResource:
     version = await resources.version(selection.type, document["_id"], document)
     return PastResource(version, tuple(document.get("keys", ())))

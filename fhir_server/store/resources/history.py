@@ -66,11 +66,11 @@ class HistoryStore:
         rows: list[Document] = []
         while True:
             parts = [Part(name, id, since, at and at[1], cursor, access(name)) for name in types]
-            found = await self._rows(parts, limit + 1)
-            rows += found if at is None else await self._current_since(found, at[0])
-            if at is None or len(rows) > limit or len(found) <= limit:
+            fresh = await self._rows(parts, limit + 1)
+            rows += fresh if at is None else await self._current_since(fresh, at[0])
+            if at is None or len(rows) > limit or len(fresh) <= limit:
                 break
-            cursor = _cursor(found[-1])
+            cursor = _cursor(fresh[-1])
         versions, last = await self._versions(rows[:limit], room)
         more = _cursor(rows[last - 1]) if 0 < last < len(rows) else None
         return Page(versions, more)
@@ -159,13 +159,13 @@ class HistoryStore:
             if not _is_whole(row):
                 wanted[row["type"]].append((row["id"], row["version"]))
         read = {name: await self._resources.read_versions(name, each) for name, each in wanted.items()}
-        found = [
+        contents = [
             await self._resources.version(row["type"], row["id"], row)
             if _is_whole(row)
             else read[row["type"]].get((row["id"], row["version"]))
             for row in rows
         ]
-        return [each for each in found if each is not None]
+        return [each for each in contents if each is not None]
 
 
 def _is_whole(row: Document) -> bool:

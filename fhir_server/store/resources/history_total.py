@@ -56,9 +56,9 @@ async def _number(database: Database, parts: Sequence[Part], most: int | None) -
     """
     if any(part.where is not None or part.id is not None for part in parts):
         return await _counted(database, parts, None)
-    known = await _counted(database, parts, MANY)
-    if known is not None or (most is not None and most <= MANY):
-        return known
+    counted = await _counted(database, parts, MANY)
+    if counted is not None or (most is not None and most <= MANY):
+        return counted
     # What is not of the history is little, most often: what came after its newest version, or before its oldest.
     later = await _counted(database, _outside(parts, later=True), MANY)
     earlier = await _counted(database, _outside(parts, later=False), MANY)

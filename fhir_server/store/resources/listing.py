@@ -42,8 +42,10 @@ async def last_of(resources: ResourceStore, resource_type: str, ids: Sequence[st
     return {last.version.id: last for last in await _last(resources, resource_type, documents)}
 
 
-async def _last(resources: ResourceStore, resource_type: str, found: Sequence[Document]) -> list[Last]:
-    deleted = {f"{each['_id']}/{each['version'] - 1}": each["updated"] for each in found if each["method"] == "DELETE"}
+async def _last(resources: ResourceStore, resource_type: str, documents: Sequence[Document]) -> list[Last]:
+    deleted = {
+        f"{each['_id']}/{each['version'] - 1}": each["updated"] for each in documents if each["method"] == "DELETE"
+    }
     earlier: list[Document] = []
     if deleted:
         with translated:
@@ -51,7 +53,7 @@ async def _last(resources: ResourceStore, resource_type: str, found: Sequence[Do
             earlier = await history.find({"_id": {"$in": list(deleted)}}, {**PROJECTION, "id": 1}).to_list()
     lasts = [
         Last(await resources.version(resource_type, each["_id"], each), None)
-        for each in found
+        for each in documents
         if each["method"] != "DELETE"
     ]
     lasts += [Last(await resources.version(resource_type, each["id"], each), deleted[each["_id"]]) for each in earlier]

@@ -15,7 +15,7 @@ from fhir_server.r4 import values
 from fhir_server.search.index.keys import EVERY, after_prefix
 from fhir_server.store.database.encoding import Document
 from fhir_server.store.database.mongo import Session
-from fhir_server.store.search.commands import AT, aggregate, settled
+from fhir_server.store.search.commands import AT, aggregate, without_bounds
 from fhir_server.store.search.search import SearchStore
 
 Meta = Mapping[str, Any]
@@ -51,10 +51,10 @@ async def _of_few(
         {"$limit": _FEW},
         {"$group": {"_id": {**sets, "blob": "$blob"}, "number": {"$sum": 1}}},
     ]
-    found, _, _ = await store.ask(aggregate(resource_type, stages, _FEW), session)
-    if sum(each["number"] for each in found) >= _FEW:
+    groups, _, _ = await store.ask(aggregate(resource_type, stages, _FEW), session)
+    if sum(each["number"] for each in groups) >= _FEW:
         return None
-    return [await _meta(store, {"resource": {"meta": each["_id"]}, **each["_id"]}) for each in found]
+    return [await _meta(store, {"resource": {"meta": each["_id"]}, **each["_id"]}) for each in groups]
 
 
 async def _leaping(
@@ -63,7 +63,7 @@ async def _leaping(
     """Return the meta of the first visible resource for each key that begins so."""
     command: Document = {
         "find": resource_type,
-        "filter": settled(visible),
+        "filter": without_bounds(visible),
         "projection": {"blob": 1, AT: {"$meta": "indexKey"}, **{f"resource.meta.{name}": 1 for name in _SETS}},
         "hint": _KEYS,
         "max": {"keys": after_prefix(prefix), "_id": ""},
@@ -72,16 +72,16 @@ async def _leaping(
     metas: list[Meta] = []
     place: Document = {"keys": prefix, "_id": ""}
     while True:
-        found, _, _ = await store.ask(command | {"min": place}, session)
-        if not found:
+        documents, _, _ = await store.ask(command | {"min": place}, session)
+        if not documents:
             return metas
-        metas.append(await _meta(store, found[0]))
-        place = {"keys": found[0][AT]["keys"], "_id": MaxKey()}
+        metas.append(await _meta(store, documents[0]))
+        place = {"keys": documents[0][AT]["keys"], "_id": MaxKey()}
 
 
-async def _meta(store: SearchStore, found: Document) -> Meta:
-    if found.get("blob") is None:
-        meta: Meta = found.get("resource", {}).get("meta", {})
+async def _meta(store: SearchStore, document: Document) -> Meta:
+    if document.get("blob") is None:
+        meta: Meta = document.get("resource", {}).get("meta", {})
         return meta
-    large: Meta = values.decode(await store.blobs.read(found["blob"])).get("meta", {})
+    large: Meta = values.decode(await store.blobs.read(document["blob"])).get("meta", {})
     return large

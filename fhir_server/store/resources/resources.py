@@ -147,8 +147,8 @@ class ResourceStore:
         self, resource_type: str, wanted: Sequence[tuple[str, int]]
     ) -> dict[tuple[str, int], Version]:
         """Return those of the versions, each an id and a number, that there are, current or earlier."""
-        found = await find_versions(self.database, resource_type, wanted)
-        return {key: await self.version(resource_type, key[0], found[key]) for key in wanted if key in found}
+        documents = await find_versions(self.database, resource_type, wanted)
+        return {key: await self.version(resource_type, key[0], documents[key]) for key in wanted if key in documents}
 
     async def find_version(
         self,
@@ -242,7 +242,7 @@ class ResourceStore:
         """
         if await self._confirmations.ask(version.type, version):
             return True
-        await self.database.settle()
+        await self.database.wait_for_majority()
         return False
 
     async def holder(self, resource_type: str, condition: str) -> tuple[str, int] | None:
@@ -301,8 +301,8 @@ class ResourceStore:
         return [by_id.get(resource_id) for resource_id in resource_ids]
 
     async def _read_versions_together(self, resource_type: str, wanted: list[tuple[str, int]]) -> list[Document | None]:
-        found = await find_versions(self.database, resource_type, wanted)
-        return [found.get(each) for each in wanted]
+        documents = await find_versions(self.database, resource_type, wanted)
+        return [documents.get(each) for each in wanted]
 
     async def _insert_together(self, resource_type: str, encoded: list[RawBSONDocument]) -> list[Exception | None]:
         collection = self.database.raw_documents(resource_type)

@@ -19,19 +19,19 @@ async def find_versions(
     database: Database, resource_type: str, wanted: Sequence[tuple[str, int]]
 ) -> dict[tuple[str, int], Document]:
     """Return the documents of those of the versions, each an id and a number, that there are."""
-    found: dict[tuple[str, int], Document] = {}
+    documents: dict[tuple[str, int], Document] = {}
     current, history = database.current(resource_type), database.history(resource_type)
     ids, numbers = {resource_id for resource_id, _ in wanted}, {version for _, version in wanted}
     with translated, limited() as limit:
         some = {"_id": {"$in": list(ids)}, "version": {"$in": list(numbers)}}
         for document in await current.find(some, PROJECTION, **in_cursor(limit)).to_list():
-            found[document["_id"], document["version"]] = document
-    earlier = [f"{resource_id}/{version}" for resource_id, version in wanted if (resource_id, version) not in found]
+            documents[document["_id"], document["version"]] = document
+    earlier = [f"{resource_id}/{version}" for resource_id, version in wanted if (resource_id, version) not in documents]
     if earlier:
         with translated, limited() as limit:
             for document in await history.find({"_id": {"$in": earlier}}, PROJECTION, **in_cursor(limit)).to_list():
-                found[document["_id"].rpartition("/")[0], document["version"]] = document
-    return found
+                documents[document["_id"].rpartition("/")[0], document["version"]] = document
+    return documents
 
 
 async def find_version(

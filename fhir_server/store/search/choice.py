@@ -33,11 +33,11 @@ class StrategyChooser:
     """Chooses ways; `count` counts what scans read of a type, up to a limit."""
 
     count: Count
-    _known: OrderedDict[tuple[str, tuple[Scan, ...], int], tuple[float, int]]
+    _remembered: OrderedDict[tuple[str, tuple[Scan, ...], int], tuple[float, int]]
 
     def __init__(self, count: Count) -> None:
         self.count = count
-        self._known = OrderedDict()
+        self._remembered = OrderedDict()
 
     async def choose(self, plan: TypePlan) -> Way:
         """Return the way to run a plan for one type."""
@@ -96,11 +96,11 @@ class StrategyChooser:
 
     async def _counted(self, resource_type: str, scans: tuple[Scan, ...], limit: int) -> int:
         key = (resource_type, scans, limit)
-        remembered = self._known.get(key)
+        remembered = self._remembered.get(key)
         if remembered is not None and time.monotonic() - remembered[0] < _SECONDS:
             return remembered[1]
         number = await self.count(resource_type, scans, limit)
-        self._known[key] = (time.monotonic(), number)
-        if len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
+        self._remembered[key] = (time.monotonic(), number)
+        if len(self._remembered) > _REMEMBERED:
+            self._remembered.popitem(last=False)
         return number

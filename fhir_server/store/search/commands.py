@@ -52,10 +52,14 @@ def stretch(  # noqa: PLR0917 - a read and where it goes on
             return find | _by_time(scan, wanted, after)
     beyond = [{"_id": {"$gt": after}}] if after is not None else []
     hint = "_id_" if isinstance(scan, Ids) else "keys"
-    return find | {"filter": {"$and": [within(scan), *beyond, settled(wanted)]}, "sort": {"_id": 1}, "hint": hint}
+    return find | {
+        "filter": {"$and": [within(scan), *beyond, without_bounds(wanted)]},
+        "sort": {"_id": 1},
+        "hint": hint,
+    }
 
 
-def settled(filters: list[Document]) -> Document:
+def without_bounds(filters: list[Document]) -> Document:
     """Return the filter in a form that the planner takes no index bounds from: those are chosen already."""
     return {"$nor": [{"$nor": [{"$and": filters}]}]}
 
@@ -119,7 +123,7 @@ def _joined(  # noqa: PLR0917 - a read and where it goes on
         read.append({"_id": {"$gt": after}})
     stages: list[Document] = [{"$match": {"$and": read}}, *([{"$set": at}] if at else []), {"$sort": order}]
     end: list[Document] = [
-        {"$match": settled(wanted)},
+        {"$match": without_bounds(wanted)},
         {"$limit": limit},
         {"$project": {**fields, **dict.fromkeys(at, 1)}},
     ]
@@ -135,7 +139,7 @@ def _shaped(  # noqa: PLR0917 - a read and where it goes on
         {"$match": {"$and": beyond}} if beyond else {"$match": {}},
         {"$sort": {"_id": 1}},
         *plan.stages,
-        {"$match": settled(wanted)},
+        {"$match": without_bounds(wanted)},
         {"$limit": limit},
         {"$project": fields},
     ]
@@ -169,7 +173,7 @@ def collecting(plan: TypePlan, scans: Sequence[Scan]) -> list[Document]:
     return [
         {"$match": {"$or": reads} if len(reads) > 1 else reads[0]},
         *plan.stages,
-        {"$match": settled([plan.filter])},
+        {"$match": without_bounds([plan.filter])},
     ]
 
 
@@ -205,11 +209,11 @@ def range_counting(plan: TypePlan, ranges: RangeCount) -> list[Document]:
     parts: list[list[Document]] = [[{"$match": covered(ranges.span)}, {"$count": "n"}]]
     if ranges.others:
         read = {"$or": [within(each) for each in ranges.others]}
-        kept = settled([plan.filter, {"$nor": [inside]}])
+        kept = without_bounds([plan.filter, {"$nor": [inside]}])
         parts.append([{"$match": read}, {"$match": kept}, {"$count": "n"}])
     if ranges.doubtful:
         read = {"$or": [within(each) for each in ranges.doubtful]}
-        kept = settled([inside, {"$nor": [plan.filter]}])
+        kept = without_bounds([inside, {"$nor": [plan.filter]}])
         less = {"$set": {"n": {"$multiply": ["$n", -1]}}}
         parts.append([{"$match": read}, {"$match": kept}, {"$count": "n"}, less])
     union = [{"$unionWith": {"coll": plan.type, "pipeline": stages}} for stages in parts[1:]]
@@ -223,7 +227,7 @@ def fan(start: Start, limit: int) -> Document:
 
 
 def _kept(start: Start) -> list[Document]:
-    return [{"$match": settled([stage["$match"]])} if "$match" in stage else stage for stage in start.stages]
+    return [{"$match": without_bounds([stage["$match"]])} if "$match" in stage else stage for stage in start.stages]
 
 
 def from_inside(start: Start, after: Any, limit: int, fields: Document) -> Document:
@@ -246,7 +250,7 @@ def _beginning(start: Start, after: Any) -> list[Document]:
             key, resource_id, *_ = after
             met = {"keys": {"$elemMatch": {"$gte": scan.low, "$lt": key}}}
             read = [{"keys": {"$elemMatch": {"$gte": key, "$lt": scan.high}}}]
-            read.append(settled([{"$nor": [met, {"keys": key, "_id": {"$lt": resource_id}}]}]))
+            read.append(without_bounds([{"$nor": [met, {"keys": key, "_id": {"$lt": resource_id}}]}]))
     elif after is not None:
         read.append({"_id": {"$gte": after[0]}})
     return [{"$match": {"$and": read}}, *order, *_kept(start), {"$set": {PATH: path}}]

@@ -47,33 +47,33 @@ class CountMemory:
     """Counts plans without joins; `ask` runs a command."""
 
     ask: Ask
-    _known: OrderedDict[tuple[str, bytes], _Counted] = field(default_factory=OrderedDict)
+    _remembered: OrderedDict[tuple[str, bytes], _Counted] = field(default_factory=OrderedDict)
 
     async def count(self, plan: TypePlan, command: Document) -> int:
         """Return how many documents meet a plan; the command counts them, as `n`."""
         # A filter may name ten thousand values.
         key = (plan.type, hashlib.sha256(repr(plan.filter).encode("utf-8", "surrogatepass")).digest())
-        known = self._known.get(key)
-        if known is not None and time.monotonic() - known.since < _SECONDS:
-            number = await self._brought_up(plan, known)
+        counted = self._remembered.get(key)
+        if counted is not None and time.monotonic() - counted.since < _SECONDS:
+            number = await self._brought_up(plan, counted)
             if number is not None:
-                self._known.move_to_end(key)
+                self._remembered.move_to_end(key)
                 return number
         return await self._anew(key, command)
 
     async def _anew(self, key: tuple[str, bytes], command: Document) -> int:
         since = time.monotonic()
         number, at = await self._number(command, None)
-        self._known.pop(key, None)
+        self._remembered.pop(key, None)
         if at is not None and number >= LARGE:
-            self._known[key] = _Counted(number, at, since)
-            if len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
+            self._remembered[key] = _Counted(number, at, since)
+            if len(self._remembered) > _REMEMBERED:
+                self._remembered.popitem(last=False)
         return number
 
-    async def _brought_up(self, plan: TypePlan, known: _Counted) -> int | None:
+    async def _brought_up(self, plan: TypePlan, counted: _Counted) -> int | None:
         """Return the number as it is now; None where that takes to count again."""
-        first = datetime.fromtimestamp(known.at.time, UTC) - _LAG
+        first = datetime.fromtimestamp(counted.at.time, UTC) - _LAG
         find: Document = {"find": plan.type, "filter": {"updated": {"$gte": first}}, "projection": {"_id": 1}}
         find |= {"sort": {"updated": -1, "_id": 1}, "hint": "updated"}
         limits = {"limit": MOST_WRITTEN + 1, "batchSize": MOST_WRITTEN + 2}
@@ -81,13 +81,13 @@ class CountMemory:
         if at is None or cut or len(written) > MOST_WRITTEN:
             return None
         if not written:
-            return known.number
-        among = {"$and": [{"_id": {"$in": [each["_id"] for each in written]}}, commands.settled([plan.filter])]}
+            return counted.number
+        among = {"$and": [{"_id": {"$in": [each["_id"] for each in written]}}, commands.without_bounds([plan.filter])]}
         command = commands.aggregate(plan.type, [{"$match": among}, {"$count": "n"}], 1, hint="_id_")
-        then, was = await self._number(command, known.at)
+        then, was = await self._number(command, counted.at)
         now, _ = await self._number(command, at)
-        return known.number + now - then if was == known.at else None
+        return counted.number + now - then if was == counted.at else None
 
     async def _number(self, command: Document, at: Timestamp | None) -> tuple[int, Timestamp | None]:
-        found, _, moment = await self.ask(command, at)
-        return (int(found[0]["n"]) if found else 0), moment
+        documents, _, moment = await self.ask(command, at)
+        return (int(documents[0]["n"]) if documents else 0), moment

@@ -34,12 +34,12 @@ class SplitPoints:
     """The values at which to cut the order of each parameter, remembered for a while; `sample` runs a command."""
 
     sample: Sample
-    _known: OrderedDict[tuple[str, str], tuple[float, list[str]]] = field(default_factory=OrderedDict)
+    _remembered: OrderedDict[tuple[str, str], tuple[float, list[str]]] = field(default_factory=OrderedDict)
 
     async def of(self, plan: TypePlan, scan: Falling) -> list[str]:
         """Return the keys at which to cut, in rising order."""
         key = (plan.type, family(scan.low))
-        remembered = self._known.get(key)
+        remembered = self._remembered.get(key)
         if remembered is None or time.monotonic() - remembered[0] > _SECONDS:
             stages: list[Document] = [
                 {"$sample": {"size": SAMPLED}},
@@ -47,9 +47,9 @@ class SplitPoints:
                 {"$match": {"_id": {"$type": "string"}}},
             ]
             values = await self.sample(commands.aggregate(plan.type, stages, SAMPLED))
-            remembered = self._known[key] = (time.monotonic(), sorted(value["_id"] for value in values))
-            if len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
+            remembered = self._remembered[key] = (time.monotonic(), sorted(value["_id"] for value in values))
+            if len(self._remembered) > _REMEMBERED:
+                self._remembered.popitem(last=False)
         return remembered[1]
 
 

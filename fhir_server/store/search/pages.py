@@ -26,7 +26,7 @@ Snapshot: TypeAlias = list[int] | None
 Ask: TypeAlias = Callable[[Document, Timestamp | None], Awaitable[tuple[list[Document], bool, Timestamp | None]]]
 """Runs a command in a snapshot: what it read, whether the answer was cut for its size, and the snapshot's time."""
 
-Found: TypeAlias = tuple[list[Any], Document]
+Located: TypeAlias = tuple[list[Any], Document]
 """A row's place and its document."""
 
 
@@ -55,10 +55,10 @@ class Reading:
     async def ask(self, command: Document) -> tuple[list[Document], bool]:
         """Return what a command reads in the page's snapshot, and whether the answer was cut for its size."""
         at = None if self.snapshot is None else Timestamp(*self.snapshot)
-        found, cut, time = await self._ask(command, at)
+        documents, cut, time = await self._ask(command, at)
         if self.snapshot is None and time is not None:
             self.snapshot = [time.time, time.inc]
-        return found, cut
+        return documents, cut
 
     async def has_more(self) -> bool:
         """Return whether there is a row after those that were read."""
@@ -67,9 +67,9 @@ class Reading:
         self.fields = {"_id": 1, "updated": 1}
         return bool(await self.rows(1))
 
-    async def rows(self, limit: int, room: int | None = None) -> list[Found]:
+    async def rows(self, limit: int, room: int | None = None) -> list[Located]:
         """Return at most `limit` rows, each with its place; none is looked for once they pass `room` bytes."""
-        rows: list[Found] = []
+        rows: list[Located] = []
         while len(rows) < limit and self.type < len(self.plan.types) and not _full(rows, room):
             plan = self.plan.types[self.type]
             self.way = self.way or await self.chooser.choose(plan)
@@ -84,25 +84,25 @@ class Reading:
                     self.part, self.after = self.part + 1, None
                 continue
             command = command_of(plan, self.way, self.part, self.after, limit - len(rows), self.fields)
-            found, cut = await self.ask(command)
-            for row in found:
+            documents, cut = await self.ask(command)
+            for row in documents:
                 self.after = commands.position(part, row)
                 rows.append(([self.type, list(self.way), self.part, self.after], row))
             if not cut and len(rows) < limit:
                 self.part, self.after = self.part + 1, None
         return rows
 
-    async def _falling(self, plan: TypePlan, scan: Falling, limit: int, room: int | None) -> list[Found]:
+    async def _falling(self, plan: TypePlan, scan: Falling, limit: int, room: int | None) -> list[Located]:
         """Return at most `limit` rows of a falling order, piece by piece; fewer only where it has no more, or these
         pass `room`.
         """
         cuts = await self.cuts.of(plan, scan)
-        rows: list[Found] = []
+        rows: list[Located] = []
         width = 1
         while len(rows) < limit and not _full(rows, room):
             read = piece(plan, scan, cuts, self.after, width, limit - len(rows), self.fields)
-            found, cut = await self.ask(read.command)
-            for row in found:
+            documents, cut = await self.ask(read.command)
+            for row in documents:
                 self.after = read.after(row)
                 rows.append(([self.type, list(self.way), self.part, self.after], row))
             if cut or len(rows) == limit:
@@ -125,25 +125,25 @@ class Merging(Reading):
         """Return whether there is a row after those that were read, which were all that were asked for."""
         return False
 
-    async def rows(self, limit: int, room: int | None = None) -> list[Found]:
+    async def rows(self, limit: int, room: int | None = None) -> list[Located]:
         """Return at most `limit` rows, each with its place; `room` ends nothing, since no contents are read."""
-        found: list[Found] = []
+        located: list[Located] = []
         for number, plan in enumerate(self.plan.types):
-            found += await self._of_type(number, plan, limit)
-        found.sort(key=lambda each: (each[0][0], each[0][3][-1]))
+            located += await self._of_type(number, plan, limit)
+        located.sort(key=lambda each: (each[0][0], each[0][3][-1]))
         for place in reversed(range(len(self.plan.sort))):
-            found.sort(key=lambda each: _sortable(each[0][3][place]), reverse=self.plan.sort[place].descending)
-            found.sort(key=lambda each: each[0][3][place] is None)
-        return found[:limit]
+            located.sort(key=lambda each: _sortable(each[0][3][place]), reverse=self.plan.sort[place].descending)
+            located.sort(key=lambda each: each[0][3][place] is None)
+        return located[:limit]
 
-    async def _of_type(self, number: int, plan: TypePlan, limit: int) -> list[Found]:
+    async def _of_type(self, number: int, plan: TypePlan, limit: int) -> list[Located]:
         way = await self.chooser.choose(plan)
         after = self._after(number)
-        rows: list[Found] = []
+        rows: list[Located] = []
         cut = True
         while cut and len(rows) < limit:
-            found, cut = await self.ask(command_of(plan, way, 0, after, limit - len(rows), self.fields))
-            for row in found:
+            documents, cut = await self.ask(command_of(plan, way, 0, after, limit - len(rows), self.fields))
+            for row in documents:
                 after = commands.position(None, row)
                 rows.append(([number, list(way), 0, after], row))
         return rows
@@ -156,7 +156,7 @@ class Merging(Reading):
         return [*values, "" if number > self.type else "\U0010ffff"]
 
 
-def _full(rows: Sequence[Found], room: int | None) -> bool:
+def _full(rows: Sequence[Located], room: int | None) -> bool:
     """Return whether the contents of the rows, as far as documents hold them, pass a number of bytes."""
     return room is not None and sum(row.get("size") or 0 for _, row in rows) > room
 

@@ -53,12 +53,14 @@ class Ask(Protocol):
         """Return the documents, whether the answer was cut, and the time of the snapshot."""
 
 
-def to_row(resource_type: str, found: Document) -> Row:
+def to_row(resource_type: str, document: Document) -> Row:
     """Return the row of a document that was read by HEAD or BARE."""
-    keys = tuple(found.get("keys", ()))
-    size = found.get("size") or 0
-    json = found.get("json", b"")
-    return Row(resource_type, found["_id"], found["version"], found["updated"], json, keys, size, found.get("blob"))
+    keys = tuple(document.get("keys", ()))
+    size = document.get("size") or 0
+    json = document.get("json", b"")
+    return Row(
+        resource_type, document["_id"], document["version"], document["updated"], json, keys, size, document.get("blob")
+    )
 
 
 class Contents:
@@ -138,8 +140,8 @@ class Contents:
                 "sort": {"_id": 1},
                 "batchSize": 10_000,
             }
-            found, cut, _ = await self._ask(command, session, at)
-            for document in found:
+            documents, cut, _ = await self._ask(command, session, at)
+            for document in documents:
                 contents[document[name]] = document["json"]
                 after = document["_id"]
         return contents

@@ -116,7 +116,7 @@ class SearchStore:
         self, resource_type: str, ids: Sequence[str], where: Access, limit: int, at: Snapshot
     ) -> list[Row]:
         """Return the live resources with these ids that the caller may see, with their keys; `read` adds contents."""
-        return await self._found(resource_type, [{"_id": {"$in": list(ids)}}, {"keys": EVERY}], where, limit, at)
+        return await self._rows_of(resource_type, [{"_id": {"$in": list(ids)}}, {"keys": EVERY}], where, limit, at)
 
     async def by_keys(  # noqa: PLR0917 - a read and its limits
         self, resource_type: str, keys: Sequence[str], where: Access, limit: int, at: Snapshot, hidden: Sequence[str]
@@ -125,9 +125,9 @@ class SearchStore:
         keys; `read` adds contents.
         """
         wanted: list[Document] = [{"keys": {"$in": list(keys)}}, {"_id": {"$nin": list(hidden)}}]
-        return await self._found(resource_type, wanted, where, limit, at)
+        return await self._rows_of(resource_type, wanted, where, limit, at)
 
-    async def _found(
+    async def _rows_of(
         self, resource_type: str, wanted: list[Document], where: Access, limit: int, at: Snapshot
     ) -> list[Row]:
         if where is not None:
@@ -138,17 +138,17 @@ class SearchStore:
         while len(rows) < limit:
             command["filter"] = {"$and": [*wanted, {"_id": {"$gt": after}}]}
             command |= {"sort": {"_id": 1}, "limit": limit - len(rows), "batchSize": limit + 1}
-            found, cut, _ = await self.ask(command, None, None if at is None else Timestamp(*at))
-            rows += [to_row(resource_type, each) for each in found]
+            documents, cut, _ = await self.ask(command, None, None if at is None else Timestamp(*at))
+            rows += [to_row(resource_type, each) for each in documents]
             if not cut:
                 break
-            after = found[-1]["_id"]
+            after = documents[-1]["_id"]
         return rows
 
     async def ids(self, plan: Plan, limit: int, session: Session | None = None) -> list[str]:
         """Return the ids of the first `limit` rows of a plan."""
         reading = self._reading(plan, _PLACE, None, session)
-        return [found["_id"] for _, found in await reading.rows(limit)]
+        return [document["_id"] for _, document in await reading.rows(limit)]
 
     async def count(self, plan: Plan, session: Session | None = None) -> int:
         """Return how many resources meet a plan."""
@@ -256,5 +256,5 @@ class SearchStore:
         return await self.ask(command, None, at)
 
     async def _sampled(self, command: Document) -> list[Document]:
-        found, _, _ = await self.ask(command, None)
-        return found
+        documents, _, _ = await self.ask(command, None)
+        return documents

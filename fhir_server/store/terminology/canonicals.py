@@ -62,10 +62,10 @@ class CanonicalStore:
         return [CanonicalMatch(each["_id"], each["version"], frozenset(each["named"])) for each in documents]
 
     async def read(
-        self, resource_type: str, found: Sequence[CanonicalMatch], session: Session | None = None
+        self, resource_type: str, matches: Sequence[CanonicalMatch], session: Session | None = None
     ) -> dict[tuple[str, int], Version]:
         """Return those of the versions that there still are, by id and number."""
         if session is not None:
-            versions = await self._resources.read_many(resource_type, [each.id for each in found], session)
+            versions = await self._resources.read_many(resource_type, [each.id for each in matches], session)
             return {(each.id, each.version): each for each in versions.values() if not each.deleted}
-        return await self._resources.read_versions(resource_type, [(each.id, each.version) for each in found])
+        return await self._resources.read_versions(resource_type, [(each.id, each.version) for each in matches])

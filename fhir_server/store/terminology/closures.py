@@ -53,11 +53,11 @@ class ClosureTables:
     async def read(self, owner: str, name: str) -> Table | None:
         """Return a table, None where the client has none of that name."""
         with translated:
-            found = await self._collection.find_one({"owner": owner, "name": name})
-        if found is None:
+            document = await self._collection.find_one({"owner": owner, "name": name})
+        if document is None:
             return None
-        codes, entries = msgspec.msgpack.decode(bytes(found["content"]), type=tuple[list[Code], list[Entry]])
-        return Table(found["version"], found["edit"], codes, entries)
+        codes, entries = msgspec.msgpack.decode(bytes(document["content"]), type=tuple[list[Code], list[Entry]])
+        return Table(document["version"], document["edit"], codes, entries)
 
     async def begin(self, owner: str, name: str) -> None:
         """Begin a table, or begin it anew; raises TooLarge where the client has too many."""

@@ -41,10 +41,10 @@ class KeptResources:
         """Return what the cache holds, which counts as a use."""
         where = {"owner": owner, "cache": cache}
         with translated:
-            found = await self._collection.find(where).to_list()
-            if found:
+            documents = await self._collection.find(where).to_list()
+            if documents:
                 await self._collection.update_many(where, {"$set": {"expires": datetime.now(UTC) + _LIFE}})
-        return [Kept(each["name"], bytes(each["json"])) for each in found]
+        return [Kept(each["name"], bytes(each["json"])) for each in documents]
 
     async def add(self, owner: str, cache: str, there: Iterable[Kept], added: Iterable[Kept]) -> None:
         """Keep resources beside those that are there; raises TooLarge where the cache has no room for them."""

@@ -84,12 +84,12 @@ class ErasureStore:
             }
 
 
-def _erasure(found: Document) -> Erasure:
+def _erasure(document: Document) -> Erasure:
     return Erasure(
-        found["_id"],
-        found["asked"],
-        tuple(found.get("erase", ())),
-        tuple(found.get("anonymise", ())),
-        found.get("finished"),
-        found.get("counts", {}),
+        document["_id"],
+        document["asked"],
+        tuple(document.get("erase", ())),
+        tuple(document.get("anonymise", ())),
+        document.get("finished"),
+        document.get("counts", {}),
     )

@@ -47,10 +47,10 @@ class IdempotencyKeys:
             try:
                 await self._keys.insert_one(document)
             except DuplicateKeyError:
-                return await self._known(key, body, now)
+                return await self._earlier_answer(key, body, now)
         return None
 
-    async def _known(self, key: str, body: str, now: datetime) -> Kept | None:
+    async def _earlier_answer(self, key: str, body: str, now: datetime) -> Kept | None:
         abandoned = {"_id": key, "body": body, "status": None, "began": {"$lt": now - _ABANDONED}}
         with translated:
             if (await self._keys.update_one(abandoned, {"$set": {"began": now}})).modified_count:

@@ -60,14 +60,16 @@ class ImportStore:
     async def find(self, keys: Sequence[str]) -> dict[str, Imported]:
         """Return the entries of those keys that have one."""
         with translated:
-            found = await self._collection.find({"_id": {"$in": list(keys)}}).to_list()
-        return {document["_id"]: _imported(document) for document in found}
+            documents = await self._collection.find({"_id": {"$in": list(keys)}}).to_list()
+        return {document["_id"]: _imported(document) for document in documents}
 
     async def leaving(self, resource_type: str, after: str, limit: int) -> list[Imported]:
         """Return the next entries of a type, by key, whose resources are still to be deleted."""
         condition = {"leaving": resource_type, "_id": {"$gt": after}}
         with translated:
-            return [_imported(found) for found in await self._collection.find(condition).sort("_id").to_list(limit)]
+            return [
+                _imported(document) for document in await self._collection.find(condition).sort("_id").to_list(limit)
+            ]
 
     async def ids(self, resource_type: str, prefix: str) -> AsyncIterator[str]:
         """Yield the logical ids of the rows that were imported as resources of a type, with a prefix."""
@@ -77,8 +79,8 @@ class ImportStore:
             "prefix": prefix or {"$in": ["", None]},
         }
         with translated:
-            async for found in self._collection.find(condition, {"_id": 1}).sort("_id"):
-                yield found["_id"].partition("/")[2]
+            async for document in self._collection.find(condition, {"_id": 1}).sort("_id"):
+                yield document["_id"].partition("/")[2]
 
     async def record(self, entries: Iterable[Imported], session: Session | None = None) -> None:
         """Store entries in place of those with the same key."""
@@ -106,13 +108,13 @@ def _document(entry: Imported) -> Document:
     return document
 
 
-def _imported(found: Document) -> Imported:
+def _imported(document: Document) -> Imported:
     return Imported(
-        found["_id"],
-        found["digest"],
-        found["versions"],
-        leaving="leaving" in found,
-        prefix=found.get("prefix", ""),
-        file=found.get("file", ""),
-        password=found.get("password", ""),
+        document["_id"],
+        document["digest"],
+        document["versions"],
+        leaving="leaving" in document,
+        prefix=document.get("prefix", ""),
+        file=document.get("file", ""),
+        password=document.get("password", ""),
     )

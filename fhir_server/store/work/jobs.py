@@ -117,13 +117,13 @@ def _later(seconds: float) -> Document:
     return {"$add": ["$$NOW", round(seconds * 1000)]}
 
 
-def _progress(found: Document) -> Progress:
+def _progress(document: Document) -> Progress:
     return Progress(
-        name=found["_id"],
-        owner=found.get("owner") if found["held"] else None,
-        started=found.get("started"),
-        finished=found.get("finished"),
-        failure=found.get("failure") or "",
-        state=found.get("state") or {},
-        overdue=0.0 if found["held"] else max(0.0, found.get("waiting") or 0.0),
+        name=document["_id"],
+        owner=document.get("owner") if document["held"] else None,
+        started=document.get("started"),
+        finished=document.get("finished"),
+        failure=document.get("failure") or "",
+        state=document.get("state") or {},
+        overdue=0.0 if document["held"] else max(0.0, document.get("waiting") or 0.0),
     )

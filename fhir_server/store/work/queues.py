@@ -37,8 +37,8 @@ async def _queue(database: Database, name: str, now: datetime, *where: Any) -> Q
     collection, which, since = where
     pipeline = [{"$match": which}, {"$group": {"_id": None, "waiting": {"$sum": 1}, "oldest": {"$min": f"${since}"}}}]
     with translated:
-        found = await (await database.collection(collection).aggregate(pipeline)).to_list()
-    if not found:
+        groups = await (await database.collection(collection).aggregate(pipeline)).to_list()
+    if not groups:
         return Queue(name, 0, 0.0)
-    oldest = found[0]["oldest"]
-    return Queue(name, found[0]["waiting"], max(0.0, (now - oldest).total_seconds()) if oldest else 0.0)
+    oldest = groups[0]["oldest"]
+    return Queue(name, groups[0]["waiting"], max(0.0, (now - oldest).total_seconds()) if oldest else 0.0)

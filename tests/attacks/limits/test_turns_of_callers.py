@@ -18,7 +18,7 @@ from fhir_server.settings import Settings
 from fhir_server.work.budget import Budget, current, working
 from tests.attacks.callers import patient_token, system_token
 from tests.facade_server import Hospital
-from tests.unit.http.test_admission import BIG, Sender, Worker, settle
+from tests.unit.http.test_admission import BIG, Sender, Worker, until_all_wait
 
 
 async def test_a_caller_waits_for_one_request_of_another() -> None:
@@ -27,12 +27,12 @@ async def test_a_caller_waits_for_one_request_of_another() -> None:
     with working(Budget(1, caller="many")):
         for _ in range(100):
             worker.ask(BIG)
-    await settle()
+    await until_all_wait()
     with working(Budget(1, caller="one")):
         for _ in range(2):
             worker.ask(BIG)
     for number in (0, 1, 100, 2, 101, 3, 4):
-        await settle()
+        await until_all_wait()
         assert worker.begun[-1] == number
         worker.stops[number].set()
     for stop in worker.stops.values():
@@ -47,17 +47,17 @@ async def test_a_caller_s_body_is_received_after_one_of_another() -> None:
     with working(Budget(1, caller="many")):
         many = [Sender(admission, 3) for _ in range(20)]
         tasks = [asyncio.create_task(sender.run()) for sender in many]
-    await settle()
+    await until_all_wait()
     with working(Budget(1, caller="one")):
         one = Sender(admission, 3)
         tasks.append(asyncio.create_task(one.run()))
-    await settle()
+    await until_all_wait()
     assert one.received < 3
     ended = 0
     while one.received < 3:
         next(sender for sender in many if sender.received == 3 and not sender.done.is_set()).done.set()
         ended += 1
-        await settle()
+        await until_all_wait()
     assert ended <= 5
     assert sum(sender.received < 3 for sender in many) >= 5
     for sender in (*many, one):
@@ -74,7 +74,7 @@ async def test_workers_share_what_is_worked_on_at_once(workers: int) -> None:
         each = Worker(made(settings))
         for _ in range(10):
             each.ask(BIG)
-        await settle()
+        await until_all_wait()
         assert 1 <= len(each.working) <= 8 // workers
         for stop in each.stops.values():
             stop.set()

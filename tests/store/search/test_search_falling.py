@@ -56,7 +56,7 @@ async def _cuts(search: SearchStore, name: str, chance: random.Random, share: fl
     all_values = await search.cuts.of(plan("Observation", ("_sort", f"-{name}")).types[0], scan)
     kept = [value for value in all_values if chance.random() < share]
     made = SplitPoints(search.cuts.sample)
-    made._known["Observation", scan.low] = (float("inf"), sorted([*kept, f"{scan.low}a5"]))
+    made._remembered["Observation", scan.low] = (float("inf"), sorted([*kept, f"{scan.low}a5"]))
     return made
 
 

@@ -59,7 +59,7 @@ class Worker:
             self.working.remove(size)
 
 
-async def settle() -> None:
+async def until_all_wait() -> None:
     """Let everything that can go on do so."""
     for _ in range(10):
         await asyncio.sleep(0)
@@ -71,7 +71,7 @@ async def serve(sizes: list[int], at_once: int) -> None:
     for size in sizes:
         worker.ask(size)
     for number in range(len(sizes)):
-        await settle()
+        await until_all_wait()
         large = [size for size in worker.working if size > SMALL]
         assert sum(large) <= at_once or len(large) == 1
         assert number in worker.begun
@@ -92,13 +92,13 @@ async def test_who_hangs_up_has_no_turn() -> None:
     """What a client no longer waits for is not done, and the next one's turn comes as if it had not asked."""
     worker = Worker(Admission(BIG, 10**9, 60))
     worker.ask(BIG)
-    await settle()
+    await until_all_wait()
     with pytest.raises(BadRequest):
         async with worker.admission.turn(BIG, hung_up):
             raise AssertionError
     worker.ask(BIG)
     worker.stops[0].set()
-    await settle()
+    await until_all_wait()
     assert worker.begun == [0, 1]
     worker.stops[1].set()
     await asyncio.gather(*worker.tasks)
@@ -109,10 +109,10 @@ async def test_a_cancelled_request_gives_its_turn_up() -> None:
     worker = Worker(Admission(BIG, 10**9, 60))
     working, waiting = worker.ask(BIG), worker.ask(BIG)
     worker.ask(BIG)
-    await settle()
+    await until_all_wait()
     waiting.cancel()
     working.cancel()
-    await settle()
+    await until_all_wait()
     assert worker.begun == [0, 2]
     worker.stops[2].set()
     await worker.tasks[2]
@@ -122,7 +122,7 @@ async def test_who_waits_too_long_is_told_when_to_come_again() -> None:
     """503 with Retry-After; who works goes on."""
     worker = Worker(Admission(BIG, 10**9, 0.01))
     worker.ask(BIG)
-    await settle()
+    await until_all_wait()
     with pytest.raises(Overloaded) as refused:
         async with worker.admission.turn(BIG, never):
             raise AssertionError
@@ -164,11 +164,11 @@ async def test_bodies_beyond_the_memory_wait_unread() -> None:
     admission = Admission(BIG, 3 * BIG, 60)
     senders = [Sender(admission, 4) for _ in range(5)]
     tasks = [asyncio.create_task(sender.run()) for sender in senders]
-    await settle()
+    await until_all_wait()
     assert senders[0].received == 4
     assert sum(sender.received for sender in senders) < 4 + 5
     for sender in senders:
-        await settle()
+        await until_all_wait()
         assert sender.received == 4
         sender.done.set()
     await asyncio.gather(*tasks)
@@ -190,7 +190,7 @@ async def busy_server(services: Services) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url=BASE + "/", headers=headers) as client:
         first = asyncio.create_task(client.post("Basic", json={"resourceType": "Basic", "id": "x" * BIG}))
-        await settle()
+        await until_all_wait()
         yield client
         stop.set()
         assert (await first).status_code == 200
@@ -234,7 +234,7 @@ async def test_large_answers_take_turns(services: Services) -> None:
         if request.query:
             working += 1
             most = max(most, working)
-            await settle()
+            await until_all_wait()
             working -= 1
         return Response(200, b"{}")
 

@@ -168,8 +168,8 @@ class LifeWithSilence(Life):
 
     def searching(self) -> list[Worker]:
         """Return the workers, once all have returned and know what was doubted."""
-        settled = all(not each.silent and each.acknowledged == self.state.revision for each in self.workers)
-        return self.workers if settled else []
+        calm = all(not each.silent and each.acknowledged == self.state.revision for each in self.workers)
+        return self.workers if calm else []
 
 
 TestLife = Life.TestCase

@@ -1,4 +1,4 @@
-"""Attempts to pay an invoice by card: written down before the gateway is asked, and settled by what it answers.
+"""Attempts to pay an invoice by card: written down before the gateway is asked, and resolved by what it answers.
 
 The PaymentReconciliation of an invoice has the invoice's id; each attempt is a number in its identifier, and that
 identifier is the key under which the gateway charges once. An attempt belongs to the request that began it, until its
@@ -83,11 +83,11 @@ async def charge_card(
         charge = await gateway.charge(amount, card_token=card.token, idempotency_key=key, description=description)
     except GatewayUnavailable as error:
         if error.nothing_done:
-            await settle(ask, key, Charge("", "failed", "gateway_unavailable"))
+            await record_outcome(ask, key, Charge("", "failed", "gateway_unavailable"))
         else:
             await _release(ask, key, card.holder)
         raise
-    await settle(ask, key, charge)
+    await record_outcome(ask, key, charge)
     return charge
 
 
@@ -99,7 +99,7 @@ async def _begin_in_turn(ask: Ask, gateway: Gateway, invoice_id: str, amount: Mo
         try:
             return await begin(ask, invoice_id, amount, holder)
         except AttemptOpen as error:
-            if await _is_settled(ask, gateway, error.attempt):
+            if await _is_resolved(ask, gateway, error.attempt):
                 continue
             if _is_released(error.attempt) and _amount_of(error.attempt) == amount:
                 await _take_over(ask, error.attempt, holder)
@@ -110,7 +110,7 @@ async def _begin_in_turn(ask: Ask, gateway: Gateway, invoice_id: str, amount: Mo
         await _let_others_pass(min(number, 50))
 
 
-async def others_settled(ask: Ask, gateway: Gateway, invoice_id: str) -> None:
+async def resolve_others(ask: Ask, gateway: Gateway, invoice_id: str) -> None:
     """Wait until no attempt to pay the invoice by card is open; raises AttemptOpen where one stays so for too long.
 
     Who pays it otherwise is then told what became of the card.
@@ -122,7 +122,7 @@ async def others_settled(ask: Ask, gateway: Gateway, invoice_id: str) -> None:
         attempt = await _read(ask, "PaymentReconciliation", invoice_id)
         if attempt is None or not is_open(attempt):
             return
-        if await _is_settled(ask, gateway, attempt):
+        if await _is_resolved(ask, gateway, attempt):
             continue
         if _is_released(attempt) or loop.time() > until:
             raise AttemptOpen(attempt)
@@ -156,13 +156,13 @@ def _next_attempt(invoice: Resource, previous: Resource | None, amount: Money, h
     return _again(previous)
 
 
-async def _is_settled(ask: Ask, gateway: Gateway, attempt: Resource) -> bool:
-    """Settle an open attempt by what the gateway knows of it; return whether its outcome is known now."""
+async def _is_resolved(ask: Ask, gateway: Gateway, attempt: Resource) -> bool:
+    """Resolve an open attempt by what the gateway knows of it; return whether its outcome is known now."""
     key = key_of(attempt) or ""
     charge = await gateway.find(key, since=reading.moment(attempt.get("created")) or now())
     if charge is None or charge.status == "pending":
         return False
-    await settle(ask, key, charge)
+    await record_outcome(ask, key, charge)
     return True
 
 
@@ -178,7 +178,7 @@ async def _take_over(ask: Ask, attempt: Resource, holder: str) -> None:
     await _stored(ask, _put(_again(_held_by(attempt, holder)), attempt))
 
 
-async def settle(ask: Ask, key: str, charge: Charge) -> None:
+async def record_outcome(ask: Ask, key: str, charge: Charge) -> None:
     """Write down what became of the attempt; the second time, and against a payment already known, change nothing."""
     invoice_id = key.rpartition("/")[0]
     for number in range(_TRIES):
@@ -187,8 +187,8 @@ async def settle(ask: Ask, key: str, charge: Charge) -> None:
             if charge.status == "completed":
                 log.error("payment.unexpected", key=key, charge=charge.id)
             return
-        settled = _settled(attempt, charge)
-        entries = [] if settled == attempt else [_put(settled, attempt)]
+        resolved = _with_outcome(attempt, charge)
+        entries = [] if resolved == attempt else [_put(resolved, attempt)]
         if charge.status == "completed":
             entries += _paid(await _read(ask, "Invoice", invoice_id), attempt)
         if not entries or await _stored(ask, *entries):
@@ -199,7 +199,7 @@ async def settle(ask: Ask, key: str, charge: Charge) -> None:
 
 async def fail(ask: Ask, attempt: Resource) -> None:
     """Close an open attempt that came to nothing, unless somebody has taken it up since it was read."""
-    await _stored(ask, _put(_settled(attempt, Charge("", "failed", "not_charged")), attempt))
+    await _stored(ask, _put(_with_outcome(attempt, Charge("", "failed", "not_charged")), attempt))
 
 
 def key_of(reconciliation: Mapping[str, Any]) -> str | None:
@@ -268,7 +268,7 @@ def _payer(invoice: Resource) -> str:
     return reading.reference_id(invoice.get("subject"), "Patient") or ""
 
 
-def _settled(attempt: Resource, charge: Charge) -> Resource:
+def _with_outcome(attempt: Resource, charge: Charge) -> Resource:
     if attempt.get("outcome") == "complete":
         return attempt
     outcome = {"completed": "complete", "failed": "error", "pending": "queued"}[charge.status]

@@ -1,4 +1,4 @@
-"""Settling what a search asks of code systems and hierarchies: finding such conditions in a query, and putting answers
+"""Resolving what a search asks of code systems and hierarchies: finding such conditions in a query, and putting answers
 in their place.
 """
 
@@ -26,12 +26,9 @@ Open: TypeAlias = Concepts | Hierarchy
 
 
 def open_conditions(query: Query) -> set[Open]:
-    """Return the conditions of a query that are still to be settled."""
+    """Return the conditions of a query that are still to be resolved."""
     return {
-        found
-        for criterion in query.criteria
-        for condition in criterion.conditions.values()
-        for found in _open(condition)
+        each for criterion in query.criteria for condition in criterion.conditions.values() for each in _open(condition)
     }
 
 
@@ -53,32 +50,32 @@ def _open(condition: Condition) -> Iterator[Open]:
                 yield from _open(contained)
 
 
-def settled(query: Query, answers: Mapping[Open, Condition]) -> Query:
+def resolved(query: Query, answers: Mapping[Open, Condition]) -> Query:
     """Return the query with an answer in the place of each open condition."""
     criteria = tuple(
-        replace(each, conditions={name: _settled(found, answers) for name, found in each.conditions.items()})
+        replace(each, conditions={name: _resolved(condition, answers) for name, condition in each.conditions.items()})
         for each in query.criteria
     )
     return replace(query, criteria=criteria)
 
 
-def _settled(condition: Condition, answers: Mapping[Open, Condition]) -> Condition:
+def _resolved(condition: Condition, answers: Mapping[Open, Condition]) -> Condition:
     match condition:
         case Concepts() | Hierarchy():
             return answers[condition]
         case All(parts):
-            return All(tuple(_settled(part, answers) for part in parts))
+            return All(tuple(_resolved(part, answers) for part in parts))
         case AnyOf(parts):
-            return AnyOf(tuple(_settled(part, answers) for part in parts))
+            return AnyOf(tuple(_resolved(part, answers) for part in parts))
         case Not(inner):
-            return Not(_settled(inner, answers))
+            return Not(_resolved(inner, answers))
         case Narrowed(inner, _):
-            return replace(condition, test=_settled(inner, answers))
+            return replace(condition, test=_resolved(inner, answers))
         case InTuple(name, inner):
-            return InTuple(name, _settled(inner, answers))
+            return InTuple(name, _resolved(inner, answers))
         case ReferredBy():
-            return replace(condition, condition=_settled(condition.condition, answers))
+            return replace(condition, condition=_resolved(condition.condition, answers))
         case RefersTo(_, targets, _, contained):
-            found = {target: _settled(inner, answers) for target, inner in targets.items()}
-            return replace(condition, targets=found, contained=contained and _settled(contained, answers))
+            resolved_targets = {target: _resolved(inner, answers) for target, inner in targets.items()}
+            return replace(condition, targets=resolved_targets, contained=contained and _resolved(contained, answers))
     return condition
