@@ -221,6 +221,9 @@ class Settings(BaseSettings):
         default=100, description="Sign-ups from one network address within 15 minutes before the next must wait."
     )
     dynamic_registration: bool = Field(default=False, description="Let apps register themselves at /oauth/register.")
+    max_registrations: Positive = Field(
+        default=20, description="Apps that register themselves from one network address within 15 minutes."
+    )
     allow_internal_urls: bool = Field(
         default=False, description="Fetch a client's jwks_uri also by http and from private addresses."
     )

@@ -56,6 +56,11 @@ def sign_ups(address: str, free: int) -> tuple[Count, ...]:
     return (Count(_name("sign-up", network(address)), free),)
 
 
+def registrations(address: str, free: int) -> tuple[Count, ...]:
+    """Return what the registration of an app by itself is counted under."""
+    return (Count(_name("registration", network(address)), free),)
+
+
 def mails(address: str) -> tuple[Count, ...]:
     """Return what a mail is counted under that anybody can have sent to an address."""
     return (Count(_name("mail", address), _FREE_MAILS),)

@@ -10,6 +10,8 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _FORBIDDEN_SCHEMES = frozenset(
     {"javascript", "data", "vbscript", "file", "blob", "about", "view-source", "filesystem", "ws", "wss", "ftp"}
 )
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9._])?|[0-9a-f:.]*:[0-9a-f:.]*", re.ASCII)
+"""A name (of IDN its ASCII form) or an address: no placeholder, and nothing that means more in a header."""
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 
 
@@ -32,6 +34,8 @@ def fault(uri: str, *, by_operator: bool = False) -> str | None:
     if parts.scheme in ("http", "https"):
         if not parts.hostname:
             return "A redirect URI names its host."
+        if not _HOST.fullmatch(parts.hostname):
+            return "The host of a redirect URI is one name or address, without a placeholder."
         if parts.scheme == "http" and not by_operator and parts.hostname not in _LOOPBACK:
             return "A redirect URI is https, or http on this machine."
         return None

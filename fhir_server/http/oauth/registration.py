@@ -9,11 +9,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from fhir_server.auth.accounts.throttle import registrations
 from fhir_server.auth.clients.client import AUTHENTICATIONS, Authentication, Client, require_scopes, require_valid
 from fhir_server.auth.permission.scopes import Scopes, parse_scopes
 from fhir_server.auth.tokens.secrets import fingerprint, new_identifier, new_secret
 from fhir_server.errors import FhirError
 from fhir_server.http.audit.audit_context import seen
+from fhir_server.http.client_address import client_address
 from fhir_server.http.oauth.answers import OAuthError, answer, endpoint
 from fhir_server.http.oauth.forms import body_of
 from fhir_server.http.oauth.server import server_of
@@ -39,9 +41,19 @@ async def register(request: Request) -> Response:
         allowed = ("invalid_redirect_uri", "invalid_client_metadata")
         name = code if code in allowed else "invalid_client_metadata"
         raise OAuthError(name, error.issues[0].diagnostics) from error
+    await _count(request)
     await server.store.clients.add(client)
     seen().about(client=client.id, scope=client.scopes)
     return answer(_registered(client, secret), 201)
+
+
+async def _count(request: Request) -> None:
+    """Count a registration that is in order; raises OAuthError where there were too many from its address."""
+    server, address = server_of(request), client_address(request.scope).text
+    wait = await server.store.attempts.begin(registrations(address, server.services.settings.max_registrations))
+    if wait:
+        text = "Too many apps have been registered from this address (max_registrations)."
+        raise OAuthError("temporarily_unavailable", text, 429, {"Retry-After": str(wait)})
 
 
 async def _metadata(request: Request) -> dict[str, Any]:
