@@ -92,9 +92,12 @@ def owner_of(access: Access) -> str:
     return "" if token is None else f"{token.client_id} {token.user_id or ''}"
 
 
-def viewer(access: Access, types: Iterable[str], interaction: str = "search-type") -> str:
-    """Return a name for what a caller may see of the types, the same for all who see the same."""
-    view: str | None = getattr(access, "sees_as", None)
+def viewer(access: Access, types: Iterable[str], interaction: str = "search-type", *, others: bool = False) -> str:
+    """Return a name for what a caller may see of the types, the same for all who see the same.
+
+    With `others` also for what may be seen of all other types, which a chain or an include may lead to.
+    """
+    view: str | None = getattr(access, "rights" if others else "sees_as", None)
     if view is not None:
         return hashlib.sha256(view.encode()).hexdigest()[:16]
     seen = [(name, where) for name in types if (where := access.where(name, interaction)) is not None]

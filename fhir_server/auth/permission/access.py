@@ -111,6 +111,12 @@ class ScopedAccess:
         """What names the view of whoever acts for patients that come and go; None for everybody else."""
         return f"{self.token.fhir_user} {self.token.scopes}" if self._panel is not None else None
 
+    @property
+    def rights(self) -> str:
+        """What names all that the bearer may see, the same for tokens that are alike in it."""
+        token = self.token
+        return self.sees_as or f"{token.role} {token.context.patient} {self._on_behalf} {token.scopes}"
+
     def seeing(self, panel: Panel) -> ScopedAccess:
         """Return the same access, by `user/` scopes to these patients only, by `patient/` scopes to one of them."""
         if self._seeing is None or self._seeing._panel != panel:

@@ -6,6 +6,7 @@ A link carries no access: whoever follows it sees what that caller may see.
 
 from __future__ import annotations
 
+import re
 from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
@@ -65,7 +66,7 @@ class Shown:
 
 async def link(context: Context, path: str, relation: str, place: Place) -> dict[str, str]:
     """Return the link that leads to a place."""
-    state = [viewer(context.access, place.types), *astuple(replace(place, path=path))]
+    state = [_maker(context, place), *astuple(replace(place, path=path))]
     token = page_token.seal(context.services.signing_key, state)
     if len(token) > _LONGEST_TOKEN:
         kept = await context.services.search.keep(state)
@@ -102,6 +103,20 @@ async def page_links(context: Context, path: str, place: Place, shown: Shown) ->
     return links
 
 
+_OWN_TYPES = re.compile(
+    r"(?!_(has|include|revinclude|filter|list|query)\b)[a-zA-Z_-]+(:(exact|contains|missing|not|text|identifier))?"
+)
+"""Parameters that ask nothing of other types than those that are searched."""
+
+
+def _maker(context: Context, place: Place) -> str:
+    """Return the name of those who see the same of all that the search asks."""
+    others = not all(
+        _OWN_TYPES.fullmatch(name) and not (name == "_sort" and "." in value) for name, value in place.pairs
+    )
+    return viewer(context.access, place.types, others=others)
+
+
 def _repeats(place: Place, pair: tuple[str, str]) -> bool:
     """Return whether a parameter beside the token is one of the search that the token leads into."""
     name, value = pair
@@ -111,7 +126,8 @@ def _repeats(place: Place, pair: tuple[str, str]) -> bool:
 async def followed(context: Context, path: str, query: list[tuple[str, str]], token: str) -> Place:
     """Return the place that a link leads to; `path` and `query` are those of the request.
 
-    Raises BadRequest for a token that is not one of ours or belongs to another search, Gone for one of long ago.
+    Raises BadRequest for a token that is not one of ours or belongs to another search, Forbidden where the caller may
+    not search a type that it names, Gone for one of long ago.
     """
     state: Any = page_token.unseal(context.services.signing_key, token)
     if isinstance(state, str):
@@ -125,7 +141,9 @@ async def followed(context: Context, path: str, query: list[tuple[str, str]], to
         raise BadRequest("The paging link is not one that leads into a search.") from error
     if place.path != path or any(not _repeats(place, pair) for pair in query if pair[0] not in FORM | {"_page"}):
         raise BadRequest("The paging link belongs to another search.")
-    if maker == viewer(context.access, place.types):
+    for name in place.types if place.named else ():
+        context.access.require("search-type", name)
+    if maker == _maker(context, place):
         return place
     # Another caller's link: where it stood and how much there was would tell of what this caller may not see.
     return Place(place.pairs, place.types, path=path, named=place.named)

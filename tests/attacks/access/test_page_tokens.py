@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+
+from fhir_server.store.database.mongo import Database
+from tests.smart_server import SmartServer, smart_server
 
 PATHS = [
     "Patient?_count=1",
@@ -108,6 +112,78 @@ async def test_a_cursor_of_graphql_belongs_to_its_arguments(client: httpx.AsyncC
     ):
         refused = await ask(f'{{{other}, _cursor:"{cursor}") {{pagesize}}}}')
         assert "errors" in refused, refused
+
+
+BEYOND = [
+    "Patient?_has:Observation:subject:status=final&_count=1",
+    "Patient?_has:Observation:subject:status=final&_count=1&_total=accurate",
+    "Patient?_count=1&_revinclude=Observation:subject",
+    "Patient?_count=1&_revinclude=*&_sort=_id",
+]
+
+
+@pytest.mark.parametrize("path", BEYOND)
+async def test_a_link_tells_a_narrower_token_nothing(smart: SmartServer, path: str) -> None:
+    """What a wider token's link knows of types that the follower may not see is told by no total, place or include."""
+    wide = smart.fhir(await smart.system_token("system/*.cruds"))
+    await _stored(wide)
+    narrow = smart.fhir(await smart.system_token("system/Patient.rs"))
+    answer = await wide.get(path)
+    assert answer.status_code == 200, answer.text
+    url = f"Patient?_page={_token(answer.json())}"
+    own, followed = (await narrow.get(path)).json(), (await narrow.get(url)).json()
+    assert _told(followed) == _told(own)
+    assert _told(own) != _told(answer.json())
+    assert (await wide.get(url)).json()["entry"]
+
+
+def _told(bundle: dict[str, Any]) -> tuple[Any, list[str], list[str]]:
+    links = [each["relation"] for each in bundle["link"]]
+    return bundle.get("total"), [each["fullUrl"] for each in bundle.get("entry", ())], links
+
+
+async def test_a_link_names_no_type_beyond_the_scopes(smart: SmartServer) -> None:
+    """A search that the token may not ask for is refused by its link, too."""
+    wide = smart.fhir(await smart.system_token("system/*.cruds"))
+    await _stored(wide)
+    token = _token((await wide.get("?_type=Patient,Observation&_count=1")).json())
+    for scope in ("system/Patient.rs", "system/*.cd"):
+        narrow = smart.fhir(await smart.system_token(scope))
+        for url in ("?_type=Patient,Observation&_count=1", f"?_page={token}"):
+            answer = await narrow.get(url)
+            assert answer.status_code == 403, (scope, url)
+            assert answer.json()["resourceType"] == "OperationOutcome"
+
+
+async def test_a_link_ends_with_the_token(smart: SmartServer) -> None:
+    """It opens nothing without a token, nor with one that was revoked."""
+    app = await smart.add_client("system/*.cruds", secret=True, redirect_uris=[])
+    granted = (await app.token(grant_type="client_credentials", scope="system/*.cruds")).json()
+    client = smart.fhir(granted["access_token"])
+    await _stored(client)
+    url = f"Observation?_page={_token((await client.get('Observation?_count=1')).json())}"
+    assert (await client.get(url)).status_code == 200
+    assert (await smart.fhir().get(url)).status_code == 401
+    await smart.store.grants.revoke_client(app.client_id)
+    assert (await client.get(url)).status_code == 401
+
+
+async def test_a_link_follows_the_policy_of_now(database: Database, mongod_url: str, tmp_path: Path) -> None:
+    """A link that staff got under a wider policy shows what the policy shows now."""
+    urls = {}
+    for policy in ("all", "treatment"):
+        async with smart_server(mongod_url, database.name, tmp_path, staff_sees=policy) as server:
+            if policy == "all":
+                await _stored(server.fhir(await server.system_token("system/*.cruds")))
+                await server.add_user("dora", "practitioner", "Practitioner/dora")
+            client = server.fhir(await server.token_for("dora", "user/*.rs"))
+            if policy == "all":
+                urls = {path: _token((await client.get(path)).json()) for path in ("Observation?_count=1", "?_count=1")}
+                continue
+            for path, token in urls.items():
+                bundle = (await client.get(f"{path.partition('?')[0]}?_page={token}")).json()
+                assert not [each for each in bundle.get("entry", ()) if each["search"]["mode"] == "match"], path
+                assert not bundle.get("total")
 
 
 def _parameters(path: str) -> dict[str, str]:
