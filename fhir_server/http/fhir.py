@@ -51,6 +51,7 @@ from fhir_server.http.content.raw_binary import is_raw_read, raw_answer
 from fhir_server.http.content.representation import JSON_REPRESENTATION, Representation, choose
 from fhir_server.http.headers import request_headers, require_single
 from fhir_server.http.limits import Limits, caller_of, limits_of
+from fhir_server.http.lines import CONTENT_TYPE, first_page, lines, next_page, wants_lines
 from fhir_server.r4.patching.formats import ACCEPT_PATCH
 from fhir_server.settings import Settings
 from fhir_server.work.budget import Budget, counted, working
@@ -101,10 +102,7 @@ class FhirApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         started = time.perf_counter()
-        headers = request_headers(scope["headers"])
-        seen = _Seen()
-        with disclosing() as seen.disclosure:
-            answer = self._recorded(scope, await self._answer(scope, receive, headers, seen), seen)
+        answer = await self._as_lines(scope, receive) or await self._recorded(scope, receive)
         await send({"type": "http.response.start", "status": answer.status, "headers": marked(answer.headers)})
         if answer.pieces is not None and scope["method"] != "HEAD":
             async for piece in answer.pieces:
@@ -113,6 +111,32 @@ class FhirApp:
         await send({"type": "http.response.body", "body": body})
         if self.services is not None and self.services.settings.log_requests:
             log.request(scope["method"], scope["path"], answer.status, started)
+
+    async def _as_lines(self, scope: Scope, receive: Receive) -> Answer | None:
+        """Return the answer to a search that is to be answered as lines; None for every other request."""
+        headers = request_headers(scope["headers"])
+        try:
+            path, query = _path(scope, self.prefix), _query(scope)
+            if not wants_lines(scope["method"], path, query, headers):
+                return None
+        except BadRequest as error:
+            return await rendered(failure(error, JSON_REPRESENTATION))
+        first = await self._recorded(first_page(scope, query), receive)
+        if first.status != 200:
+            return first
+
+        async def ask(url: str) -> Answer:
+            following, _, asked = url.removeprefix(self.base_url).partition("?")
+            return await self._recorded(next_page(scope, self.prefix + following, asked), receive)
+
+        return Answer(200, [(b"content-type", CONTENT_TYPE.encode())], b"", pieces=lines(first, ask))
+
+    async def _recorded(self, scope: Scope, receive: Receive) -> Answer:
+        """Return the answer to a request whose access is written down."""
+        seen = _Seen()
+        with disclosing() as seen.disclosure:
+            answer = await self._answer(scope, receive, request_headers(scope["headers"]), seen)
+            return self._record(scope, answer, seen)
 
     async def _answer(self, scope: Scope, receive: Receive, headers: Mapping[str, str], seen: _Seen) -> Answer:
         representation = JSON_REPRESENTATION
@@ -168,7 +192,7 @@ class FhirApp:
             with working(Budget(inf, caller=caller_of(scope, seen.access))):
                 return await rendered(answer)
 
-    def _recorded(self, scope: Scope, answer: Answer, seen: _Seen) -> Answer:
+    def _record(self, scope: Scope, answer: Answer, seen: _Seen) -> Answer:
         """Write the access down and return its answer; where that fails, nobody gets to see it."""
         if self.record is None:
             return answer
