@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 
 from fhir_server.auth.permission.access import ScopedAccess
 from fhir_server.auth.permission.bearer import BearerToken
@@ -12,6 +13,8 @@ from fhir_server.engine.access import Access
 from fhir_server.engine.context import Services
 from fhir_server.engine.search_parameter_sync import SearchParameterSync
 from fhir_server.engine.terminology.content import TerminologyContent
+from fhir_server.packages.library import DefinitionLibrary
+from fhir_server.search.index.index import index
 from fhir_server.settings import Settings
 from fhir_server.store.accounts.oauth import OAuthStore
 from fhir_server.store.database import monitoring
@@ -60,6 +63,7 @@ async def services_on(database: Database, settings: Settings, *, serving: bool =
     resources = ResourceStore(database, settings.blob_threshold_bytes)
     parameters = SearchParameterStore(database, resources)
     about = {"base_url": base_url(settings)} if serving else {}
+    made = partial(index, timezone=settings.default_timezone, base_url=base_url(settings))
     shared = Services(
         database=database,
         resources=resources,
@@ -69,6 +73,7 @@ async def services_on(database: Database, settings: Settings, *, serving: bool =
         signing_key=await secret(database, "page-token"),
         following=SearchParameterSync(parameters, about),
         terminology=TerminologyContent(),
+        definitions=DefinitionLibrary(database, resources, made, core=settings.search_core_definitions),
     )
     if settings.read_preference != "primary":
         shared.reading = _reading(shared)

@@ -228,6 +228,15 @@ class Settings(BaseSettings):
         default=False, description="Fetch a client's jwks_uri also by http and from private addresses."
     )
 
+    search_core_definitions: bool = Field(default=True, description="Searches find R4's own definitions, too.")
+    package_registry: str = Field(
+        default="https://packages.fhir.org", description="Where `package install NAME` fetches from, by npm's protocol."
+    )
+    package_registry_internal: bool = Field(default=False, description="That may be by http, at a private address.")
+    package_search_parameters: bool = Field(
+        default=False, description="Search parameters of packages are used at once, not when they are switched on."
+    )
+
     max_graphql_depth: int = Field(default=20, ge=1, description="Levels of a GraphQL statement.")
     max_graphql_fields: int = Field(default=2000, ge=1, description="Fields of a GraphQL statement and its fragments.")
     max_graphql_resources: int = Field(default=5000, ge=1, description="Resources that a GraphQL statement may read.")

@@ -19,8 +19,13 @@ BASE = "http://server.test/fhir"
 
 @pytest.fixture
 def settings() -> Settings:
-    """Small limits, so that tests can pass them."""
-    return Settings(max_body_bytes=8_000_000, max_bundle_entries=1000, blob_threshold_bytes=1_000_000)
+    """Small limits, so that tests can pass them; searches find what a test has stored, and nothing else."""
+    return Settings(
+        max_body_bytes=8_000_000,
+        max_bundle_entries=1000,
+        blob_threshold_bytes=1_000_000,
+        search_core_definitions=False,
+    )
 
 
 @pytest.fixture

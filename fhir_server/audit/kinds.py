@@ -51,6 +51,9 @@ NAMED: dict[str, tuple[Code, Code | None]] = {
     "purged": (_PATIENT_RECORD, None),
     "backup": (_EXPORT, None),
     "restored": (_IMPORT, None),
+    "package-installed": (_SECURITY_ALERT, _CONFIGURATION),
+    "package-uninstalled": (_SECURITY_ALERT, _CONFIGURATION),
+    "package-search-parameters": (_SECURITY_ALERT, _CONFIGURATION),
 }
 """The type of each event that is no FHIR request, and the closest subtype that is standard."""
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from urllib.parse import SplitResult, urlsplit
 
 import httpx
@@ -19,6 +21,14 @@ import httpx
 
 class Refused(Exception):
     """The URL may not be asked, or what it answers is of no use."""
+
+
+class Redirected(Refused):
+    """It answers that what was asked for is elsewhere; whoever follows asks for that as for any other URL."""
+
+    def __init__(self, status: int, location: str) -> None:
+        super().__init__(f"it answers {status}")
+        self.location = location
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +67,8 @@ async def fetch(url: str, asked: Outgoing = _PLAIN, *, allow_internal: bool = Fa
     host = parts.netloc.rpartition("@")[2]
     try:
         # Ask no proxy and no netrc of the environment: the address that was checked is the one to ask.
-        async with httpx.AsyncClient(trust_env=False, timeout=asked.seconds) as client, asyncio.timeout(asked.seconds):
+        client = httpx.AsyncClient(trust_env=False, timeout=asked.seconds, verify=_certificates())
+        async with client, asyncio.timeout(asked.seconds):
             headers = {"Host": host, **asked.headers}
             extensions = {"sni_hostname": parts.hostname}
             async with client.stream(
@@ -68,15 +79,25 @@ async def fetch(url: str, asked: Outgoing = _PLAIN, *, allow_internal: bool = Fa
         raise Refused(f"it cannot be fetched ({type(error).__name__})") from error
 
 
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Return a context that trusts the authorities of the machine, which the operator may add to, beside the usual."""
+    context = httpx.create_ssl_context(trust_env=False)
+    context.load_default_certs()
+    return context
+
+
 async def _read(response: httpx.Response, largest: int) -> Fetched:
+    if response.is_redirect:
+        raise Redirected(response.status_code, response.headers["location"])
     if response.status_code not in (200, 201):
         raise Refused(f"it answers {response.status_code}")
-    body = b""
+    body = bytearray()
     async for part in response.aiter_bytes():
         body += part
         if len(body) > largest:
             raise Refused(f"it is larger than {largest} bytes")
-    return Fetched(body, _max_age(response.headers.get("cache-control", "")))
+    return Fetched(bytes(body), _max_age(response.headers.get("cache-control", "")))
 
 
 def _max_age(cache_control: str) -> int | None:

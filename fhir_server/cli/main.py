@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from fhir_server.cli.account_commands import clients, keys, users
+from fhir_server.cli.package_commands import packages
 from fhir_server.cli.table_commands import export_hms, import_hms
 from fhir_server.http import log
 from fhir_server.settings import Settings, SettingsError, settings_with
@@ -22,6 +23,7 @@ app = typer.Typer(
 app.add_typer(users, name="user")
 app.add_typer(clients, name="client")
 app.add_typer(keys, name="key")
+app.add_typer(packages, name="package")
 app.command("import-hms")(import_hms)
 app.command("export-hms")(export_hms)
 

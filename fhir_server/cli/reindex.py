@@ -18,6 +18,7 @@ from fhir_server.services import base_url, services
 from fhir_server.settings import Settings
 from fhir_server.store.database.data_directory import StartupError
 from fhir_server.store.database.mongod import database_url
+from fhir_server.store.resources.collections import type_of
 from fhir_server.store.resources.reindexing import stored_types
 from fhir_server.store.work.jobs import JobStore, Lease
 
@@ -43,7 +44,7 @@ def complete(result: Pass) -> bool:
 async def _run(settings: Settings, types: Sequence[str], restart: bool, console: Console) -> Pass:
     results: list[Pass] = []
     async with services(settings) as shared:
-        wanted = sorted(set(types)) or await stored_types(shared.database)
+        wanted = [each for each in await stored_types(shared.database) if not types or type_of(each) in types]
         base = await _base_url(shared)
         with _bar(console) as progress:
             task = progress.add_task("Indexing", total=None)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fhir_server.engine.search_parameter_sync import SearchParameterSync
     from fhir_server.engine.terminology.content import TerminologyContent
     from fhir_server.engine.writes import Write
+    from fhir_server.packages.library import DefinitionLibrary
     from fhir_server.settings import Settings
     from fhir_server.store.database.mongo import Database, Session
     from fhir_server.store.resources.contents import Content
@@ -104,6 +105,7 @@ class Services:
     signing_key: bytes
     following: SearchParameterSync
     terminology: TerminologyContent
+    definitions: DefinitionLibrary
     reading: Services | None = None
     """The same with stores that read from secondaries, where the settings allow it; nothing is to be written by it."""
 

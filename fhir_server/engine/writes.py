@@ -27,7 +27,7 @@ from fhir_server.engine.disclosure import note_resource
 from fhir_server.engine.link_targets import require_own_targets
 from fhir_server.engine.links import decided
 from fhir_server.engine.panels import note_written
-from fhir_server.errors import Conflict, Forbidden, NotFound, Unavailable
+from fhir_server.errors import Conflict, Forbidden, MethodNotAllowed, NotFound, Unavailable
 from fhir_server.r4 import values
 from fhir_server.store.resources.resources import AlreadyExists, Draft, Version
 from fhir_server.work.threads import sized
@@ -84,13 +84,29 @@ async def read_current(
     """
     key = (resource_type, resource_id)
     if key in context.read_ahead:
+        if context.read_ahead[key] is None:
+            await require_undefined(context, resource_type, resource_id)
         return context.read_ahead[key]
     where = context.access.where(resource_type, interaction)
     version = await context.services.resources.read(resource_type, resource_id, where=where, session=context.session)
+    if version is None:
+        await require_undefined(context, resource_type, resource_id)
     if version is None and where is not None:
         await _require_unseen(context, resource_type, resource_id)
         raise NotFound(f"{resource_type}/{resource_id} does not exist.")
     return version
+
+
+async def require_undefined(context: Context, resource_type: str, resource_id: str) -> None:
+    """Raise MethodNotAllowed for an id that belongs to a package: what it defines is not the site's to change."""
+    package = await context.services.definitions.owner(resource_type, resource_id)
+    if package is not None:
+        error = MethodNotAllowed(
+            f"{resource_type}/{resource_id} is a definition of the package {package}, and only read here. "
+            "Store what you want to say under another id."
+        )
+        error.headers["Allow"] = "GET, HEAD, OPTIONS"
+        raise error
 
 
 async def _require_unseen(context: Context, resource_type: str, resource_id: str) -> None:

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import datetime
 from functools import partial
+from typing import Any
 
 import structlog
 from msgspec.structs import replace
 
 from fhir_server.engine.context import Services
 from fhir_server.jobs.runner import RETRY_SECONDS, Job
+from fhir_server.packages.contents import DEFINITION_TYPES
+from fhir_server.packages.search_parameters import in_use
+from fhir_server.search import custom
 from fhir_server.search.index.index import index
 from fhir_server.search.lifecycle import Pass, State, Wish, agreed, finished, wished, wishes
+from fhir_server.store.resources.collections import collection_of
 from fhir_server.store.resources.reindexing import BATCH, count, reindex_batch
 from fhir_server.store.work.jobs import Lease
 
@@ -46,7 +50,7 @@ class Course:
         self._services = services
         self._store = services.following.store
         self._index = partial(index, timezone=services.settings.default_timezone, base_url=base_url)
-        self._last_change: tuple[datetime, str] | None = None
+        self._last_change: object = None
         self._wishes: dict[str, Wish] | None = None
         self._rest_until = float("-inf")
 
@@ -67,19 +71,33 @@ class Course:
         return new.running is not None
 
     async def _wanted(self) -> dict[str, Wish]:
-        last_change = await self._store.last_change()
+        library = self._services.definitions
+        last_change = (await self._store.last_change(), await library.packages.search_parameters_used())
         if self._wishes is None or last_change != self._last_change:
             # Asked before it is read: what comes in between is read once more.
             self._last_change = last_change
-            self._wishes = wishes([resource async for resource in self._store.published()])
+            own = [resource async for resource in self._store.published()]
+            self._wishes = wishes([*own, *await self._of_packages(own)])
         return self._wishes
+
+    async def _of_packages(self, own: list[Any]) -> list[Any]:
+        """Return the search parameters of packages, as far as they claim nothing that those of the site have."""
+        taken = {claim for each in own for claim in custom.claims(each)}
+        added = []
+        async for resource in in_use(self._services.definitions):
+            claims = set(custom.claims(resource))
+            if taken.isdisjoint(claims):
+                added.append(resource)
+                taken |= claims
+        return added
 
     async def _begun(self, state: State, new: State) -> State:
         """Return the state, with the number of resources that a pass which begins has before it."""
         if new.running is None or state.running is not None:
             return new
-        total = await count(self._services.database, list(new.running.types))
-        return replace(new, running=replace(new.running, total=total))
+        types = (*new.running.types, *map(collection_of, DEFINITION_TYPES.intersection(new.running.types)))
+        total = await count(self._services.database, types)
+        return replace(new, running=replace(new.running, types=types, total=total))
 
     async def _further(self, run: Pass, state: State) -> State:
         """Index the next resources, and return the state after that."""

@@ -22,6 +22,8 @@ async def read(context: Context, request: Request, resource_type: str, resource_
     version = await context.services.resources.read(
         resource_type, resource_id, where=context.access.where(resource_type, "read"), session=context.session
     )
+    if version is None:
+        version = await defined(context, resource_type, resource_id)
     return _answer(context, request, version, f"{resource_type}/{resource_id}")
 
 
@@ -38,7 +40,17 @@ async def vread(context: Context, request: Request, resource_type: str, resource
             where=context.access.where(resource_type, "vread"),
             session=context.session,
         )
+    if version is None:
+        definition = await defined(context, resource_type, resource_id, "vread")
+        version = definition if definition is not None and str(definition.version) == version_id else None
     return _answer(context, request, version, f"{resource_type}/{resource_id}/_history/{version_id}")
+
+
+async def defined(context: Context, resource_type: str, resource_id: str, interaction: str = "read") -> Version | None:
+    """Return what R4 or a package defines under an id that the site has not used, as far as the caller may see it."""
+    where = context.access.where(resource_type, interaction)
+    found = await context.services.definitions.read(resource_type, resource_id, where, context.session)
+    return None if found is None else found.version
 
 
 async def _content(

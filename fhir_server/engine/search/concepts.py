@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from fhir_server.engine.context import Context
+from fhir_server.engine.interactions.read import defined
 from fhir_server.engine.terminology.content import by_url, wanted_by, with_content
 from fhir_server.errors import BadRequest, Issue
 from fhir_server.r4 import values
@@ -112,6 +113,9 @@ async def _by_id(context: Context, resource_id: str) -> ValueSet:
     search, where = context.services.search, context.access.where("ValueSet", "read")
     rows = await search.read(await search.by_ids("ValueSet", [resource_id], where, 1, None), None)
     if not rows:
+        version = await defined(context, "ValueSet", resource_id)
+        if version is not None:
+            return read_value_set(values.decode(version.json))
         raise BadRequest(f"ValueSet/{resource_id} is not known to this server.", code="not-found")
     return read_value_set(values.decode(rows[0].json))
 

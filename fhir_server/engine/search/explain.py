@@ -24,7 +24,7 @@ async def explained(context: Context, query: Query, plan: Plan, limit: int) -> l
         own = compile_query(query).types[0]
         return [_issue(f"{own.type}: {_asked(query, own)}; read: {_read(own)}")]
     explanations = await context.services.search.explain(plan, max(limit, 1))
-    plans = {each.type: each for each in plan.types}
+    plans = {each.collection: each for each in plan.types}
     issues = []
     for name, way, executed in explanations:
         issues.append(_issue(f"{name}: {_asked(query, plans[name])}; found: {_way_text(plans[name], way)}"))

@@ -45,6 +45,8 @@ class Place:
     """Whether the search named its types; else they are whatever there is, which is not told."""
     short: list[list[int]] = field(default_factory=list)
     """The numbers of earlier pages that ended early, for their bytes, each with how many rows it is short of."""
+    typed: bool = False
+    """Whether the types were asked for by name, so that what packages define of them is searched, too."""
 
     def before(self, limit: int) -> int:
         """Return how many rows stand on the pages before this one, where a page has `limit`."""
@@ -146,7 +148,7 @@ async def followed(context: Context, path: str, query: list[tuple[str, str]], to
     if maker == _maker(context, place):
         return place
     # Another caller's link: where it stood and how much there was would tell of what this caller may not see.
-    return Place(place.pairs, place.types, path=path, named=place.named)
+    return Place(place.pairs, place.types, path=path, named=place.named, typed=place.typed)
 
 
 async def rows_before(context: Context, path: str, query: list[tuple[str, str]], token: str) -> int:

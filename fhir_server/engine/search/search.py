@@ -26,6 +26,7 @@ from fhir_server.search.query.compartments import compartment_types, in_compartm
 from fhir_server.search.query.conditions import NOTHING
 from fhir_server.search.query.containment import contained_matches, in_containers
 from fhir_server.search.query.parse import parse
+from fhir_server.store.resources.collections import collection_of
 from fhir_server.store.search.choice import FEW
 from fhir_server.store.search.estimate import estimate
 from fhir_server.store.search.pages import Cursor, beginning
@@ -61,7 +62,7 @@ async def _start(context: Context, request: Request, route: Route) -> Place:
     """Return the first page of the search that a request asks for."""
     pairs = request.query
     if route.type is not None and route.type != "*":
-        return Place(pairs, [route.type])
+        return Place(pairs, [route.type], typed=route.compartment is None)
     named = [name for key, value in pairs if key == "_type" for name in value.split(",")]
     unknown = [name for name in named if name not in RESOURCE_TYPES]
     if unknown:
@@ -71,7 +72,8 @@ async def _start(context: Context, request: Request, route: Route) -> Place:
     types = sorted(set(named)) if named else await _searchable(context)
     if route.compartment is not None:
         types = [name for name in types if name in compartment_types(route.compartment)]
-    return Place([pair for pair in pairs if pair[0] != "_type"], types, named=bool(named))
+    typed = bool(named) and route.compartment is None
+    return Place([pair for pair in pairs if pair[0] != "_type"], types, named=bool(named), typed=typed)
 
 
 async def _searchable(context: Context) -> list[str]:
@@ -119,7 +121,9 @@ class _Search:
         query = self.query
         if query.contained != "false":
             query = in_containers(query, await self.store.types())
-        self.plan = await sized(heft(self.place.pairs), compile_query, query, access=self.context.access.visible)
+        defined = await self._defined()
+        visible = self.context.access.visible
+        self.plan = await sized(heft(self.place.pairs), compile_query, query, access=visible, defined=defined)
         counting = query.summary == "count" or self.limit == 0
         if not counting:
             self.page = await self.store.page(
@@ -136,6 +140,13 @@ class _Search:
             for row in (*(self.page.rows if self.place.includes == 0 else ()), *self.beside):
                 note_resource(self.context.base_url, row.type, row.id, row.json)
         self.total = await self._total(counting=counting)
+
+    async def _defined(self) -> dict[str, str]:
+        """Return where there are definitions of packages to be searched; not where no type is named."""
+        if not self.place.typed:
+            return {}
+        searched = await self.context.services.definitions.searched(self.query.types)
+        return {name: collection_of(name) for name in searched}
 
     @property
     def counted(self) -> int | None:
@@ -187,9 +198,12 @@ class _Search:
     async def _cheap_total(self) -> int | None:
         """Return the number of all matches where counting reads few documents; else only who asks for it is told."""
         first = self.place.number == 1 and self.place.includes == 0
-        if not first or len(self.plan.types) > 1 or self.context.session is not None:
+        if not first or len(self.query.types) > 1 or self.context.session is not None:
             return None
-        return await self.store.count(self.plan) if await self._reads_few(self.plan.types[0]) else None
+        for plan in self.plan.types:
+            if not await self._reads_few(plan):
+                return None
+        return await self.store.count(self.plan)
 
     async def _reads_few(self, plan: TypePlan) -> bool:
         own = self.context.access.visible(plan.type)
@@ -197,7 +211,7 @@ class _Search:
             return await self.store.reads(plan) < FEW
         # What others have must not decide, or whether there is a total would tell of it.
         [drive, *_] = drives(own)
-        return drive.rank < EVERYTHING_RANK and await self.store.count_scans(plan.type, drive.scans, FEW) < FEW
+        return drive.rank < EVERYTHING_RANK and await self.store.count_scans(plan.collection, drive.scans, FEW) < FEW
 
     def _sees_all(self) -> bool:
         return all(self.context.access.visible(name) is None for name in self.query.types)

@@ -18,7 +18,7 @@ from fhir_server.engine.terminology.official import by_rule, official
 from fhir_server.errors import Forbidden, Unprocessable
 from fhir_server.r4 import values
 from fhir_server.search.index.keys import EVERY, clean
-from fhir_server.store.terminology.canonicals import MOST, CanonicalMatch, CanonicalStore
+from fhir_server.store.terminology.canonicals import MOST, CanonicalMatch, CanonicalStore, Place
 from fhir_server.work.budget import spend, together
 from fhir_server.work.threads import apart, sized
 from terminology import CodeSystem, LayeredSource, Source, ValueSet
@@ -72,14 +72,14 @@ class TerminologyContent:
 
     def __init__(self) -> None:
         self.memory = Memory(_ROOM)
-        self.expected: dict[Wanted, tuple[tuple[str, int], ...]] = {}
+        self.expected: dict[Wanted, tuple[Place, ...]] = {}
         """What was found last, to read ahead by; never an answer."""
 
     def expect(self, wanted: Wanted, rows: Iterable[CanonicalMatch]) -> None:
         """Remember what was found."""
         if len(self.expected) > 10_000:
             self.expected.clear()
-        places = tuple((each.id, each.version) for each in rows)
+        places = tuple(each.place for each in rows)
         if places:
             self.expected[wanted] = places
         else:
@@ -140,12 +140,12 @@ class _Gathering:
 
     async def _look(self, resource_type: str, wanted: Sequence[Wanted]) -> None:
         rows = await self._current(resource_type, [each.key for each in wanted])
-        held = {(each.id, each.version): await self._held(resource_type, each) for each in rows}
-        await self._read_new(resource_type, [each for each in rows if held[each.id, each.version] is None], held)
+        held = {each.place: await self._held(resource_type, each) for each in rows}
+        await self._read_new(resource_type, [each for each in rows if held[each.place] is None], held)
         for each in wanted:
             having = [one for one in rows if each.key in one.keys]
             self.content.expect(each, having)
-            self.read[each] = tuple(kept for one in having if (kept := held[one.id, one.version]) is not None)
+            self.read[each] = tuple(kept for one in having if (kept := held[one.place]) is not None)
 
     async def _current(self, resource_type: str, keys: list[str]) -> list[CanonicalMatch]:
         context = self.context
@@ -159,10 +159,10 @@ class _Gathering:
     async def _held(self, resource_type: str, row: CanonicalMatch) -> Held | None:
         if self.context.session is not None:
             return None  # a version that is not stored yet is nothing to remember
-        return self.content.memory.get((resource_type, row.id, row.version))
+        return self.content.memory.get((resource_type, *row.place))
 
     async def _read_new(
-        self, resource_type: str, rows: Sequence[CanonicalMatch], held: dict[tuple[str, int], Held | None]
+        self, resource_type: str, rows: Sequence[CanonicalMatch], held: dict[Place, Held | None]
     ) -> None:
         if not rows:
             return

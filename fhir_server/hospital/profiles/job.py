@@ -53,13 +53,22 @@ async def publish(context: Context, brought: Sequence[Resource]) -> int:
     """
     written = 0
     for resource in brought:
-        path = f"{resource['resourceType']}/{resource['id']}"
-        if await _means_another(context, path, resource):
-            log.warning("definition.id_in_use", definition=path)
+        resource_id = await _free_id(context, resource)
+        if resource_id is None:
+            log.warning("definition.id_in_use", definition=f"{resource['resourceType']}/{resource['id']}")
             continue
-        await handle(context, Request("PUT", path, resource=dict(resource)))
+        path = f"{resource['resourceType']}/{resource_id}"
+        await handle(context, Request("PUT", path, resource={**resource, "id": resource_id}))
         written += 1
     return written
+
+
+async def _free_id(context: Context, resource: Resource) -> str | None:
+    """Return the definition's id, or a longer one where that means another: R4 has an `account-status`, too."""
+    for resource_id in (resource["id"], f"hospital-{resource['id']}"):
+        if not await _means_another(context, f"{resource['resourceType']}/{resource_id}", resource):
+            return str(resource_id)
+    return None
 
 
 async def _means_another(context: Context, path: str, resource: Resource) -> bool:

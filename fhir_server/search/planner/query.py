@@ -41,6 +41,8 @@ class TypePlan:
     """Whether the first drive reads nothing but matches."""
     range_count: RangeCount | None = None
     """How matches are counted without looking at each, where what is asked is a range of one parameter."""
+    collection: str = ""
+    """Where its documents are: those of a type are stored in a collection of its name, definitions apart from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +53,23 @@ class Plan:
     sort: tuple[SortField, ...] = field(default=())
 
 
-def compile_query(query: Query, access: Access | Mapping[str, Any] | None = None) -> Plan:
+def compile_query(
+    query: Query, access: Access | Mapping[str, Any] | None = None, defined: Mapping[str, str] | None = None
+) -> Plan:
     """Return the plan for a query.
 
     `access` says which resources of a type the caller may see (None: all of them), also in chains and `_has`: a
-    function of the type, or for a search of one type without joins the database condition itself.
+    function of the type, or for a search of one type without joins the database condition itself. `defined` says in
+    which further collection there are definitions of a type, to be searched with what is stored.
     """
     allowed: Access = everyone
     if callable(access):
         allowed = access
     elif access is not None:
         allowed = lambda resource_type: access  # noqa: E731 - a rule of one type
-    plans = tuple(_type_plan(query, name, allowed) for name in query.types)
+    places = [(name, name) for name in query.types]
+    places += [(name, defined[name]) for name in query.types if defined and name in defined]
+    plans = tuple(_type_plan(query, name, allowed, place, alone=len(places) == 1) for name, place in places)
     return Plan(plans, plans[0].sort if plans else ())
 
 
@@ -71,7 +78,7 @@ def _sort_fields(query: Query, resource_type: str, access: Access) -> tuple[Sort
     return sort_fields(query.sort, resource_type, query.words, Joins(access, to_filter, depth=100))
 
 
-def _type_plan(query: Query, resource_type: str, access: Access) -> TypePlan:
+def _type_plan(query: Query, resource_type: str, access: Access, collection: str, *, alone: bool) -> TypePlan:
     condition = query.condition(resource_type)
     own = access(resource_type)
     conditions = [condition] if own is None or isinstance(own, Mapping) else [condition, own]
@@ -84,9 +91,10 @@ def _type_plan(query: Query, resource_type: str, access: Access) -> TypePlan:
         stages=(*_early(condition), *joins.stages) if joins.stages else (),
         sources=sources(condition, resource_type, access) if joins.stages else (),
         sort=_sort_fields(query, resource_type, access),
-        orders=_orders(query, resource_type, condition) if len(query.types) == 1 else (),
+        orders=_orders(query, resource_type, condition) if alone else (),
         range_count=range_count(condition) if own is None else None,
         exact=own is None and paths[0].exact and not joins.stages,
+        collection=collection,
     )
 
 

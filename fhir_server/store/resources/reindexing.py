@@ -15,6 +15,7 @@ from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.store.database.encoding import Document
 from fhir_server.store.database.failures import translated
 from fhir_server.store.database.mongo import Database
+from fhir_server.store.resources.collections import type_of
 from fhir_server.store.resources.documents import PROJECTION, UNINDEXED, to_index_change
 from fhir_server.store.resources.resources import ResourceStore
 from fhir_server.work.budget import Budget, OutOfBudget, working
@@ -39,8 +40,9 @@ class Batch:
 
 
 async def stored_types(database: Database) -> list[str]:
-    """Return the resource types of which something was ever stored."""
-    return sorted(RESOURCE_TYPES.intersection(await database.collection_names()))
+    """Return the collections of resources: types of which something was ever stored, and their definitions."""
+    names = await database.collection_names()
+    return sorted(name for name in names if type_of(name) in RESOURCE_TYPES)
 
 
 async def count(database: Database, resource_types: Sequence[str]) -> int:

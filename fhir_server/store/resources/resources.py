@@ -284,6 +284,12 @@ class ResourceStore:
         else:
             self.database.require_ensured(resource_type)
 
+    async def placed(self, collection: str, resource_id: str, version: int, json: bytes) -> Document:
+        """Return the fields that hold the bytes of a version, or name the blob that holds them where they are many."""
+        if len(json) > self._blob_threshold:
+            return {"blob": await self.blobs.write(collection, resource_id, version, json)}
+        return {"json": json}
+
     async def _document(self, draft: Draft) -> Document:
         blob = None
         if len(draft.json) > self._blob_threshold:

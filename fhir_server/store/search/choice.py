@@ -57,12 +57,12 @@ class StrategyChooser:
         """Return the order that reads the least before its first match, or to collect where that is less."""
         idle: list[int] = []
         for order in plan.orders:
-            idle.append(0 if order.idle is None else await self._counted(plan.type, (order.idle,), IDLE))
+            idle.append(0 if order.idle is None else await self._counted(plan.collection, (order.idle,), IDLE))
             if idle[-1] < FEW:
                 return "order", len(idle) - 1
         least = min(idle)
         if plan.drives[drive].rank < EVERYTHING_RANK:
-            collected = await self._counted(plan.type, plan.drives[drive].scans, IDLE)
+            collected = await self._counted(plan.collection, plan.drives[drive].scans, IDLE)
             if collected < least:
                 return "collect", drive
         return "order", idle.index(least)
@@ -76,13 +76,13 @@ class StrategyChooser:
         return min(counts, key=lambda number: (counts[number], number))
 
     async def _reads(self, plan: TypePlan, drive: int) -> int:
-        return await self._counted(plan.type, plan.drives[drive].scans, FEW)
+        return await self._counted(plan.collection, plan.drives[drive].scans, FEW)
 
     async def _inside(self, plan: TypePlan) -> int | None:
         """Return the number of the source inside a chain to start from; None where the outside has less to read."""
         if not plan.sources or plan.drives[0].rank <= SELECTIVE_RANK:
             return None
-        outside = await self._counted(plan.type, (ALL,), INNER_LIMIT)
+        outside = await self._counted(plan.collection, (ALL,), INNER_LIMIT)
         for number, drive in enumerate(plan.drives):
             if drive.rank < EVERYTHING_RANK:
                 outside = min(outside, await self._reads(plan, number))

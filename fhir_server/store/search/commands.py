@@ -42,7 +42,7 @@ def stretch(  # noqa: PLR0917 - a read and where it goes on
         return _shaped(plan, scan, wanted, after, limit, fields)
     if plan.stages:
         return _joined(plan, scan, wanted, after, limit, fields)
-    find = {"find": plan.type, "projection": fields, "limit": limit, "batchSize": limit + 1}
+    find = {"find": plan.collection, "projection": fields, "limit": limit, "batchSize": limit + 1}
     match scan:
         case KeyRange():
             return find | _walk(scan, wanted, after) | {"projection": {**fields, AT: {"$meta": "indexKey"}}}
@@ -127,7 +127,7 @@ def _joined(  # noqa: PLR0917 - a read and where it goes on
         {"$limit": limit},
         {"$project": {**fields, **dict.fromkeys(at, 1)}},
     ]
-    return aggregate(plan.type, [*stages, *plan.stages, *end], limit)
+    return aggregate(plan.collection, [*stages, *plan.stages, *end], limit)
 
 
 def _shaped(  # noqa: PLR0917 - a read and where it goes on
@@ -143,7 +143,7 @@ def _shaped(  # noqa: PLR0917 - a read and where it goes on
         {"$limit": limit},
         {"$project": fields},
     ]
-    look_up = {"from": plan.type, "localField": "_id", "foreignField": "shape", "pipeline": keep, "as": "row"}
+    look_up = {"from": plan.collection, "localField": "_id", "foreignField": "shape", "pipeline": keep, "as": "row"}
     stages: list[Document] = [
         {"$group": {"_id": "$shape"}},
         # Keeps the match from being moved before the group, which then would read every document, not every shape.
@@ -155,7 +155,7 @@ def _shaped(  # noqa: PLR0917 - a read and where it goes on
         {"$sort": {"_id": 1}},
         {"$limit": limit},
     ]
-    return aggregate(plan.type, stages, limit)
+    return aggregate(plan.collection, stages, limit)
 
 
 def aggregate(collection: str, stages: list[Document], limit: int, *, hint: str | None = None) -> Document:
@@ -179,7 +179,7 @@ def collecting(plan: TypePlan, scans: Sequence[Scan]) -> list[Document]:
 
 def collect(plan: TypePlan, scans: Sequence[Scan], after: Any, limit: int, fields: Document) -> Document:
     """Return the command that finds all matches, sorts them, and gives the next ones."""
-    return aggregate(plan.type, [*collecting(plan, scans), *_cut(plan, after, limit, fields)], limit)
+    return aggregate(plan.collection, [*collecting(plan, scans), *_cut(plan, after, limit, fields)], limit)
 
 
 def gather(plan: TypePlan, source: Source, after: Any, limit: int, fields: Document) -> Document:
@@ -216,7 +216,7 @@ def range_counting(plan: TypePlan, ranges: RangeCount) -> list[Document]:
         kept = without_bounds([inside, {"$nor": [plan.filter]}])
         less = {"$set": {"n": {"$multiply": ["$n", -1]}}}
         parts.append([{"$match": read}, {"$match": kept}, {"$count": "n"}, less])
-    union = [{"$unionWith": {"coll": plan.type, "pipeline": stages}} for stages in parts[1:]]
+    union = [{"$unionWith": {"coll": plan.collection, "pipeline": stages}} for stages in parts[1:]]
     return [*parts[0], *union, {"$group": {"_id": None, "n": {"$sum": "$n"}}}]
 
 
@@ -277,7 +277,7 @@ def _cut(plan: TypePlan, after: Any, limit: int, fields: Document) -> list[Docum
         {"$limit": limit},
         {
             "$lookup": {
-                "from": plan.type,
+                "from": plan.collection,
                 "localField": "_id",
                 "foreignField": "_id",
                 "pipeline": [{"$project": fields}],

@@ -52,7 +52,7 @@ class CountMemory:
     async def count(self, plan: TypePlan, command: Document) -> int:
         """Return how many documents meet a plan; the command counts them, as `n`."""
         # A filter may name ten thousand values.
-        key = (plan.type, hashlib.sha256(repr(plan.filter).encode("utf-8", "surrogatepass")).digest())
+        key = (plan.collection, hashlib.sha256(repr(plan.filter).encode("utf-8", "surrogatepass")).digest())
         counted = self._remembered.get(key)
         if counted is not None and time.monotonic() - counted.since < _SECONDS:
             number = await self._brought_up(plan, counted)
@@ -74,7 +74,7 @@ class CountMemory:
     async def _brought_up(self, plan: TypePlan, counted: _Counted) -> int | None:
         """Return the number as it is now; None where that takes to count again."""
         first = datetime.fromtimestamp(counted.at.time, UTC) - _LAG
-        find: Document = {"find": plan.type, "filter": {"updated": {"$gte": first}}, "projection": {"_id": 1}}
+        find: Document = {"find": plan.collection, "filter": {"updated": {"$gte": first}}, "projection": {"_id": 1}}
         find |= {"sort": {"updated": -1, "_id": 1}, "hint": "updated"}
         limits = {"limit": MOST_WRITTEN + 1, "batchSize": MOST_WRITTEN + 2}
         written, cut, at = await self.ask(find | limits, None)
@@ -83,7 +83,7 @@ class CountMemory:
         if not written:
             return counted.number
         among = {"$and": [{"_id": {"$in": [each["_id"] for each in written]}}, commands.without_bounds([plan.filter])]}
-        command = commands.aggregate(plan.type, [{"$match": among}, {"$count": "n"}], 1, hint="_id_")
+        command = commands.aggregate(plan.collection, [{"$match": among}, {"$count": "n"}], 1, hint="_id_")
         then, was = await self._number(command, counted.at)
         now, _ = await self._number(command, at)
         return counted.number + now - then if was == counted.at else None

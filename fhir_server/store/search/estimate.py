@@ -33,10 +33,10 @@ async def _of_type(store: SearchStore, plan: TypePlan) -> int:
         return await store.count(Plan((plan,)))
     match plan.drives[0].scans:
         case (Equal((key,)) as scan,) if plan.exact and key != EVERY:
-            counted = await store.count_scans(plan.type, (scan,), COUNTED)
+            counted = await store.count_scans(plan.collection, (scan,), COUNTED)
             if counted < COUNTED:
                 return counted
-    stored = await store.size(plan.type)
+    stored = await store.size(plan.collection)
     if plan.exact and plan.drives[0].scans == (ALL,):
         # Nothing is asked; what was deleted is among the number.
         return stored
@@ -53,5 +53,5 @@ async def _of_type(store: SearchStore, plan: TypePlan) -> int:
 async def _met(store: SearchStore, plan: TypePlan, size: int) -> int:
     """Return how many of a random sample meet a plan."""
     stages = [{"$sample": {"size": size}}, *plan.stages, {"$match": plan.filter}, {"$count": "n"}]
-    documents, _, _ = await store.ask(aggregate(plan.type, stages, 1), None)
+    documents, _, _ = await store.ask(aggregate(plan.collection, stages, 1), None)
     return int(documents[0]["n"]) if documents else 0

@@ -38,7 +38,7 @@ class SplitPoints:
 
     async def of(self, plan: TypePlan, scan: Falling) -> list[str]:
         """Return the keys at which to cut, in rising order."""
-        key = (plan.type, family(scan.low))
+        key = (plan.collection, family(scan.low))
         remembered = self._remembered.get(key)
         if remembered is None or time.monotonic() - remembered[0] > _SECONDS:
             stages: list[Document] = [
@@ -46,7 +46,7 @@ class SplitPoints:
                 {"$group": {"_id": plan.sort[0].expression}},
                 {"$match": {"_id": {"$type": "string"}}},
             ]
-            values = await self.sample(commands.aggregate(plan.type, stages, SAMPLED))
+            values = await self.sample(commands.aggregate(plan.collection, stages, SAMPLED))
             remembered = self._remembered[key] = (time.monotonic(), sorted(value["_id"] for value in values))
             if len(self._remembered) > _REMEMBERED:
                 self._remembered.popitem(last=False)

@@ -42,6 +42,8 @@ class Row:
     size: int = 0
     """The bytes of the content, read or not."""
     blob: str | None = None
+    collection: str = ""
+    """Where its document is, if not with what is stored of its type."""
 
 
 class Ask(Protocol):
@@ -53,14 +55,13 @@ class Ask(Protocol):
         """Return the documents, whether the answer was cut, and the time of the snapshot."""
 
 
-def to_row(resource_type: str, document: Document) -> Row:
-    """Return the row of a document that was read by HEAD or BARE."""
+def to_row(resource_type: str, document: Document, collection: str = "") -> Row:
+    """Return the row of a document that was read by HEAD or BARE from a collection, by default that of its type."""
     keys = tuple(document.get("keys", ()))
     size = document.get("size") or 0
     json = document.get("json", b"")
-    return Row(
-        resource_type, document["_id"], document["version"], document["updated"], json, keys, size, document.get("blob")
-    )
+    blob, place = document.get("blob"), collection or resource_type
+    return Row(resource_type, document["_id"], document["version"], document["updated"], json, keys, size, blob, place)
 
 
 class Contents:
@@ -102,14 +103,16 @@ class Contents:
         missing: defaultdict[str, dict[str, int]] = defaultdict(dict)
         for row in rows:
             if not row.json and row.blob is None:
-                missing[row.type][row.id] = row.version
+                missing[row.collection][row.id] = row.version
         contents: dict[tuple[str, str], bytes] = {}
-        for resource_type, versions in missing.items():
-            for resource_id, content in (await self._versions(resource_type, versions, at, session)).items():
-                contents[resource_type, resource_id] = content
+        for collection, versions in missing.items():
+            for resource_id, content in (await self._versions(collection, versions, at, session)).items():
+                contents[collection, resource_id] = content
         whole = []
         for row in rows:
-            json = row.json or (await self._blobs.read(row.blob) if row.blob else contents.get((row.type, row.id)))
+            json = row.json or (
+                await self._blobs.read(row.blob) if row.blob else contents.get((row.collection, row.id))
+            )
             if json is not None:
                 whole.append(replace(row, json=json, size=len(json)))
         return whole

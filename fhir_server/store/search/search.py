@@ -86,7 +86,9 @@ class SearchStore:
         fields = BARE if len(plan.types) > 1 and plan.sort else HEAD
         reading = self._reading(plan, {**fields, "keys": 1} if keys else fields, cursor, session)
         placed = await reading.rows(limit + 1, room)
-        rows = [to_row(plan.types[place[0]].type, each) for place, each in placed[:limit]]
+        rows = [
+            to_row(plan.types[place[0]].type, each, plan.types[place[0]].collection) for place, each in placed[:limit]
+        ]
         fitting = await self.contents.fitting(rows, room)
         last = len(fitting)
         more = len(placed) > last or await reading.has_more()
@@ -161,17 +163,19 @@ class SearchStore:
             return await self._number(commands.aggregate(collection, stages, 1), session)
         command = self._counting(plan, number if kind != "order" else 0)
         # Within a transaction there is one moment only, and what others refer to changes without a trace here.
-        remembers = session is None and not plan.stages
+        remembers = session is None and not plan.stages and plan.collection == plan.type
         return await (self.counts.count(plan, command) if remembers else self._number(command, session))
 
     def _counting(self, plan: TypePlan, drive: int) -> Document:
         """Return the command that counts all that a plan finds."""
         match plan.drives[drive].scans:
             case (Equal((_,)) as scan,) if plan.exact and drive == 0:
-                return commands.aggregate(plan.type, [{"$match": within(scan)}, {"$count": "n"}], 1, hint="keys")
+                return commands.aggregate(plan.collection, [{"$match": within(scan)}, {"$count": "n"}], 1, hint="keys")
         if plan.range_count is not None:
-            return commands.aggregate(plan.type, commands.range_counting(plan, plan.range_count), 1, hint="keys")
-        return commands.aggregate(plan.type, [*commands.collecting(plan, plan.drives[drive].scans), {"$count": "n"}], 1)
+            return commands.aggregate(plan.collection, commands.range_counting(plan, plan.range_count), 1, hint="keys")
+        return commands.aggregate(
+            plan.collection, [*commands.collecting(plan, plan.drives[drive].scans), {"$count": "n"}], 1
+        )
 
     async def _number(self, command: Document, session: Session | None = None) -> int:
         documents, _, _ = await self.ask(command, session)
@@ -186,7 +190,7 @@ class SearchStore:
             # A few may lead to many, as a Group does to its members.
             led = [await self._number(commands.fan(each, FEW)) for each in starts] if begun < FEW else []
             return max(begun, sum(led))
-        return await self.count_scans(plan.type, plan.drives[number if kind != "order" else 0].scans, FEW)
+        return await self.count_scans(plan.collection, plan.drives[number if kind != "order" else 0].scans, FEW)
 
     async def size(self, resource_type: str) -> int:
         """Return how many documents the database says that a type has, tombstones among them, without counting."""
@@ -199,7 +203,7 @@ class SearchStore:
             way = await self.chooser.choose(each)
             parts = range(len(parts_of(each, way)))
             executed = [await self._explained(await self._first(each, way, part, limit)) for part in parts]
-            explanations.append((each.type, way, executed))
+            explanations.append((each.collection, way, executed))
         return explanations
 
     async def _first(self, plan: TypePlan, way: Way, part: int, limit: int) -> Document:
