@@ -23,7 +23,10 @@ WITHIN = 60.0
 
 
 class ReplicaSet:
-    """Three mongods on loopback ports; a context manager that ends them."""
+    """Three mongods on loopback ports; a context manager that ends them.
+
+    Their parameters are those that README.md recommends under Operations, so that none waits long for a frozen one.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -65,6 +68,8 @@ class ReplicaSet:
                 *("--wiredTigerCacheSizeGB", "0.25", "--wiredTigerEngineConfigString", "log=(prealloc=false)"),
                 *("--setParameter", "diagnosticDataCollectionEnabled=false"),
                 *("--setParameter", "enableTestCommands=1"),  # for failpoints
+                *("--setParameter", "oplogNetworkTimeoutBufferSeconds=1"),
+                *("--setParameter", "oplogFetcherSteadyStateMaxFetcherRestarts=0"),
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
