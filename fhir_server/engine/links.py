@@ -69,6 +69,11 @@ async def decided(context: Context, writes: Sequence[Write]) -> list[Write]:
     return [_stamped(write, allowed) for write in writes]
 
 
+def leads_anywhere(context: Context) -> bool:
+    """Return whether the caller has the right to every target that the server would follow a link to."""
+    return all(context.access.where(kind, interaction) is None for kind, interaction in FOLLOWED.items())
+
+
 def _stamped(write: Write, allowed: set[str]) -> Write:
     if write.draft is None or not write.draft.links:
         return write

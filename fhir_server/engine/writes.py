@@ -25,7 +25,7 @@ from fhir_server.engine.account_status import end_access, retired
 from fhir_server.engine.context import Context, Response
 from fhir_server.engine.disclosure import note_resource
 from fhir_server.engine.link_targets import require_own_targets
-from fhir_server.engine.links import decided
+from fhir_server.engine.links import decided, leads_anywhere
 from fhir_server.engine.panels import note_written
 from fhir_server.errors import Conflict, Forbidden, MethodNotAllowed, NotFound, Unavailable
 from fhir_server.r4 import values
@@ -217,6 +217,15 @@ async def flush(context: Context) -> None:
         context.pending.clear()
 
 
+async def flush_early(context: Context) -> None:
+    """Store the writes collected so far, so that a large transaction need not hold them all; raises as `flush` does.
+
+    Not where what they lead to is decided by all that the transaction writes.
+    """
+    if leads_anywhere(context) and not any(map(context.access.links, _changes(context.pending or ()))):
+        await flush(context)
+
+
 async def _planned(
     context: Context, plan: Callable[[Version | None], Write], previous: Version | None, size: int
 ) -> Write:
@@ -249,12 +258,15 @@ def change_of(draft: Draft, previous: Version | None) -> Change:
 
 
 async def _require_targets(context: Context, writes: Iterable[Write]) -> None:
-    changes = [
+    await require_own_targets(context, _changes(writes))
+
+
+def _changes(writes: Iterable[Write]) -> list[Change]:
+    return [
         change_of(write.draft, write.previous)
         for write in writes
         if write.draft is not None and write.draft.resource is not None
     ]
-    await require_own_targets(context, changes)
 
 
 async def _commit(context: Context, write: Write) -> bool:

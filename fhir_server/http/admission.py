@@ -3,7 +3,8 @@
 A large bundle costs the worker some fifteen times its bytes while it is parsed, checked and indexed, and its database
 room until it is committed, so a crowd of them gets more done one after another than all at once. Callers have their
 turns one after another, each for the first that it sent, so that one with a hundred requests keeps another waiting for
-one of them; so it is with the memory for what waits. Who waits is not served once the client has hung up, and is told
+one of them; so it is with the memory for what waits. What is larger than all workers of a host take at once is worked
+on in one of them at a time (`host_lock`). Who waits is not served once the client has hung up, and is told
 to come back when the time is up.
 """
 
@@ -19,6 +20,7 @@ from starlette.types import Message, Receive
 
 from fhir_server.engine.context import Request
 from fhir_server.errors import BadRequest, Unavailable
+from fhir_server.http.host_lock import HostLock
 from fhir_server.settings import Settings
 from fhir_server.work.budget import current
 
@@ -31,6 +33,8 @@ _LEAST = 128 * 1024
 _BUSY = "The server is busy with large requests; this one did not get its turn within {:.0f} seconds. Try again."
 
 
+_LOOK_AGAIN = 0.05
+"""Seconds until the lock of the host is tried again."""
 _MANY_ROWS = 200
 """Rows of a page that waits for nobody."""
 _ROW = 1024
@@ -54,10 +58,13 @@ class _Waiting:
 class Admission:
     """Turns by bytes: `at_once` are worked on at a time, and `in_memory` are received ahead.
 
-    One request alone may have more than either. `patience` is the seconds that one waits at most.
+    One request alone may have more than either. `patience` is the seconds that one waits at most; `host` is what the
+    largest requests share with other workers.
     """
 
-    def __init__(self, at_once: int, in_memory: int, patience: float) -> None:
+    def __init__(self, at_once: int, in_memory: int, patience: float, host: HostLock | None = None) -> None:
+        self._host = host
+        self._looks_again = False
         self._at_once = at_once
         self._in_memory = in_memory
         self._patience = patience
@@ -75,7 +82,8 @@ class Admission:
         at_once, waiting = (
             max(1, most // settings.workers) for most in (settings.large_bytes_at_once, settings.large_bytes_waiting)
         )
-        return cls(at_once, waiting, settings.max_wait_seconds)
+        lock = HostLock(settings.data_dir / "large_request.lock", settings.large_bytes_at_once + 1)
+        return cls(at_once, waiting, settings.max_wait_seconds, lock if settings.workers > 1 else None)
 
     @classmethod
     def of_answers(cls, settings: Settings) -> Self:
@@ -97,28 +105,24 @@ class Admission:
         if size <= SMALL:
             yield
             return
-        size = max(size, _LEAST)
-        await self._enter(size, receive)
-        try:
-            yield
-        finally:
-            self._working -= size
-            self._admit()
-
-    async def _enter(self, size: int, receive: Receive) -> None:
-        waiting = _Waiting(size)
+        waiting = _Waiting(max(size, _LEAST))
         self._queue.setdefault(waiting.caller, deque()).append(waiting)
-        self._admit()
         try:
+            self._admit()
             if not waiting.turn.done():
                 await self._wait(waiting.turn, receive)
-        except BaseException:
-            if waiting.turn.done():
-                self._working -= size
-            else:
-                self._leave(waiting)
-            self._admit()
-            raise
+            yield
+        finally:
+            self._end(waiting)
+
+    def _end(self, waiting: _Waiting) -> None:
+        if waiting.turn.done():
+            self._working -= waiting.size
+        else:
+            self._leave(waiting)
+        if self._host is not None:
+            self._host.release(waiting)
+        self._admit()
 
     async def _wait(self, turn: asyncio.Future[None], receive: Receive) -> None:
         hung_up = asyncio.ensure_future(_hung_up(receive))
@@ -135,16 +139,28 @@ class Admission:
         raise Overloaded(_BUSY.format(self._patience))
 
     def _admit(self) -> None:
-        while self._queue:
-            caller, line = next(iter(self._queue.items()))
-            if self._working and self._working + line[0].size > self._at_once:
+        while (waiting := self._next()) is not None:
+            if self._working and self._working + waiting.size > self._at_once:
                 return
-            waiting = line[0]
             self._leave(waiting)
-            if line:
-                self._queue.move_to_end(caller)
+            if waiting.caller in self._queue:
+                self._queue.move_to_end(waiting.caller)
             self._working += waiting.size
             waiting.turn.set_result(None)
+
+    def _next(self) -> _Waiting | None:
+        """Return whose turn is next; those that the host's lock keeps waiting are passed over and tried again soon."""
+        for line in self._queue.values():
+            if self._host is None or self._host.try_acquire(line[0], line[0].size):
+                return line[0]
+            if not self._looks_again:
+                self._looks_again = True
+                asyncio.get_running_loop().call_later(_LOOK_AGAIN, self._look_again)
+        return None
+
+    def _look_again(self) -> None:
+        self._looks_again = False
+        self._admit()
 
     def _leave(self, waiting: _Waiting) -> None:
         line = self._queue[waiting.caller]

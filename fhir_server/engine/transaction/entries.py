@@ -133,7 +133,7 @@ def response_entry(context: Context, request: Request, route: Route, response: R
         entry["fullUrl"] = f"{context.base_url}/{response.location.partition('/_history')[0]}"
     elif route.interaction == "read":
         entry["fullUrl"] = f"{context.base_url}/{request.path}"
-    if response.json is not None and request.method != "HEAD" and _wants_resource(context, request):
+    if response.json is not None and request.method != "HEAD" and wants_resource(context, request):
         entry["resource"] = msgspec.Raw(response.json)
     entry["response"] = reported
     if context.prefer_return == "OperationOutcome" and request.method not in ("GET", "HEAD"):
@@ -148,7 +148,8 @@ def _done(response: Response) -> dict[str, str]:
     return {"severity": "information", "code": "informational", "diagnostics": _status(response.status)}
 
 
-def _wants_resource(context: Context, request: Request) -> bool:
+def wants_resource(context: Context, request: Request) -> bool:
+    """Return whether the entry of the response has the resource itself."""
     reads = request.method == "GET" or "$" in request.path or request.path.endswith("_search")
     return reads or context.prefer_return == "representation"
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -17,7 +20,9 @@ from fhir_server.engine.context import Context, Request, Response, Services
 from fhir_server.errors import BadRequest
 from fhir_server.http.admission import SMALL, Admission, Overloaded, rows_weight
 from fhir_server.http.fhir import FhirApp
+from fhir_server.http.host_lock import HostLock
 from fhir_server.settings import Settings
+from fhir_server.work.budget import Budget, working
 from tests.client import BASE
 
 BIG = SMALL + 1
@@ -42,21 +47,28 @@ class Worker:
         self.working: list[int] = []
         self.begun: list[int] = []
         self.stops: dict[int, asyncio.Event] = {}
+        self.turns: dict[int, asyncio.Event] = {}
         self.tasks: list[asyncio.Task[None]] = []
 
     def ask(self, size: int) -> asyncio.Task[None]:
         """Begin a request of that size; its number is that of its coming."""
         number = len(self.tasks)
-        self.stops[number] = asyncio.Event()
+        self.stops[number], self.turns[number] = asyncio.Event(), asyncio.Event()
         self.tasks.append(asyncio.create_task(self._run(number, size)))
         return self.tasks[-1]
 
     async def _run(self, number: int, size: int) -> None:
         async with self.admission.turn(size, never):
             self.begun.append(number)
+            self.turns[number].set()
             self.working.append(size)
             await self.stops[number].wait()
             self.working.remove(size)
+
+    async def has_begun(self, number: int) -> None:
+        """Return once that request has its turn."""
+        async with asyncio.timeout(30):
+            await self.turns[number].wait()
 
 
 async def until_all_wait() -> None:
@@ -244,3 +256,94 @@ async def test_large_answers_take_turns(services: Services) -> None:
         asked = [client.get(path) for path in ["Patient?_count=1000"] * 6 + ["Patient"]]
         assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
     assert most == 2
+
+
+def workers_of_a_host(lock: Path) -> tuple[Worker, Worker]:
+    """Return two workers, which share what is larger than both take at once."""
+    return Worker(Admission(BIG, 10**9, 60, HostLock(lock, 2 * BIG))), Worker(
+        Admission(BIG, 10**9, 60, HostLock(lock, 2 * BIG))
+    )
+
+
+async def test_one_worker_of_a_host_has_the_largest_request(tmp_path: Path) -> None:
+    """Another worker's waits for it, is passed by what others send, and begins when it has ended."""
+    one, other = workers_of_a_host(tmp_path / "data" / "lock")
+    one.ask(9 * BIG)
+    await settle()
+    other.ask(9 * BIG)
+    with working(Budget(1, caller="another")):
+        other.ask(BIG)
+    await settle()
+    assert (one.begun, other.begun) == ([0], [1])
+    other.stops[1].set()
+    await settle()
+    assert other.begun == [1]
+    one.stops[0].set()
+    await other.has_begun(0)
+    other.stops[0].set()
+    await asyncio.gather(*one.tasks, *other.tasks)
+
+
+async def test_the_largest_request_waits_for_what_is_at_work_in_its_worker(tmp_path: Path) -> None:
+    """It keeps the right that it has got, and nothing overtakes it then."""
+    one, other = workers_of_a_host(tmp_path / "lock")
+    one.ask(BIG)
+    one.ask(9 * BIG)
+    one.ask(BIG)
+    other.ask(9 * BIG)
+    await settle()
+    assert (one.begun, other.begun) == ([0], [])
+    one.stops[0].set()
+    await settle()
+    assert one.begun == [0, 1]
+    for stop in [*one.stops.values(), *other.stops.values()]:
+        stop.set()
+    await asyncio.gather(*one.tasks, *other.tasks)
+
+
+async def test_the_right_falls_when_who_waits_goes(tmp_path: Path) -> None:
+    """A request that has it and is given up before its turn does not keep it."""
+    one, other = workers_of_a_host(tmp_path / "lock")
+    one.ask(BIG)
+    waiting = one.ask(9 * BIG)
+    await settle()
+    waiting.cancel()
+    await settle()
+    other.ask(9 * BIG)
+    await settle()
+    assert other.begun == [0]
+    for worker in (one, other):
+        worker.stops[0].set()
+    await asyncio.gather(*one.tasks, *other.tasks, return_exceptions=True)
+
+
+async def test_the_right_falls_with_its_worker(tmp_path: Path) -> None:
+    """A worker that is killed in the midst of a request leaves nothing behind."""
+    program = (
+        "import sys, time; from pathlib import Path; from fhir_server.http.host_lock import HostLock;"
+        "lock = HostLock(Path(sys.argv[1]), 1); print(lock.try_acquire(lock, 2), flush=True); time.sleep(600)"
+    )
+    path = tmp_path / "lock"
+    killed = await asyncio.create_subprocess_exec(sys.executable, "-c", program, str(path), stdout=subprocess.PIPE)
+    assert killed.stdout is not None
+    assert await killed.stdout.readline() == b"True\n"
+    worker, _ = workers_of_a_host(path)
+    worker.ask(9 * BIG)
+    await settle()
+    assert worker.begun == []
+    killed.kill()
+    await killed.wait()
+    await worker.has_begun(0)
+    worker.stops[0].set()
+    await asyncio.gather(*worker.tasks)
+
+
+async def test_no_request_is_refused_for_want_of_a_place_for_the_lock(tmp_path: Path) -> None:
+    """A data directory that cannot be made is no fault of the request's."""
+    (tmp_path / "file").touch()
+    worker, _ = workers_of_a_host(tmp_path / "file" / "lock")
+    worker.ask(9 * BIG)
+    await settle()
+    assert worker.begun == [0]
+    worker.stops[0].set()
+    await asyncio.gather(*worker.tasks)
