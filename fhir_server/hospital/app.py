@@ -15,7 +15,7 @@ from fhir_server.hospital.accounts import contact, family, gdpr, password_reset,
 from fhir_server.hospital.accounts import endpoints as user
 from fhir_server.hospital.api import texts
 from fhir_server.hospital.api.body_limit import BodyLimit
-from fhir_server.hospital.api.caller import Caller, patient_parameter
+from fhir_server.hospital.api.caller import language_of, patient_parameter
 from fhir_server.hospital.api.description.openapi import DescribedApi, errors, operation_id
 from fhir_server.hospital.api.methods import HeadAsGet, allowed
 from fhir_server.hospital.api.parameters import only_known
@@ -31,8 +31,7 @@ from fhir_server.hospital.records import documents, lab_tests, medicine, treatme
 from fhir_server.hospital.visits import endpoints as clinic
 from fhir_server.http import log
 from fhir_server.settings import Settings
-from translations.catalogue import SOURCE, Language
-from translations.negotiation import choose_language, named_language
+from translations.negotiation import choose_language
 
 _HMS = (
     sign_up.router,
@@ -97,26 +96,14 @@ async def _description(request: Request) -> Response:
     return Response(app.description_json, media_type="application/json")
 
 
-async def _language(request: Request) -> Language:
-    """Return the language of the request, else that of the user who is known to have sent it."""
-    named = named_language(request.headers.get("accept-language"))
-    known: Caller | None = getattr(request.state, "caller", None)
-    if named is not None or known is None:
-        return named or SOURCE
-    try:
-        return await known.language()
-    except FhirError:
-        return SOURCE  # an error is being told; that the user cannot be read does not change which
-
-
 async def _fhir_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, FhirError)
-    return answer(problem_of(error), await _language(request))
+    return answer(problem_of(error), await language_of(request))
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    language = await _language(request)
+    language = await language_of(request)
     found = error.errors()
     if any(fault["type"] == "json_invalid" for fault in found):
         return answer(Problem("malformed"), language)
@@ -134,7 +121,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
     headers = {}
     if error.status_code == 405:
         headers["Allow"] = ", ".join(allowed(request.app.routes, request.scope))
-    return answer(Problem(_STATUSES.get(error.status_code, "malformed"), headers=headers), await _language(request))
+    return answer(Problem(_STATUSES.get(error.status_code, "malformed"), headers=headers), await language_of(request))
 
 
 async def _fault(request: Request, error: Exception) -> Response:

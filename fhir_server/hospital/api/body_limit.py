@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from fhir_server.hospital.api.caller import language_of
 from fhir_server.hospital.api.problem import Problem, answer
-from translations.negotiation import choose_language
 
 _SMALL = 1024 * 1024
 
@@ -28,9 +29,8 @@ class BodyLimit:
             return
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         limit = self.largest_upload if headers.get(b"content-type", "").startswith("multipart/") else _SMALL
-        refusal = answer(Problem("too_large"), choose_language(headers.get(b"accept-language")))
         if _said(headers.get(b"content-length")) > limit:
-            await refusal(scope, receive, send)
+            await _refuse(scope, receive, send)
             return
         counted = _Counted(receive, limit)
         try:
@@ -39,7 +39,12 @@ class BodyLimit:
             if not counted.too_large:
                 raise
         if counted.too_large:
-            await refusal(scope, receive, send)
+            await _refuse(scope, receive, send)
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    refusal = answer(Problem("too_large"), await language_of(Request(scope)))
+    await refusal(scope, receive, send)
 
 
 def _said(length: str | None) -> int:

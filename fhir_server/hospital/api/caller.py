@@ -15,7 +15,7 @@ from fhir_server.auth.permission.access import NoAccess, ScopedAccess
 from fhir_server.auth.permission.bearer import BearerToken, LaunchContext
 from fhir_server.auth.permission.scopes import parse_scopes
 from fhir_server.engine.context import now
-from fhir_server.errors import Forbidden
+from fhir_server.errors import FhirError, Forbidden
 from fhir_server.hospital.api.coverage import require_covered
 from fhir_server.hospital.api.delegated_access import ActingAccess
 from fhir_server.hospital.api.fhir import Fhir, version_of
@@ -102,11 +102,36 @@ class Caller:
 
 async def caller(request: Request, _scheme: Annotated[HTTPAuthorizationCredentials | None, Depends(_SCHEME)]) -> Caller:
     """Return the caller; raises Unauthorized without a valid token."""
+    request.state.caller = None
+    request.state.caller = found = await _bearer(request)  # so that an error speaks the user's language, too
+    if found.server.remote is None:
+        require_covered(request, found.token.scopes)
+    return found
+
+
+async def language_of(request: Request) -> Language:
+    """Return the language to tell an error in: that of the request, else that of the user who sent it.
+
+    Who that is may not have been asked yet, when the error is one of the request's form.
+    """
+    named = named_language(request.headers.get("accept-language"))
+    if named is not None:
+        return named
+    try:
+        if not hasattr(request.state, "caller"):
+            request.state.caller = None
+            if "authorization" in request.headers:
+                request.state.caller = await _bearer(request)
+        known: Caller | None = request.state.caller
+        return SOURCE if known is None else await known.language()
+    except FhirError:
+        return SOURCE  # an error is being told; that the user cannot be read does not change which
+
+
+async def _bearer(request: Request) -> Caller:
     server = server_of(request)
     remote = server.remote
-    found = await (_caller_here(server, request) if remote is None else _caller_elsewhere(server, remote, request))
-    request.state.caller = found  # so that an error speaks the user's language, too
-    return found
+    return await (_caller_here(server, request) if remote is None else _caller_elsewhere(server, remote, request))
 
 
 async def _caller_here(server: FacadeServer, request: Request) -> Caller:
@@ -115,7 +140,6 @@ async def _caller_here(server: FacadeServer, request: Request) -> Caller:
         raise Problem("invalid_token")
     seen().by_token(access.token)
     count_for(request.scope, access)
-    require_covered(request, access.token.scopes)
     acting = ActingAccess(access)
     language = request.headers.get("accept-language")
     return Caller(server, access.token, server.fhir(access), server.fhir(acting), server.fhir(), language)

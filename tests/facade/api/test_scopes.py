@@ -66,6 +66,15 @@ async def test_the_user_s_own_language(hospital: Hospital, header: str | None, s
     assert problem["title"].startswith("No existe") is spanish
     faulty = await mara.refused("validation_failed", "PUT", "/user/profile", {"phone": "x"}, headers=headers)
     assert faulty["errors"][0]["message"].startswith("No es un número") is spanish
+    unknown = await mara.refused("validation_failed", "GET", "/booking/clinics?x=1", headers=headers)
+    assert unknown["errors"][0]["message"].startswith("No existe") is spanish
+    unknown = await mara.refused("validation_failed", "GET", "/history/documents?x=1", headers=headers)
+    assert unknown["errors"][0]["message"].startswith("No existe") is spanish
+    json = {**headers, "Content-Type": "application/json"}
+    for method, path, content in (("POST", VERIFY, b"{"), ("PATCH", VERIFY, b""), ("POST", VERIFY, b"x" * 2_000_000)):
+        answer = await mara.send(method, path, content=content, headers=json)
+        assert answer.status_code in (400, 405, 413)
+        assert ("The " not in answer.json()["title"]) is spanish
     booked = await mara.ask("POST", "/booking/appointments", booking_of(), status=201)
     file = await mara.send("GET", f"/booking/appointments/{booked['id']}/calendar", headers=headers)
     assert ("SUMMARY:Cita" in file.text) is spanish
