@@ -11,17 +11,24 @@ from mappings.shared import reading
 from mappings.shared.zones import is_zone, zone
 
 __all__ = [
+    "BEGINNING",
+    "END",
     "at",
     "clock_of",
     "day_bounds",
+    "edge",
     "named",
     "not_before",
     "occurrences",
     "shown",
+    "start_of_day",
     "wall_date",
     "wall_time",
     "zone",
 ]
+
+BEGINNING, END = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+"""Where time begins and ends: what lasts from the one or to the other leaves nothing out there."""
 
 
 def named(*names: str | None) -> ZoneInfo:
@@ -81,5 +88,21 @@ def wall_time(moment: datetime, clock: ZoneInfo) -> time:
 
 
 def day_bounds(day: date, clock: ZoneInfo) -> tuple[datetime, datetime]:
-    """Return the start of the day and the start of the next one, in UTC; 23 to 25 hours apart."""
-    return not_before(day, time.min, clock), not_before(day + timedelta(days=1), time.min, clock)
+    """Return the start of the day and the start of the next one, in UTC; 23 to 25 hours apart.
+
+    At the calendar's edge BEGINNING or END, where UTC has no such time.
+    """
+    return start_of_day(day, clock), END if day == date.max else start_of_day(day + timedelta(days=1), clock)
+
+
+def start_of_day(day: date, clock: ZoneInfo) -> datetime:
+    """Return the first moment of the day, in UTC; BEGINNING or END where UTC has no such time."""
+    try:
+        return not_before(day, time.min, clock)
+    except OverflowError:
+        return edge(day)
+
+
+def edge(value: date) -> datetime:
+    """Return the end of time that a day or moment near the calendar's edge is beyond."""
+    return BEGINNING if value.year == 1 else END

@@ -22,6 +22,7 @@ from mappings.booking import appointments
 from mappings.booking.appointments import Status
 from mappings.catalogue import clinics, doctors, specialties
 from mappings.shared import elements
+from mappings.shared.clinic_clock import BEGINNING, END
 
 router = APIRouter(prefix="/history", tags=["history"])
 
@@ -50,10 +51,10 @@ async def list_appointments(
     criteria = [("actor", f"Patient/{caller.patient_id}")]
     if status is not None:
         criteria.append(("status", ",".join(sorted(appointments.fhir_statuses(status)))))
-    if start is not None:
-        criteria.append(("date", f"ge{elements.instant(start_of(start, clock))}"))
-    if end is not None:
-        criteria.append(("date", f"lt{elements.instant(end_of(end, clock))}"))
+    if start is not None and (begins := start_of(start, clock)) != BEGINNING:
+        criteria.append(("date", f"ge{elements.instant(begins)}"))
+    if end is not None and (ends := end_of(end, clock)) != END:
+        criteria.append(("date", f"lt{elements.instant(ends)}"))
     criteria.append(("_sort", "-date"))
     if status in ("scheduled", "rescheduled"):  # which of both is told by an extension, which no search looks at
         found = (await caller.fhir.all("Appointment", criteria)).matches

@@ -20,7 +20,7 @@ from fhir_server.hospital.api.fields import Amount, ResourceId
 from fhir_server.hospital.api.idempotency import IdempotencyKey, once
 from fhir_server.hospital.api.own import own_named, require_own
 from fhir_server.hospital.api.paging import Cursor, Limit, Page, page_of
-from fhir_server.hospital.api.spans import Day, end_of, moment_of, start_of
+from fhir_server.hospital.api.spans import Day, lies_between, moment_of
 from fhir_server.hospital.billing.amounts_due import due_for, eligibilities, invoices_for
 from fhir_server.hospital.billing.paying import pay
 from fhir_server.hospital.billing.requests import PAYING_ERRORS, Paying
@@ -178,10 +178,7 @@ async def list_results(
         found = [item for item in found if whole.appointment_of(item.order) == appointment_id]
     if status is not None:
         found = [item for item in found if lab_tests.from_fhir(item.order, item.report).status == status]
-    if start is not None:
-        found = [item for item in found if _dated(item, clock) >= start_of(start, clock)]
-    if end is not None:
-        found = [item for item in found if _dated(item, clock) < end_of(end, clock)]
+    found = [item for item in found if lies_between(_dated(item, clock), start, end, clock)]
     page = page_of(caller.server, "lab-tests", found, limit, cursor)
     record = await Record.around(caller, [item.order for item in page.items])
     return Page(items=await lab_test_answers(caller, record, page.items), total=page.total, next=page.next)

@@ -104,6 +104,35 @@ async def test_the_history_is_by_the_user_s_days(hospital: Hospital) -> None:
 
 
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Pacific/Kiritimati"])
+async def test_the_last_day_of_the_calendar_is_a_day_like_any(hospital: Hospital, zone: str) -> None:
+    """`to` includes its day and `from` begins with it, also at the ends of the calendar."""
+    mara = await hospital.sign_up("mara", timezone=zone)
+    subject = {"subject": {"reference": f"Patient/{mara.id}"}}
+    for number, moment in enumerate(("9999-12-31", "9999-12-31T23:59:59.999999Z", "9999-06-01T12:00:00Z")):
+        at = moment if "T" in moment else f"{moment}T12:00:00Z"
+        await hospital.put(
+            {"resourceType": "ServiceRequest", "id": f"o{number}", "status": "active", "intent": "order",
+             "authoredOn": moment, **subject},
+            {"resourceType": "DocumentReference", "id": f"d{number}", "status": "current", "date": at, **subject,
+             "content": [{"attachment": {"url": "https://files.example.org/1"}}]},
+            {"resourceType": "Appointment", "id": f"a{number}", "status": "booked", "start": at, "end": at,
+             "participant": [{"actor": subject["subject"], "status": "accepted"}]},
+        )  # fmt: skip
+    for path in ("/lab-tests/results", "/history/documents", "/history/appointments"):
+        for given, total in (
+            ({"from": "0001-01-01", "to": "9999-12-31"}, 3),
+            ({"to": "9999-12-31"}, 3),
+            ({"from": "9999-12-31"}, 2),
+            ({"from": "9999-12-31", "to": "9999-12-31"}, 2),
+            ({"to": "9999-12-30"}, 1),
+            ({"from": "9999-01-01", "to": "9999-06-02"}, 1),
+            ({"to": "9998-12-31"}, 0),
+            ({"to": "0001-01-01T00:00:00+14:00"}, 0),
+        ):
+            assert (await mara.ask("GET", path, params=given))["total"] == total, (path, given)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Pacific/Kiritimati"])
 async def test_a_day_without_a_time_is_that_day_everywhere(hospital: Hospital, zone: str) -> None:
     """A test that was ordered on a day, without a time, was so in every user's zone; a report's moment is not."""
     mara, _ = await with_record(hospital)

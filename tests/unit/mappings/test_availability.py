@@ -80,6 +80,7 @@ def test_length_of_the_role() -> None:
         ({}, {"status": "suspended"}),
         ({"notAvailable": [{"description": "Leave", "during": {"start": "2026-03-09", "end": "2026-03-09"}}]}, {}),
         ({"notAvailable": [{"description": "Gone for good"}]}, {}),
+        ({"notAvailable": [{"description": "x", "during": {"start": "0001-01-01", "end": "9999-12-31"}}]}, {}),
     ],
 )
 def test_not_available(elements: dict[str, Any], location: dict[str, Any]) -> None:
