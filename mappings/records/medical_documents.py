@@ -114,6 +114,11 @@ def is_missing(document: Resource) -> bool:
     return bool(reading.extension(attachment, "file-status") == "missing")
 
 
+def is_preliminary(document: Resource) -> bool:
+    """Return whether the document is not final yet, so that what it says may change."""
+    return document.get("docStatus") == "preliminary"
+
+
 def from_fhir(
     document: Resource, *, created: datetime | None = None, deleted: datetime | None = None
 ) -> MedicalDocument:

@@ -23,6 +23,7 @@ from fhir_server.hospital.booking.people import People, require_own_people
 from fhir_server.hospital.booking.scheduling import When, carry_out, practice_at, wanted
 from fhir_server.hospital.catalogue.clinic_clocks import clock_of
 from fhir_server.hospital.catalogue.practices import Practice
+from fhir_server.http.content.disposition import content_disposition
 from mappings.booking import appointments, booking
 from mappings.booking.appointments import Appointment
 from mappings.catalogue import clinics
@@ -200,7 +201,7 @@ async def calendar_file(appointment_id: str, caller: Called) -> Response:
         canceled=appointment.get("status") in appointments.CANCELED,
     )
     content = calendar.calendar(entry, clinic, clock, caller.server.host)
-    disposition = f'attachment; filename="appointment-{appointment_id}.ics"'
+    disposition = content_disposition(f"appointment-{appointment_id}.ics")
     return Response(content, media_type="text/calendar", headers={"Content-Disposition": disposition})
 
 

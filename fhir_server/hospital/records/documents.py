@@ -6,7 +6,6 @@ import re
 import uuid
 from datetime import datetime
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, File, Form, Query, UploadFile
 from starlette.requests import Request
@@ -20,21 +19,24 @@ from fhir_server.hospital.api.fields import Words
 from fhir_server.hospital.api.own import is_own, own_named
 from fhir_server.hospital.api.paging import Cursor, Limit, Page, page_of
 from fhir_server.hospital.api.problem import Problem, invalid
-from fhir_server.hospital.api.spans import Day, end_of, start_of
+from fhir_server.hospital.api.spans import Day, lies_between
 from fhir_server.hospital.records import file_range
 from fhir_server.hospital.records.document_files import attachment_of, file_of
 from fhir_server.hospital.records.document_visits import appointment_ids
 from fhir_server.hospital.records.report_documents import PatientDocument, report_document, report_documents, stored
+from fhir_server.http.content.disposition import content_disposition
 from mappings.records import medical_documents
 from mappings.records.file_types import TYPES
 from mappings.records.medical_documents import DocumentType, MedicalDocument
 from mappings.shared import reading
 from mappings.shared.elements import LOINC, Resource
+from translations.catalogue import N_, Language, translated
 
 router = APIRouter(prefix="/history/documents", tags=["history"])
 
 _BYTES = {"schema": {"type": "string", "format": "binary"}}
 _FILES = dict.fromkeys((*sorted(TYPES), "application/octet-stream"), _BYTES)
+_PRELIMINARY = N_("{title} (preliminary)")
 _EXTENSIONS = {"application/pdf": ".pdf", "text/plain": ".txt", "image/png": ".png", "image/jpeg": ".jpg"}
 
 
@@ -73,10 +75,7 @@ async def list_documents(
         found += await report_documents(caller)
     if document_type is not None:
         found = [item for item in found if medical_documents.from_fhir(item.document).document_type == document_type]
-    if start is not None:
-        found = [item for item in found if _dated(item) >= start_of(start, clock)]
-    if end is not None:
-        found = [item for item in found if _dated(item) < end_of(end, clock)]
+    found = [item for item in found if lies_between(_dated(item), start, end, clock)]
     found.sort(key=lambda item: (_dated(item), item.id), reverse=True)
     page = page_of(caller.server, "documents", found, limit, cursor)
     return Page(items=await _answers(caller, page.items), total=page.total, next=page.next)
@@ -90,13 +89,22 @@ async def _answers(caller: Caller, documents: list[PatientDocument]) -> list[Doc
     # When the report was made counts for what it brings along, and that it says itself.
     created = await caller.fhir.created(item.document for item in documents if not item.is_of_report)
     appointments = await appointment_ids(caller, [item.document for item in documents])
+    language = await caller.language()
     answers = []
     for item, appointment_id in zip(documents, appointments, strict=True):
         row = medical_documents.from_fhir(item.document, created=None if item.is_of_report else created.get(item.id))
-        more = {"id": item.id, "appointment_id": appointment_id, "size": await _size(caller, item)}
+        title = _title(item.document, row.title, language)
+        more = {"id": item.id, "appointment_id": appointment_id, "size": await _size(caller, item), "title": title}
         url = f"/history/documents/download?document_id={item.id}"
         answers.append(DocumentAnswer.of(row, file_url=url, **more))
     return answers
+
+
+def _title(document: Resource, title: str | None, language: Language) -> str | None:
+    """Return the title to show; that of a document that is not final says so."""
+    if not medical_documents.is_preliminary(document):
+        return title
+    return translated(_PRELIMINARY, language).format(title=title or "").strip()
 
 
 async def _size(caller: Caller, document: PatientDocument) -> int | None:
@@ -131,7 +139,7 @@ async def download(request: Request, caller: Called, document_id: Annotated[str,
     if file is None:
         raise Problem("file_missing" if medical_documents.is_missing(known.document) else "not_found")
     headers = {
-        "Content-Disposition": _disposition(known.document, file.content_type),
+        "Content-Disposition": _disposition(known.document, file.content_type, await caller.language()),
         # What others uploaded must not run in the origin of this server.
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox; default-src 'none'",
@@ -145,15 +153,10 @@ async def _document(caller: Caller, document_id: str) -> PatientDocument | None:
     return stored(document) if document else await report_document(caller, document_id)
 
 
-def _disposition(document: Resource, content_type: str) -> str:
+def _disposition(document: Resource, content_type: str, language: Language) -> str:
     row = medical_documents.from_fhir(document)
-    name = (
-        re.sub(r"[\x00-\x1f\x7f/\\:*?\"<>|]+", "_", row.title or f"document-{row.id}").strip(". ")[:100] or "document"
-    )
-    if "." not in name:
-        name += _EXTENSIONS.get(content_type.partition(";")[0], "")
-    plain = name.encode("ascii", "replace").decode().replace("?", "_")
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name)}"
+    title = _title(document, row.title, language) or f"document-{row.id}"
+    return content_disposition(title, _EXTENSIONS.get(content_type.partition(";")[0], ""))
 
 
 # --- Adding one --------------------------------------------------------------------------------------------------
@@ -199,6 +202,8 @@ async def _kept(caller: Caller, row: MedicalDocument, data: bytes) -> dict[str, 
 
 
 def _name(filename: str | None) -> str | None:
-    # Only as a title: it never becomes a path.
-    name = re.sub(r"[\x00-\x1f\x7f]", "", (filename or "").replace("\\", "/").rpartition("/")[2]).strip()
+    # Only as a title: it never becomes a path. Browsers write a quotation mark like this:
+    # https://html.spec.whatwg.org/multipage/form-control-infrastructure.html#multipart-form-data
+    said = (filename or "").replace("%22", '"').replace("\\", "/").rpartition("/")[2]
+    name = re.sub(r"[\x00-\x1f\x7f]|%0[AD]", "", said).strip()
     return name[:200] or None

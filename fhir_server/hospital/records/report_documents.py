@@ -64,6 +64,7 @@ def _told(report: Resource, form: Resource) -> dict[str, Any]:
         "id": report["id"],
         "meta": report.get("meta", {}),
         "status": "current",
+        "docStatus": "final" if report.get("status") in lab_tests.FINISHED else "preliminary",
         "type": medical_documents.type_of("lab_report"),
         "subject": report.get("subject", {}),
         "date": report.get("issued") or report.get("effectiveDateTime"),

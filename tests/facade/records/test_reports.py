@@ -60,3 +60,36 @@ async def test_files_of_reports_are_documents(hospital: Hospital) -> None:
         await noor.refused("not_found", "GET", item["file_url"])
     for document_id in ("report_3_alone", "report_0_alone", "report_1_mistaken", "report_1_none"):
         await mara.refused("not_found", "GET", f"/history/documents/download?document_id={document_id}")
+
+
+async def test_what_is_not_final_says_so(hospital: Hospital) -> None:
+    """The file of a report, or a document, that may still change says it in its title, in the user's language."""
+    mara = await hospital.sign_up("mara", language="es")
+    subject = {"subject": {"reference": f"Patient/{mara.id}"}}
+    form = {"presentedForm": [{"contentType": "text/plain", "data": "eA=="}]}
+    reports = [
+        {
+            "resourceType": "DiagnosticReport",
+            "id": status,
+            "status": status,
+            "code": {"text": status},
+            **subject,
+            **form,
+        }
+        for status in ("registered", "partial", "preliminary", "unknown", "final", "amended", "corrected", "appended")
+    ]
+    documents = [
+        {"resourceType": "DocumentReference", "id": status, "status": "current", "docStatus": status, **subject,
+         "description": status, "content": [{"attachment": {"contentType": "text/plain", "data": "eA=="}}]}
+        for status in ("preliminary", "final")
+    ]  # fmt: skip
+    untitled = {**documents[0], "id": "untitled"}
+    del untitled["description"]
+    await hospital.put(*reports, *documents, untitled)
+    found = {item["id"]: item for item in (await mara.ask("GET", "/history/documents"))["items"]}
+    changing = {name for name, item in found.items() if (item["title"] or "").endswith("(preliminar)")}
+    names = ("registered", "partial", "preliminary", "unknown")
+    assert changing == {*(f"report_1_{name}" for name in names), "preliminary", "untitled"}
+    assert found["untitled"]["title"] == "(preliminar)"
+    answer = await mara.send("GET", found["report_1_partial"]["file_url"])
+    assert 'filename="partial (preliminar).txt"' in answer.headers["content-disposition"]
