@@ -32,6 +32,7 @@ from fhir_server.hospital.notifications.live import Live
 from fhir_server.hospital.notifications.open_streams import OpenStreams
 from fhir_server.http import log
 from fhir_server.http.admission import Admission
+from fhir_server.http.allow import refusals
 from fhir_server.http.audit.recorded import Recorded
 from fhir_server.http.bearer import bearer_authentication
 from fhir_server.http.client_address import ClientAddresses
@@ -114,17 +115,20 @@ class _Parts:
 
     def routes(self) -> list[BaseRoute]:
         served = self.settings.served
-        found: list[BaseRoute] = [Route("/health/live", live), Route("/health/ready", ready)]
+        paths = [Route("/health/live", live), Route("/health/ready", ready)]
         if served & {"auth", "fhir"} and not self.settings.open:
-            found += discovery(PREFIX)
+            paths += discovery(PREFIX)
         if "auth" in served and not self.settings.open:
-            found += routes()
+            paths += routes()
+        if "fhir" in served:
+            paths.append(Route("/", welcome))
+        served_routes: list[BaseRoute] = [*paths, *refusals(paths)]
         if "fhir" in served:
             # The base itself, where transactions go, has no final slash; a mount would redirect it.
-            found += [Route(PREFIX, self.fhir), Mount(PREFIX, app=self.fhir), Route("/", welcome)]
+            served_routes += [Route(PREFIX, self.fhir), Mount(PREFIX, app=self.fhir)]
         if served & {"hms", "ehr"}:
-            found.append(Mount("/", app=self.facade))
-        return found
+            served_routes.append(Mount("/", app=self.facade))
+        return served_routes
 
     @asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:

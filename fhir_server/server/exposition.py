@@ -85,6 +85,16 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(200, self.server.figures(), CONTENT_TYPE_LATEST)
 
+    do_HEAD = do_GET
+
+    def _refuse_method(self) -> None:
+        if self.path.partition("?")[0] != "/metrics":
+            self._answer(404, b"There is only /metrics here.\n")
+        else:
+            self._answer(405, b"The method is not allowed here.\n")
+
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = _refuse_method
+
     def _may_see(self) -> bool:
         token = self.server.token
         if token is None:
@@ -99,8 +109,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Cache-Control", "no-store")
         if status == 401:
             self.send_header("WWW-Authenticate", "Bearer")
+        if status == 405:
+            self.send_header("Allow", "GET, HEAD")
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
         """Log nothing: who asks is Prometheus, every few seconds."""

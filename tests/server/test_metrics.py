@@ -82,6 +82,8 @@ def test_what_is_shown(tmp_path: Path, workers: str) -> None:
         assert httpx.get(url).status_code == 401
         assert httpx.get(url, headers={"Authorization": "Bearer wrong"}).status_code == 401
         assert httpx.get(f"http://127.0.0.1:{port}/").status_code == 404
+        refused = httpx.post(f"http://127.0.0.1:{port}/metrics")
+        assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
         assert httpx.get(f"{server.origin}/metrics").status_code == 404
 
 

@@ -26,6 +26,31 @@ async def test_every_method_of_a_path_is_told(hospital: Hospital, path: str, met
     assert response.json()["code"] == "method_not_allowed"
 
 
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/health/live", "GET, HEAD"),
+        ("/health/ready", "GET, HEAD"),
+        ("/", "GET, HEAD"),
+        ("/openapi.json", "GET, HEAD"),
+        ("/docs", "GET, HEAD"),
+        ("/docs/swagger-ui.css", "GET, HEAD"),
+        ("/fhir/.well-known/smart-configuration", "GET, HEAD"),
+        ("/.well-known/openid-configuration/fhir", "GET, HEAD"),
+        ("/oauth/authorize", "GET, HEAD, POST"),
+        ("/oauth/login", "GET, HEAD, POST"),
+        ("/oauth/token", "POST"),
+        ("/oauth/userinfo", "GET, HEAD, POST"),
+        ("/oauth/style.css", "GET, HEAD"),
+    ],
+)
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
+async def test_every_other_door_tells_its_methods(hospital: Hospital, path: str, methods: str, method: str) -> None:
+    """A path that there is answers 405 and never 404, whoever it belongs to."""
+    response = await hospital.http.request(method, path)
+    assert (response.status_code, response.headers["allow"]) == (405, methods)
+
+
 @pytest.mark.parametrize("path", ["/booking/clinics", "/booking/specialties", "/user/profile", "/notifications/stream"])
 async def test_head_is_get_without_a_body(hospital: Hospital, path: str) -> None:
     """HEAD has the status and the headers of GET, also where it is refused, or where GET is a stream without end."""
