@@ -13,8 +13,10 @@ from fhir_server.engine.interactions.update import require_same_id
 from fhir_server.engine.link_targets import require_own_targets
 from fhir_server.engine.operations.inputs import Inputs
 from fhir_server.engine.routes import Route
+from fhir_server.engine.transaction.references import places_of
 from fhir_server.errors import BadRequest, FhirError, Issue, operation_outcome
 from fhir_server.r4 import values
+from fhir_server.r4.references import conditional
 from fhir_server.work.threads import sized
 
 _MODES = ("create", "update", "delete")
@@ -32,7 +34,9 @@ async def validate(context: Context, request: Request, route: Route, inputs: Inp
     _require_profile(inputs.one("profile"), route.type or "")
     issues = await sized(request.size, partial(versions.faults, warnings=True), context, resource)
     issues += _caught(lambda: _require_type(resource, route.type or ""))
-    if mode is not None:
+    if mode is None:
+        issues += await sized(request.size, _conditional_references, resource)
+    else:
         issues += _caught(lambda: context.access.require(mode, route.type))
         if not _faulty(issues):
             # Only what is valid has an index entry, by which it is admitted.
@@ -61,6 +65,22 @@ def _require_profile(profile: str | None, resource_type: str) -> None:
 def _require_type(resource: dict[str, Any], resource_type: str) -> None:
     if resource.get("resourceType") != resource_type:
         raise BadRequest(f"The URL asks for a {resource_type}.", expression="resourceType")
+
+
+def _conditional_references(resource: dict[str, Any]) -> list[Issue]:
+    """Return a warning for each conditional reference that nothing will resolve; with a mode it is an error."""
+    if resource.get("resourceType") == "Bundle" and resource.get("type") == "transaction":
+        return []
+    return [
+        Issue(
+            "value",
+            f"The conditional reference {text[:200]!r} can stand in a transaction only, which resolves it.",
+            (f"{resource.get('resourceType')}{place}",),
+            "warning",
+        )
+        for text, place in places_of(resource)
+        if conditional(text) is not None
+    ]
 
 
 async def _admission(context: Context, route: Route, resource: dict[str, Any], mode: str) -> list[Issue]:

@@ -91,3 +91,39 @@ async def test_the_profile_of_the_type_itself_is_known(client: httpx.AsyncClient
     """The base definition of the resource type is a profile that the server validates against."""
     profile = "http://hl7.org/fhir/StructureDefinition/Patient"
     assert severities(await client.post("Patient/$validate", json=wrapped(GOOD, profile=profile))) == {"information"}
+
+
+REFERRING: dict[str, Any] = {
+    "resourceType": "Observation",
+    "status": "final",
+    "code": {"text": "x"},
+    "subject": {"reference": "Patient?identifier=urn:mrn|1"},
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "severity"), [(None, "warning"), ("batch", "warning"), ("collection", "warning"), ("transaction", None)]
+)
+async def test_a_conditional_reference_outside_a_transaction_is_told(
+    client: httpx.AsyncClient, kind: str | None, severity: str | None
+) -> None:
+    """Nothing resolves it there, and a create would be refused; in a transaction it is right."""
+    body, place = REFERRING, "Observation.subject.reference"
+    if kind is not None:
+        request = {} if kind == "collection" else {"request": {"method": "POST", "url": "Observation"}}
+        full_url = "urn:uuid:0f1a3c9e-4f6f-4d0e-9a51-2b8f4a1f0c11"
+        body = {
+            "resourceType": "Bundle",
+            "type": kind,
+            "entry": [{"fullUrl": full_url, "resource": REFERRING} | request],
+        }
+        place = "Bundle.entry[0].resource.subject.reference"
+    found = issues(await client.post(f"{body['resourceType']}/$validate", json=body))
+    told = [issue["severity"] for issue in found if place in issue.get("expression", ())]
+    assert told == ([severity] if severity else [])
+
+
+async def test_a_conditional_reference_keeps_a_resource_from_being_created(client: httpx.AsyncClient) -> None:
+    """With a mode it is the error that the interaction would be."""
+    found = issues(await client.post("Observation/$validate", json=wrapped(REFERRING, mode="create")))
+    assert [issue["severity"] for issue in found] == ["error"]

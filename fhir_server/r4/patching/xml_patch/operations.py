@@ -31,6 +31,11 @@ _ATTRIBUTES: dict[str, frozenset[str]] = {
     "replace": frozenset({"sel"}),
     "remove": frozenset({"sel", "ws"}),
 }
+_ROOTS = frozenset({"diff", "patch"})
+"""The roots by which a document without operations shows that it is a patch, which then changes nothing.
+
+RFC 5261 leaves the root open; its examples have the one, https://www.rfc-editor.org/rfc/rfc7351 the other.
+"""
 _VALUES = {"pos": ("before", "after", "prepend"), "ws": ("before", "after", "both")}
 Element: TypeAlias = etree._Element
 
@@ -84,6 +89,8 @@ def read(data: bytes, *, max_depth: int) -> XmlPatch:
     operations = [each for each in root if isinstance(each.tag, str)]
     if (root.text or "").strip() or any((each.tail or "").strip() for each in root):
         raise BadRequest("An XML Patch has no text between its operations.", code="structure")
+    if not operations and etree.QName(root).localname not in _ROOTS:
+        raise BadRequest("There is no add, replace or remove: this is no XML Patch.", code="structure")
     if len(operations) > _MOST_OPERATIONS:
         raise Unprocessable(f"A patch has at most {_MOST_OPERATIONS} operations.", code="too-costly")
     namespace = etree.QName(root).namespace
