@@ -6,25 +6,35 @@ https://hl7.org/fhir/smart-app-launch/STU2.2/app-launch.html#obtain-authorizatio
 
 from __future__ import annotations
 
+import math
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
+from fhir_server.auth.accounts.login_names import LONGEST
 from fhir_server.auth.accounts.user import User
 from fhir_server.auth.clients.client import Client
 from fhir_server.auth.clients.pkce import is_challenge
 from fhir_server.auth.clients.redirects import is_registered, with_parameters
 from fhir_server.auth.permission.scopes import EHR_LAUNCH, PLAIN_SCOPES, SIGN_IN_SCOPES, Scopes, parse_scopes
+from fhir_server.auth.tokens.id_tokens import read_id_token
 from fhir_server.auth.tokens.secrets import REQUEST_LIFETIME
 from fhir_server.engine.search.page_token import seal, unseal
 from fhir_server.errors import BadRequest
 from fhir_server.http.oauth.server import AuthorizationServer
-from fhir_server.store.accounts.sign_in import Launch
+from fhir_server.store.accounts.sign_in import BrowserSession, Launch
 
 _LONGEST_STATE = 4000
 _LONGEST_SCOPE = 8000
 _FREE_SCOPES = PLAIN_SCOPES - {"offline_access", "online_access"}
 """What any app for users may ask for, whatever it is registered for: who the user is, and the context."""
+
+
+PROMPTS = frozenset({"none", "login", "consent", "select_account"})
+_ANEW = frozenset({"login", "select_account"})
+"""Who is to choose an account chooses it by signing in. Consent is asked for always."""
+_SECONDS = re.compile(r"[0-9]{1,12}")
 
 
 class Refusal(Exception):
@@ -56,7 +66,12 @@ class Authorization:
     encounter: str | None = None
     """The encounter that the user picked; empty where the user chose to go on without one."""
     language: str | None = None
-    prompt: str = ""
+    signed_in_since: float = 0
+    """When the user must have signed in, or later, in seconds since 1970."""
+    user_id: str | None = None
+    """The user whom the app means by an id_token of ours."""
+    login_hint: str = ""
+    """What the user may sign in with, as the app believes."""
     expires: float = 0
     sign_in_only: bool = False
     """Whether the app wants to know who the user is, and nothing of a FHIR server."""
@@ -76,6 +91,12 @@ class Authorization:
     def with_encounter(self, encounter: str) -> Authorization:
         """Return the request with the encounter picked, or with the choice of none."""
         return replace(self, encounter=encounter)
+
+    def is_answered_by(self, user: User | None, session: BrowserSession | None) -> bool:
+        """Return whether the user may decide as signed in; else somebody must sign in first, be it the same."""
+        if user is None or session is None or self.user_id not in (None, user.id):
+            return False
+        return session.signed_in.timestamp() >= self.signed_in_since
 
     def patient_for(self, user: User) -> str | None:
         """Return the patient that a launch without an EHR is about: patients work on themselves alone."""
@@ -114,6 +135,7 @@ async def checked(server: AuthorizationServer, client: Client, given: Mapping[st
     if len(given.get("state", "")) > _LONGEST_STATE or len(given.get("scope", "")) > _LONGEST_SCOPE:
         raise Rejection("invalid_request", "The state or scope is too long.")
     await launch_of(server, given.get("launch"), client.id, needed=_asks_launch(given))
+    now = time.time()
     return Authorization(
         client_id=client.id,
         redirect_uri=given["redirect_uri"],
@@ -123,10 +145,48 @@ async def checked(server: AuthorizationServer, client: Client, given: Mapping[st
         nonce=given.get("nonce"),
         launch=given.get("launch"),
         language=given.get("ui_locales"),
-        prompt=given.get("prompt", ""),
-        expires=time.time() + REQUEST_LIFETIME.total_seconds(),
+        signed_in_since=_signed_in_since(given, now),
+        user_id=await _hinted(server, client, given.get("id_token_hint")),
+        login_hint=given.get("login_hint", "")[:LONGEST],
+        expires=now + REQUEST_LIFETIME.total_seconds(),
         sign_in_only=sign_in_only,
     )
+
+
+def prompts_of(given: Mapping[str, str]) -> frozenset[str]:
+    """Return the words of `prompt`; raises Rejection for one that is unknown, and for none beside another."""
+    words = frozenset(given.get("prompt", "").split())
+    if not words <= PROMPTS:
+        raise Rejection("invalid_request", f"prompt is made of {', '.join(sorted(PROMPTS))}.")
+    if "none" in words and len(words) > 1:
+        raise Rejection("invalid_request", "prompt is none, or something else.")
+    return words
+
+
+def _signed_in_since(given: Mapping[str, str], now: float) -> float:
+    """Return when the user must have signed in: now where the app wants that, else `max_age` seconds ago at most.
+
+    https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest
+    """
+    now = math.floor(now * 1000) / 1000  # a session has its time in milliseconds
+    if prompts_of(given) & _ANEW:
+        return now
+    text = given.get("max_age")
+    if text is None:
+        return 0
+    if not _SECONDS.fullmatch(text):
+        raise Rejection("invalid_request", "max_age is a number of seconds.")
+    return max(0.0, now - int(text))
+
+
+async def _hinted(server: AuthorizationServer, client: Client, hint: str | None) -> str | None:
+    """Return the user whom an id_token names that this server gave the app."""
+    if hint is None:
+        return None
+    named = read_id_token(hint, await server.store.keys.verifying(), server.issuer)
+    if named is None or named[0] != client.id:
+        raise Rejection("invalid_request", "The id_token_hint is none that this app was given here.")
+    return named[1]
 
 
 def _is_sign_in(given: Mapping[str, str]) -> bool:
@@ -152,6 +212,11 @@ def _require_code_flow(given: Mapping[str, str]) -> None:
         raise Rejection("request_not_supported", "Request objects are not supported.")
     if "request_uri" in given:
         raise Rejection("request_uri_not_supported", "Request objects are not supported.")
+    if "registration" in given:
+        raise Rejection("registration_not_supported", "Apps are registered before they ask.")
+    if given.get("acr_values", "").strip():
+        # https://openid.net/specs/openid-connect-unmet-authentication-requirements-1_0.html
+        raise Rejection("unmet_authentication_requirements", "Users sign in by name and password, in no class of acr.")
 
 
 def _allowed(client: Client, given: Mapping[str, str]) -> Scopes:

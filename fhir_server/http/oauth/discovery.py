@@ -15,6 +15,7 @@ from fhir_server.auth.clients.assertions import ALGORITHMS
 from fhir_server.auth.endpoints import endpoints
 from fhir_server.auth.tokens.keys import ALGORITHM
 from fhir_server.http.oauth.answers import OAuthError, endpoint
+from fhir_server.http.oauth.authorization import PROMPTS
 from fhir_server.http.oauth.claims import CLAIMS
 from fhir_server.http.oauth.server import server_of
 from translations.catalogue import LANGUAGES
@@ -104,6 +105,7 @@ async def openid_configuration(request: Request) -> Response:
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": [ALGORITHM],
         "claims_supported": ["sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", *CLAIMS],
+        "prompt_values_supported": sorted(PROMPTS),
         "claims_parameter_supported": False,
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,

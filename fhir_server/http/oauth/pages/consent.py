@@ -26,6 +26,7 @@ from fhir_server.http.oauth.authorization import (
     Rejection,
     checked,
     launch_of,
+    prompts_of,
     registered_client,
     unsealed,
 )
@@ -50,8 +51,9 @@ async def authorize(request: Request) -> Response:
     try:
         authorization = await checked(server, client, given)
         browser = await browser_of(request)
-        if "none" in authorization.prompt.split():
-            error = "login_required" if browser.user is None else "interaction_required"
+        if "none" in prompts_of(given):
+            is_signed_in = authorization.is_answered_by(browser.user, browser.session)
+            error = "consent_required" if is_signed_in else "login_required"
             raise Rejection(error, "The user must sign in and decide.")
     except Rejection as rejection:
         told = Authorization(client.id, given["redirect_uri"], "", "", given.get("state"))
@@ -75,7 +77,7 @@ async def show_consent(request: Request) -> Response:
     server = server_of(request)
     authorization = unsealed(server, request.query_params.get("request", ""))
     browser = await browser_of(request)
-    if browser.user is None:
+    if browser.user is None or not authorization.is_answered_by(browser.user, browser.session):
         return redirect("/oauth/login?" + urlencode({"request": authorization.sealed(server)}))
     try:
         decision = await _decision(server, authorization, browser.user)
@@ -184,7 +186,7 @@ async def consent(request: Request) -> Response:
     authorization = unsealed(server, given.get("request", ""))
     if not is_own_origin(request):
         raise Refusal("foreign_form")
-    if browser.user is None or browser.session is None:
+    if browser.user is None or not authorization.is_answered_by(browser.user, browser.session):
         return redirect("/oauth/login?" + urlencode({"request": authorization.sealed(server)}))
     if not browser.sent(given.get("csrf")):
         raise Refusal("foreign_form")

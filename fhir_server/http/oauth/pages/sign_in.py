@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -31,17 +30,17 @@ async def show_sign_in(request: Request) -> Response:
     server = server_of(request)
     authorization = _authorization(server, request.query_params.get("request"))
     browser = await browser_of(request)
-    if browser.user is not None and not _must_sign_in(authorization, browser):
+    if browser.user is not None and _is_enough(authorization, browser):
         return redirect(_next(server, authorization))
-    return await _form(request, browser, authorization)
+    return await _form(request, browser, authorization, username=authorization.login_hint if authorization else "")
 
 
 def _authorization(server: AuthorizationServer, sealed: str | None) -> Authorization | None:
     return unsealed(server, sealed) if sealed else None
 
 
-def _must_sign_in(authorization: Authorization | None, browser: Browser) -> bool:
-    return authorization is not None and "login" in authorization.prompt.split()
+def _is_enough(authorization: Authorization | None, browser: Browser) -> bool:
+    return authorization is None or authorization.is_answered_by(browser.user, browser.session)
 
 
 def _next(server: AuthorizationServer, authorization: Authorization | None) -> str:
@@ -96,8 +95,11 @@ async def sign_in(request: Request) -> Response:
         )
     if browser.session is not None:
         await server.store.sessions.end(browser.session.id)
-    signed_in = None if authorization is None else _without_prompt(authorization)
-    response = redirect(_next(server, signed_in))
+    if authorization is not None and authorization.user_id not in (None, user.id):
+        other = {"error": "login_required", "error_description": "Another user than the app's signed in."}
+        response = redirect(authorization.answer_url(server, **other))
+    else:
+        response = redirect(_next(server, authorization))
     cookie = await server.store.sessions.begin(user.id)
     if not await signing_in.is_unchanged(server.store, user):
         await server.store.sessions.end_all(user.id)
@@ -105,10 +107,6 @@ async def sign_in(request: Request) -> Response:
     set_session(response, server, cookie)
     set_device(response, server.store.sealing_key, user, secure=server.is_secure)
     return response
-
-
-def _without_prompt(authorization: Authorization) -> Authorization:
-    return replace(authorization, prompt="")
 
 
 async def _user(request: Request, username: str, password: str) -> tuple[User | None, int]:
