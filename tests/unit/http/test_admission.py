@@ -269,14 +269,14 @@ async def test_one_worker_of_a_host_has_the_largest_request(tmp_path: Path) -> N
     """Another worker's waits for it, is passed by what others send, and begins when it has ended."""
     one, other = workers_of_a_host(tmp_path / "data" / "lock")
     one.ask(9 * BIG)
-    await settle()
+    await until_all_wait()
     other.ask(9 * BIG)
     with working(Budget(1, caller="another")):
         other.ask(BIG)
-    await settle()
+    await until_all_wait()
     assert (one.begun, other.begun) == ([0], [1])
     other.stops[1].set()
-    await settle()
+    await until_all_wait()
     assert other.begun == [1]
     one.stops[0].set()
     await other.has_begun(0)
@@ -291,10 +291,10 @@ async def test_the_largest_request_waits_for_what_is_at_work_in_its_worker(tmp_p
     one.ask(9 * BIG)
     one.ask(BIG)
     other.ask(9 * BIG)
-    await settle()
+    await until_all_wait()
     assert (one.begun, other.begun) == ([0], [])
     one.stops[0].set()
-    await settle()
+    await until_all_wait()
     assert one.begun == [0, 1]
     for stop in [*one.stops.values(), *other.stops.values()]:
         stop.set()
@@ -306,11 +306,11 @@ async def test_the_right_falls_when_who_waits_goes(tmp_path: Path) -> None:
     one, other = workers_of_a_host(tmp_path / "lock")
     one.ask(BIG)
     waiting = one.ask(9 * BIG)
-    await settle()
+    await until_all_wait()
     waiting.cancel()
-    await settle()
+    await until_all_wait()
     other.ask(9 * BIG)
-    await settle()
+    await until_all_wait()
     assert other.begun == [0]
     for worker in (one, other):
         worker.stops[0].set()
@@ -329,7 +329,7 @@ async def test_the_right_falls_with_its_worker(tmp_path: Path) -> None:
     assert await killed.stdout.readline() == b"True\n"
     worker, _ = workers_of_a_host(path)
     worker.ask(9 * BIG)
-    await settle()
+    await until_all_wait()
     assert worker.begun == []
     killed.kill()
     await killed.wait()
@@ -343,7 +343,7 @@ async def test_no_request_is_refused_for_want_of_a_place_for_the_lock(tmp_path: 
     (tmp_path / "file").touch()
     worker, _ = workers_of_a_host(tmp_path / "file" / "lock")
     worker.ask(9 * BIG)
-    await settle()
+    await until_all_wait()
     assert worker.begun == [0]
     worker.stops[0].set()
     await asyncio.gather(*worker.tasks)
