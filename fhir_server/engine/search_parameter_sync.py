@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from fhir_server.engine.ending import end
 from fhir_server.errors import FhirError, Unavailable
 from fhir_server.search import registry
 from fhir_server.search.index.index_plan import take_too_costly
 from fhir_server.search.lifecycle import ACTIVE, REFUSED, State, doubted, refused
 from fhir_server.store.search.parameters import SILENT_SECONDS, SearchParameterStore, Standing, revision_of
+from fhir_server.work.ending import end
 
 if TYPE_CHECKING:
     from fhir_server.store.database.mongo import Database

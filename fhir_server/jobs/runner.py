@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from fhir_server.engine.ending import end
 from fhir_server.errors import FhirError
 from fhir_server.store.work.jobs import JobStore, Lease, LeaseLost
+from fhir_server.work.ending import end
 
 LOOK_SECONDS = 5.0
 """How often a worker looks whether a job needs somebody."""

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fhir_server.engine.context import Services
-from fhir_server.engine.ending import end
 from fhir_server.errors import FhirError
 from fhir_server.settings import Settings
 from fhir_server.store.backup.archive import backups_of
@@ -20,6 +19,7 @@ from fhir_server.store.work.audit_journal import backlog_bytes
 from fhir_server.store.work.jobs import JobStore
 from fhir_server.store.work.queues import queues
 from fhir_server.work import metrics
+from fhir_server.work.ending import end
 
 _LOOP_SECONDS = 0.25
 _SAMPLE_SECONDS = 15.0

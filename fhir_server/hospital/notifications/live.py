@@ -15,10 +15,10 @@ from contextlib import aclosing, asynccontextmanager, suppress
 import structlog
 
 from fhir_server.engine.context import Services
-from fhir_server.engine.ending import end
 from fhir_server.errors import FhirError, Unavailable
 from fhir_server.hospital.api.references import decoded
 from fhir_server.store.database.changes import Change, PositionLost, follow
+from fhir_server.work.ending import end
 from mappings.notifications import notifications
 
 TYPES = ("Communication",)

@@ -16,13 +16,13 @@ from datetime import UTC, datetime
 from fhir_server.auth.permission.bearer import BearerToken
 from fhir_server.auth.tokens.secrets import fingerprint
 from fhir_server.engine.access import Access
-from fhir_server.engine.ending import end
 from fhir_server.errors import FhirError
 from fhir_server.hospital.api.problem import Problem
 from fhir_server.hospital.notifications.live import Listener
 from fhir_server.http.stopping import Stopping
 from fhir_server.settings import Settings
 from fhir_server.store.accounts.oauth import OAuthStore
+from fhir_server.work.ending import end
 
 LOOK_SECONDS = 1.0
 _RETRY_SECONDS = 30

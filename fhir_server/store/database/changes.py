@@ -6,6 +6,7 @@ what was told is dealt with. https://www.mongodb.com/docs/manual/changeStreams/
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
@@ -21,6 +22,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 from fhir_server.store.database.encoding import Document
 from fhir_server.store.database.failures import translate
 from fhir_server.store.database.mongo import Database, translated
+from fhir_server.work.ending import end
 
 _COLLECTION = "change_positions"
 _WAIT_MILLISECONDS = 1000
@@ -31,6 +33,9 @@ _LOST = frozenset({280, 286})
 """The database says that its log no longer reaches back to the position."""
 _MARGIN = timedelta(minutes=5)
 """Clocks of the servers that write may differ by this."""
+
+_LARGEST = 20
+"""How many times as large as usual a batch gets before it cuts a transaction."""
 
 Stream = AsyncChangeStream[Document]
 
@@ -49,6 +54,12 @@ class Change:
     id: str
     version: int
     position: str = ""
+    transaction: str = ""
+    """Names the transaction that stored it; empty where it was stored by itself."""
+
+
+_Item = tuple[Change | None, str]
+"""A change, or None where none came for a while, and the position after it."""
 
 
 class ChangeFeed:
@@ -98,6 +109,41 @@ class ChangeFeed:
             async for change in changes:
                 yield change
 
+    async def batches(self, most: int) -> AsyncGenerator[list[Change], None]:
+        """Tell of what is stored, from the kept position on and for ever, in lists of what has come meanwhile.
+
+        A list has about `most` changes, more where a transaction would be cut; it counts as dealt with when the next
+        one is asked for. An empty one says that nothing has come for a while. Close the generator to stop.
+        """
+        await self.begin()
+        with translated:
+            kept = await self._positions.find_one({"_id": self._name}) or {}
+        try:
+            async with aclosing(self._read_ahead(kept["position"], most)) as batches:
+                async for batch in batches:
+                    yield batch
+        except PositionLost:
+            log.warning("changes.position_lost", feed=self._name)
+        with translated:
+            position = await _present(self._database, self._types)
+        async for change in self._missed(kept["at"] - _MARGIN):
+            yield [change]
+        await self._keep(position)
+        async with aclosing(self._read_ahead(position, most)) as batches:
+            async for batch in batches:
+                yield batch
+
+    async def _read_ahead(self, position: str, most: int) -> AsyncGenerator[list[Change], None]:
+        ahead = _ReadAhead(follow(self._database, self._types, position), most)
+        try:
+            while True:
+                batch, reached = await ahead.batch()
+                yield batch
+                self._dealt_with += len(batch)
+                await self._keep_now_and_then(reached, idle=not batch)
+        finally:
+            await ahead.close()
+
     async def _after(self, position: str) -> AsyncGenerator[Change, None]:
         async with aclosing(follow(self._database, self._types, position)) as changes:
             async for change, reached in changes:
@@ -127,6 +173,52 @@ class ChangeFeed:
                     async for document in cursor.sort("updated", 1):
                         if document.get("quiet") != document["version"]:
                             yield Change(resource_type, document.get("id") or document["_id"], document["version"])
+
+
+class _ReadAhead:
+    """Reads what changes into a queue, so that it can be taken as lists of what has come meanwhile."""
+
+    def __init__(self, changes: AsyncGenerator[_Item, None], most: int) -> None:
+        self._most = most
+        self._queue: asyncio.Queue[_Item | BaseException] = asyncio.Queue(2 * most)
+        self._next: _Item | BaseException | None = None
+        self._task = asyncio.create_task(self._read(changes))
+
+    async def close(self) -> None:
+        await end(self._task)
+
+    async def _read(self, changes: AsyncGenerator[_Item, None]) -> None:
+        try:
+            async with aclosing(changes):
+                async for item in changes:
+                    await self._queue.put(item)
+        except Exception as error:
+            await self._queue.put(error)
+
+    async def batch(self) -> tuple[list[Change], str]:
+        """Return what has come, at least one item, and the position after it; raises what ended the reading."""
+        first = self._next or await self._queue.get()
+        self._next = None
+        if isinstance(first, BaseException):
+            raise first
+        change, reached = first
+        batch = [] if change is None else [change]
+        while not self._queue.empty():
+            item = self._queue.get_nowait()
+            if isinstance(item, BaseException) or self._is_of_the_next(item[0], batch):
+                self._next = item
+                break
+            change, reached = item
+            batch += [] if change is None else [change]
+        return batch, reached
+
+    def _is_of_the_next(self, change: Change | None, batch: list[Change]) -> bool:
+        """Return whether the batch is full; a transaction is not cut unless it is very large."""
+        if change is None or len(batch) < self._most:
+            return False
+        return (
+            len(batch) >= _LARGEST * self._most or not change.transaction or change.transaction != batch[-1].transaction
+        )
 
 
 async def follow(
@@ -169,6 +261,8 @@ async def _open(
             "$project": {
                 "ns.coll": 1,
                 "documentKey": 1,
+                "lsid.id": 1,
+                "txnNumber": 1,
                 "version": {"$ifNull": ["$fullDocument.version", "$updateDescription.updatedFields.version"]},
                 "quiet": {"$ifNull": ["$fullDocument.quiet", "$updateDescription.updatedFields.quiet"]},
             }
@@ -192,7 +286,9 @@ def _position(stream: Stream) -> str:
 
 
 def _change(document: Any, position: str) -> Change:
-    return Change(document["ns"]["coll"], document["documentKey"]["_id"], document["version"], position)
+    session, number = document.get("lsid"), document.get("txnNumber")
+    transaction = "" if session is None or number is None else f"{bytes(session['id']).hex()}/{number}"
+    return Change(document["ns"]["coll"], document["documentKey"]["_id"], document["version"], position, transaction)
 
 
 class _LosingPosition:
