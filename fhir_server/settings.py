@@ -199,6 +199,12 @@ class Settings(BaseSettings):
         default=4 * 1024 * 1024, description="Resources larger than this are kept in GridFS rather than in a document."
     )
 
+    subscription_days: float = Field(
+        default=7, gt=0, description="Days that a Subscription's events are kept and a failing receiver is tried."
+    )
+    max_subscriptions: Positive = Field(default=10_000, description="Of one client for one user; a patient: 100.")
+    max_pending_events: Positive = Field(default=100_000, description="Events that may wait for one receiver.")
+
     backup_dir: Path | None = Field(
         default=None, description="Folder of the backups that the server makes by itself; without it, it makes none."
     )
@@ -225,7 +231,8 @@ class Settings(BaseSettings):
         default=20, description="Apps that register themselves from one network address within 15 minutes."
     )
     allow_internal_urls: bool = Field(
-        default=False, description="Fetch a client's jwks_uri also by http and from private addresses."
+        default=False,
+        description="Ask clients' jwks_uri and Subscriptions' endpoints also by http and at private addresses.",
     )
 
     search_core_definitions: bool = Field(default=True, description="Searches find R4's own definitions, too.")

@@ -49,6 +49,7 @@ NAMED: dict[str, tuple[Code, Code | None]] = {
     "client-removed": (_SECURITY_ALERT, _CONFIGURATION),
     "key-rotated": (_SECURITY_ALERT, _CONFIGURATION),
     "purged": (_PATIENT_RECORD, None),
+    "notification": (_EXPORT, None),
     "backup": (_EXPORT, None),
     "restored": (_IMPORT, None),
     "package-installed": (_SECURITY_ALERT, _CONFIGURATION),

@@ -11,12 +11,16 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
+from typing import TypeAlias, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 import httpx
+
+T = TypeVar("T")
+Headers: TypeAlias = "Mapping[str, str] | Sequence[tuple[str, str]]"
 
 
 class Refused(Exception):
@@ -44,7 +48,9 @@ class Outgoing:
     """What is asked of a URL, and how much answer, in bytes, and time, in seconds, that may take."""
 
     method: str = "GET"
-    headers: Mapping[str, str] = field(default_factory=lambda: {"Accept": "application/json"})
+    headers: Mapping[str, str] | Sequence[tuple[str, str]] = field(
+        default_factory=lambda: {"Accept": "application/json"}
+    )
     body: bytes | None = None
     largest: int = 256 * 1024
     seconds: float = 5.0
@@ -58,25 +64,40 @@ async def fetch(url: str, asked: Outgoing = _PLAIN, *, allow_internal: bool = Fa
 
     `allow_internal` permits http and addresses of this network, for a server whose partners live there.
     """
+    return await _exchange(url, asked, partial(_read, largest=asked.largest), allow_internal=allow_internal)
+
+
+async def send(url: str, sent: Outgoing, *, allow_internal: bool = False) -> int:
+    """Return the status that the https URL answers with, whatever that is; its body is not read. Raises Refused."""
+    return await _exchange(url, sent, _status, allow_internal=allow_internal)
+
+
+async def _exchange(
+    url: str, asked: Outgoing, reading: Callable[[httpx.Response], Awaitable[T]], *, allow_internal: bool
+) -> T:
     parts = _parts(url)
     if not parts.hostname or not (parts.scheme == "https" or (allow_internal and parts.scheme == "http")):
         raise Refused("only https is fetched")
     port = _port(parts)
-    address = await _public_address(parts.hostname, port, allow_internal=allow_internal)
-    pinned = httpx.URL(url).copy_with(host=address, port=port)
     host = parts.netloc.rpartition("@")[2]
     try:
-        # Ask no proxy and no netrc of the environment: the address that was checked is the one to ask.
-        client = httpx.AsyncClient(trust_env=False, timeout=asked.seconds, verify=_certificates())
-        async with client, asyncio.timeout(asked.seconds):
-            headers = {"Host": host, **asked.headers}
-            extensions = {"sni_hostname": parts.hostname}
-            async with client.stream(
-                asked.method, pinned, headers=headers, content=asked.body, extensions=extensions
-            ) as response:
-                return await _read(response, asked.largest)
-    except (httpx.HTTPError, TimeoutError, ValueError) as error:
+        async with asyncio.timeout(asked.seconds):
+            address = await _public_address(parts.hostname, port, allow_internal=allow_internal)
+            pinned = httpx.URL(url).copy_with(host=address, port=port)
+            # Ask no proxy and no netrc of the environment: the address that was checked is the one to ask.
+            async with httpx.AsyncClient(trust_env=False, verify=_certificates(), timeout=asked.seconds) as client:
+                headers = [("Host", host), *_pairs(asked.headers)]
+                extensions = {"sni_hostname": parts.hostname}
+                async with client.stream(
+                    asked.method, pinned, headers=headers, content=asked.body, extensions=extensions
+                ) as response:
+                    return await reading(response)
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
         raise Refused(f"it cannot be fetched ({type(error).__name__})") from error
+
+
+def _pairs(headers: Headers) -> list[tuple[str, str]]:
+    return list(headers.items() if isinstance(headers, Mapping) else headers)
 
 
 @cache
@@ -85,6 +106,10 @@ def _certificates() -> ssl.SSLContext:
     context = httpx.create_ssl_context(trust_env=False)
     context.load_default_certs()
     return context
+
+
+async def _status(response: httpx.Response) -> int:
+    return response.status_code
 
 
 async def _read(response: httpx.Response, largest: int) -> Fetched:

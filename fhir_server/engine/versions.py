@@ -16,6 +16,7 @@ from fhir_server.engine.context import Context, Request, Response, instant, now
 from fhir_server.engine.links import named_links
 from fhir_server.engine.places import placed
 from fhir_server.engine.search import subsets
+from fhir_server.engine.subscriptions import registration
 from fhir_server.engine.transaction.references import places_of
 from fhir_server.errors import BadRequest, Issue, Unprocessable
 from fhir_server.r4 import values
@@ -121,6 +122,9 @@ def draft(
     """Return the version that follows `previous`, ready to be stored."""
     version, updated = _following(previous)
     resource = context.access.attributed(resource, interaction_of(method))
+    subscriber = None
+    if resource["resourceType"] == registration.TYPE:
+        resource, subscriber = registration.prepared(context, resource, resource_id, previous)
     stamped = stamp(resource, resource_id, version, updated)
     json = values.encode(stamped)
     _require_resolved(stamped, json)
@@ -137,6 +141,7 @@ def draft(
         claims=custom.claims(stamped) if stamped["resourceType"] == "SearchParameter" else (),
         links=named_links(stamped, json, context.base_url),
         quiet=context.quiet,
+        subscriber=subscriber,
     )
 
 

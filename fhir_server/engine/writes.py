@@ -12,7 +12,7 @@ import dataclasses
 import random
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import dataclass
@@ -27,6 +27,7 @@ from fhir_server.engine.disclosure import note_resource
 from fhir_server.engine.link_targets import require_own_targets
 from fhir_server.engine.links import decided, leads_anywhere
 from fhir_server.engine.panels import note_written
+from fhir_server.engine.subscriptions.room import require_room
 from fhir_server.errors import Conflict, Forbidden, MethodNotAllowed, NotFound, Unavailable
 from fhir_server.r4 import values
 from fhir_server.store.resources.resources import AlreadyExists, Draft, Version
@@ -257,11 +258,12 @@ def change_of(draft: Draft, previous: Version | None) -> Change:
     )
 
 
-async def _require_targets(context: Context, writes: Iterable[Write]) -> None:
+async def _require_targets(context: Context, writes: Sequence[Write]) -> None:
+    await require_room(context, [write.draft for write in writes if write.draft and write.previous is None])
     await require_own_targets(context, _changes(writes))
 
 
-def _changes(writes: Iterable[Write]) -> list[Change]:
+def _changes(writes: Sequence[Write]) -> list[Change]:
     return [
         change_of(write.draft, write.previous)
         for write in writes

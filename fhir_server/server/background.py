@@ -12,6 +12,7 @@ from fhir_server.hospital.notifications import job as notifications
 from fhir_server.hospital.notifications.mail_job import mail
 from fhir_server.hospital.notifications.reminders_job import reminders
 from fhir_server.hospital.profiles.job import definitions
+from fhir_server.jobs import subscriptions
 from fhir_server.jobs.async_requests import async_requests
 from fhir_server.jobs.backups import backups
 from fhir_server.jobs.blob_sweep import blob_sweep
@@ -30,6 +31,7 @@ def jobs(services: Services, base_url: str, gateway: Gateway) -> list[Job]:
         erasures(services, base_url),
         exports(services),
         async_requests(services),
+        subscriptions.subscriptions(services, base_url),
         notifications.notifications(services, base_url),
         reminders(services, base_url),
         card_payments(services, base_url, gateway),
@@ -47,9 +49,13 @@ def jobs(services: Services, base_url: str, gateway: Gateway) -> list[Job]:
 async def background(services: Services, base_url: str, gateway: Gateway) -> AsyncIterator[None]:
     """Attend to the jobs meanwhile; what is written from now on will be told."""
     await notifications.feed(services).begin()
+    await subscriptions.feed(services).begin()
     runner = Runner(JobStore(services.database), services.following.worker, jobs(services, base_url, gateway))
+    deliveries = subscriptions.Deliveries(services, base_url)
     runner.start()
+    deliveries.start()
     try:
         yield
     finally:
+        await deliveries.stop()
         await runner.stop()

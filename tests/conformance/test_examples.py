@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from fhir_server.engine.subscriptions.definition import hidden
 from fhir_server.r4 import values
 from tests.samples import SYNTHEA, official_example, some_official_examples
 
@@ -45,6 +46,8 @@ async def test_an_official_example_comes_back_as_it_was_sent(client: httpx.Async
     stored = await client.put(url, content=official_example(name))
     assert stored.status_code == 201, stored.text
     read = await client.get(url, headers={"Accept": "application/fhir+json"})
+    if sent["resourceType"] == "Subscription":
+        sent = hidden(sent)  # the values of its headers are never shown
     assert _as_text(values.decode(read.content)) == _as_text(sent)
     xml = await client.get(url, params={"_format": "xml"})
     assert xml.headers["Content-Type"].startswith("application/fhir+xml")

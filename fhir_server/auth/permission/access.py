@@ -19,8 +19,11 @@ from fhir_server.auth.permission.scopes import Level, Scope, Scopes, parse_scope
 from fhir_server.auth.permission.staff import Panel
 from fhir_server.errors import Forbidden, Unauthorized
 from fhir_server.r4.reports import marked, unmarked
+from fhir_server.r4.subscriber import subscriber_name
+from fhir_server.search.index.index import SUBSCRIBER
+from fhir_server.search.index.keys import clean
 from fhir_server.search.planner.filters import to_filter
-from fhir_server.search.query.conditions import NOTHING, AnyOf, Condition, HasId, every
+from fhir_server.search.query.conditions import NOTHING, AnyOf, Condition, HasId, HasKey, every
 from fhir_server.search.query.match import holds
 from fhir_server.search.query.parse import parse
 
@@ -50,6 +53,7 @@ _DECIDED_INSIDE = frozenset({"batch", "operation", "async-status", "async-cancel
 """Interactions that ask again for each thing they do."""
 
 _AUDIT = "AuditEvent"
+_SUBSCRIPTION = "Subscription"
 _UNDER_CARE = frozenset({"Patient", "RelatedPerson"})
 """Users who are no staff, whatever their account's role says."""
 
@@ -235,6 +239,8 @@ class ScopedAccess:
         return self._writers[key]
 
     def _made_writer(self, resource_type: str, permission: str) -> Writer | None:
+        if resource_type == _SUBSCRIPTION:
+            return None  # the criteria are what confines it, to what the bearer may read
         covering = [scope for scope in self.token.scopes.resources if scope.covers(permission, resource_type)]
         patients = [self._patient(scope) for scope in covering if self._is_confined(scope)]
         patient = next(filter(None, patients), None)
@@ -284,6 +290,8 @@ class ScopedAccess:
         return narrowed if region is None else every([region, narrowed])
 
     def _region(self, scope: Scope, resource_type: str, permission: str) -> Condition | None:
+        if resource_type == _SUBSCRIPTION:
+            return self._subscriptions(scope)
         if not self._is_confined(scope):
             confined = self._panel is not None and scope.level == "user"
             return self._panel.region(resource_type, permission) if self._panel and confined else None
@@ -295,6 +303,14 @@ class ScopedAccess:
         if self._on_behalf:
             return of_patient(resource_type, patient)
         return changeable(resource_type, permission, self._writer_for(patient))
+
+    def _subscriptions(self, scope: Scope) -> Condition | None:
+        """Return the condition of the Subscriptions that a scope reaches: all by `system/`, else the bearer's own."""
+        if scope.level == "system" or (scope.level == "user" and self.token.role == "admin"):
+            return None
+        if not self._reaches(scope):
+            return NOTHING
+        return HasKey((f"{SUBSCRIBER}={clean(subscriber_name(self.token.client_id, self.token.user_id))}",))
 
     def _is_seen_no_more(self, patient: str) -> bool:
         """Return whether whoever granted `patient/` scopes does not act for the patient any longer."""

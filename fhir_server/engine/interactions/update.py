@@ -10,6 +10,7 @@ from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.interactions.conditional import criteria, find_one, warnings
 from fhir_server.engine.interactions.create import create_unless_found
 from fhir_server.engine.interactions.preconditions import require_match
+from fhir_server.engine.subscriptions import registration
 from fhir_server.errors import BadRequest, Conflict
 from fhir_server.search.query.ast import Query
 from fhir_server.store.resources.resources import Version
@@ -72,6 +73,8 @@ def next_version(
     if previous is not None and exists:
         # As it is, or with the mark that the server sets, whether or not the body has that.
         reported = context.access.attributed(resource, versions.interaction_of(method))
+        if resource["resourceType"] == registration.TYPE:
+            reported = registration.shown(context, reported, previous)
         if versions.unchanged(resource, previous) or versions.unchanged(reported, previous):
             return writes.Write(None, previous, versions.answer(200, previous))
     made = versions.draft(context, resource, resource_id, method, previous)

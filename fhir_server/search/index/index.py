@@ -12,6 +12,7 @@ from typing import Any
 
 from fhir_server.r4.fhirpath import FhirPathError, Item, TooCostly
 from fhir_server.r4.reports import reporter_of
+from fhir_server.r4.subscriber import subscriber_of
 from fhir_server.search import contained_chains
 from fhir_server.search.index import embedded
 from fhir_server.search.index.entry import Entry
@@ -22,6 +23,9 @@ from fhir_server.search.shared import SHARED_KEY, SHARED_UNLESS_A_PATIENTS, is_s
 
 REPORTER = "_reportedBy"
 """The name under which the index keeps who reported the version, where that was a patient or somebody for one."""
+
+SUBSCRIBER = "_subscriber"
+"""The name under which the index keeps whose a Subscription is."""
 
 
 def index(resource: dict[str, Any], *, timezone: str = "UTC", base_url: str = "") -> dict[str, Any]:
@@ -53,6 +57,8 @@ def _access(entry: Entry) -> None:
         references.index("_securityContext", [Item("Reference", resource["securityContext"])], entry)
     if kind in SHARED_UNLESS_A_PATIENTS and is_shared(resource, entry.base_url):
         entry.keys.append(SHARED_KEY)
+    if kind == "Subscription" and (owner := subscriber_of(resource)):
+        entry.keys.append(f"{SUBSCRIBER}={clean(owner)}")
     reporter = reporter_of(resource)
     if reporter is not None:
         entry.keys.append(f"{REPORTER}={clean(reporter)}")

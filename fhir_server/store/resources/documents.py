@@ -13,7 +13,7 @@ from typing import Any
 from fhir_server.store.database.encoding import Document
 from fhir_server.store.resources.contents import placed
 
-PROJECTION = {"version": 1, "updated": 1, "method": 1, "json": 1, "blob": 1, "links": 1}
+PROJECTION = {"version": 1, "updated": 1, "method": 1, "json": 1, "blob": 1, "links": 1, "subscriber": 1}
 """The fields that make a Version."""
 
 _SMALL_BYTES = 16 * 1024
@@ -27,7 +27,7 @@ UNINDEXED = "unindexed"
 INDEX = ("keys", "ranges", "sort", "shape", UNINDEXED)
 """The fields that the search index writes."""
 
-CONTENT = ("json", "resource", "blob", "content", "claims", "links", *INDEX)
+CONTENT = ("json", "resource", "blob", "content", "claims", "links", "subscriber", *INDEX)
 """Every field that a version may lack: what the one before it had there must go."""
 
 
@@ -44,6 +44,8 @@ class Version:
     json: bytes
     links: frozenset[str] = frozenset()
     """What the server may follow from it by its own rights: see `engine.links`."""
+    subscriber: Mapping[str, Any] | None = None
+    """Of a Subscription, with whose rights it acts, and its sealed secrets: see `engine.subscriptions`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class Draft:
     """What the server may follow from it by its own rights; as long as nobody has decided, what it names at all."""
     quiet: bool = False
     """Whether nobody is to be told of this version: it is old news that was loaded."""
+    subscriber: Mapping[str, Any] | None = None
+    """Of a Subscription, what is kept beside it and never shown."""
 
 
 def to_document(draft: Draft, blob: str | None) -> Document:
@@ -93,6 +97,8 @@ def to_document(draft: Draft, blob: str | None) -> Document:
         document["claims"] = list(draft.claims)
     if draft.links:
         document["links"] = list(draft.links)
+    if draft.subscriber is not None:
+        document["subscriber"] = dict(draft.subscriber)
     return document
 
 
@@ -115,7 +121,15 @@ def to_version(resource_type: str, resource_id: str, document: Mapping[str, Any]
     method = document["method"]
     links = frozenset(document.get("links", ()))
     return Version(
-        resource_type, resource_id, document["version"], document["updated"], method, method == "DELETE", json, links
+        resource_type,
+        resource_id,
+        document["version"],
+        document["updated"],
+        method,
+        method == "DELETE",
+        json,
+        links,
+        document.get("subscriber"),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from fhir_server.engine.ending import end
+from fhir_server.work.ending import end
 
 
 async def test_a_task_that_misses_its_cancellation_ends_all_the_same() -> None:
