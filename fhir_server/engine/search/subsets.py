@@ -47,7 +47,9 @@ def shown(data: bytes, pairs: Sequence[tuple[str, str]], resource_type: str) -> 
 
 def wanted(query: Query, resource_type: str, *, included: bool = False) -> bool:
     """Return whether the search asks for a part only of a resource of the type: a match, or one `included` with it."""
-    return bool(_names(query, resource_type, included=included)) or query.summary in ("true", "text", "data")
+    if query.summary in ("true", "text", "data"):
+        return True
+    return bool(query.elements) and bool(_names(query, resource_type, included=included))
 
 
 def _names(query: Query, resource_type: str, *, included: bool) -> frozenset[str]:

@@ -92,11 +92,13 @@ class Contents:
         """Return the rows with their contents, without those that have been erased since they were found."""
         whole: list[Row] = []
         group: list[Row] = []
+        missing = 0
         for row in rows:
             group.append(row)
-            if sum(each.size for each in group if not each.json) > _AT_ONCE:
+            missing += 0 if row.json else row.size
+            if missing > _AT_ONCE:
                 whole += await self._read(group, at, session)
-                group = []
+                group, missing = [], 0
         return whole + await self._read(group, at, session)
 
     async def _read(self, rows: Sequence[Row], at: Timestamp | None, session: Session | None) -> list[Row]:
@@ -108,8 +110,11 @@ class Contents:
         for collection, versions in missing.items():
             for resource_id, content in (await self._versions(collection, versions, at, session)).items():
                 contents[collection, resource_id] = content
-        whole = []
+        whole: list[Row] = []
         for row in rows:
+            if row.json and row.size == len(row.json):
+                whole.append(row)
+                continue
             json = row.json or (
                 await self._blobs.read(row.blob) if row.blob else contents.get((row.collection, row.id))
             )
