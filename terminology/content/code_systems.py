@@ -187,7 +187,7 @@ class ResourceCodeSystem:
 
     def _test(self, condition: Filter) -> Callable[[str], bool]:
         if condition.property in filters.CODE:
-            return filters.code_test(condition, self, is_a=self._is_a)
+            return filters.code_test(condition, self, is_a=self._is_a, listed=True)
         test = filters.concept_test(condition, self)
         return lambda code: test(self._listed(code))
 

@@ -23,6 +23,7 @@ _COMPARISONS = {"=", "in", "not-in", "regex", "exists"}
 _TEXTS = {"display", "definition", "designation"}
 _FHIRS_OWN = {"notSelectable", "status", "inactive", "deprecated", "parent", "child"}
 _LONGEST_PATTERN = 1000
+_ASKED_ONE_BY_ONE = 32
 
 
 class Hierarchy(Protocol):
@@ -80,29 +81,69 @@ def comparison(condition: Filter) -> Callable[[list[str]], bool]:
             return lambda found: any(regex.fullmatch(value) is not None for value in found)
 
 
-def code_test(condition: Filter, system: Hierarchy, *, is_a: bool) -> Callable[[str], bool]:
-    """Return the test that a filter on the code makes; without `is_a` nothing is below anything in meaning."""
+def code_test(condition: Filter, system: Hierarchy, *, is_a: bool, listed: bool) -> Callable[[str], bool]:
+    """Return the test that a filter on the code makes; without `is_a` nothing is below anything in meaning.
+
+    `listed` is whether all that is above or below a code is found by parents and children.
+    """
     value = condition.value
-
-    def subsumes(ancestor: str, code: str) -> bool:
-        return system.subsumes(ancestor, code) if is_a else ancestor == code
-
+    below = _related(value, lambda code: system.subsumes(value, code), system.children, is_a=is_a, listed=listed)
+    above = _related(value, lambda code: system.subsumes(code, value), system.parents, is_a=is_a, listed=listed)
     match condition.op:
         case "is-a":
-            return lambda code: subsumes(value, code)
+            return below
         case "descendent-of":
-            return lambda code: code != value and subsumes(value, code)
+            return lambda code: code != value and below(code)
         case "is-not-a":
-            return lambda code: not subsumes(value, code)
+            return lambda code: not below(code)
         case "generalizes":
-            return lambda code: subsumes(code, value)
+            return above
         case "child-of":
             return lambda code: value in system.parents(code)
         case "descendent-leaf":
-            return lambda code: code != value and not list(system.children(code)) and subsumes(value, code)
+            return lambda code: code != value and not list(system.children(code)) and below(code)
         case _:
             test = comparison(condition)
             return lambda code: test([code])
+
+
+def _related(
+    value: str, asked: Callable[[str], bool], nearest: Callable[[str], Iterable[str]], *, is_a: bool, listed: bool
+) -> Callable[[str], bool]:
+    if not is_a:
+        return lambda code: code == value
+    return _Related(value, asked, nearest) if listed else asked
+
+
+class _Related:
+    """Whether a code is the one or on the same side of it as its `nearest`: asked one by one, then looked up.
+
+    A way through the hierarchy for each of many codes would be as long as the hierarchy, many times.
+    """
+
+    def __init__(self, value: str, asked: Callable[[str], bool], nearest: Callable[[str], Iterable[str]]) -> None:
+        self._value = value
+        self._asked = asked
+        self._nearest = nearest
+        self._times = 0
+        self._codes: frozenset[str] | None = None
+
+    def __call__(self, code: str) -> bool:
+        if self._codes is None:
+            self._times += 1
+            if self._times <= _ASKED_ONE_BY_ONE:
+                return self._asked(code)
+            self._codes = self._walk()
+        return code in self._codes
+
+    def _walk(self) -> frozenset[str]:
+        seen = {self._value}
+        waiting = [self._value]
+        while waiting:
+            fresh = [each for each in self._nearest(waiting.pop()) if each not in seen]
+            seen.update(fresh)
+            waiting += fresh
+        return frozenset(seen)
 
 
 def concept_test(condition: Filter, system: Hierarchy) -> Callable[[Concept], bool]:

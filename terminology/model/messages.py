@@ -98,6 +98,7 @@ _TEXTS = {
     "VALUESET_CODESYSTEM_NO_CONTENT": "The definition of the code system {0} has content = {1}, so {2}",
     "VALUESET_SUPPLEMENT_MISSING_one": "Required supplement not found: {0}",
     "VALUESET_SUPPLEMENT_MISSING_other": "Required supplements not found: {0}",
+    "VALUESET_TOO_MANY_FILTERS": "A part of the value set '{0}' has more than {1} filters",
     "VALUESET_TOO_COSTLY": "The value set '{0}' expansion has too many codes to produce (>{1})",
     "VALUESET_VALUE_MISMATCH": "The code system '{0}' version '{1}' in the ValueSet include is different to the one in "
     "the value ('{2}')",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from terminology.content.provider import Source
 from terminology.model.codings import Coding
 from terminology.model.options import Options
-from terminology.operations.context import Context
+from terminology.operations.context import Context, Limits
 from terminology.operations.lookup import find_concept
 from terminology.operations.subsumes import SUBSUMED_BY, SUBSUMES, relation
 
@@ -25,12 +25,14 @@ class ClosureEntry:
     ancestor: Coding
 
 
-def extend_closure(known: Sequence[Coding], added: Sequence[Coding], source: Source) -> list[ClosureEntry]:
+def extend_closure(
+    known: Sequence[Coding], added: Sequence[Coding], source: Source, limits: Limits | None = None
+) -> list[ClosureEntry]:
     """Return the entries that concepts add to a table that has those that are known.
 
     Raises TerminologyError for a code system or code that is not known; nothing is to be added then.
     """
-    context = Context.of(source, Options())
+    context = Context.of(source, Options(), limits=limits)
     table = {(each.system, each.code): each for each in known}
     entries: list[ClosureEntry] = []
     for coding in added:
@@ -39,6 +41,7 @@ def extend_closure(known: Sequence[Coding], added: Sequence[Coding], source: Sou
         if (new.system, new.code) in table:
             continue
         for other in table.values():
+            context.step()
             if other.system != new.system:
                 continue
             outcome = relation(system, concept.code, other.code or "")

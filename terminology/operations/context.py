@@ -237,6 +237,10 @@ class Context:
             values = (value_set.described, self.limits.visited)
             raise TerminologyError(issue("error", "too-costly", None, "VALUESET_TOO_COSTLY_WORK", *values))
 
+    def step(self, steps: int = 1) -> None:
+        """Count work done outside of any value set."""
+        self.limits.spend(steps)
+
     @contextmanager
     def including(self, value_set: ValueSet) -> Iterator[None]:
         """Guard the walk through what a value set includes; raise TerminologyError where it includes itself."""

@@ -150,9 +150,11 @@ class _Expander:
             return
         self._selector.check_definition(value_set)
         with self._context.including(value_set):
-            for part in (*value_set.includes, *value_set.excludes):
+            parts = [(part, False) for part in value_set.includes] + [(part, True) for part in value_set.excludes]
+            for part, excluding in parts:
+                self._context.spend(value_set)
                 for reference in part.value_sets:
-                    self._check_import(reference, value_set, excluding=part in value_set.excludes)
+                    self._check_import(reference, value_set, excluding=excluding)
                 if part.system is not None:
                     self._note_system(self._system(part), part, value_set)
         self._checked[id(value_set)] = value_set

@@ -9,10 +9,11 @@ from terminology.content.provider import CodeSystem, ConceptSet, Filter, Selecti
 from terminology.model.concepts import CodeSystemInfo, Concept, Json, Property
 from terminology.model.issues import TerminologyError, invalid, issue
 from terminology.model.options import Options
-from terminology.operations.context import Context
+from terminology.operations.context import Context, Limits
 
 _MOST = 100
 _MOST_LOOKED_AT = 10_000
+_STEPS_A_PROPERTY = 20
 _TEXTS = {"display", "designation", "definition"}
 
 
@@ -37,12 +38,12 @@ class CodeMatch:
     unmatched: tuple[Property, ...] = ()
 
 
-def find_matches(request: FindMatchesRequest, source: Source) -> list[CodeMatch]:
+def find_matches(request: FindMatchesRequest, source: Source, limits: Limits | None = None) -> list[CodeMatch]:
     """Return the codes with the properties, best first, at most 100.
 
     Raises TerminologyError: `not-found` for an unknown code system, `not-supported` for a property it has not.
     """
-    context = Context.of(source, request.options, request.resources)
+    context = Context.of(source, request.options, request.resources, limits)
     if not request.system or not request.properties:
         raise invalid("A system, and at least one property to find codes by, are needed", code="required")
     system = context.code_system(request.system, request.version)
@@ -52,7 +53,7 @@ def find_matches(request: FindMatchesRequest, source: Source) -> list[CodeMatch]
     if request.exact:
         page = _having(system, request.properties).page(0, _MOST)
         return [CodeMatch(system.info, each) for each in page]
-    return _nearest(system, request.properties)
+    return _nearest(system, request.properties, context)
 
 
 def _having(system: CodeSystem, properties: list[Property]) -> ConceptSet:
@@ -69,13 +70,15 @@ def _condition(system: CodeSystem, wanted: Property) -> Filter:
     return found
 
 
-def _nearest(system: CodeSystem, properties: list[Property]) -> list[CodeMatch]:
-    found: dict[str, tuple[Concept, list[Property]]] = {}
-    for wanted in properties:
+def _nearest(system: CodeSystem, properties: list[Property], context: Context) -> list[CodeMatch]:
+    found: dict[str, tuple[Concept, set[int]]] = {}
+    for place, wanted in enumerate(properties):
+        context.step(_STEPS_A_PROPERTY)
         for concept in islice(_having(system, [wanted]).page(), _MOST_LOOKED_AT):
-            found.setdefault(concept.code, (concept, []))[1].append(wanted)
+            context.step()
+            found.setdefault(concept.code, (concept, set()))[1].add(place)
     ranked = sorted(found.values(), key=lambda each: -len(each[1]))
     return [
-        CodeMatch(system.info, concept, tuple(each for each in properties if each not in matched))
+        CodeMatch(system.info, concept, tuple(each for place, each in enumerate(properties) if place not in matched))
         for concept, matched in ranked[:_MOST]
     ]

@@ -17,6 +17,11 @@ from terminology.model.options import Options
 from terminology.model.value_sets import ConceptReference, Include, ValueSet
 from terminology.operations.context import Context, unresolved_value_set
 
+_MOST_FILTERS = 100
+_STEPS_A_SET = 100
+_ENTRIES_A_STEP = 10
+"""Entries of a stored expansion that cost as much to look at as one step of other work."""
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -62,6 +67,11 @@ class Selector:
 
     def filters(self, include: Include, system: CodeSystem, value_set: ValueSet) -> tuple[Filter, ...]:
         """Return the filters of an include; raise TerminologyError for one that has no value, or no meaning."""
+        if len(include.filters) > _MOST_FILTERS:
+            values = (value_set.described, _MOST_FILTERS)
+            raise TerminologyError(
+                issue("error", "too-costly", None, "VALUESET_TOO_MANY_FILTERS", *values, at=include.path)
+            )
         return tuple(self._filter(include, index, system, value_set) for index, _ in enumerate(include.filters))
 
     def _filter(self, include: Include, index: int, system: CodeSystem, value_set: ValueSet) -> Filter:
@@ -90,6 +100,7 @@ class Selector:
         """Return the concepts of a code system that pass the filters of an include."""
         key = (system.info.canonical, id(include), text, active)
         if key not in self._sets:
+            self._context.spend(value_set, _STEPS_A_SET)
             conditions = self.filters(include, system, value_set)
             self._sets[key] = (include, system.select(Selection(conditions, text, active)))
         return self._sets[key][1]
@@ -116,15 +127,24 @@ class Selector:
         """Whether a code is in a value set; the version counts where the value set has several of the system."""
         with self._context.including(value_set):
             if not value_set.composed and value_set.expansion is not None:
-                return any(_means(each, member) for each in expansion_entries(value_set.expansion))
+                return self._is_in_expansion(value_set, value_set.expansion, member)
             found = any(self._part_has(part, value_set, member) for part in value_set.includes)
             return found and not self.excludes(value_set, member)
+
+    def _is_in_expansion(self, value_set: ValueSet, expansion: Json, member: Member) -> bool:
+        for number, entry in enumerate(expansion_entries(expansion), 1):
+            if number % _ENTRIES_A_STEP == 0:
+                self._context.spend(value_set)
+            if _means(entry, member):
+                return True
+        return False
 
     def excludes(self, value_set: ValueSet, member: Member) -> bool:
         """Whether an exclude of a value set has the code."""
         return any(self._part_has(part, value_set, member, excluding=True) for part in value_set.excludes)
 
     def _part_has(self, part: Include, value_set: ValueSet, member: Member, *, excluding: bool = False) -> bool:
+        self._context.spend(value_set)
         if part.system is not None and not self._system_has(part, value_set, member, excluding=excluding):
             return False
         return (part.system is not None or bool(part.value_sets)) and self.in_all(part, value_set, member)

@@ -103,6 +103,7 @@ class _Translator:
         self._context = context
         self._selector = Selector(context)
         self._backwards = request.reverse or request.from_target
+        self._own = None if request.resource is None else read_concept_map(request.resource)
 
     def matches(self) -> Iterator[Match]:
         """Return the matches of all codings in all maps."""
@@ -124,8 +125,8 @@ class _Translator:
 
     def _maps(self, coding: Coding) -> Iterable[ConceptMap]:
         request = self._request
-        if request.resource is not None:
-            return [read_concept_map(request.resource)]
+        if self._own is not None:
+            return [self._own]
         if request.url:
             return [self._named(request.url, request.version)]
         systems = (coding.system, request.target_system)
@@ -152,6 +153,7 @@ class _Translator:
         return found
 
     def _matches_in(self, concept_map: ConceptMap, coding: Coding, depth: int) -> Iterator[Match]:
+        self._context.step(len(concept_map.groups) + 1)
         for group in concept_map.groups:
             side, version = (group.target, group.target_version) if self._backwards else _source_of(group)
             other = group.source if self._backwards else group.target
@@ -167,6 +169,7 @@ class _Translator:
     def _from_group(self, group: Group, concept_map: ConceptMap, coding: Coding) -> Iterator[Match]:
         code = coding.code or ""
         for mapping in group.from_target(code) if self._backwards else group.from_source(code):
+            self._context.step(2 + len(mapping.depends_on) * len(self._request.dependencies))
             if self._applies(mapping):
                 match = self._match(mapping, group, concept_map)
                 if match.concept is None or self._is_wanted(match.source or match.concept):

@@ -292,15 +292,25 @@ class _Validator:
         """Let a coding that is valid stand for the others, though the systems of some are not known."""
         if not (self._whole and self._matched):
             return
-        for index, coding in enumerate(self._request.codings):
-            place = f"{CODEABLE_CONCEPT}.coding[{index}].system"
-            for found in list(self._report) if index not in self._matched else ():
-                if found.severity == "error" and found.message_id in _UNKNOWN and found.expression == place:
-                    name = canonical(coding.system or "", coding.version)
-                    now = issue(
-                        "warning", "not-found", "not-found", "UNKNOWN_CODESYSTEM_CODING_NOT_CHECKED", name, at=place
-                    )
-                    self._report.replace(found, now)
+        unmatched = {
+            f"{CODEABLE_CONCEPT}.coding[{index}].system": coding
+            for index, coding in enumerate(self._request.codings)
+            if index not in self._matched
+        }
+        for found in list(self._report):
+            place = found.expression or ""
+            coding = unmatched.get(place)
+            if coding is not None and found.severity == "error" and found.message_id in _UNKNOWN:
+                name = canonical(coding.system or "", coding.version)
+                now = issue(
+                    "warning",
+                    "not-found",
+                    "not-found",
+                    "UNKNOWN_CODESYSTEM_CODING_NOT_CHECKED",
+                    name,
+                    at=found.expression,
+                )
+                self._report.replace(found, now)
 
     def _report_none(self, *, no_code: bool) -> None:
         """Report that no coding is in the value set, unless the code system has said what is wrong."""

@@ -99,7 +99,7 @@ class GrammarCodeSystem:
 
     def _test(self, condition: Filter) -> Callable[[Concept], bool]:
         if condition.property in filters.CODE:
-            test = filters.code_test(condition, self, is_a=True)
+            test = filters.code_test(condition, self, is_a=True, listed=False)
             return lambda concept: test(concept.code)
         return filters.concept_test(condition, self)
 

@@ -14,10 +14,15 @@ from fhir_server.engine.operations.inputs import (
     value_property,
 )
 from fhir_server.engine.query_parameters import FORM
-from fhir_server.errors import BadRequest
+from fhir_server.errors import BadRequest, TooLarge
 from fhir_server.r4.definitions import Operation, OperationParameter
 
 Json = dict[str, Any]
+
+MOST_INPUTS = 2000
+"""Parameters of a request, and of each validation of a batch."""
+MOST_CODINGS = 1000
+"""Codings of a concept that is asked about: each is looked for by itself."""
 
 
 def read_asked(context: Context, request: Request, operation: Operation) -> Json:
@@ -57,6 +62,10 @@ def _parts(body: Json, declared: dict[str, OperationParameter] | None, depth: in
     parts = body.get("parameter", [])
     if not isinstance(parts, list):
         raise BadRequest("The parameters are a list.", expression=f"{at}.parameter", code="structure")
+    if len(parts) > MOST_INPUTS:
+        raise TooLarge(
+            f"A request has {MOST_INPUTS} parameters at most.", code="too-costly", expression=f"{at}.parameter"
+        )
     for position, part in enumerate(parts):
         place = f"{at}.parameter[{position}]"
         if not isinstance(part, dict) or not isinstance(part.get("name"), str):
@@ -66,8 +75,15 @@ def _parts(body: Json, declared: dict[str, OperationParameter] | None, depth: in
         if "resource" in part:
             _require_resource(part, declared, depth, place)
         else:
+            _require_few_codings(part.get("valueCodeableConcept"), f"{place}.valueCodeableConcept.coding")
             require_valid([part], depth)
         yield part
+
+
+def _require_few_codings(concept: Any, at: str) -> None:
+    codings = concept.get("coding") if isinstance(concept, dict) else None
+    if isinstance(codings, list) and len(codings) > MOST_CODINGS:
+        raise TooLarge(f"A concept has {MOST_CODINGS} codings at most.", code="too-costly", expression=at)
 
 
 def _require_resource(part: Json, declared: dict[str, OperationParameter] | None, depth: int, place: str) -> None:

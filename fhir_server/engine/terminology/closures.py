@@ -17,7 +17,7 @@ from fhir_server.errors import BadRequest, Conflict, NotFound
 from fhir_server.r4 import values
 from fhir_server.store.terminology.closures import ClosureTables, Code, Entry, Table
 from fhir_server.work.budget import spend
-from terminology import ClosureEntry, Coding, LayeredSource, MemorySource, Source, extend_closure
+from terminology import ClosureEntry, Coding, LayeredSource, Limits, MemorySource, Source, extend_closure
 from terminology.model.codings import read_coding
 from terminology.parameters.reader import ParametersReader
 from terminology.parameters.results import write_closure
@@ -88,9 +88,9 @@ async def _extended(
     def work(source: Source) -> list[ClosureEntry]:
         layered = LayeredSource(MemorySource(brought), source) if brought else source
         entries: list[ClosureEntry] = []
+        limits = Limits(spend=lambda pairs: spend(_STEPS_A_PAIR * pairs))
         for place, coding in enumerate(added):
-            spend(_STEPS_A_PAIR * (len(former) + place))
-            entries += extend_closure([*former, *added[:place]], [coding], layered)
+            entries += extend_closure([*former, *added[:place]], [coding], layered, limits)
         return entries
 
     with refusing():

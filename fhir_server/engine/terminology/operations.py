@@ -173,7 +173,7 @@ def _subsumes(question: Question, source: Source) -> Json:
 def _find_matches(question: Question, source: Source) -> Json:
     asked = requests.read_find_matches(_in_system(question))
     asked.resources = [*asked.resources, *question.own]
-    return results.write_code_matches(terminology.find_matches(asked, source))
+    return results.write_code_matches(terminology.find_matches(asked, source, question.limits))
 
 
 def _in_system(question: Question) -> ParametersReader:
@@ -201,7 +201,7 @@ find_matches = _answering(definitions.FIND_MATCHES, _find_matches, "system", "ve
 def _translate(question: Question, source: Source) -> Json:
     asked = requests.read_translate(question.reader())
     asked.resource = asked.resource or question.subject
-    return results.write_translation(terminology.translate(asked, source))
+    return results.write_translation(terminology.translate(asked, source, question.limits))
 
 
 translate = _answering(definitions.TRANSLATE, _translate, "url", "conceptMap", "conceptMapVersion")
