@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -13,6 +13,8 @@ import pytest
 from fhir_server.store.database.mongo import Database
 from tests.smart_server import SmartServer, smart_server
 from tests.subscriptions.receiver import SECONDS, Receiver, receiving
+
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -60,11 +62,22 @@ async def created(client: httpx.AsyncClient, resource: dict[str, Any]) -> dict[s
     return found
 
 
-async def until_status(client: httpx.AsyncClient, subscription_id: str, status: str) -> dict[str, Any]:
-    """Return the Subscription once it has the status."""
+async def until(question: Callable[[], Awaitable[T]]) -> T:
+    """Return what is answered, once it is something: another process tells of it by nothing that could be awaited."""
     async with asyncio.timeout(SECONDS):
         while True:
-            found: dict[str, Any] = (await client.get(f"Subscription/{subscription_id}")).json()
-            if found["status"] == status:
-                return found
+            if answer := await question():
+                return answer
             await asyncio.sleep(0.05)
+
+
+async def until_status(client: httpx.AsyncClient, subscription_id: str, status: str) -> dict[str, Any]:
+    """Return the Subscription once it has the status."""
+
+    async def asked() -> dict[str, Any] | None:
+        found: dict[str, Any] = (await client.get(f"Subscription/{subscription_id}")).json()
+        return found if found["status"] == status else None
+
+    found = await until(asked)
+    assert found is not None
+    return found

@@ -18,6 +18,7 @@ from fhir_server.engine.interactions.preconditions import parse_etags
 from fhir_server.engine.operations.registry import OPERATIONS, Level
 from fhir_server.engine.routes import COMPARTMENTS, Route, route_of
 from fhir_server.engine.search import subsets
+from fhir_server.engine.subscriptions.topics import BACKPORT, TOPIC_EXTENSION, TOPICS
 from fhir_server.engine.terminology.capabilities import (
     FEATURES,
     RELEASED,
@@ -118,7 +119,11 @@ def _statement(base_url: str | None, security: dict[str, Any] | None) -> dict[st
         "status": "active",
         "date": RELEASED,
         "kind": "instance",
-        "instantiates": ["http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data", TERMINOLOGY_SERVER],
+        "instantiates": [
+            "http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data",
+            TERMINOLOGY_SERVER,
+            f"{BACKPORT}/CapabilityStatement/backport-subscription-server-r4",
+        ],
         "software": {"name": "fhir-server", "version": package_version("fhir-server"), "releaseDate": RELEASED},
         "implementation": {"description": "FHIR R4 server on MongoDB"} | ({"url": base_url} if base_url else {}),
         "fhirVersion": "4.0.1",
@@ -150,6 +155,7 @@ def _resource(name: str, referring: list[str]) -> dict[str, Any]:
     interactions = _interactions(name)
     own = _search_parameters(name, common=False)
     described = {
+        **(_SUBSCRIPTIONS if name == "Subscription" else {}),
         "type": name,
         "profile": _STRUCTURE + name,
         "interaction": [_interaction(code) for code in _TYPE_INTERACTIONS if code in interactions],
@@ -168,6 +174,12 @@ def _resource(name: str, referring: list[str]) -> dict[str, Any]:
         "operation": _operations(name, ("type", "instance", "version")),
     }
     return _without_empty(described)
+
+
+_SUBSCRIPTIONS: dict[str, Any] = {
+    "extension": [{"url": TOPIC_EXTENSION, "valueCanonical": topic.url} for topic in TOPICS],
+    "supportedProfile": [f"{BACKPORT}/StructureDefinition/backport-subscription"],
+}
 
 
 def _interaction(code: str) -> dict[str, str]:

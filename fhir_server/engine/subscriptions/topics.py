@@ -14,6 +14,8 @@ from fhir_server.errors import Unprocessable
 from fhir_server.search.query.conditions import Condition, every
 
 _PLACE = "Subscription.criteria"
+BACKPORT = "http://hl7.org/fhir/uv/subscriptions-backport"
+TOPIC_EXTENSION = f"{BACKPORT}/StructureDefinition/capabilitystatement-subscriptiontopic-canonical"
 BASE = "urn:fhir-server:topic:"
 _FINISHED = "status=final,amended,corrected,appended"
 _ADMISSION = "class=IMP,ACUTE,NONAC,OBSENC,SS,EMER"
