@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from re import _constants as sre  # type: ignore[attr-defined]
 from re import _parser  # type: ignore[attr-defined]
 from typing import Any
@@ -33,13 +34,14 @@ class Backtracking:
         text = pattern.pattern
         self.tree = _parser.parse(text, pattern.flags & ~re.UNICODE if isinstance(text, str) else pattern.flags)
         self.ignores_case = bool(pattern.flags & re.IGNORECASE)
+        self._matcher = self._sequence(list(self.tree))
 
     def steps(self, text: Codes, *, searching: bool, full: bool = True) -> int:
         """Return how many steps it takes to find no, or the first, match; at most MOST_STEPS."""
         self._text, self._steps = text, 0
         try:
             for start in range(len(text) + 1) if searching else (0,):
-                if self._sequence(list(self.tree))(start, lambda end: searching or not full or end == len(text)):
+                if self._matcher(start, lambda end: searching or not full or end == len(text)):
                     break
         except TooMany:
             return MOST_STEPS
@@ -59,7 +61,7 @@ class Backtracking:
     def _node(self, kind: Any, given: Any) -> Matcher:
         match kind:
             case sre.LITERAL | sre.NOT_LITERAL | sre.IN | sre.ANY:
-                return self._one(lambda code: accepts(kind, given, code, ignores_case=self.ignores_case))
+                return self._one(cache(lambda code: accepts(kind, given, code, ignores_case=self.ignores_case)))
             case sre.SUBPATTERN:
                 return self._sequence(list(given[3]))
             case sre.BRANCH:
