@@ -9,12 +9,25 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 
+from fhir_server.auth.accounts import passwords
 from fhir_server.store.database.mongo import Database
 from fhir_server.store.database.mongod import EmbeddedMongod, join
 from tests.databases import Databases
 
 pytest_plugins = ["tests.client", "tests.smart_server"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_hasher() -> Iterator[PasswordHasher]:
+    """Let passwords be hashed at no cost, and yield the server's own hasher.
+
+    Thousands of tests sign somebody up; what a hash costs an attacker is the matter of one.
+    """
+    own, passwords._hasher = passwords._hasher, PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    yield own
+    passwords._hasher = own
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from argon2 import PasswordHasher
 
 from fhir_server.auth import outbound
+from fhir_server.auth.accounts import passwords
 from fhir_server.auth.accounts.passwords import hash_password, verify_password
 from fhir_server.auth.accounts.throttle import Count, counts
 from fhir_server.auth.clients import redirects
@@ -80,8 +82,11 @@ def test_a_redirect_uri_is_compared_character_by_character(uri: str) -> None:
     assert not redirects.is_registered(uri, ["https://app.example.org/cb"])
 
 
-async def test_a_password_is_verified_against_its_hash_only() -> None:
+async def test_a_password_is_verified_against_its_hash_only(
+    own_hasher: PasswordHasher, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Argon2 with the chosen cost; nobody's password is no password, not even the one that stands in for it."""
+    monkeypatch.setattr(passwords, "_hasher", own_hasher)
     stored = await hash_password("correct horse")
     assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
     assert await verify_password("correct horse", stored)
