@@ -14,7 +14,7 @@ from fhir_server.engine.context import Services
 from fhir_server.engine.search_parameter_sync import SearchParameterSync
 from fhir_server.engine.terminology.content import TerminologyContent
 from fhir_server.packages.library import DefinitionLibrary
-from fhir_server.search.index.index import index
+from fhir_server.search.index.index import INDEX_VERSION, index
 from fhir_server.settings import Settings
 from fhir_server.store.accounts.oauth import OAuthStore
 from fhir_server.store.database import monitoring
@@ -62,7 +62,7 @@ async def services_on(database: Database, settings: Settings, *, serving: bool =
     use_base(settings.canonical_base, settings.former_bases)
     resources = ResourceStore(database, settings.blob_threshold_bytes)
     parameters = SearchParameterStore(database, resources)
-    about = {"base_url": base_url(settings)} if serving else {}
+    about: dict[str, object] = {"index": INDEX_VERSION, **({"base_url": base_url(settings)} if serving else {})}
     made = partial(index, timezone=settings.default_timezone, base_url=base_url(settings))
     shared = Services(
         database=database,

@@ -19,6 +19,7 @@ from fhir_server.store.backup.archive import backups_of
 from fhir_server.store.database import disk
 from fhir_server.store.database.mongod import database_url
 from fhir_server.store.database.mongod_lines import past_its_end
+from fhir_server.store.resources.index_versions import count_older, outdated
 from fhir_server.store.work.audit_journal import backlog_bytes
 from fhir_server.store.work.jobs import JobStore, Progress
 from fhir_server.store.work.queues import Queue, queues
@@ -60,6 +61,8 @@ class _Found:
     queues: list[Queue]
     size: int
     """Bytes that it takes on the disk."""
+    older: int
+    """Resources with an index of an earlier release."""
 
 
 async def _read(settings: Settings, types: Iterable[str]) -> _Found:
@@ -76,6 +79,7 @@ async def _read(settings: Settings, types: Iterable[str]) -> _Found:
             rows=found,
             queues=await queues(shared.database),
             size=await shared.database.size(),
+            older=await count_older(shared.database, await outdated(shared.database)),
         )
 
 
@@ -89,6 +93,7 @@ def _health(settings: Settings, found: _Found) -> Table:
         ("Disk", f"{free / _MEGABYTE:.0f} MB free", free > _LEAST_FREE),
         ("Audit journal", f"{backlog / _MEGABYTE:.1f} MB not in the database yet", backlog < _MOST_BACKLOG),
         ("Jobs", ", ".join([f"{name} failed" for name in failed] + [f"{name} waits" for name in late]), not failed),
+        ("Search index", _index(found.older), not found.older),
         ("Backup", *_backup(settings)),
     ]
     rows += [
@@ -99,6 +104,12 @@ def _health(settings: Settings, found: _Found) -> Table:
     for what, state, is_well in rows:
         table.add_row(what, state, "well" if is_well else "look", style=None if is_well else "bold red")
     return table
+
+
+def _index(older: int) -> str:
+    if not older:
+        return "all of this release"
+    return f"{older} resources are indexed as by an earlier release; a serving server indexes them anew by itself"
 
 
 def _backup(settings: Settings) -> tuple[str, bool]:

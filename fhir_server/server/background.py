@@ -18,6 +18,7 @@ from fhir_server.jobs.backups import backups
 from fhir_server.jobs.blob_sweep import blob_sweep
 from fhir_server.jobs.erasures import erasures
 from fhir_server.jobs.exports import exports
+from fhir_server.jobs.index_upgrade import index_upgrade
 from fhir_server.jobs.runner import Job, Runner
 from fhir_server.jobs.search_parameters import search_parameters
 from fhir_server.store.work.jobs import JobStore
@@ -30,6 +31,7 @@ def jobs(services: Services, base_url: str, gateway: Gateway) -> list[Job]:
         blob_sweep(services.resources.blobs),
         erasures(services, base_url),
         exports(services),
+        index_upgrade(services, base_url),
         async_requests(services),
         subscriptions.subscriptions(services, base_url),
         notifications.notifications(services, base_url),

@@ -28,6 +28,9 @@ async def test_what_is_not_well_says_so(database: Database, mongod_url: str, tmp
     await database.collection("server_jobs").insert_one({"_id": "exports", "failure": "Unavailable"})
     with archive.new_backup(tmp_path, datetime.now(UTC) - timedelta(hours=40)) as folder:
         (folder / "manifest.json").touch()
+    old = {"version": 1, "method": "PUT", "keys": ["*"]}
+    await database.ensure(("Patient",))
+    await database.current("Patient").insert_many([{"_id": "a", **old}, {"_id": "b", **old, "method": "DELETE"}])
     settings = Settings(
         database_url=mongod_url, database_name=database.name, data_dir=tmp_path / "data", backup_dir=tmp_path
     )
@@ -42,5 +45,7 @@ async def test_what_is_not_well_says_so(database: Database, mongod_url: str, tmp
     assert "1 waiting" in line("Queue mail")
     assert "look" in line("Queue mail")
     assert "exports failed" in line("Jobs  ")
+    assert "1 resources are indexed as by an earlier release" in line("Search index")
+    assert "look" in line("Search index")
     assert "well" in line("Queue exports")
     assert "well" in line("Audit journal")

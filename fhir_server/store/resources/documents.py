@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from fhir_server.search.index.index import INDEX_VERSION
 from fhir_server.store.database.encoding import Document
 from fhir_server.store.resources.contents import placed
 
@@ -24,7 +25,9 @@ SMALL_JSON: Document = {"$cond": [{"$lte": [JSON_SIZE, _SMALL_BYTES]}, "$json", 
 
 UNINDEXED = "unindexed"
 """The field that says why a resource could not be indexed when the index was made anew."""
-INDEX = ("keys", "ranges", "sort", "shape", UNINDEXED)
+INDEXED = "indexed"
+"""The field that says by which version of the index a resource is indexed."""
+INDEX = ("keys", "ranges", "sort", "shape", UNINDEXED, INDEXED)
 """The fields that the search index writes."""
 
 CONTENT = ("json", "resource", "blob", "content", "claims", "links", "subscriber", *INDEX)
@@ -91,6 +94,7 @@ def to_document(draft: Draft, blob: str | None) -> Document:
         document["json"] = draft.json
         document["resource"] = draft.resource
     document.update(draft.index)
+    document[INDEXED] = INDEX_VERSION
     if draft.condition is not None:
         document["conditions"] = [draft.condition]
     if draft.claims:
@@ -112,8 +116,9 @@ def to_change(document: Document) -> Document:
 
 def to_index_change(index: Mapping[str, Any]) -> Document:
     """Return the update that gives a stored resource this index in place of what it had."""
-    gone = {name: "" for name in INDEX if name not in index}
-    return {"$set": dict(index), **({"$unset": gone} if gone else {})}
+    fields = {**index, INDEXED: INDEX_VERSION}
+    gone = {name: "" for name in INDEX if name not in fields}
+    return {"$set": fields, **({"$unset": gone} if gone else {})}
 
 
 def to_version(resource_type: str, resource_id: str, document: Mapping[str, Any], json: bytes) -> Version:

@@ -16,6 +16,7 @@ from fhir_server.store.database.encoding import Document
 from fhir_server.store.database.failures import translated
 from fhir_server.store.resources.documents import of_earlier
 from fhir_server.store.resources.resources import ResourceStore, Version
+from fhir_server.store.resources.silent_changes import note_silent_change
 
 
 class Eraser:
@@ -57,6 +58,7 @@ class Eraser:
         with translated:
             await current.delete_many({"_id": {"$in": list(ids)}})
             await history.delete_many({"id": {"$in": list(ids)}})
+        await note_silent_change(self._database, resource_type)
 
     async def erase_version(self, resource_type: str, resource_id: str, version: int) -> None:
         """Remove one earlier version."""

@@ -18,6 +18,7 @@ from fhir_server.store.database.mongo import Database
 from fhir_server.store.resources.collections import type_of
 from fhir_server.store.resources.documents import PROJECTION, UNINDEXED, to_index_change
 from fhir_server.store.resources.resources import ResourceStore
+from fhir_server.store.resources.silent_changes import note_silent_change
 from fhir_server.work.budget import Budget, OutOfBudget, working
 from fhir_server.work.threads import apart
 
@@ -62,21 +63,25 @@ async def reindex_batch(
     after: str = "",
     limit: int = BATCH,
     retry: bool = False,
+    among: Document | None = None,
 ) -> Batch | None:
     """Index the next resources of the type whose ids come after `after`; None where there are no more.
+
+    All of them, or those that meet the filter `among`.
 
     One that cannot be indexed keeps the index that it has and bears a mark; if it took more than a second of processor
     time, it is then passed over unless `retry`. A resource that is written meanwhile is left to its writer, so
     whoever writes must index in the new way before this begins.
     """
     collection = resources.database.current(resource_type)
-    wanted: Document = {"_id": {"$gt": after}, "method": {"$ne": "DELETE"}}
+    wanted: Document = {"_id": {"$gt": after}, "method": {"$ne": "DELETE"}, **(among or {})}
     with translated:
         documents = await collection.find(wanted, {**PROJECTION, UNINDEXED: 1}).sort("_id", 1).limit(limit).to_list()
     if not documents:
         return None
     made = [await _change(resources, resource_type, index, document, retry=retry) for document in documents]
     await _write(collection, made)
+    await note_silent_change(resources.database, resource_type)
     failed = sum(each.failed for each in made)
     return Batch(documents[-1]["_id"], len(documents) - failed, failed)
 

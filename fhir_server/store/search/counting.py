@@ -4,7 +4,7 @@ A large number is remembered with the moment that was read. Asked again, only wh
 that moment and now: it counts no longer or counts now. So the answer is exact, whatever has been written meanwhile. The
 database keeps moments for five minutes at least; an older one, or much that was written, is counted in full again.
 
-Two things change what is found without a new version, and may be missed for as long: a purge, and indexing anew.
+What changes without a new version (`silent_changes`: a purge, indexing anew) makes the number be counted in full again.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from bson.timestamp import Timestamp
 
 from fhir_server.search.planner.query import TypePlan
 from fhir_server.store.database.encoding import Document
+from fhir_server.store.resources.silent_changes import command_for
 from fhir_server.store.search import commands
 
 Ask: TypeAlias = Callable[[Document, Timestamp | None], Awaitable[tuple[list[Document], bool, Timestamp | None]]]
@@ -40,6 +41,8 @@ class _Counted:
     number: int
     at: Timestamp
     since: float
+    changes: int
+    """Silent changes of the collection until that moment."""
 
 
 @dataclass(slots=True)
@@ -66,7 +69,7 @@ class CountMemory:
         number, at = await self._number(command, None)
         self._remembered.pop(key, None)
         if at is not None and number >= LARGE:
-            self._remembered[key] = _Counted(number, at, since)
+            self._remembered[key] = _Counted(number, at, since, await self._changes(key[0], at))
             if len(self._remembered) > _REMEMBERED:
                 self._remembered.popitem(last=False)
         return number
@@ -80,6 +83,8 @@ class CountMemory:
         written, cut, at = await self.ask(find | limits, None)
         if at is None or cut or len(written) > MOST_WRITTEN:
             return None
+        if await self._changes(plan.collection, at) != counted.changes:
+            return None
         if not written:
             return counted.number
         among = {"$and": [{"_id": {"$in": [each["_id"] for each in written]}}, commands.without_bounds([plan.filter])]}
@@ -87,6 +92,10 @@ class CountMemory:
         then, was = await self._number(command, counted.at)
         now, _ = await self._number(command, at)
         return counted.number + now - then if was == counted.at else None
+
+    async def _changes(self, collection: str, at: Timestamp) -> int:
+        documents, _, _ = await self.ask(command_for(collection), at)
+        return int(documents[0]["number"]) if documents else 0
 
     async def _number(self, command: Document, at: Timestamp | None) -> tuple[int, Timestamp | None]:
         documents, _, moment = await self.ask(command, at)
