@@ -6,11 +6,16 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
 from argon2 import PasswordHasher
 
 from fhir_server.auth.accounts.passwords import verify_password
+from fhir_server.engine.context import Context, Request
+from fhir_server.engine.engine import handle
 from fhir_server.hospital.tables.csv_folder import CsvFolder
 from fhir_server.hospital.tables.tables import BY_NAME
+from fhir_server.r4 import values
+from fhir_server.services import base_url, services
 from tests.hms import hospital
 from tests.hms.conftest import Desk
 from tests.hms.hospital import SMALL, times
@@ -239,6 +244,50 @@ def test_of_two_rows_with_one_place_the_first_sound_one_has_it(desk: Desk, tmp_p
     again = desk.import_from(tmp_path / "in")
     assert {(found.file, found.place) for found in again.refusals} == refused
     assert {outcome for _, outcome in again.counts} == {"unchanged"}
+
+
+def _stored_here(desk: Desk, resource: dict[str, Any]) -> None:
+    """Store a resource as who books with the app would: it is no row of an import."""
+
+    async def store() -> None:
+        async with services(desk.settings) as shared:
+            url = f"{resource['resourceType']}/{resource['id']}"
+            await handle(Context(shared, base_url(desk.settings)), Request("PUT", url, resource=resource))
+
+    asyncio.run(store())
+
+
+@pytest.mark.parametrize(
+    ("change", "refused"),
+    [
+        ({}, True),
+        ({"status": "fulfilled"}, True),
+        ({"status": "cancelled"}, False),
+        ({"status": "noshow"}, False),
+        ({"start": "one minute later"}, False),
+        ({"doctor": "another"}, False),
+    ],
+)
+def test_a_time_that_was_booked_here_is_taken(
+    desk: Desk, tmp_path: Path, change: dict[str, str], refused: bool
+) -> None:
+    """An imported appointment is refused where the doctor has one from the app; what was imported is no hindrance."""
+    booking = SMALL["appointments"][0]
+    hospital.write(tmp_path / "in", SMALL)
+    assert desk.import_from(tmp_path / "in").refusals == []
+    made = desk.resource("Appointment", "1")
+    if "start" in change:
+        made["start"] = made["start"].replace(":00.", ":01.").replace(":00Z", ":01Z").replace(":00+", ":01+")
+    if "doctor" in change:
+        made = values.decode(values.encode(made).replace(b'"Practitioner/1"', b'"Practitioner/2"'))
+        _stored_here(desk, {**desk.resource("Practitioner", "1"), "id": "2"})
+    made |= {"id": "app"} | ({"status": change["status"]} if "status" in change else {})
+    _stored_here(desk, made)
+    again = [booking | {"id": "2"}, booking | {"id": "3", "status": "canceled"}]
+    hospital.write(tmp_path / "in", {**SMALL, "appointments": again})
+    summary = desk.import_from(tmp_path / "in")
+    assert [found.place for found in summary.refusals] == (["line 2"] if refused else [])
+    assert ("made here" in str(desk.report)) is refused
 
 
 def test_two_bookings_may_change_places(desk: Desk, tmp_path: Path) -> None:

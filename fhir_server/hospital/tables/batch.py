@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
@@ -133,7 +133,9 @@ class _Batch:
         changed, files = await self._with_files(changed)
         around = await self._importer.around(self._table, (each.row for each in changed), files)
         rivals = await self._importer.rivals(self._table, changed)
-        checked = [each for each in (self._checked(each, around, rivals) for each in changed) if each is not None]
+        taken = await self._importer.taken(filter(None, (_place(each.row, around) for each in changed)))
+        looked = (self._checked(each, around, rivals, taken) for each in changed)
+        checked = [each for each in looked if each is not None]
         mapped = [each for each in (self._mapped(each, around) for each in checked) if each is not None]
         current = await self._importer.current(mapped)
         accounts = await self._importer.accounts([each.row for each in mapped])
@@ -166,12 +168,20 @@ class _Batch:
             read.append(_with_type(planned, row, files[row.id]) if row.id in files else planned)
         return read, files
 
-    def _checked(self, planned: Planned, around: MappingContext, here: Mapping[str, Resource]) -> Planned | None:
+    def _checked(
+        self,
+        planned: Planned,
+        around: MappingContext,
+        here: Mapping[str, Resource],
+        taken: Collection[tuple[str, datetime]],
+    ) -> Planned | None:
         """Return the row with what is noted of it among others; None where it is refused for that."""
         table, row = self._table.name, planned.row
         rivals = [here[name] for name in planned.rivals if name in here]
         begins, found = _begins(row, around)
         found += findings(table, row, around.known) + rivalry(table, row, rivals, begins)
+        if _place(row, around) in taken:
+            found.append(Finding("appointment_time", "is taken: an appointment made here begins then"))
         faults = [each.issue(table) for each in found if each.refused]
         if faults:
             self._refuse_row(planned, Unprocessable(issues=faults))
@@ -269,6 +279,14 @@ def _begins(row: Row, around: MappingContext) -> tuple[datetime | None, list[Fin
         return appointments.start(row, around.clock_of(row.clinic_id)), []
     except ValueError:
         return None, [Finding("appointment_time", "is a time that the clinic's clock skips that day")]
+
+
+def _place(row: Row, around: MappingContext) -> tuple[str, datetime] | None:
+    """Return the doctor and the time that an appointment takes; None of any other row, and of one that takes none."""
+    if not isinstance(row, Appointment) or row.status == "canceled" or row.deleted_at or row.doctor_id is None:
+        return None
+    begins, _ = _begins(row, around)
+    return None if begins is None else (row.doctor_id, begins)
 
 
 def _doubts(table: Table, line: Line) -> tuple[Issue, ...]:

@@ -10,6 +10,7 @@ from base64 import b64decode
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from fhir_server.hospital.tables.sign_in import Account, Accounts
 from fhir_server.hospital.tables.tables import Table
 from fhir_server.load.worker import Refusal
 from fhir_server.r4 import values
+from fhir_server.search.params.dates import beginning_key
+from fhir_server.search.query.conditions import HasKey
 from fhir_server.services import base_url
 from fhir_server.store.accounts.accounts import UserStore
 from fhir_server.store.accounts.grants import GrantStore
@@ -44,6 +47,10 @@ from mappings.shared import clinic_clock
 from mappings.shared.rows import Row
 
 _SHOWN = re.compile(r"""^(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""")
+_MOST_BOOKED = 100_000
+"""Appointments that begin at the times of one batch, of the doctors of that batch: far more than there are."""
+_WITHOUT_PLACE = frozenset({"status=cancelled", "status=entered-in-error", "status=noshow"})
+"""Index keys of appointments that take no time of a doctor's."""
 _AROUND_A_FILE = 4096
 """Bytes of a Binary beside its data."""
 
@@ -177,6 +184,29 @@ class Importer:
             return {}
         stored = await self._shared.resources.read_many(table.type, wanted)
         return {name: decoded(version.json, self._base_url) for name, version in stored.items() if not version.deleted}
+
+    async def taken(self, places: Iterable[tuple[str, datetime]]) -> set[tuple[str, datetime]]:
+        """Return those of the doctors' times at which an appointment begins that was not imported.
+
+        An imported one is compared as its source has it now, not as it is stored.
+        """
+        keys = {
+            (beginning_key("date", moment), f"actor=Practitioner/{doctor_id}"): (doctor_id, moment)
+            for doctor_id, moment in places
+        }
+        if not keys:
+            return set()
+        doctors = HasKey(tuple(sorted({doctor for _, doctor in keys})))
+        moments = sorted({moment for moment, _ in keys})
+        rows = await self._shared.search.by_keys("Appointment", moments, doctors, _MOST_BOOKED, None, ())
+        standing = {row.id: frozenset(row.keys or ()) for row in rows}
+        imported = await self._record.find([f"Appointment/{name}" for name in standing])
+        own = [
+            written
+            for name, written in standing.items()
+            if f"Appointment/{name}" not in imported and written.isdisjoint(_WITHOUT_PLACE)
+        ]
+        return {place for pair, place in keys.items() if any(written.issuperset(pair) for written in own)}
 
     async def current(self, planned: Iterable[Planned]) -> dict[Key, Version]:
         """Return the current versions of the resources that the rows are, or were."""

@@ -140,6 +140,11 @@ def sortable(time: datetime) -> str:
     return text.rstrip("0") if time.microsecond else text
 
 
+def beginning_key(name: str, moment: datetime) -> str:
+    """Return the key of what begins at that very moment, by the parameter of that name."""
+    return f"{name}<{sortable(moment.astimezone(UTC))}"
+
+
 def inverted(bound: str) -> str:
     """Return a sortable bound such that a later time sorts first."""
     return "" if bound == END else f"{bound.translate(_INVERTED)}~"
