@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
@@ -25,6 +26,8 @@ from fhir_server.settings import Settings
 _DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 _LIVE = re.compile(r"gauge_live\w+_(\d+)\.db")
 _SECONDS = 10
+_MOST_AT_ONCE = 16
+"""Connections that are answered at a time; the next is closed unanswered, as it may be anybody's."""
 
 
 @contextmanager
@@ -56,7 +59,22 @@ class _Server(ThreadingHTTPServer):
             self.address_family = socket.AF_INET6
         self.token = settings.metrics_token
         self.directory = directory
+        self.places = threading.BoundedSemaphore(_MOST_AT_ONCE)
         super().__init__((settings.metrics_host, settings.metrics_port), _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread, where there is a place for one."""
+        if self.places.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, and give the place back."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.places.release()
 
     def figures(self) -> bytes:
         """Return the figures in Prometheus' text format."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -85,6 +87,24 @@ def test_what_is_shown(tmp_path: Path, workers: str) -> None:
         refused = httpx.post(f"http://127.0.0.1:{port}/metrics")
         assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
         assert httpx.get(f"{server.origin}/metrics").status_code == 404
+        _flood(port)
+
+
+def _flood(port: int) -> None:
+    """See that connections past sixteen are closed unanswered, and that places are given back."""
+    idle = [socket.create_connection(("127.0.0.1", port), timeout=60) for _ in range(40)]
+    idle[-1].sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+    with contextlib.suppress(ConnectionResetError):
+        assert idle[-1].recv(1) == b""
+    for each in idle:
+        each.close()
+    deadline = time.monotonic() + 60
+    while True:
+        with contextlib.suppress(httpx.TransportError):
+            assert httpx.get(f"http://127.0.0.1:{port}/metrics").status_code == 401
+            return
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_what_is_deployed_asks_for_figures_that_there_are() -> None:
