@@ -385,13 +385,13 @@ class Settings(BaseSettings):
         return name
 
 
-def settings_with(**given: Any) -> Settings:
+def settings_with(**changes: Any) -> Settings:
     """Return the settings, with what is given (and not None) over the environment and the file.
 
     Raises SettingsError naming every setting that cannot be used, without its value, which may be a secret.
     """
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
+        return Settings(**{name: value for name, value in changes.items() if value is not None})
     except ValidationError as error:
         faults = (
             ": ".join(filter(None, (".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, "))))

@@ -42,7 +42,7 @@ def audit_event(record: AccessRecord) -> Element:
         **of_kind(kind(record)),
         **of_actor(record.actor),
         **of_time(record.milliseconds),
-        **({"entity": found} if (found := entities(record)) else {}),
+        **({"entity": entity} if (entity := entities(record)) else {}),
     }
 
 

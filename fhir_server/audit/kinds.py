@@ -98,15 +98,15 @@ def _routed(method: str, path: str) -> Route | None:
         return None
 
 
-def _code(record: AccessRecord, found: Route | None) -> str:
-    if found is None:
+def _code(record: AccessRecord, route: Route | None) -> str:
+    if route is None:
         return "operation"
-    if found.interaction == "batch" and record.entries and record.status < 300:
+    if route.interaction == "batch" and record.entries and record.status < 300:
         return "transaction" if record.location == "transaction" else "batch"
-    return _CODES.get(found.interaction, found.interaction)
+    return _CODES.get(route.interaction, route.interaction)
 
 
-def _action(record: AccessRecord, found: Route | None) -> str:
-    if found is not None and (found.interaction in ("batch", "operation") or found.interaction.startswith("search")):
+def _action(record: AccessRecord, route: Route | None) -> str:
+    if route is not None and (route.interaction in ("batch", "operation") or route.interaction.startswith("search")):
         return "E"
     return "C" if record.status == _CREATED else _ACTIONS.get(record.method, "E")

@@ -16,14 +16,14 @@ def root_of(base_url: str) -> str:
 def endpoints(base_url: str, *, registration: bool) -> dict[str, str]:
     """Return the URLs of the endpoints by their names in discovery documents."""
     root = root_of(base_url)
-    found = {
+    urls = {
         "authorization_endpoint": f"{root}/oauth/authorize",
         "token_endpoint": f"{root}/oauth/token",
         "introspection_endpoint": f"{root}/oauth/introspect",
         "revocation_endpoint": f"{root}/oauth/revoke",
         "management_endpoint": f"{root}/oauth/apps",
     }
-    return found | ({"registration_endpoint": f"{root}/oauth/register"} if registration else {})
+    return urls | ({"registration_endpoint": f"{root}/oauth/register"} if registration else {})
 
 
 _IN_STATEMENT = {

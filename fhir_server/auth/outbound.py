@@ -153,10 +153,10 @@ def _port(parts: SplitResult) -> int:
 async def _public_address(host: str, port: int, *, allow_internal: bool) -> str:
     try:
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        entries = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise Refused("its host has no address") from error
-    addresses = [str(entry[4][0]) for entry in found]
+    addresses = [str(entry[4][0]) for entry in entries]
     if not allow_internal and not all(is_public(address) for address in addresses):
         raise Refused("its host is not on the public Internet")
     return addresses[0]

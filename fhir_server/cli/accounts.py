@@ -189,12 +189,12 @@ def _authentication(*, secret: bool, keys: bool) -> Authentication:
 
 def _key_set(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_bytes())
+        key_set = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise StartupError(f"{path} is not a JWKS: {error}") from error
-    if not isinstance(found, dict):
+    if not isinstance(key_set, dict):
         raise StartupError(f"{path} is not a JWKS.")
-    return found
+    return key_set
 
 
 def described_client(client: Client) -> Described:

@@ -32,8 +32,8 @@ async def audited(
     except (StartupError, FhirError):
         await tell(services, base_url, record(event, 400, "The command was refused.", details))
         raise
-    known = {name: done[name] for name in _TOLD_OF_RESULTS if done.get(name)} if isinstance(done, dict) else {}
-    await tell(services, base_url, record(event, 200, "", details | known))
+    results = {name: done[name] for name in _TOLD_OF_RESULTS if done.get(name)} if isinstance(done, dict) else {}
+    await tell(services, base_url, record(event, 200, "", details | results))
     return done
 
 

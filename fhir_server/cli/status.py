@@ -35,11 +35,11 @@ def show(settings: Settings, console: Console | None = None, *, every_row: bool 
     """Print what the database says of them; `every_row` looks through all tables and not only the catalogue."""
     types = READERS if every_row else CATALOGUE
     with database_url(settings) as url:
-        found = asyncio.run(_read(settings.model_copy(update={"database_url": url}), types))
-    jobs, state, rows = found.jobs, found.parameters, found.rows
+        status = asyncio.run(_read(settings.model_copy(update={"database_url": url}), types))
+    jobs, state, rows = status.jobs, status.parameters, status.rows
     console = console or Console()
-    console.print(past_its_end(found.version) or f"MongoDB {found.version}.")
-    console.print(_health(settings, found))
+    console.print(past_its_end(status.version) or f"MongoDB {status.version}.")
+    console.print(_health(settings, status))
     console.print(_jobs(jobs))
     console.print(_parameters(state))
     console.print(_rows(rows))
@@ -51,7 +51,7 @@ def show(settings: Settings, console: Console | None = None, *, every_row: bool 
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Status:
     """What the database says."""
 
     jobs: list[Progress]
@@ -65,31 +65,31 @@ class _Found:
     """Resources with an index of an earlier release."""
 
 
-async def _read(settings: Settings, types: Iterable[str]) -> _Found:
+async def _read(settings: Settings, types: Iterable[str]) -> _Status:
     async with services(settings) as shared:
-        found: list[OddRow] = []
+        rows: list[OddRow] = []
         async for row in odd_rows(Context(shared, settings.base_url or ""), types):
-            found.append(row)
-            if len(found) > _MOST_ROWS:
+            rows.append(row)
+            if len(rows) > _MOST_ROWS:
                 break
-        return _Found(
+        return _Status(
             jobs=await JobStore(shared.database).progress(),
             parameters=await shared.following.store.state(),
             version=await shared.database.version(),
-            rows=found,
+            rows=rows,
             queues=await queues(shared.database),
             size=await shared.database.size(),
             older=await count_older(shared.database, await outdated(shared.database)),
         )
 
 
-def _health(settings: Settings, found: _Found) -> Table:
+def _health(settings: Settings, status: _Status) -> Table:
     """Return each thing to look at, how it stands, and whether that is well."""
     backlog, free = backlog_bytes(settings.data_dir / "audit"), disk.free(settings.data_dir)
-    late = [job.name for job in found.jobs if job.overdue > _LATE_SECONDS]
-    failed = [job.name for job in found.jobs if job.failure]
+    late = [job.name for job in status.jobs if job.overdue > _LATE_SECONDS]
+    failed = [job.name for job in status.jobs if job.failure]
     rows = [
-        ("Database", f"{found.size / _MEGABYTE:.0f} MB", True),
+        ("Database", f"{status.size / _MEGABYTE:.0f} MB", True),
         ("Disk", f"{free / _MEGABYTE:.0f} MB free", free > _LEAST_FREE),
         ("Audit journal", f"{backlog / _MEGABYTE:.1f} MB not in the database yet", backlog < _MOST_BACKLOG),
         ("Jobs", ", ".join([f"{name} failed" for name in failed] + [f"{name} waits" for name in late]), not failed),
@@ -98,7 +98,7 @@ def _health(settings: Settings, found: _Found) -> Table:
     ]
     rows += [
         (f"Queue {queue.name}", f"{queue.waiting} waiting, for {queue.oldest:.0f} s", queue.oldest < _LATE_SECONDS)
-        for queue in found.queues
+        for queue in status.queues
     ]
     table = Table("What", "State", "", title="Health")
     for what, state, is_well in rows:

@@ -11,7 +11,7 @@ from fhir_server.engine.interactions.preconditions import etag
 from fhir_server.errors import FhirError, Issue
 from fhir_server.http.content.representation import JSON_REPRESENTATION, Representation, http_date
 from fhir_server.r4 import values
-from fhir_server.work.request_id import given_id
+from fhir_server.work.request_id import chosen_id
 from fhir_server.work.threads import sized
 
 
@@ -75,14 +75,14 @@ def resource_answer(
     headers: list[tuple[bytes, bytes]] | None = None,
 ) -> Answer:
     """Return the answer that holds a resource, still to be shown in its representation."""
-    if resource["resourceType"] == "OperationOutcome" and (known := given_id()):
-        resource = {"resourceType": "OperationOutcome", "extension": [_request_extension(known)], **resource}
+    if resource["resourceType"] == "OperationOutcome" and (request_id := chosen_id()):
+        resource = {"resourceType": "OperationOutcome", "extension": [_request_extension(request_id)], **resource}
     return body_answer(status, values.encode(resource), representation, headers or [])
 
 
-def _request_extension(known: str) -> dict[str, str]:
+def _request_extension(request_id: str) -> dict[str, str]:
     """Return the extension that names the request, so that whoever reads the outcome alone can tell of it."""
-    return {"url": "urn:fhir-server:request-id", "valueString": known}
+    return {"url": "urn:fhir-server:request-id", "valueString": request_id}
 
 
 def body_answer(status: int, json: bytes, representation: Representation, headers: list[tuple[bytes, bytes]]) -> Answer:

@@ -33,8 +33,8 @@ class ClientAddress:
 
 def client_address(scope: Scope) -> ClientAddress:
     """Return the address that the request comes from."""
-    found = scope.get(_KEY)
-    return found if isinstance(found, ClientAddress) else _of_peer(scope)
+    address = scope.get(_KEY)
+    return address if isinstance(address, ClientAddress) else _of_peer(scope)
 
 
 class ClientAddresses:

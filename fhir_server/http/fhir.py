@@ -200,7 +200,7 @@ class FhirApp:
         if path == "metadata" or scope["method"] == "OPTIONS":
             return answer
         try:
-            known = access_record(
+            record = access_record(
                 scope,
                 path,
                 answer.status,
@@ -209,7 +209,7 @@ class FhirApp:
                 response=seen.response,
                 disclosure=seen.disclosure,
             )
-            self.record(known)
+            self.record(record)
         except OSError as error:
             reference = log.fault(error)
             refused = Unavailable(f"The access cannot be recorded now; this is logged under {reference}.")
@@ -246,15 +246,15 @@ class FhirApp:
     ) -> None:
         """Give the request what its body says; a large one's turn lasts until the stack is closed."""
         # Before the body is read: who may not do this cannot make the server work on it either.
-        found = route_of(request.method, request.path)
+        route = route_of(request.method, request.path)
         access, limits = seen.access, seen.limits
         assert access is not None and limits is not None  # noqa: PT018 - both, since it is known who calls
-        access.require(found.interaction, found.type)
+        access.require(route.interaction, route.type)
         compressed = "content-encoding" in headers
         with self.admission.body(receive) as arriving:
             body = await read_body(arriving.receive, headers, limits)
             if body:
-                require_media_type(found.interaction, request.path, headers)
+                require_media_type(route.interaction, request.path, headers)
             await turn.enter_async_context(self.admission.turn(len(body) * (COMPRESSION if compressed else 1), receive))
         # What is compressed may become large.
         size = SMALL + 1 if compressed else len(body)
@@ -360,8 +360,8 @@ def _representation(path: str, query: list[tuple[str, str]], headers: Mapping[st
         return JSON_REPRESENTATION  # of an error; Accept is about the content
     if not query:
         return choose(headers.get("accept"))
-    given: dict[str, str] = {}
+    parameters: dict[str, str] = {}
     for name, value in query:
-        if name in FORM and given.setdefault(name, value) != value:
+        if name in FORM and parameters.setdefault(name, value) != value:
             raise BadRequest(f"{name} is sent twice, with different values.")
-    return choose(headers.get("accept"), given.get("_format"), given.get("_pretty"))
+    return choose(headers.get("accept"), parameters.get("_format"), parameters.get("_pretty"))

@@ -27,15 +27,15 @@ class RequestIds:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        known = _id_of(scope)
-        line = (_HEADER, known.text.encode())
+        request_id = _id_of(scope)
+        line = (_HEADER, request_id.text.encode())
 
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", ()), line]
             await send(message)
 
-        token = current.set(known)
+        token = current.set(request_id)
         try:
             await self.app(scope, receive, marked)
         finally:
@@ -43,9 +43,9 @@ class RequestIds:
 
 
 def _id_of(scope: Scope) -> RequestId:
-    given = {value for name, value in scope["headers"] if name == _HEADER}
-    if len(given) == 1:
-        text = given.pop().decode("latin-1")
+    ids = {value for name, value in scope["headers"] if name == _HEADER}
+    if len(ids) == 1:
+        text = ids.pop().decode("latin-1")
         if is_sane(text):
-            return RequestId(text, given=True)
+            return RequestId(text, chosen=True)
     return RequestId(new_id())

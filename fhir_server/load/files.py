@@ -34,11 +34,11 @@ class Part:
 
 def find_files(paths: Iterable[Path]) -> list[Path]:
     """Return the files named, and those in the folders named that look like bundles or NDJSON, in a stable order."""
-    found: dict[Path, None] = {}
+    files: dict[Path, None] = {}
     for path in paths:
         below = [file for file in sorted(path.rglob("*")) if _is_loaded(file)] if path.is_dir() else [path]
-        found.update(dict.fromkeys(below))
-    return list(found)
+        files.update(dict.fromkeys(below))
+    return list(files)
 
 
 def parts(path: Path) -> Iterator[Part]:

@@ -106,7 +106,7 @@ class _Course:
         self._state = state
         self._progress = progress
         self._task = task
-        self._known: defaultdict[str, set[str]] = defaultdict(set)
+        self._loaded: defaultdict[str, set[str]] = defaultdict(set)
         for key in state.recall():
             self._remember(key)
 
@@ -128,7 +128,7 @@ class _Course:
             try:
                 for part in parts(file):
                     read += 1
-                    if part.key in self._known.get(part.key, ()):
+                    if part.key in self._loaded.get(part.key, ()):
                         self._progress.advance(self._task, part.size)
                     else:
                         new += 1
@@ -145,8 +145,8 @@ class _Course:
         for part in todo:
             if len(running) >= self._limit:
                 self._collect(running, waiting)
-            known = frozenset(self._known.get(part.key, ()))
-            running[self._pool.submit(load_part, part, known)] = part
+            loaded = frozenset(self._loaded.get(part.key, ()))
+            running[self._pool.submit(load_part, part, loaded)] = part
         while running:
             self._collect(running, waiting)
         return waiting
@@ -167,7 +167,7 @@ class _Course:
             self._progress.update(self._task, advance=part.size, resources=self.summary.resources)
 
     def _remember(self, key: str) -> None:
-        self._known[key.partition("/")[0]].add(key)
+        self._loaded[key.partition("/")[0]].add(key)
 
 
 def _parts_again(waiting: _Waiting) -> Iterator[Part]:

@@ -66,11 +66,11 @@ def show(
 def _table(summary: Summary, what: str) -> Table:
     refused = summary.refused()
     totals = summary.counts + Counter({(name, "refused"): count for name, count in refused.items()})
-    used = [outcome for outcome in _OUTCOMES if any(found == outcome for _, found in totals)]
+    used = [outcome for outcome in _OUTCOMES if any(each == outcome for _, each in totals)]
     table = Table(what, *(Column(outcome, justify="right") for outcome in used))
     for name in sorted({name for name, _ in totals}):
         table.add_row(name, *(f"{totals[name, outcome]:,}" if totals[name, outcome] else "" for outcome in used))
-    sums = [sum(count for (_, found), count in totals.items() if found == outcome) for outcome in used]
+    sums = [sum(count for (_, each), count in totals.items() if each == outcome) for outcome in used]
     table.add_section()
     table.add_row("all", *(f"{total:,}" for total in sums))
     return table

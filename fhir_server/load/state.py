@@ -27,12 +27,12 @@ class DatabaseState:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._known: set[str] = set()
+        self._keys: set[str] = set()
 
     def recall(self) -> set[str]:
         """Return the keys of all that was loaded into this database."""
-        self._known = asyncio.run(self._read())
-        return self._known
+        self._keys = asyncio.run(self._read())
+        return self._keys
 
     def add(self, keys: Iterable[str]) -> None:
         """Do nothing: each key was recorded by the transaction that loaded what it stands for."""

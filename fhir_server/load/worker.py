@@ -66,25 +66,25 @@ def start(settings: Settings, url: str | None) -> None:
     process.freeze()
 
 
-def load_part(part: Part, known: frozenset[str]) -> Loaded:
-    """Load what a part holds, except what is known to be loaded."""
+def load_part(part: Part, loaded: frozenset[str]) -> Loaded:
+    """Load what a part holds, except what is loaded already."""
     assert _running is not None, "start runs first in each worker process"
     runner, _, connected = _running
     with process.busy:
-        return runner.run(load_into(connected, part, known))
+        return runner.run(load_into(connected, part, loaded))
 
 
-async def load_into(connected: Target, part: Part, known: frozenset[str]) -> Loaded:
-    """Load what a part holds into the target, except what is known to be loaded."""
-    return await _Loading(part, known, connected).run()
+async def load_into(connected: Target, part: Part, loaded: frozenset[str]) -> Loaded:
+    """Load what a part holds into the target, except what is loaded already."""
+    return await _Loading(part, loaded, connected).run()
 
 
 class _Loading:
     """One part on its way."""
 
-    def __init__(self, part: Part, known: frozenset[str], connected: Target) -> None:
+    def __init__(self, part: Part, loaded: frozenset[str], connected: Target) -> None:
         self.part = part
-        self.known = known
+        self.already_loaded = loaded
         self.target = connected
         self.loaded = Loaded(part.key)
         self.trouble: Refused | None = None
@@ -110,12 +110,12 @@ class _Loading:
             self._refuse("", tuple(_type(entry) for entry in unit.entries), refused)
 
     async def _separable(self, unit: Unit, key: str) -> None:
-        if key in self.known:
+        if key in self.already_loaded:
             return
         left = [
             (place, entry)
             for place, entry in zip(unit.places, unit.entries, strict=True)
-            if self._key(place) not in self.known
+            if self._key(place) not in self.loaded
         ]
         alone: list[tuple[str, Entry]] = []
         # The entries that a refusal names go apart, and the rest is sent again; a refusal that names none ends that.

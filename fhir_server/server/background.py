@@ -26,7 +26,7 @@ from fhir_server.store.work.jobs import JobStore
 
 def jobs(services: Services, base_url: str, gateway: Gateway) -> list[Job]:
     """Return the jobs; `base_url` is that of the FHIR base, below which references count as relative."""
-    found: list[Job] = [
+    every_job: list[Job] = [
         search_parameters(services, base_url),
         blob_sweep(services.resources.blobs),
         erasures(services, base_url),
@@ -39,12 +39,12 @@ def jobs(services: Services, base_url: str, gateway: Gateway) -> list[Job]:
         card_payments(services, base_url, gateway),
     ]
     if services.settings.backup_dir is not None:
-        found.append(backups(services.settings, services.settings.backup_dir))
+        every_job.append(backups(services.settings, services.settings.backup_dir))
     if services.settings.smtp_host:
-        found.append(mail(services, base_url))
+        every_job.append(mail(services, base_url))
     if services.settings.publish_definitions:
-        found.append(definitions(services, base_url))
-    return found
+        every_job.append(definitions(services, base_url))
+    return every_job
 
 
 @asynccontextmanager

@@ -81,9 +81,9 @@ class _Server(ThreadingHTTPServer):
         if self.directory is None:
             return generate_latest(REGISTRY)
         for path in self.directory.glob("gauge_live*.db"):
-            found = _LIVE.fullmatch(path.name)
-            if found and not Path("/proc", found[1]).exists():
-                mark_process_dead(int(found[1]), str(self.directory))  # type: ignore[no-untyped-call]
+            match = _LIVE.fullmatch(path.name)
+            if match and not Path("/proc", match[1]).exists():
+                mark_process_dead(int(match[1]), str(self.directory))  # type: ignore[no-untyped-call]
         registry = CollectorRegistry()
         MultiProcessCollector(registry, str(self.directory))  # type: ignore[no-untyped-call]
         return generate_latest(registry)
@@ -117,8 +117,8 @@ class _Handler(BaseHTTPRequestHandler):
         token = self.server.token
         if token is None:
             return True
-        scheme, _, given = self.headers.get("Authorization", "").partition(" ")
-        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())
+        scheme, _, sent = self.headers.get("Authorization", "").partition(" ")
+        return scheme.lower() == "bearer" and hmac.compare_digest(sent.strip().encode(), token.encode())
 
     def _answer(self, status: int, body: bytes, content_type: str = "text/plain; charset=utf-8") -> None:
         self.send_response(status)

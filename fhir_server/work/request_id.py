@@ -11,10 +11,10 @@ _SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:=+/-]{0,127}")
 
 
 class RequestId(NamedTuple):
-    """A request's id; `given` where the caller chose it, so that other requests may have the same."""
+    """A request's id; `chosen` where the caller chose it, so that other requests may have the same."""
 
     text: str
-    given: bool = False
+    chosen: bool = False
 
 
 current: ContextVar[RequestId | None] = ContextVar("request_id", default=None)
@@ -28,15 +28,15 @@ def is_sane(text: str) -> bool:
 
 def request_id() -> str:
     """Return the id of the request being answered; empty outside of requests."""
-    known = current.get()
-    return known.text if known is not None else ""
+    current_id = current.get()
+    return current_id.text if current_id is not None else ""
 
 
-def given_id() -> str:
+def chosen_id() -> str:
     """Return the id that the caller chose for the request; empty where it chose none.
 
     Only such a one stands in the body of an error: whatever differs from request to request there would tell two
     errors apart that must look the same.
     """
-    known = current.get()
-    return known.text if known is not None and known.given else ""
+    current_id = current.get()
+    return current_id.text if current_id is not None and current_id.chosen else ""

@@ -69,10 +69,10 @@ def mails(address: str) -> tuple[Count, ...]:
 def network(address: str) -> str:
     """Return what an address is counted as: of IPv6 the /64, as anybody there has all its addresses to try from."""
     try:
-        found = ipaddress.ip_address(address)
+        parsed = ipaddress.ip_address(address)
     except ValueError:
         return address
-    return str(ipaddress.ip_network((found, 64), strict=False)) if found.version == 6 else address
+    return str(ipaddress.ip_network((parsed, 64), strict=False)) if parsed.version == 6 else address
 
 
 def _name(*parts: str) -> str:

@@ -98,10 +98,10 @@ async def verify(assertion: Unverified, client: Client, keys: ClientKeys, audien
     if jku is not None and jku != client.jwks_uri:
         raise Invalid("The jku of the client assertion is not the registered jwks_uri.")
     try:
-        found = await keys.find(client, assertion.header["kid"])
+        key = await keys.find(client, assertion.header["kid"])
     except Refused as error:
         raise Invalid(f"The client's jwks_uri cannot be used: {error}.") from error
-    claims = _verified(assertion, found)
+    claims = _verified(assertion, key)
     if claims != assertion.claims or assertion.client_id != client.id:
         raise Invalid("iss and sub of a client assertion are both the client_id.")
     return _current(claims, client, audiences)

@@ -52,10 +52,10 @@ class ClientKeys:
         async with self._locks.setdefault(uri, asyncio.Lock()):
             kept, now = self._kept.get(uri), self._clock()
             if kept is not None and now < kept.expires:
-                found = _named(kept.keys, kid)
+                keys = _named(kept.keys, kid)
                 # A key that is not there may be new; but not more often, or anybody could make us fetch at will.
-                if found or now < kept.fetched + _BETWEEN_EXTRA_FETCHES:
-                    return found
+                if keys or now < kept.fetched + _BETWEEN_EXTRA_FETCHES:
+                    return keys
             return _named((await self._load(uri, now)).keys, kid)
 
     async def _load(self, uri: str, now: float) -> _Kept:

@@ -301,9 +301,9 @@ def _is_file(attachment: Mapping[str, Any], writer: Writer) -> bool:
 
 
 def _targets(resource: Resource, writer: Writer) -> set[tuple[str, str]]:
-    found: set[tuple[str, str]] = set()
+    targets: set[tuple[str, str]] = set()
     if not resource:
-        return found
+        return targets
     for name, element in table(resource["resourceType"]).elements.items():
         if name == "meta":
             continue  # the server's mark, which no client writes
@@ -311,8 +311,8 @@ def _targets(resource: Resource, writer: Writer) -> set[tuple[str, str]]:
             text = node.value.get({"Reference": "reference", "Attachment": "url"}.get(node.type, ""))
             target = writer.literal(text)
             if target is not None and target[0] not in SHARED_TYPES and target != ("Patient", writer.patient):
-                found.add(target)
-    return found
+                targets.add(target)
+    return targets
 
 
 def _each(value: Any) -> Iterable[Mapping[str, Any]]:

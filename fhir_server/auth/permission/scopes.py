@@ -117,7 +117,7 @@ def _parameters(resource_type: str, query: str) -> tuple[tuple[str, str], ...] |
 def _names(resource_type: str) -> frozenset[str]:
     if resource_type == "*":
         return _ON_EVERY_TYPE
-    own = {found.code for found in search_parameters() if resource_type in found.base}
+    own = {parameter.code for parameter in search_parameters() if resource_type in parameter.base}
     return frozenset((own | _ON_EVERY_TYPE) - _TOO_WIDE)
 
 

@@ -11,7 +11,7 @@ from fhir_server.errors import FhirError
 from fhir_server.hospital.api import texts
 from fhir_server.http.audit.audit_context import seen
 from fhir_server.store.database.outage import OUTAGES
-from fhir_server.work.request_id import given_id
+from fhir_server.work.request_id import chosen_id
 from mappings.shared.own_urls import DEFAULT_BASE, problem_type
 from translations.catalogue import N_, Language, translated
 
@@ -176,7 +176,7 @@ def answer(problem: Problem, language: Language) -> JSONResponse:
         status=status,
         detail=texts.said(problem.detail, language) if problem.detail else title,
         code=problem.problem,
-        request_id=given_id() or None,
+        request_id=chosen_id() or None,
         errors=_faults(problem, title, language),
     )
     headers = dict(problem.headers)

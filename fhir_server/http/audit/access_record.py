@@ -30,7 +30,7 @@ def access_record(
     """Return the record of an access; `access` is None where the caller was not let in at all."""
     token: BearerToken | None = getattr(access, "token", None)
     entries, kind = bundle_entries(request, response)
-    event_id, given_id = event_ids()
+    event_id, chosen_id = event_ids()
     return AccessRecord(
         id=event_id,
         milliseconds=int(time.time() * 1000),
@@ -44,16 +44,16 @@ def access_record(
         entries=entries,
         patients=tuple(disclosure.patients),
         questions=tuple(disclosure.questions),
-        request_id=given_id,
+        request_id=chosen_id,
     )
 
 
 def event_ids() -> tuple[str, str]:
     """Return the id for the event of the request being answered, and the request's own where the caller chose that."""
-    known = current.get()
-    if known is None:
+    request_id = current.get()
+    if request_id is None:
         return new_id(), ""
-    return (new_id(), known.text) if known.given else (known.text, "")
+    return (new_id(), request_id.text) if request_id.chosen else (request_id.text, "")
 
 
 def actor(scope: Scope, token: BearerToken | None) -> Actor:

@@ -67,28 +67,28 @@ def noted(ask: Ask) -> Ask:
     """Return the same way of asking FHIR, by which each interaction is noted with how it ended."""
 
     async def asked(request: Request) -> Response:
-        known = current.get()
-        if known is None:
+        context = current.get()
+        if context is None:
             return await ask(request)
         try:
             response = await ask(request)
         except FhirError as error:
-            _note(known, request, None, error.status)
+            _note(context, request, None, error.status)
             raise
-        _note(known, request, response, response.status)
+        _note(context, request, response, response.status)
         return response
 
     return asked
 
 
-def _note(known: AuditContext, request: Request, response: Response | None, status: int) -> None:
-    if len(known.entries) >= _MOST_ENTRIES:
+def _note(context: AuditContext, request: Request, response: Response | None, status: int) -> None:
+    if len(context.entries) >= _MOST_ENTRIES:
         return
     inner, _ = bundle_entries(request, response)
     if inner:
-        known.entries += inner
+        context.entries += inner
         return
     query = "&".join(f"{name}={value}" for name, value in request.query)
     url = f"{request.path}?{query}" if query else request.path
     location = (response.location or "").partition("/_history")[0] if response else ""
-    known.entries.append(EntryRecord(request.method, url, str(status), location))
+    context.entries.append(EntryRecord(request.method, url, str(status), location))

@@ -68,13 +68,13 @@ class Recorded:
         if event is None or trail is None:
             await self.app(scope, receive, send)
             return
-        known, refused = AuditContext(), False
+        context, refused = AuditContext(), False
 
         async def recorded(message: Message) -> None:
             nonlocal refused
             if message["type"] == "http.response.start":
                 try:
-                    record = _record(scope, event, known, message["status"])
+                    record = _record(scope, event, context, message["status"])
                     trail.record(record)
                     _count(record)
                 except OSError as error:
@@ -83,9 +83,9 @@ class Recorded:
             if not refused:
                 await send(message)
 
-        token = current.set(known)
+        token = current.set(context)
         try:
-            with disclosing() as known.disclosure:
+            with disclosing() as context.disclosure:
                 await self.app(scope, receive, recorded)
         finally:
             current.reset(token)
@@ -107,23 +107,23 @@ def _event(scope: Scope) -> str | None:
     return None if path in _ALIKE or path.startswith(_TELLS_NOTHING) else "hospital"
 
 
-def _record(scope: Scope, event: str, known: AuditContext, status: int) -> AccessRecord:
-    event_id, given_id = event_ids()
+def _record(scope: Scope, event: str, context: AuditContext, status: int) -> AccessRecord:
+    event_id, chosen_id = event_ids()
     return AccessRecord(
         id=event_id,
         milliseconds=int(time.time() * 1000),
-        actor=Actor(client_address(scope).text, known.client, known.user, known.username, known.fhir_user),
+        actor=Actor(client_address(scope).text, context.client, context.user, context.username, context.fhir_user),
         method=scope["method"],
         path=scope["path"].strip("/"),
         # The query of an authorization page may hold what only the two sides are to know.
         query=scope["query_string"].decode("latin-1") if event == "hospital" else "",
-        status=400 if known.failed and status < 400 else status,
-        patient=known.patient,
-        entries=tuple(known.entries),
+        status=400 if context.failed and status < 400 else status,
+        patient=context.patient,
+        entries=tuple(context.entries),
         event=event,
-        reason=known.reason,
-        details=tuple(known.details),
-        patients=tuple(known.disclosure.patients),
-        questions=tuple(known.disclosure.questions),
-        request_id=given_id,
+        reason=context.reason,
+        details=tuple(context.details),
+        patients=tuple(context.disclosure.patients),
+        questions=tuple(context.disclosure.questions),
+        request_id=chosen_id,
     )

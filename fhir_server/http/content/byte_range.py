@@ -52,13 +52,13 @@ def byte_ranges(header: str | None, size: int) -> tuple[ByteRange, ...]:
     bounds = [(each[1], each[2]) for each in asked if each is not None and (each[1] or each[2])]
     if not bounds or len(bounds) < len(asked) or not all(map(_is_ordered, bounds)):
         return ()
-    found = [each for first, last in bounds if (each := _range(first, last, size)) is not None]
-    if not found and size == 0 and any(not first and _number(last) for first, last in bounds):
+    ranges = [each for first, last in bounds if (each := _range(first, last, size)) is not None]
+    if not ranges and size == 0 and any(not first and _number(last) for first, last in bounds):
         # An empty content has its last bytes, all none of them, but no Content-Range could say so.
         return ()
-    if not found:
+    if not ranges:
         raise OutsideContentError(size)
-    return _joined(found)
+    return _joined(ranges)
 
 
 def requested_ranges(header: str | None, size: int) -> tuple[ByteRange, ...]:

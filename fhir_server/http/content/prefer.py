@@ -28,13 +28,13 @@ def preferences(header: str | None) -> Preferences:
 
     Unknown ones are ignored, and of two with the same name the first counts, as RFC 7240 says.
     """
-    found: dict[str, str] = {}
+    tokens: dict[str, str] = {}
     for item in (header or "").split(","):
         name, _, value = item.partition(";")[0].partition("=")
-        found.setdefault(name.strip().lower(), value.strip().strip('"').lower())
-    handling = found.get("handling")
+        tokens.setdefault(name.strip().lower(), value.strip().strip('"').lower())
+    handling = tokens.get("handling")
     return Preferences(
-        returns=cast("Return | None", _RETURNS.get(found.get("return", ""))),
+        returns=cast("Return | None", _RETURNS.get(tokens.get("return", ""))),
         handling=cast("Handling", handling) if handling in ("strict", "lenient") else None,
-        respond_async="respond-async" in found,
+        respond_async="respond-async" in tokens,
     )

@@ -16,10 +16,10 @@ def is_raw_read(path: str, query: Sequence[tuple[str, str]], headers: Mapping[st
     parts = path.split("/")
     if parts[0] != "Binary" or (len(parts) != 2 and not (len(parts) == 4 and parts[2] == "_history")):
         return False
-    given = dict(query)
-    if "_summary" in given or "_elements" in given:
+    parameters = dict(query)
+    if "_summary" in parameters or "_elements" in parameters:
         return False
-    return parts[1][0] not in "_$" and not asks_for_resource(headers.get("accept"), given.get("_format"))
+    return parts[1][0] not in "_$" and not asks_for_resource(headers.get("accept"), parameters.get("_format"))
 
 
 async def raw_answer(

@@ -106,56 +106,56 @@ class Authorization:
 def unsealed(server: AuthorizationServer, text: str) -> Authorization:
     """Return the request that was sealed; raises Refusal for a text that was not, or that is too old."""
     try:
-        found = Authorization(**unseal(server.store.sealing_key, text))
+        authorization = Authorization(**unseal(server.store.sealing_key, text))
     except (BadRequest, TypeError) as error:
         raise Refusal("expired") from error
-    if found.expires < time.time():
+    if authorization.expires < time.time():
         raise Refusal("expired")
-    return found
+    return authorization
 
 
-async def registered_client(server: AuthorizationServer, given: Mapping[str, str]) -> Client:
+async def registered_client(server: AuthorizationServer, parameters: Mapping[str, str]) -> Client:
     """Return the client of the request, whose redirect URI is one of its own; raises Refusal."""
-    client = await server.store.clients.find(given.get("client_id", ""))
+    client = await server.store.clients.find(parameters.get("client_id", ""))
     if client is None:
         raise Refusal("unknown_client")
-    if not is_registered(given.get("redirect_uri", ""), client.redirect_uris):
+    if not is_registered(parameters.get("redirect_uri", ""), client.redirect_uris):
         raise Refusal("unknown_redirect")
     return client
 
 
-async def checked(server: AuthorizationServer, client: Client, given: Mapping[str, str]) -> Authorization:
+async def checked(server: AuthorizationServer, client: Client, parameters: Mapping[str, str]) -> Authorization:
     """Return the request that the parameters make; raises Rejection with what is wrong."""
-    _require_code_flow(given)
-    if not is_challenge(given.get("code_challenge", "")) or given.get("code_challenge_method") != "S256":
+    _require_code_flow(parameters)
+    if not is_challenge(parameters.get("code_challenge", "")) or parameters.get("code_challenge_method") != "S256":
         raise Rejection("invalid_request", "A code_challenge of the method S256 is needed.")
-    sign_in_only = _is_sign_in(given)
-    if not sign_in_only and not server.is_base(given.get("aud", "")):
+    sign_in_only = _is_sign_in(parameters)
+    if not sign_in_only and not server.is_base(parameters.get("aud", "")):
         raise Rejection("invalid_request", f"aud is {server.base_url}.")
-    if len(given.get("state", "")) > _LONGEST_STATE or len(given.get("scope", "")) > _LONGEST_SCOPE:
+    if len(parameters.get("state", "")) > _LONGEST_STATE or len(parameters.get("scope", "")) > _LONGEST_SCOPE:
         raise Rejection("invalid_request", "The state or scope is too long.")
-    await launch_of(server, given.get("launch"), client.id, needed=_asks_launch(given))
+    await launch_of(server, parameters.get("launch"), client.id, needed=_asks_launch(parameters))
     now = time.time()
     return Authorization(
         client_id=client.id,
-        redirect_uri=given["redirect_uri"],
-        scopes=str(_allowed(client, given)),
-        challenge=given["code_challenge"],
-        state=given.get("state"),
-        nonce=given.get("nonce"),
-        launch=given.get("launch"),
-        language=given.get("ui_locales"),
-        signed_in_since=_signed_in_since(given, now),
-        user_id=await _hinted(server, client, given.get("id_token_hint")),
-        login_hint=given.get("login_hint", "")[:LONGEST],
+        redirect_uri=parameters["redirect_uri"],
+        scopes=str(_allowed(client, parameters)),
+        challenge=parameters["code_challenge"],
+        state=parameters.get("state"),
+        nonce=parameters.get("nonce"),
+        launch=parameters.get("launch"),
+        language=parameters.get("ui_locales"),
+        signed_in_since=_signed_in_since(parameters, now),
+        user_id=await _hinted(server, client, parameters.get("id_token_hint")),
+        login_hint=parameters.get("login_hint", "")[:LONGEST],
         expires=now + REQUEST_LIFETIME.total_seconds(),
         sign_in_only=sign_in_only,
     )
 
 
-def prompts_of(given: Mapping[str, str]) -> frozenset[str]:
+def prompts_of(parameters: Mapping[str, str]) -> frozenset[str]:
     """Return the words of `prompt`; raises Rejection for one that is unknown, and for none beside another."""
-    words = frozenset(given.get("prompt", "").split())
+    words = frozenset(parameters.get("prompt", "").split())
     if not words <= PROMPTS:
         raise Rejection("invalid_request", f"prompt is made of {', '.join(sorted(PROMPTS))}.")
     if "none" in words and len(words) > 1:
@@ -163,15 +163,15 @@ def prompts_of(given: Mapping[str, str]) -> frozenset[str]:
     return words
 
 
-def _signed_in_since(given: Mapping[str, str], now: float) -> float:
+def _signed_in_since(parameters: Mapping[str, str], now: float) -> float:
     """Return when the user must have signed in: now where the app wants that, else `max_age` seconds ago at most.
 
     https://openid.net/specs/openid-connect-core-1_0.html#AuthRequest
     """
     now = math.floor(now * 1000) / 1000  # a session has its time in milliseconds
-    if prompts_of(given) & _ANEW:
+    if prompts_of(parameters) & _ANEW:
         return now
-    text = given.get("max_age")
+    text = parameters.get("max_age")
     if text is None:
         return 0
     if not _SECONDS.fullmatch(text):
@@ -189,38 +189,38 @@ async def _hinted(server: AuthorizationServer, client: Client, hint: str | None)
     return named[1]
 
 
-def _is_sign_in(given: Mapping[str, str]) -> bool:
+def _is_sign_in(parameters: Mapping[str, str]) -> bool:
     """Return whether the request is plain OpenID Connect, which knows no `aud`: about who the user is and nothing else.
 
     Judged by every word that was asked for, understood or not: what is about records names the FHIR base that it
     trusts, or a token could be made for an app that a foreign server sent here.
     """
-    asked = set(given.get("scope", "").split(" ")) - {""}
-    return "aud" not in given and "launch" not in given and "openid" in asked and asked <= SIGN_IN_SCOPES
+    asked = set(parameters.get("scope", "").split(" ")) - {""}
+    return "aud" not in parameters and "launch" not in parameters and "openid" in asked and asked <= SIGN_IN_SCOPES
 
 
-def _asks_launch(given: Mapping[str, str]) -> bool:
-    return "launch" in given.get("scope", "").split(" ")
+def _asks_launch(parameters: Mapping[str, str]) -> bool:
+    return "launch" in parameters.get("scope", "").split(" ")
 
 
-def _require_code_flow(given: Mapping[str, str]) -> None:
-    if given.get("response_type") != "code":
+def _require_code_flow(parameters: Mapping[str, str]) -> None:
+    if parameters.get("response_type") != "code":
         raise Rejection("unsupported_response_type", "The response_type is code.")
-    if given.get("response_mode", "query") != "query":
+    if parameters.get("response_mode", "query") != "query":
         raise Rejection("invalid_request", "The response_mode is query.")
-    if "request" in given:
+    if "request" in parameters:
         raise Rejection("request_not_supported", "Request objects are not supported.")
-    if "request_uri" in given:
+    if "request_uri" in parameters:
         raise Rejection("request_uri_not_supported", "Request objects are not supported.")
-    if "registration" in given:
+    if "registration" in parameters:
         raise Rejection("registration_not_supported", "Apps are registered before they ask.")
-    if given.get("acr_values", "").strip():
+    if parameters.get("acr_values", "").strip():
         # https://openid.net/specs/openid-connect-unmet-authentication-requirements-1_0.html
         raise Rejection("unmet_authentication_requirements", "Users sign in by name and password, in no class of acr.")
 
 
-def _allowed(client: Client, given: Mapping[str, str]) -> Scopes:
-    asked = parse_scopes(given.get("scope", ""))
+def _allowed(client: Client, parameters: Mapping[str, str]) -> Scopes:
+    asked = parse_scopes(parameters.get("scope", ""))
     free = Scopes(client.scopes.resources, (*client.scopes.plain, *_FREE_SCOPES))
     allowed = asked.narrowed_to(free).without_level("system").without_plain(EHR_LAUNCH)
     if not allowed:

@@ -49,9 +49,9 @@ def _pairs(text: str) -> list[tuple[str, str]]:
 
 def once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return the pairs as parameters; raises OAuthError where a name stands twice."""
-    found: dict[str, str] = {}
+    parameters: dict[str, str] = {}
     for name, value in pairs:
-        if name in found:
+        if name in parameters:
             raise OAuthError("invalid_request", f"The parameter {name[:50]!r} stands twice.")
-        found[name] = value
-    return {name: value for name, value in found.items() if value}
+        parameters[name] = value
+    return {name: value for name, value in parameters.items() if value}

@@ -22,33 +22,33 @@ async def introspect(request: Request) -> Response:
 
     A backend client learns of all tokens, any other only of its own.
     """
-    server, given = server_of(request), await form(request)
-    client_id, sees_all = await _caller(server, request, given)
-    if "token" not in given:
+    server, parameters = server_of(request), await form(request)
+    client_id, sees_all = await _caller(server, request, parameters)
+    if "token" not in parameters:
         raise OAuthError("invalid_request", "The request needs a token.")
-    found = await server.store.grants.live_token(given["token"])
-    _see(found)
-    if found is None or not (sees_all or found[1].client_id == client_id):
+    token = await server.store.grants.live_token(parameters["token"])
+    _see(token)
+    if token is None or not (sees_all or token[1].client_id == client_id):
         return answer({"active": False})
-    return answer(_described(server, *found))
+    return answer(_described(server, *token))
 
 
-def _see(found: tuple[str, BearerToken] | None) -> None:
-    if found is not None:
-        kind, token = found
+def _see(token_of_kind: tuple[str, BearerToken] | None) -> None:
+    if token_of_kind is not None:
+        kind, token = token_of_kind
         seen().about(token=kind, of_client=token.client_id, of_user=token.user_id, patient=token.context.patient)
 
 
-async def _caller(server: AuthorizationServer, request: Request, given: Mapping[str, str]) -> tuple[str, bool]:
+async def _caller(server: AuthorizationServer, request: Request, parameters: Mapping[str, str]) -> tuple[str, bool]:
     authorization = request.headers.get("authorization", "")
     if authorization[:7].lower() == "bearer ":
-        found = await server.store.grants.live_token(authorization[7:].strip())
-        if found is None or found[0] != "access":
+        token = await server.store.grants.live_token(authorization[7:].strip())
+        if token is None or token[0] != "access":
             challenge = {"WWW-Authenticate": 'Bearer realm="oauth", error="invalid_token"'}
             raise OAuthError("invalid_token", "The access token is unknown or has expired.", 401, challenge)
-        seen().by_token(found[1])
-        return found[1].client_id, found[1].user_id is None
-    client = await authenticate(server, request, given, server.url("/oauth/introspect"))
+        seen().by_token(token[1])
+        return token[1].client_id, token[1].user_id is None
+    client = await authenticate(server, request, parameters, server.url("/oauth/introspect"))
     if client.is_public:
         raise OAuthError("invalid_client", "Introspection needs a client that proves who it is, or a token.", 401)
     return client.id, "client_credentials" in client.grant_types
@@ -77,16 +77,16 @@ def _described(server: AuthorizationServer, kind: str, token: BearerToken) -> di
 @endpoint
 async def revoke(request: Request) -> Response:
     """End a token of the client, and with a refresh token, a spent one too, all that came of its grant; no other's."""
-    server, given = server_of(request), await form(request)
-    client = await authenticate(server, request, given, server.url("/oauth/revoke"))
-    if "token" not in given:
+    server, parameters = server_of(request), await form(request)
+    client = await authenticate(server, request, parameters, server.url("/oauth/revoke"))
+    if "token" not in parameters:
         raise OAuthError("invalid_request", "The request needs a token.")
-    found = await server.store.grants.live_token(given["token"], spent=True)
-    _see(found)
-    if found is not None and found[1].client_id == client.id:
-        kind, token = found
+    live = await server.store.grants.live_token(parameters["token"], spent=True)
+    _see(live)
+    if live is not None and live[1].client_id == client.id:
+        kind, token = live
         if kind == "refresh" and token.grant is not None:
             await server.store.grants.revoke_grant(token.grant)
         else:
-            await server.store.grants.revoke_token(given["token"])
+            await server.store.grants.revoke_token(parameters["token"])
     return Response(status_code=200, headers=dict(NO_STORE))

@@ -56,15 +56,15 @@ async def prepare(request: Request) -> Response:
 async def _require_ehr(server: AuthorizationServer, request: Request) -> BearerToken:
     authorization = request.headers.get("authorization", "")
     secret = authorization[7:].strip() if authorization[:7].lower() == "bearer " else ""
-    found = await server.store.grants.live_token(secret) if secret else None
-    if found is None or found[0] != "access":
+    token = await server.store.grants.live_token(secret) if secret else None
+    if token is None or token[0] != "access":
         challenge = {"WWW-Authenticate": 'Bearer realm="oauth"' + (', error="invalid_token"' if secret else "")}
         raise OAuthError("invalid_token", "The access token is missing, unknown or expired.", 401, challenge)
-    if EHR_LAUNCH not in found[1].scopes:
+    if EHR_LAUNCH not in token[1].scopes:
         challenge = {"WWW-Authenticate": f'Bearer realm="oauth", error="insufficient_scope", scope="{EHR_LAUNCH}"'}
         raise OAuthError("insufficient_scope", f"The token lacks the scope {EHR_LAUNCH}.", 403, challenge)
-    seen().by_token(found[1])
-    return found[1]
+    seen().by_token(token[1])
+    return token[1]
 
 
 def _asked(body: bytes) -> dict[str, Any]:
@@ -102,8 +102,8 @@ async def _user(server: AuthorizationServer, name: str | None) -> User:
 
 async def _context(server: AuthorizationServer, asked: dict[str, Any]) -> LaunchContext:
     patient, encounter = asked.get("patient"), asked.get("encounter")
-    for given in (patient, encounter):
-        if given is not None and not ID.fullmatch(given):
+    for resource_id in (patient, encounter):
+        if resource_id is not None and not ID.fullmatch(resource_id):
             raise OAuthError("invalid_request", "patient and encounter are ids, without a type.")
     if patient is not None and not await patient_exists(server, patient):
         raise OAuthError("invalid_request", "There is no such patient.")

@@ -43,8 +43,8 @@ async def ask(
         response = await noted(partial(handle, context))(FhirRequest("GET", path, query))
     except FhirError:
         return None
-    found: dict[str, Any] = values.decode(response.json or b"null")
-    return found
+    resource: dict[str, Any] = values.decode(response.json or b"null")
+    return resource
 
 
 async def patient_exists(server: AuthorizationServer, resource_id: str, user: User | None = None) -> bool:
@@ -54,8 +54,11 @@ async def patient_exists(server: AuthorizationServer, resource_id: str, user: Us
 
 async def encounter_exists(server: AuthorizationServer, encounter: str, patient: str | None) -> bool:
     """Return whether there is such an encounter, of the patient where one is named."""
-    found = await ask(server, f"Encounter/{encounter}", [], "user/Encounter.rs")
-    return found is not None and patient in (None, found.get("subject", {}).get("reference", "").partition("/")[2])
+    resource = await ask(server, f"Encounter/{encounter}", [], "user/Encounter.rs")
+    return resource is not None and patient in (
+        None,
+        resource.get("subject", {}).get("reference", "").partition("/")[2],
+    )
 
 
 async def may_open(server: AuthorizationServer, user: User, patient: str) -> bool:

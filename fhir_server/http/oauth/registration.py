@@ -68,9 +68,9 @@ async def _metadata(request: Request) -> dict[str, Any]:
 
 def _authentication(metadata: dict[str, Any]) -> Authentication:
     method = metadata.get("token_endpoint_auth_method", "client_secret_basic")
-    for known in AUTHENTICATIONS:
-        if method == known or (method == "client_secret_post" and known == "client_secret_basic"):
-            return known
+    for supported in AUTHENTICATIONS:
+        if method == supported or (method == "client_secret_post" and supported == "client_secret_basic"):
+            return supported
     raise OAuthError("invalid_client_metadata", f"token_endpoint_auth_method is one of {', '.join(AUTHENTICATIONS)}.")
 
 

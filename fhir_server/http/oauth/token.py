@@ -42,49 +42,49 @@ async def token(request: Request) -> Response:
     """Answer with an access token, and what belongs to it; raises OAuthError."""
     if request.url.query:
         raise OAuthError("invalid_request", "Parameters of a token request stand in its body, not in the URL.")
-    server, given = server_of(request), await form(request)
-    grant_type = given.get("grant_type")
+    server, parameters = server_of(request), await form(request)
+    grant_type = parameters.get("grant_type")
     if grant_type is None:
         raise OAuthError("invalid_request", "The request needs a grant_type.")
     if grant_type not in GRANT_TYPES:
         raise OAuthError("unsupported_grant_type", f"The grant_type is one of {', '.join(GRANT_TYPES)}.")
     seen().about(grant_type=grant_type)
     try:
-        client = await _client(server, request, given)
+        client = await _client(server, request, parameters)
         if grant_type not in client.grant_types:
             raise OAuthError("unauthorized_client", f"The client may not use {grant_type}.")
         if grant_type == "authorization_code":
-            return answer(await _exchange(server, client, given))
+            return answer(await _exchange(server, client, parameters))
         if grant_type == "refresh_token":
-            return answer(await _refresh(server, client, given))
-        return answer(await _backend(server, client, given))
+            return answer(await _refresh(server, client, parameters))
+        return answer(await _backend(server, client, parameters))
     except Replayed as error:
         raise OAuthError("invalid_grant", "It was used before; what was issued from it has been revoked.") from error
     except Withdrawn as error:
         raise OAuthError("invalid_grant", "It has been revoked.") from error
 
 
-async def _client(server: AuthorizationServer, request: Request, given: Mapping[str, str]) -> Client:
-    refreshing = given["grant_type"] == "refresh_token" and "refresh_token" in given
-    named = {"client_id", "client_secret", "client_assertion", "client_assertion_type"} & given.keys()
+async def _client(server: AuthorizationServer, request: Request, parameters: Mapping[str, str]) -> Client:
+    refreshing = parameters["grant_type"] == "refresh_token" and "refresh_token" in parameters
+    named = {"client_id", "client_secret", "client_assertion", "client_assertion_type"} & parameters.keys()
     if refreshing and not named and "authorization" not in request.headers:
         # A public client that refreshes need not say who it is: the token tells.
-        found = await server.store.grants.refresh(given["refresh_token"], server.refresh_leeway)
-        client = await server.store.clients.find(found.client_id) if found else None
+        refreshed = await server.store.grants.refresh(parameters["refresh_token"], server.refresh_leeway)
+        client = await server.store.clients.find(refreshed.client_id) if refreshed else None
         if client is None or not client.is_public:
             raise OAuthError("invalid_grant", "The refresh token is unknown, expired, or another client's.")
         return client
-    return await authenticate(server, request, given, server.url("/oauth/token"))
+    return await authenticate(server, request, parameters, server.url("/oauth/token"))
 
 
-async def _exchange(server: AuthorizationServer, client: Client, given: Mapping[str, str]) -> dict[str, Any]:
+async def _exchange(server: AuthorizationServer, client: Client, parameters: Mapping[str, str]) -> dict[str, Any]:
     for name in ("code", "redirect_uri", "code_verifier"):
-        if name not in given:
+        if name not in parameters:
             raise OAuthError("invalid_request", f"The request needs a {name}.")
-    code = await server.store.grants.redeem(given["code"])
-    if code is None or code.token.client_id != client.id or code.redirect_uri != given["redirect_uri"]:
+    code = await server.store.grants.redeem(parameters["code"])
+    if code is None or code.token.client_id != client.id or code.redirect_uri != parameters["redirect_uri"]:
         raise OAuthError("invalid_grant", "The code is unknown, expired, or was issued for another client or URI.")
-    if not verifies(given["code_verifier"], code.challenge):
+    if not verifies(parameters["code_verifier"], code.challenge):
         raise OAuthError("invalid_grant", "The code_verifier does not fit the code_challenge.")
     issued = await _issue(server, code.token)
     if "openid" in code.token.scopes:
@@ -104,21 +104,21 @@ async def _id_token(server: AuthorizationServer, code: Code) -> str:
     )
 
 
-async def _refresh(server: AuthorizationServer, client: Client, given: Mapping[str, str]) -> dict[str, Any]:
-    secret = given.get("refresh_token")
+async def _refresh(server: AuthorizationServer, client: Client, parameters: Mapping[str, str]) -> dict[str, Any]:
+    secret = parameters.get("refresh_token")
     if secret is None:
         raise OAuthError("invalid_request", "The request needs a refresh_token.")
-    found = await server.store.grants.refresh(secret, server.refresh_leeway)
-    if found is None or found.client_id != client.id:
+    refreshed = await server.store.grants.refresh(secret, server.refresh_leeway)
+    if refreshed is None or refreshed.client_id != client.id:
         raise OAuthError("invalid_grant", "The refresh token is unknown, expired, or another client's.")
-    if not await is_active(server.services, found.fhir_user):
+    if not await is_active(server.services, refreshed.fhir_user):
         raise OAuthError("invalid_grant", "The user's account is not active.")
-    scopes = _narrowed(found.scopes, given.get("scope"))
+    scopes = _narrowed(refreshed.scopes, parameters.get("scope"))
     if client.is_public:
         following = await server.store.grants.rotate(secret, server.store.keys.refresh_key(), server.refresh_leeway)
-        return await _issue(server, found, scopes, successor=following)
+        return await _issue(server, refreshed, scopes, successor=following)
     # A confidential client proves itself at each refresh, so its token need not change hands again.
-    return await _issue(server, found, scopes, refresh_token=secret)
+    return await _issue(server, refreshed, scopes, refresh_token=secret)
 
 
 def _narrowed(granted: Scopes, asked: str | None) -> Scopes:
@@ -175,9 +175,9 @@ def _response(secret: str, access: BearerToken, seconds: int) -> dict[str, Any]:
     }
 
 
-async def _backend(server: AuthorizationServer, client: Client, given: Mapping[str, str]) -> dict[str, Any]:
+async def _backend(server: AuthorizationServer, client: Client, parameters: Mapping[str, str]) -> dict[str, Any]:
     # https://www.rfc-editor.org/rfc/rfc6749#section-3.3: without a scope the default, here all that is registered.
-    asked = parse_scopes(given["scope"]) if "scope" in given else client.scopes
+    asked = parse_scopes(parameters["scope"]) if "scope" in parameters else client.scopes
     allowed = asked.narrowed_to(client.scopes).without_level("patient", "user")
     scopes = Scopes(allowed.resources, tuple(name for name in allowed.plain if name == EHR_LAUNCH))
     if not scopes:

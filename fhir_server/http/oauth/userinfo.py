@@ -17,12 +17,12 @@ async def userinfo(request: Request) -> Response:
     server = server_of(request)
     authorization = request.headers.get("authorization", "")
     secret = authorization[7:].strip() if authorization[:7].lower() == "bearer " else ""
-    found = await server.store.grants.live_token(secret) if secret else None
-    if found is None or found[0] != "access":
+    live = await server.store.grants.live_token(secret) if secret else None
+    if live is None or live[0] != "access":
         error = ', error="invalid_token"' if secret else ""
         challenge = {"WWW-Authenticate": f'Bearer realm="oauth"{error}'}
         raise OAuthError("invalid_token", "The access token is missing, unknown or expired.", 401, challenge)
-    token = found[1]
+    token = live[1]
     seen().by_token(token)
     if token.user_id is None or "openid" not in token.scopes:
         challenge = {"WWW-Authenticate": 'Bearer realm="oauth", error="insufficient_scope", scope="openid"'}

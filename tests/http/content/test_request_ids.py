@@ -122,7 +122,7 @@ async def test_nobody_chooses_the_id_of_an_event(smart: SmartServer) -> None:
 def test_log_lines_name_the_request(capsys: pytest.CaptureFixture[str]) -> None:
     """What is logged in the course of a request has its id, anything else has none."""
     log.configure(Settings(log_format="json"))
-    token = current.set(RequestId("abc-1", given=True))
+    token = current.set(RequestId("abc-1", chosen=True))
     log.fault(ValueError("personal"))
     current.reset(token)
     log.fault(ValueError("personal"))

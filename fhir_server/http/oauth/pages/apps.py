@@ -43,10 +43,10 @@ async def _list(request: Request, browser: Browser, message: str = "") -> Respon
 @page
 async def revoke_app(request: Request) -> Response:
     """End the access of one app; when the page answers, no worker takes its tokens any more."""
-    server, given, browser = server_of(request), await form(request), await browser_of(request)
-    if browser.user is None or not is_own_origin(request) or not browser.sent(given.get("csrf")):
+    server, fields, browser = server_of(request), await form(request), await browser_of(request)
+    if browser.user is None or not is_own_origin(request) or not browser.sent(fields.get("csrf")):
         raise Refusal("foreign_form")
     seen().by_user(browser.user)
-    seen().about(grant=given.get("grant"))
-    await server.store.grants.revoke_grant(given.get("grant", ""), browser.user.id)
+    seen().about(grant=fields.get("grant"))
+    await server.store.grants.revoke_grant(fields.get("grant", ""), browser.user.id)
     return await _list(request, browser, "revoked")

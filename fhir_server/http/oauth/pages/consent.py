@@ -46,17 +46,17 @@ _NOT_ASKED = frozenset({"launch", "launch/patient", "launch/encounter"})
 async def authorize(request: Request) -> Response:
     """Take an app's request, by GET or POST, and lead the user to sign in; a refusal goes to the app where it can."""
     server = server_of(request)
-    given = query(request) if request.method == "GET" else once(await form_pairs(request))
-    client = await registered_client(server, given)
+    parameters = query(request) if request.method == "GET" else once(await form_pairs(request))
+    client = await registered_client(server, parameters)
     try:
-        authorization = await checked(server, client, given)
+        authorization = await checked(server, client, parameters)
         browser = await browser_of(request)
-        if "none" in prompts_of(given):
+        if "none" in prompts_of(parameters):
             is_signed_in = authorization.is_answered_by(browser.user, browser.session)
             error = "consent_required" if is_signed_in else "login_required"
             raise Rejection(error, "The user must sign in and decide.")
     except Rejection as rejection:
-        told = Authorization(client.id, given["redirect_uri"], "", "", given.get("state"))
+        told = Authorization(client.id, parameters["redirect_uri"], "", "", parameters.get("state"))
         return redirect(told.answer_url(server, error=rejection.error, error_description=rejection.description))
     return redirect("/oauth/login?" + urlencode({"request": authorization.sealed(server)}))
 
@@ -106,8 +106,8 @@ async def show_consent(request: Request) -> Response:
 async def _encounter_name(server: AuthorizationServer, context: LaunchContext) -> str | None:
     if context.patient is None or context.encounter is None:
         return None
-    found = await encounter_of(server, context.patient, context.encounter)
-    return described(found) if found else None
+    encounter = await encounter_of(server, context.patient, context.encounter)
+    return described(encounter) if encounter else None
 
 
 def _choices(scopes: Scopes) -> Iterable[Scope | str]:
@@ -153,8 +153,8 @@ async def _picked_encounter(
     # Looked up once more: the request may have come to another user's browser since.
     if patient is None or not authorization.encounter:
         return None
-    found = await encounter_of(server, patient, authorization.encounter)
-    return authorization.encounter if found else None
+    encounter = await encounter_of(server, patient, authorization.encounter)
+    return authorization.encounter if encounter else None
 
 
 def _told(server: AuthorizationServer, context: LaunchContext) -> LaunchContext:
@@ -182,18 +182,18 @@ async def consent(request: Request) -> Response:
     server, browser = server_of(request), await browser_of(request)
     pairs = await form_pairs(request)
     ticked = [value for name, value in pairs if name == "scope"]
-    given = once(pair for pair in pairs if pair[0] != "scope")
-    authorization = unsealed(server, given.get("request", ""))
+    fields = once(pair for pair in pairs if pair[0] != "scope")
+    authorization = unsealed(server, fields.get("request", ""))
     if not is_own_origin(request):
         raise Refusal("foreign_form")
     if browser.user is None or not authorization.is_answered_by(browser.user, browser.session):
         return redirect("/oauth/login?" + urlencode({"request": authorization.sealed(server)}))
-    if not browser.sent(given.get("csrf")):
+    if not browser.sent(fields.get("csrf")):
         raise Refusal("foreign_form")
     seen().by_user(browser.user)
     seen().client = authorization.client_id
     try:
-        if "approve" not in given or "deny" in given:
+        if "approve" not in fields or "deny" in fields:
             raise Rejection("access_denied", "The user did not allow it.")
         decision = await _decision(server, authorization, browser.user)
         code = await _grant(server, authorization, browser, decision, ticked)

@@ -36,27 +36,27 @@ async def encounters_of(server: AuthorizationServer, patient: str, day: str = ""
     # By their start, and not as the server sorts periods: one without an end would count as the latest of all.
     query = [("_sort", "-date"), ("_count", str(_MOST_READ)), ("_elements", "period,type,class")]
     of_day = [("date", day)] if day else []
-    found = await _found(server, [*_mine(patient), *of_day, *query])
-    return sorted(found, key=lambda each: str(each.get("period", {}).get("start", "")), reverse=True)
+    encounters = await _search_encounters(server, [*_mine(patient), *of_day, *query])
+    return sorted(encounters, key=lambda each: str(each.get("period", {}).get("start", "")), reverse=True)
 
 
 async def has_encounters(server: AuthorizationServer, patient: str) -> bool:
     """Return whether the patient has any."""
-    return bool(await _found(server, [*_mine(patient), ("_count", "1")]))
+    return bool(await _search_encounters(server, [*_mine(patient), ("_count", "1")]))
 
 
 async def encounter_of(server: AuthorizationServer, patient: str, encounter: str) -> Encounter | None:
     """Return the encounter if it is one of the patient's."""
     if not ID.fullmatch(encounter):
         return None
-    return next(iter(await _found(server, [*_mine(patient), ("_id", encounter)])), None)
+    return next(iter(await _search_encounters(server, [*_mine(patient), ("_id", encounter)])), None)
 
 
 def _mine(patient: str) -> list[tuple[str, str]]:
     return [("subject", f"Patient/{patient}"), ("status:not", "entered-in-error")]
 
 
-async def _found(server: AuthorizationServer, query: list[tuple[str, str]]) -> list[Encounter]:
+async def _search_encounters(server: AuthorizationServer, query: list[tuple[str, str]]) -> list[Encounter]:
     bundle = await ask(server, "Encounter", query, "user/Encounter.rs") or {}
     resources = [entry["resource"] for entry in bundle.get("entry", [])]
     return [each for each in resources if each["resourceType"] == "Encounter"]
@@ -91,7 +91,7 @@ async def show_encounters(request: Request) -> Response:
     client = await server.store.clients.find(authorization.client_id)
     day = request.query_params.get("day", "")
     day = day if _DAY.fullmatch(day) else ""
-    found = await encounters_of(server, patient, day)
+    encounters = await encounters_of(server, patient, day)
     asked = request.query_params.get("after", "")
     before = int(asked) if asked.isdecimal() and len(asked) < 5 else 0
     after = before + _MOST_SHOWN
@@ -102,27 +102,27 @@ async def show_encounters(request: Request) -> Response:
         authorization=authorization,
         app=client.name if client else "",
         patient=await patient_name(server, patient),
-        encounters=[(each["id"], described(each)) for each in found[before:after]],
-        earlier=after if after < len(found) else None,
+        encounters=[(each["id"], described(each)) for each in encounters[before:after]],
+        earlier=after if after < len(encounters) else None,
         day=day,
-        has_many=bool(day) or len(found) > _MANY,
+        has_many=bool(day) or len(encounters) > _MANY,
     )
 
 
 @page
 async def pick_encounter(request: Request) -> Response:
     """Take the encounter that was picked, or the choice of none, and lead on to the consent."""
-    server, given, browser = server_of(request), await form(request), await browser_of(request)
-    authorization = unsealed(server, given.get("request", ""))
-    if not is_own_origin(request) or not browser.sent(given.get("csrf")):
+    server, fields, browser = server_of(request), await form(request), await browser_of(request)
+    authorization = unsealed(server, fields.get("request", ""))
+    if not is_own_origin(request) or not browser.sent(fields.get("csrf")):
         raise Refusal("foreign_form")
     patient = authorization.patient_for(browser.user) if browser.user else None
     if browser.user is None or patient is None:
         return _back(server, authorization)
     _see(browser.user, authorization, patient)
-    if "none" in given:
+    if "none" in fields:
         return _back(server, authorization.with_encounter(""))
-    encounter = given.get("encounter", "")
+    encounter = fields.get("encounter", "")
     if await encounter_of(server, patient, encounter) is None:
         return _back(server, authorization)
     return _back(server, authorization.with_encounter(encounter))

@@ -38,9 +38,11 @@ class _Search:
     """What the link to the next page brought, of the same search."""
 
     @classmethod
-    def of(cls, given: QueryParams) -> _Search:
-        name, born, identifier = (given.get(each, "").strip()[:_LONGEST] for each in ("name", "born", "identifier"))
-        return cls(name, born, identifier, given.get("page", ""))
+    def of(cls, parameters: QueryParams) -> _Search:
+        name, born, identifier = (
+            parameters.get(each, "").strip()[:_LONGEST] for each in ("name", "born", "identifier")
+        )
+        return cls(name, born, identifier, parameters.get("page", ""))
 
     @property
     def has_bad_date(self) -> bool:
@@ -71,7 +73,7 @@ async def show_picker(request: Request) -> Response:
     seen().client = authorization.client_id
     client = await server.store.clients.find(authorization.client_id)
     search = _Search.of(request.query_params)
-    bundle = await _found(server, search, browser.user)
+    bundle = await _search_patients(server, search, browser.user)
     patients = [entry["resource"] for entry in bundle.get("entry", [])]
     return render(
         request,
@@ -85,7 +87,7 @@ async def show_picker(request: Request) -> Response:
     )
 
 
-async def _found(server: AuthorizationServer, search: _Search, user: User) -> dict[str, Any]:
+async def _search_patients(server: AuthorizationServer, search: _Search, user: User) -> dict[str, Any]:
     if search.has_bad_date:
         return {}
     later = await ask(server, "Patient", [("_page", search.following)], user=user) if search.following else None
@@ -112,11 +114,11 @@ def _is_record_number(identifier: dict[str, Any]) -> bool:
 @page
 async def pick(request: Request) -> Response:
     """Take the patient that was picked and lead on to the consent."""
-    server, given, browser = server_of(request), await form(request), await browser_of(request)
-    authorization = unsealed(server, given.get("request", ""))
-    if not is_own_origin(request) or not browser.sent(given.get("csrf")):
+    server, fields, browser = server_of(request), await form(request), await browser_of(request)
+    authorization = unsealed(server, fields.get("request", ""))
+    if not is_own_origin(request) or not browser.sent(fields.get("csrf")):
         raise Refusal("foreign_form")
-    patient = given.get("patient", "")
+    patient = fields.get("patient", "")
     if (
         browser.user is None
         or browser.user.role == "patient"

@@ -79,15 +79,15 @@ async def _form(
 @page
 async def sign_in(request: Request) -> Response:
     """Sign the user in and lead on; the browser gets a new session, so that one planted before is worth nothing."""
-    server, given = server_of(request), await form(request)
-    authorization = _authorization(server, given.get("request"))
+    server, fields = server_of(request), await form(request)
+    authorization = _authorization(server, fields.get("request"))
     browser = await browser_of(request)
     if not is_own_origin(request):
         raise Refusal("foreign_form")
-    if not browser.sent(given.get("csrf")):
+    if not browser.sent(fields.get("csrf")):
         return await _form(request, browser, authorization, status=400, message="form_expired")
-    username = given.get("username", "")[: LONGEST + 1]
-    user, wait = await _user(request, username, given.get("password", ""))
+    username = fields.get("username", "")[: LONGEST + 1]
+    user, wait = await _user(request, username, fields.get("password", ""))
     if user is None:
         status, message = (429, "wait") if wait else (401, "wrong")
         return await _form(

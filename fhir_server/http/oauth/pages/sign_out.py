@@ -58,12 +58,12 @@ def _unsealed(server: AuthorizationServer, text: str | None) -> SignOut:
     if not text:
         return SignOut()
     try:
-        found = SignOut(**unseal(server.store.sealing_key, text)["sign_out"])
+        wish = SignOut(**unseal(server.store.sealing_key, text)["sign_out"])
     except (BadRequest, TypeError, LookupError) as error:
         raise Refusal("expired") from error
-    if found.expires < time.time():
+    if wish.expires < time.time():
         raise Refusal("expired")
-    return found
+    return wish
 
 
 @page
@@ -73,29 +73,29 @@ async def end_session_endpoint(request: Request) -> Response:
     A form that another site sends brings no cookie; the redirect that answers it does.
     """
     server = server_of(request)
-    given = query(request) if request.method == "GET" else await form(request)
-    wish = await _checked(server, given)
+    parameters = query(request) if request.method == "GET" else await form(request)
+    wish = await _checked(server, parameters)
     return redirect("/oauth/logout?" + urlencode({"request": wish.sealed(server)}))
 
 
-async def _checked(server: AuthorizationServer, given: Mapping[str, str]) -> SignOut:
-    hint = given.get("id_token_hint")
+async def _checked(server: AuthorizationServer, parameters: Mapping[str, str]) -> SignOut:
+    hint = parameters.get("id_token_hint")
     named = read_id_token(hint, await server.store.keys.verifying(), server.issuer) if hint else None
     client_id, subject = named or (None, None)
-    if client_id is not None and given.get("client_id", client_id) != client_id:
+    if client_id is not None and parameters.get("client_id", client_id) != client_id:
         raise Refusal("bad_request")
-    client = await _client(server, client_id or given.get("client_id"))
-    uri = given.get("post_logout_redirect_uri")
+    client = await _client(server, client_id or parameters.get("client_id"))
+    uri = parameters.get("post_logout_redirect_uri")
     if uri is not None and (client is None or not is_registered(uri, client.post_logout_redirect_uris)):
         raise Refusal("unknown_return")
-    if len(given.get("state", "")) > _LONGEST_STATE:
+    if len(parameters.get("state", "")) > _LONGEST_STATE:
         raise Refusal("bad_request")
     return SignOut(
         client.id if client else None,
         uri,
-        given.get("state"),
+        parameters.get("state"),
         subject,
-        given.get("ui_locales"),
+        parameters.get("ui_locales"),
         time.time() + REQUEST_LIFETIME.total_seconds(),
     )
 
@@ -147,12 +147,12 @@ async def sign_out_now(request: Request) -> Response:
 @page
 async def sign_out(request: Request) -> Response:
     """Carry out the user's decision on a page of this server: end the session, and lead back to the app that asked."""
-    server, given, browser = server_of(request), await form(request), await browser_of(request)
-    if not is_own_origin(request) or not browser.sent(given.get("csrf")):
+    server, fields, browser = server_of(request), await form(request), await browser_of(request)
+    if not is_own_origin(request) or not browser.sent(fields.get("csrf")):
         raise Refusal("foreign_form")
-    wish = _unsealed(server, given.get("request"))
+    wish = _unsealed(server, fields.get("request"))
     seen().client = wish.client_id or ""
-    if "stay" in given:
+    if "stay" in fields:
         seen().refused("The user did not want it.")
         return redirect(_OWN_PAGE)
     return await _ended(request, browser, wish)
