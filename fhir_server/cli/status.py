@@ -93,7 +93,7 @@ def _health(settings: Settings, status: _Status) -> Table:
         ("Disk", f"{free / _MEGABYTE:.0f} MB free", free > _LEAST_FREE),
         ("Audit journal", f"{backlog / _MEGABYTE:.1f} MB not in the database yet", backlog < _MOST_BACKLOG),
         ("Jobs", ", ".join([f"{name} failed" for name in failed] + [f"{name} waits" for name in late]), not failed),
-        ("Search index", _index(found.older), not found.older),
+        ("Search index", _index(status.older), not status.older),
         ("Backup", *_backup(settings)),
     ]
     rows += [

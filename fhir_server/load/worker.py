@@ -115,7 +115,7 @@ class _Loading:
         left = [
             (place, entry)
             for place, entry in zip(unit.places, unit.entries, strict=True)
-            if self._key(place) not in self.loaded
+            if self._key(place) not in self.already_loaded
         ]
         alone: list[tuple[str, Entry]] = []
         # The entries that a refusal names go apart, and the rest is sent again; a refusal that names none ends that.
