@@ -50,8 +50,8 @@ def literal(text: object, base_url: str = "") -> Literal | None:
 
 def local(text: object, base_url: str = "") -> Literal | None:
     """Return what a literal reference names on this server; None for any other text."""
-    found = literal(text, base_url)
-    return None if found is None or found.base else found
+    target = literal(text, base_url)
+    return None if target is None or target.base else target
 
 
 def mentioned(text: object, base_url: str = "") -> str | None:

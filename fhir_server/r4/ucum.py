@@ -139,10 +139,10 @@ class _Parser:
 
     def whole(self) -> tuple[Fraction, Dimensions]:
         """Return the factor and dimensions of the whole text."""
-        found = self.term()
+        value = self.term()
         if self.position != len(self.text):
             raise ValueError(self.text)
-        return found
+        return value
 
     def term(self) -> tuple[Fraction, Dimensions]:
         """Return the product of components, each multiplied or divided by, from left to right."""
@@ -172,12 +172,12 @@ class _Parser:
             self.depth += 1
             if self.depth > _DEEPEST:
                 raise ValueError(self.text)
-            found = self.term()
+            value = self.term()
             if not self._take(")"):
                 raise ValueError(self.text)
             self.depth -= 1
             self._annotation()
-            return found
+            return value
         match = _COMPONENT.match(self.text, self.position)
         if match is None:
             if self._annotation():

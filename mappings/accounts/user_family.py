@@ -56,12 +56,12 @@ def to_fhir(row: FamilyMember) -> dict[str, Any]:
 
 def from_fhir(person: Resource, *, created: datetime | None = None, deleted: datetime | None = None) -> FamilyMember:
     """Return the row that a RelatedPerson is."""
-    known = (_RELATIONS.get(code) for code in reading.codes(person.get("relationship"), elements.ROLE_CODE))
+    relations = (_RELATIONS.get(code) for code in reading.codes(person.get("relationship"), elements.ROLE_CODE))
     return FamilyMember.read(
         person,
         user_id=reading.reference_id(person.get("patient"), "Patient"),
         name=reading.human_name(reading.official_name(person)),
-        relation=next(filter(None, known), "other"),
+        relation=next(filter(None, relations), "other"),
         dob=reading.whole_date(person.get("birthDate")),
         **reading.row_times(person, created, deleted),
     )

@@ -201,7 +201,7 @@ def paid_invoices(attempt: Resource) -> set[str]:
     """Return the ids of the invoices that an attempt is to pay: by its business key, else by its details."""
     keys = [{"reference": key} for key in reading.identifiers(attempt, "payment-of")]
     references = keys or [item.get("request", {}) for item in attempt.get("detail", ())]
-    return {found for item in references if (found := reading.reference_id(item, "Invoice"))}
+    return {invoice_id for item in references if (invoice_id := reading.reference_id(item, "Invoice"))}
 
 
 def rank(attempt: Resource) -> tuple[bool, datetime, str] | None:

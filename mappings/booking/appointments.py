@@ -100,12 +100,12 @@ def _participants(row: Appointment) -> list[elements.Element]:
         ("Location", row.clinic_id, "required"),
         ("HealthcareService", row.specialty_id, "information-only"),
     )
-    known = [
+    participants = [
         {"actor": elements.reference(resource_type, logical_id), "required": required, "status": "accepted"}
         for resource_type, logical_id, required in actors
         if logical_id
     ]
-    return known or [{"actor": elements.ABSENT, "status": "accepted"}]
+    return participants or [{"actor": elements.ABSENT, "status": "accepted"}]
 
 
 def from_fhir(

@@ -53,11 +53,11 @@ def openings(
     minutes: int = SLOT_MINUTES,
 ) -> list[Opening]:
     """Return the openings of a day of the clinic's calendar, by start; `slots` are those known to overlap the day."""
-    known = list(filter(None, map(_written, slots)))
-    written = [item for item in known if not _is_computed(item) and wall_date(item.start, clock) == day]
-    booked = {item.id: item for item in known if _is_computed(item)}
+    overlapping = list(filter(None, map(_written, slots)))
+    written = [item for item in overlapping if not _is_computed(item) and wall_date(item.start, clock) == day]
+    booked = {item.id: item for item in overlapping if _is_computed(item)}
     offered = written or [booked.get(item.id, item) for item in computed(role, location, day, clock, minutes)]
-    busy = [item for item in known if item.status == "busy"]
+    busy = [item for item in overlapping if item.status == "busy"]
     return sorted((_with_status(item, busy) for item in offered), key=lambda item: item.start)
 
 
@@ -88,14 +88,14 @@ def computed(
         return []
     length = timedelta(minutes=said_minutes(role) or minutes)
     hours, away = _hours(location, day, clock), _away(role, clock)
-    found: list[Opening] = []
+    free_times: list[Opening] = []
     for start in _starts(role, day, clock, length):
         end = start + length
         inside = hours is None or any(opens <= start and end <= closes for opens, closes in hours)
         free = not any(start < back and gone < end for gone, back in away)
-        if inside and free and not (found and start < found[-1].end):
-            found.append(Opening(computed_id(role["id"], start), start, end, "free"))
-    return found
+        if inside and free and not (free_times and start < free_times[-1].end):
+            free_times.append(Opening(computed_id(role["id"], start), start, end, "free"))
+    return free_times
 
 
 def said_minutes(role_or_schedule: Resource) -> int | None:

@@ -98,13 +98,13 @@ def from_fhir(
     """Return the row that a ServiceRequest is; the result is the report's conclusion, else what was observed."""
     plan_id = reading.referenced(order.get("basedOn"), "CarePlan")
     plan_id = plan_id or reading.referenced(order.get("supportingInfo"), "CarePlan")
-    found = report or {}
-    finished = order.get("status") == "completed" or found.get("status") in FINISHED
+    finding = report or {}
+    finished = order.get("status") == "completed" or finding.get("status") in FINISHED
     return LabTest.read(
         order,
         treatment_plan_id=plan_id or treatment_plan_id,
         test_name=reading.concept_text(order.get("code")),
-        result=found.get("conclusion") or summary(measurements(observations)),
+        result=finding.get("conclusion") or summary(measurements(observations)),
         status="completed" if finished else "pending",
         **reading.row_times(order, created, deleted),
     )
@@ -119,9 +119,9 @@ def measurements(observations: Iterable[Resource]) -> list[Measurement]:
     ]
 
 
-def summary(found: Sequence[Measurement]) -> str | None:
+def summary(items: Sequence[Measurement]) -> str | None:
     """Return measurements as one line of text."""
-    said = (" ".join(part for part in (item.name, item.value, item.unit) if part) for item in found if item.value)
+    said = (" ".join(part for part in (item.name, item.value, item.unit) if part) for item in items if item.value)
     return "; ".join(said) or None
 
 

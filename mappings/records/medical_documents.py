@@ -124,13 +124,13 @@ def from_fhir(
 ) -> MedicalDocument:
     """Return the row that a DocumentReference is."""
     attachment = reading.first(document.get("content")).get("attachment", {})
-    known = (_TYPES.get(code) for code in reading.codes([document.get("type", {})], LOINC))
+    types = (_TYPES.get(code) for code in reading.codes([document.get("type", {})], LOINC))
     url = reading.extension(attachment, "file-url") or attachment.get("url")
     return MedicalDocument.read(
         document,
         user_id=reading.reference_id(document.get("subject"), "Patient"),
         appointment_id=reading.referenced(document.get("context", {}).get("related"), "Appointment"),
-        document_type=next(filter(None, known), "other"),
+        document_type=next(filter(None, types), "other"),
         file_url=url,
         title=document.get("description") or (attachment.get("title") if url or "data" in attachment else None),
         content_type=attachment.get("contentType"),

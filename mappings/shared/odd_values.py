@@ -40,15 +40,15 @@ def note(resource: Mapping[str, Any], columns: Iterable[str]) -> tuple[str, ...]
 
 def extensions(element: Mapping[str, Any]) -> list[str]:
     """Return the names of the extensions on an element that are the hospital's, but hold no value of their type."""
-    found = []
+    names = []
     for item in element.get("extension") or ():
         url = item.get("url")
         if url == TIME_ZONE_URL and not is_zone(item.get("valueCode")):
-            found.append("timezone")
+            names.append("timezone")
         definition = _DEFINITIONS.get(path_of(url) or "")
         if definition is not None and typed_value(item, definition) is None:
-            found.append(definition.name)
-    return found
+            names.append(definition.name)
+    return names
 
 
 def typed_value(item: Mapping[str, Any], definition: ExtensionDefinition) -> Any:

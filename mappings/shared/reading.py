@@ -83,8 +83,8 @@ def utc(text: Any) -> datetime | None:
 def dated(resource: Resource, *names: str) -> datetime:
     """Return the first of these elements that says a time, else when the resource was last changed."""
     said = (moment(resource.get(name)) for name in (*names,))
-    found = next(filter(None, said), None) or moment((resource.get("meta") or {}).get("lastUpdated"))
-    return found or datetime.min.replace(tzinfo=UTC)
+    stated = next(filter(None, said), None) or moment((resource.get("meta") or {}).get("lastUpdated"))
+    return stated or datetime.min.replace(tzinfo=UTC)
 
 
 def whole_date(text: Any) -> date | None:

@@ -37,9 +37,9 @@ def queue(encounters: Iterable[Resource], slot_minutes: int) -> Queue:
 
     A visit takes as long as the finished ones of that day took on average, or a slot's length while there are none.
     """
-    known = list(encounters)
-    waiting = sorted((item for item in known if item.get("status") in _WAITING), key=_order)
-    lengths = [length for item in known if item.get("status") == "finished" and (length := _length(item)) is not None]
+    visits = list(encounters)
+    waiting = sorted((item for item in visits if item.get("status") in _WAITING), key=_order)
+    lengths = [length for item in visits if item.get("status") == "finished" and (length := _length(item)) is not None]
     mean = sum(lengths, timedelta()) / len(lengths) if lengths else timedelta(minutes=slot_minutes)
     return Queue(tuple(item["id"] for item in waiting), mean)
 

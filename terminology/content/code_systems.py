@@ -127,14 +127,14 @@ class ResourceCodeSystem:
 
         Selections without a text are few and come again: what they list is kept.
         """
-        found = self._selected.get(selection)
-        if found is None:
-            found = self._select(selection)
+        concepts = self._selected.get(selection)
+        if concepts is None:
+            concepts = self._select(selection)
             if selection.text is None:
                 if len(self._selected) >= _KEPT:
                     self._selected = {}
-                self._selected[selection] = found
-        return found
+                self._selected[selection] = concepts
+        return concepts
 
     def _select(self, selection: Selection) -> MatchingSet:
         anchor = next((each for each in selection.filters if self._can_list(each)), None)

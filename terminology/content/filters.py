@@ -60,8 +60,8 @@ def pattern(text: str) -> re2._Regexp:
     try:
         return re2.compile(text, options)
     except re2.error as error:
-        found = issue("error", "invalid", "vs-invalid", "INVALID_REGEX", text, str(error))
-        raise TerminologyError(found) from None
+        problem = issue("error", "invalid", "vs-invalid", "INVALID_REGEX", text, str(error))
+        raise TerminologyError(problem) from None
 
 
 def comparison(condition: Filter) -> Callable[[list[str]], bool]:
@@ -69,16 +69,16 @@ def comparison(condition: Filter) -> Callable[[list[str]], bool]:
     values = [each.strip() for each in condition.value.split(",")]
     match condition.op:
         case "=":
-            return lambda found: condition.value in found
+            return lambda stated: condition.value in stated
         case "in":
-            return lambda found: any(value in found for value in values)
+            return lambda stated: any(value in stated for value in values)
         case "not-in":
-            return lambda found: all(value not in found for value in values)
+            return lambda stated: all(value not in stated for value in values)
         case "exists":
-            return lambda found: bool(found) == (condition.value == "true")
+            return lambda stated: bool(stated) == (condition.value == "true")
         case _:
             regex = pattern(condition.value)
-            return lambda found: any(regex.fullmatch(value) is not None for value in found)
+            return lambda stated: any(regex.fullmatch(value) is not None for value in stated)
 
 
 def code_test(condition: Filter, system: Hierarchy, *, is_a: bool, listed: bool) -> Callable[[str], bool]:
@@ -169,11 +169,11 @@ def _texts(concept: Concept, name: str) -> list[str]:
 
 
 def _stated(concept: Concept, name: str) -> list[str]:
-    found = [each for each in concept.properties if each.code == name]
-    if not found and name in _FHIRS_OWN:
+    properties = [each for each in concept.properties if each.code == name]
+    if not properties and name in _FHIRS_OWN:
         named = property_named(concept.properties, name)
-        found = [named] if named else []
-    return [text for each in found for text in _forms(each)]
+        properties = [named] if named else []
+    return [text for each in properties for text in _forms(each)]
 
 
 def _forms(each: Property) -> list[str]:

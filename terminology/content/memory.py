@@ -66,10 +66,10 @@ class MemorySource:
 
     def code_system(self, url: str, version: str | None) -> CodeSystem | None:
         """Return a code system by its exact version."""
-        found = self._systems.get((url, version))
-        if found is None and (resource := self._resources["CodeSystem"].get(url, {}).get(version)):
-            found = self._systems[url, version] = ResourceCodeSystem(resource)
-        return found
+        system = self._systems.get((url, version))
+        if system is None and (resource := self._resources["CodeSystem"].get(url, {}).get(version)):
+            system = self._systems[url, version] = ResourceCodeSystem(resource)
+        return system
 
     def supplements(self, url: str) -> Iterable[Json]:
         """Return the CodeSystem resources that supplement a code system."""
@@ -86,12 +86,12 @@ class MemorySource:
 
     def value_set(self, url: str, version: str | None) -> ValueSet | None:
         """Return a value set by its exact version."""
-        found = self._value_sets.get((url, version))
-        if found is None and (resource := self._resources["ValueSet"].get(url, {}).get(version)):
-            found = self._value_sets[url, version] = read_value_set(resource)
-        if found is None and (resource := self._whole.get(url, {}).get(version)):
-            found = value_set_of(read_info(resource))
-        return found
+        read = self._value_sets.get((url, version))
+        if read is None and (resource := self._resources["ValueSet"].get(url, {}).get(version)):
+            read = self._value_sets[url, version] = read_value_set(resource)
+        if read is None and (resource := self._whole.get(url, {}).get(version)):
+            read = value_set_of(read_info(resource))
+        return read
 
     def concept_map_versions(self, url: str) -> Sequence[str | None]:
         """Return the versions of a concept map."""
@@ -120,7 +120,7 @@ class LayeredSource:
 
     def code_system(self, url: str, version: str | None) -> CodeSystem | None:
         """Return a code system by its exact version."""
-        return next((found for each in self._sources if (found := each.code_system(url, version))), None)
+        return next((system for each in self._sources if (system := each.code_system(url, version))), None)
 
     def supplements(self, url: str) -> Iterable[Json]:
         """Return the supplements of a code system, one of each url and version."""
@@ -129,7 +129,7 @@ class LayeredSource:
 
     def supplement(self, url: str, version: str | None) -> Json | None:
         """Return a supplement by its own url and, where stated, version."""
-        return next((found for each in self._sources if (found := each.supplement(url, version))), None)
+        return next((resource for each in self._sources if (resource := each.supplement(url, version))), None)
 
     def value_set_versions(self, url: str) -> Sequence[str | None]:
         """Return the versions of a value set."""
@@ -137,7 +137,7 @@ class LayeredSource:
 
     def value_set(self, url: str, version: str | None) -> ValueSet | None:
         """Return a value set by its exact version."""
-        return next((found for each in self._sources if (found := each.value_set(url, version))), None)
+        return next((read for each in self._sources if (read := each.value_set(url, version))), None)
 
     def concept_map_versions(self, url: str) -> Sequence[str | None]:
         """Return the versions of a concept map."""
@@ -145,12 +145,12 @@ class LayeredSource:
 
     def concept_map(self, url: str, version: str | None) -> ConceptMap | None:
         """Return a concept map by its exact version."""
-        return next((found for each in self._sources if (found := each.concept_map(url, version))), None)
+        return next((read for each in self._sources if (read := each.concept_map(url, version))), None)
 
     def concept_maps(self, source_system: str | None, target_system: str | None) -> Iterator[ConceptMap]:
         """Return the concept maps between the systems, without those that an upper source hides."""
         hidden: set[tuple[str | None, str | None]] = set()
         for source in self._sources:
-            found = list(source.concept_maps(source_system, target_system))
-            yield from (each for each in found if (each.url, each.version) not in hidden)
-            hidden.update((each.url, each.version) for each in found)
+            maps = list(source.concept_maps(source_system, target_system))
+            yield from (each for each in maps if (each.url, each.version) not in hidden)
+            hidden.update((each.url, each.version) for each in maps)

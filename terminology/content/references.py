@@ -22,14 +22,14 @@ def references(resource: Json) -> set[Reference]:
     """Return the canonicals that a ValueSet, a ConceptMap or a supplement refers to, without those contained in it."""
     match resource.get("resourceType"):
         case "ValueSet":
-            found = _of_value_set(resource)
+            canonicals = _of_value_set(resource)
         case "ConceptMap":
-            found = _of_concept_map(resource)
+            canonicals = _of_concept_map(resource)
         case "CodeSystem":
-            found = (Reference("CodeSystem", resource.get("supplements", "")) for _ in (0,))
+            canonicals = (Reference("CodeSystem", resource.get("supplements", "")) for _ in (0,))
         case _:
-            found = iter(())
-    return {each for each in found if each.url and not each.url.startswith("#")}
+            canonicals = iter(())
+    return {each for each in canonicals if each.url and not each.url.startswith("#")}
 
 
 def _of_value_set(resource: Json) -> Iterator[Reference]:

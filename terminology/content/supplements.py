@@ -50,14 +50,14 @@ class Supplement:
 
     def add_to(self, concept: Concept) -> Concept:
         """Return the concept with what the supplement says of it."""
-        found = self._concepts.get(concept.code)
-        if found is None:
+        supplement = self._concepts.get(concept.code)
+        if supplement is None:
             return concept
         return replace(
             concept,
-            designations=(*concept.designations, *self._designations(found)),
-            properties=(*concept.properties, *read_properties(found, self.properties)),
-            extensions=(*concept.extensions, *found.get("extension", ())),
+            designations=(*concept.designations, *self._designations(supplement)),
+            properties=(*concept.properties, *read_properties(supplement, self.properties)),
+            extensions=(*concept.extensions, *supplement.get("extension", ())),
         )
 
     def _designations(self, concept: Json) -> Iterator[Designation]:
@@ -87,8 +87,8 @@ class SupplementedCodeSystem:
 
     def concept(self, code: str) -> Concept | None:
         """Return the concept that a code means, with what supplements say of it."""
-        found = self._base.concept(code)
-        return None if found is None else self.supplemented(found)
+        base = self._base.concept(code)
+        return None if base is None else self.supplemented(base)
 
     def supplemented(self, concept: Concept) -> Concept:
         """Return the concept with what supplements say of it."""

@@ -58,20 +58,20 @@ class TextIndex:
         self._places: dict[str, array[int]] = {}
         for place, concept in enumerate(concepts):
             texts = {concept.code, *(each.value for each in concept.designations)}
-            found = {fold(concept.code), *(word for text in texts for word in _WORD.findall(fold(text)))}
-            for word in found:
+            indexed = {fold(concept.code), *(word for text in texts for word in _WORD.findall(fold(text)))}
+            for word in indexed:
                 self._places.setdefault(word, array("I")).append(place)
         self._words = sorted(self._places)
 
     def candidates(self, wanted: Sequence[str]) -> Sequence[int]:
         """Return the places, in order, of the concepts with a word that begins with the rarest of those wanted."""
-        listed = min((self._beginning(word) for word in wanted), key=lambda found: sum(map(len, found)), default=[])
+        listed = min((self._beginning(word) for word in wanted), key=lambda lists: sum(map(len, lists)), default=[])
         return sorted({place for places in listed for place in places})
 
     def _beginning(self, word: str) -> list[array[int]]:
-        found: list[array[int]] = []
+        lists: list[array[int]] = []
         for index in range(bisect_left(self._words, word), len(self._words)):
             if not self._words[index].startswith(word):
                 break
-            found.append(self._places[self._words[index]])
-        return found
+            lists.append(self._places[self._words[index]])
+        return lists

@@ -134,10 +134,10 @@ class ResourceGroup:
 
 
 def _index(pairs: Iterable[tuple[str, Mapping]]) -> dict[str, list[Mapping]]:
-    found: dict[str, list[Mapping]] = {}
+    by_code: dict[str, list[Mapping]] = {}
     for code, mapping in pairs:
-        found.setdefault(code, []).append(mapping)
-    return found
+        by_code.setdefault(code, []).append(mapping)
+    return by_code
 
 
 @dataclass(frozen=True, slots=True)

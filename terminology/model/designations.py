@@ -38,8 +38,8 @@ class Designations:
         if ranges is None:
             return self._first(lambda each: True)
         for each in ranges:
-            if each.quality > 0 and (found := self._in_range(each)):
-                return found
+            if each.quality > 0 and (designation := self._in_range(each)):
+                return designation
         return next((each for each in self.items if each.language is None and each.is_display), None)
 
     def _first(self, allowed: Callable[[Designation], bool]) -> Designation | None:
@@ -91,8 +91,8 @@ class Designations:
         if ranges is None:
             return displays
         for level in _LEVELS:
-            if found := [each for each in displays if _is_allowed(each, ranges, None, (level,))]:
-                return found
+            if allowed := [each for each in displays if _is_allowed(each, ranges, None, (level,))]:
+                return allowed
         return []
 
     def status(self, display: str) -> str:

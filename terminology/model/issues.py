@@ -26,8 +26,8 @@ class Issue:
 
 def issue(severity: str, code: str, kind: str | None, name: str, *values: object, at: str = "") -> Issue:
     """Return an issue with the text of the catalogue's message `name`; `at` is the place in the request."""
-    found = message(name, *values)
-    return Issue(severity, code, found.text, kind, found.name, at)
+    text = message(name, *values)
+    return Issue(severity, code, text.text, kind, text.name, at)
 
 
 class TerminologyError(Exception):
@@ -74,18 +74,19 @@ class Report:
     issues: list[Issue] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
 
-    def add(self, found: Issue, *, in_message: bool | None = None) -> bool:
+    def add(self, added: Issue, *, in_message: bool | None = None) -> bool:
         """Add an issue, unless it is there, and its text to the message; by default an error's text alone."""
-        if self._has(found):
+        if self._has(added):
             return False
-        self.issues.append(found)
-        if found.severity == "error" if in_message is None else in_message:
-            self.say(found.text)
+        self.issues.append(added)
+        if added.severity == "error" if in_message is None else in_message:
+            self.say(added.text)
         return True
 
-    def _has(self, found: Issue) -> bool:
+    def _has(self, other_issue: Issue) -> bool:
         return any(
-            (other.text, other.expression, other.severity) == (found.text, found.expression, found.severity)
+            (other.text, other.expression, other.severity)
+            == (other_issue.text, other_issue.expression, other_issue.severity)
             for other in self.issues
         )
 
@@ -103,7 +104,7 @@ class Report:
     @property
     def has_errors(self) -> bool:
         """Whether an error was reported."""
-        return any(found.severity == "error" for found in self.issues)
+        return any(each.severity == "error" for each in self.issues)
 
     @property
     def message(self) -> str | None:

@@ -122,8 +122,8 @@ class Options:
         try:
             self.display_languages = LanguageRanges.parse(text, others=not self.validating)
         except ValueError:
-            found = issue("error", "processing", "invalid-display", "INVALID_DISPLAY_NAME", text)
-            raise TerminologyError(found) from None
+            problem = issue("error", "processing", "invalid-display", "INVALID_DISPLAY_NAME", text)
+            raise TerminologyError(problem) from None
 
     def with_defaults(self, parameters: Iterable[tuple[str, Any]], language: str | None) -> Options:
         """Return the options with what a value set says of its own expansion, where the caller said nothing."""

@@ -26,14 +26,14 @@ class ClosureEntry:
 
 
 def extend_closure(
-    known: Sequence[Coding], added: Sequence[Coding], source: Source, limits: Limits | None = None
+    present: Sequence[Coding], added: Sequence[Coding], source: Source, limits: Limits | None = None
 ) -> list[ClosureEntry]:
     """Return the entries that concepts add to a table that has those that are known.
 
     Raises TerminologyError for a code system or code that is not known; nothing is to be added then.
     """
     context = Context.of(source, Options(), limits=limits)
-    table = {(each.system, each.code): each for each in known}
+    table = {(each.system, each.code): each for each in present}
     entries: list[ClosureEntry] = []
     for coding in added:
         system, concept = find_concept(coding, context)

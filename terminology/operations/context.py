@@ -83,12 +83,12 @@ class Context:
         return self._follow(rule) if rule else None
 
     def _rule(self, rules: list[VersionRule], mode: str, message: str) -> VersionRule | None:
-        found = [each for each in rules if each.mode == mode]
-        others = [each for each in found if each.version != found[0].version]
+        fitting = [each for each in rules if each.mode == mode]
+        others = [each for each in fitting if each.version != fitting[0].version]
         if others:
-            values = (found[0].url, found[0].version, others[0].version)
+            values = (fitting[0].url, fitting[0].version, others[0].version)
             raise TerminologyError(issue("error", "exception", "version-error", message, *values))
-        return found[0] if found else None
+        return fitting[0] if fitting else None
 
     def _follow(self, rule: VersionRule) -> str:
         if rule not in self.followed:
@@ -118,16 +118,16 @@ class Context:
         key = (url, wanted)
         if key not in self._systems:
             self._systems[key] = self._find(url, wanted)
-        found = self._systems[key]
-        if found is not None and self.required_supplements:
-            self._note_supplements(found)
-        return found
+        system = self._systems[key]
+        if system is not None and self.required_supplements:
+            self._note_supplements(system)
+        return system
 
     def _find(self, url: str, wanted: str | None) -> CodeSystem | None:
         for version in self._candidates(url, wanted):
-            found = self.source.code_system(url, version)
-            if found is not None and found.info.content in _USABLE:
-                return self._supplemented(found)
+            system = self.source.code_system(url, version)
+            if system is not None and system.info.content in _USABLE:
+                return self._supplemented(system)
         return None
 
     def _candidates(self, url: str, wanted: str | None) -> Iterator[str | None]:
@@ -140,13 +140,15 @@ class Context:
             yield wanted
         else:
             for version in stated:
-                found = self.source.code_system(url, version)
-                if matches(wanted, version, found.info.version_algorithm if found else None):
+                system = self.source.code_system(url, version)
+                if matches(wanted, version, system.info.version_algorithm if system else None):
                     yield version
 
     def _supplemented(self, system: CodeSystem) -> CodeSystem:
-        found = [Supplement(each) for each in self.source.supplements(system.info.url) if self._applies(each, system)]
-        return SupplementedCodeSystem(system, found) if found else system
+        supplements = [
+            Supplement(each) for each in self.source.supplements(system.info.url) if self._applies(each, system)
+        ]
+        return SupplementedCodeSystem(system, supplements) if supplements else system
 
     def _applies(self, resource: Json, system: CodeSystem) -> bool:
         names = {resource.get("url", ""), canonical(resource.get("url", ""), resource.get("version"))}
@@ -170,11 +172,11 @@ class Context:
         """Return the issue of a code system that is not there."""
         name, values = "UNKNOWN_CODESYSTEM", [url]
         if version:
-            known = self.versions(url)
+            versions = self.versions(url)
             name += "_VERSION"
             values.append(version)
-            if known:
-                values.append(alternatives(known, "or" if len(known) == 2 else "and"))
+            if versions:
+                values.append(alternatives(versions, "or" if len(versions) == 2 else "and"))
         name += "_EXP" if expanding else ""
         name += "_NONE" if version and len(values) == 2 else ""
         return issue("error", "not-found", "not-found", name, *values, at=at)
@@ -206,8 +208,8 @@ class Context:
             checks = rule.mode == "check" and rule.of_value_sets and value_set and rule.url == value_set.url
             if checks and value_set and not matches(rule.version, value_set.version):
                 values = (value_set.url, value_set.version or "", rule.version)
-                found = issue("error", "exception", "version-error", "VALUESET_VERSION_CHECK_VS", *values)
-                raise TerminologyError(found)
+                problem = issue("error", "exception", "version-error", "VALUESET_VERSION_CHECK_VS", *values)
+                raise TerminologyError(problem)
         return value_set
 
     def unresolved_import(self, reference: str, *, excluding: bool = False) -> UnresolvedReference:
@@ -224,10 +226,10 @@ class Context:
         if not url:
             raise invalid("No ValueSet specified: give its url, or the resource itself as valueSet", code="required")
         reference = self.pinned(canonical(url, version))
-        found = self.value_set(reference)
-        if found is None:
+        resolved = self.value_set(reference)
+        if resolved is None:
             raise unresolved_value_set(reference)
-        return found
+        return resolved
 
     def spend(self, value_set: ValueSet, steps: int = 1) -> None:
         """Count work done; raise TerminologyError where it is more than the limit."""

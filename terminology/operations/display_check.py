@@ -25,29 +25,29 @@ class DisplayCheck:
         self._report = report
         self._severity = "warning" if options.lenient_display else "error"
 
-    def check(self, coding: Coding, known: Designations, language: str | None, at: str) -> None:
+    def check(self, coding: Coding, designations: Designations, language: str | None, at: str) -> None:
         """Check the display of a code that is in the value set; `language` is that of its code system."""
         display, languages = coding.display or "", self._options.languages
-        if not known.has(display, languages):
-            self._report.add(self._wrong(coding, known, language, at), in_message=True)
-        elif not known.has(display, languages, active=True):
-            shown = known.current(languages)
-            values = (display, coding.code, ", ".join(shown), known.status(display))
+        if not designations.has(display, languages):
+            self._report.add(self._wrong(coding, designations, language, at), in_message=True)
+        elif not designations.has(display, languages, active=True):
+            shown = designations.current(languages)
+            values = (display, coding.code, ", ".join(shown), designations.status(display))
             name = f"INACTIVE_DISPLAY_FOUND_{'one' if len(shown) == 1 else 'other'}"
-            found = issue("warning", "invalid", "display-comment", name, *values, at=at)
-            self._report.add(found)
+            comment = issue("warning", "invalid", "display-comment", name, *values, at=at)
+            self._report.add(comment)
 
-    def _wrong(self, coding: Coding, known: Designations, language: str | None, at: str) -> Issue:
+    def _wrong(self, coding: Coding, designations: Designations, language: str | None, at: str) -> Issue:
         languages = self._options.languages
-        choices = known.displays(languages)
+        choices = designations.displays(languages)
         if choices:
-            return self._choose(coding, known, choices, self._severity, at)
-        texts = Designations([each for each in known if each.value])
+            return self._choose(coding, designations, choices, self._severity, at)
+        texts = Designations([each for each in designations if each.value])
         shown = texts.preferred(None)
         if shown is None:
             return self._nothing(coding, at)
         values = (coding.display, coding.system, coding.code, self._options.language_summary, shown.value)
-        if known.has(coding.display or "", languages, base=language or "en"):
+        if designations.has(coding.display or "", languages, base=language or "en"):
             return issue("information", "invalid", "invalid-display", f"{_NONE}_OK", *values, at=at)
         return issue(self._severity, "invalid", "invalid-display", f"{_NONE}_ERR", *values, at=at)
 
@@ -55,18 +55,22 @@ class DisplayCheck:
         values = (coding.display, coding.system, coding.code)
         return issue("warning", "invalid", "invalid-display", "NO_VALID_DISPLAY_AT_ALL", *values, at=at)
 
-    def check_outside(self, coding: Coding, known: Designations, language: str | None, at: str) -> None:
+    def check_outside(self, coding: Coding, designations: Designations, language: str | None, at: str) -> None:
         """Check the display of a code that is not in the value set, but in its code system."""
         display, languages = coding.display, self._options.languages
-        if not display or not known.items or known.has(display, languages, base=language or "en"):
+        if not display or not designations.items or designations.has(display, languages, base=language or "en"):
             return
-        choices = known.displays(languages)
-        found = self._choose(coding, known, choices, self._severity, at) if choices else self._nothing(coding, at)
-        self._report.add(found, in_message=True)
+        choices = designations.displays(languages)
+        problem = (
+            self._choose(coding, designations, choices, self._severity, at) if choices else self._nothing(coding, at)
+        )
+        self._report.add(problem, in_message=True)
 
-    def _choose(self, coding: Coding, known: Designations, choices: list[Designation], severity: str, at: str) -> Issue:
+    def _choose(
+        self, coding: Coding, designations: Designations, choices: list[Designation], severity: str, at: str
+    ) -> Issue:
         languages = self._options.languages
-        name = _SPACES if known.has_but_for_spaces(coding.display or "", languages) else _WRONG
+        name = _SPACES if designations.has_but_for_spaces(coding.display or "", languages) else _WRONG
         name += "_one" if len(choices) == 1 else "_other"
         listed = alternatives([_present(each) for each in choices])
         values = (len(choices), coding.system, coding.code, listed, coding.display, self._options.language_summary)

@@ -46,12 +46,12 @@ class Row:
     @property
     def designations(self) -> Designations:
         """The texts of the concept, and those that the value set adds."""
-        found = Designations.of(self.concept)
+        texts = Designations.of(self.concept)
         if self.reference is not None:
             if self.reference.display:
-                found.items.insert(0, Designation(self.reference.display, self.language, preferred=True))
-            found.add(self.reference.designations)
-        return found
+                texts.items.insert(0, Designation(self.reference.display, self.language, preferred=True))
+            texts.add(self.reference.designations)
+        return texts
 
 
 class EntryMaker:

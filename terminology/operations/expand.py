@@ -82,8 +82,8 @@ class _Expander:
         """Return the expansion."""
         self._note_parameters()
         if not self._value_set.composed and self._value_set.expansion is None:
-            found = issue("error", "invalid", "vs-invalid", "VALUESET_NO_COMPOSE", self._value_set.described)
-            raise TerminologyError(found)
+            problem = issue("error", "invalid", "vs-invalid", "VALUESET_NO_COMPOSE", self._value_set.described)
+            raise TerminologyError(problem)
         self._check_sources(self._value_set)
         self._with_versions = self._value_set.several_versions
         rows = self._page()
@@ -138,9 +138,9 @@ class _Expander:
         self._warn(standing_of(self._value_set), self._value_set)
 
     def _warn(self, standing: Standing, source: ValueSet) -> None:
-        found = warning(standing, standing_of(source))
-        if found:
-            self._expansion.note(f"warning-{found}", "uri", standing.canonical)
+        kind = warning(standing, standing_of(source))
+        if kind:
+            self._expansion.note(f"warning-{kind}", "uri", standing.canonical)
 
     # --- Sources -----------------------------------------------------------------------------------------------
 
@@ -173,8 +173,8 @@ class _Expander:
         system = self._context.code_system(url, part.version)
         if system is None:
             version = self._context.resolve_version(url, part.version)
-            found = self._context.unknown_code_system(url, version, expanding=True)
-            raise UnresolvedReference(found, unknown_system=canonical(url, version))
+            problem = self._context.unknown_code_system(url, version, expanding=True)
+            raise UnresolvedReference(problem, unknown_system=canonical(url, version))
         if forbidden := self._context.version_check(system):
             raise TerminologyError(forbidden)
         return system
@@ -361,7 +361,7 @@ class _Expander:
     def _above(self, row: Row, entries: dict[tuple[str, str], Entry]) -> list[Entry]:
         """Return the nearest entries above a row."""
         system = self._context.code_system(row.info.url, row.info.version, rules=False)
-        found: dict[str, Entry] = {}
+        nearest: dict[str, Entry] = {}
         seen: set[str] = set()
         waiting = list(row.parents)
         while waiting and system is not None:
@@ -370,7 +370,7 @@ class _Expander:
                 continue
             seen.add(code)
             if (entry := entries.get((row.info.canonical, code))) is not None:
-                found[code] = entry
+                nearest[code] = entry
             else:
                 waiting.extend(system.parents(code))
-        return list(found.values())
+        return list(nearest.values())

@@ -63,21 +63,21 @@ def _having(system: CodeSystem, properties: list[Property]) -> ConceptSet:
 
 
 def _condition(system: CodeSystem, wanted: Property) -> Filter:
-    found = Filter(wanted.code, "=", wanted.text)
-    if not system.understands(found):
+    condition = Filter(wanted.code, "=", wanted.text)
+    if not system.understands(condition):
         values = (wanted.code, "=", wanted.text)
         raise TerminologyError(issue("error", "not-supported", "vs-invalid", "FILTER_NOT_UNDERSTOOD", *values))
-    return found
+    return condition
 
 
 def _nearest(system: CodeSystem, properties: list[Property], context: Context) -> list[CodeMatch]:
-    found: dict[str, tuple[Concept, set[int]]] = {}
+    places_by_code: dict[str, tuple[Concept, set[int]]] = {}
     for place, wanted in enumerate(properties):
         context.step(_STEPS_A_PROPERTY)
         for concept in islice(_having(system, [wanted]).page(), _MOST_LOOKED_AT):
             context.step()
-            found.setdefault(concept.code, (concept, set()))[1].add(place)
-    ranked = sorted(found.values(), key=lambda each: -len(each[1]))
+            places_by_code.setdefault(concept.code, (concept, set()))[1].add(place)
+    ranked = sorted(places_by_code.values(), key=lambda each: -len(each[1]))
     return [
         CodeMatch(system.info, concept, tuple(each for place, each in enumerate(properties) if place not in matched))
         for concept, matched in ranked[:_MOST]

@@ -98,12 +98,12 @@ def _properties(system: CodeSystem, concept: Concept) -> Iterator[LookupProperty
         yield LookupProperty(Property("inactive", "boolean", concept.inactive))
     for name, codes in (("parent", system.parents(concept.code)), ("child", system.children(concept.code))):
         for code in codes[:_NEIGHBOURS] if name not in stated else ():
-            found = Property(name, "code", code)
-            yield LookupProperty(found, _description(system, found))
+            relation = Property(name, "code", code)
+            yield LookupProperty(relation, _description(system, relation))
 
 
-def _description(system: CodeSystem, found: Property) -> str | None:
-    if found.type != "code" or found.code not in ("parent", "child"):
+def _description(system: CodeSystem, relation: Property) -> str | None:
+    if relation.type != "code" or relation.code not in ("parent", "child"):
         return None
-    other = system.concept(str(found.value))
+    other = system.concept(str(relation.value))
     return other.display if other else None

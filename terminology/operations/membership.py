@@ -112,8 +112,10 @@ class MembershipCheck:
 
     def _without_system(self, asked: Question) -> bool | None:
         if not self._options.infer_system:
-            found = issue("warning", "invalid", "invalid-data", "Coding_has_no_system__cannot_validate", at=asked.path)
-            self.report.add(found, in_message=True)
+            problem = issue(
+                "warning", "invalid", "invalid-data", "Coding_has_no_system__cannot_validate", at=asked.path
+            )
+            self.report.add(problem, in_message=True)
             return False
         value_set, code = asked.value_set, asked.coding.code or ""
         systems = sorted(
@@ -156,9 +158,9 @@ class MembershipCheck:
         return verdict
 
     def _warn(self, resource: ValueSet | CodeSystemInfo, source: ValueSet) -> None:
-        found = warning_issue(standing_of(resource), standing_of(source))
-        if found:
-            self.report.add(found)
+        problem = warning_issue(standing_of(resource), standing_of(source))
+        if problem:
+            self.report.add(problem)
 
     def _check_system(self, part: Include, asked: Question) -> bool | None:
         version = self._version(part, asked.coding, asked.path)
@@ -190,10 +192,10 @@ class MembershipCheck:
     def add_unknown(self, url: str, version: str | None, path: str) -> None:
         """Report a code system that is not there."""
         name = self._context.unknown_canonical(url, version)
-        found = self._context.unknown_code_system(url, version, at=at(path, "system"))
+        problem = self._context.unknown_code_system(url, version, at=at(path, "system"))
         if name not in self.unknown_systems:
             self.unknown_systems.append(name)
-            self.report.add(found)
+            self.report.add(problem)
 
     # --- Versions ----------------------------------------------------------------------------------------------
 
@@ -238,12 +240,12 @@ class MembershipCheck:
             if wanted != sent:
                 self._mismatch("error", "VALUESET_VALUE_MISMATCH", (url, wanted, sent), path)
             return
-        found = system.info.version
-        if found is not None and (found == sent or matches(sent, found, algorithm)):
+        version = system.info.version
+        if version is not None and (version == sent or matches(sent, version, algorithm)):
             return
         if not wanted:
             severity = "error" if system.info.version_needed else "warning"
-            self._mismatch(severity, "VALUESET_VALUE_MISMATCH_DEFAULT", (url, found or "", sent), path)
+            self._mismatch(severity, "VALUESET_VALUE_MISMATCH_DEFAULT", (url, version or "", sent), path)
         elif wanted != part.version:
             values = (url, wanted, part.version or "", sent)
             self._mismatch("error", "VALUESET_VALUE_MISMATCH_CHANGED", values, path)
@@ -277,12 +279,12 @@ class MembershipCheck:
         return True
 
     def _note(self, concept: Concept, reference: ConceptReference | None, asked: Question) -> None:
-        known = asked.finding.designations
-        known.add(concept.designations)
+        designations = asked.finding.designations
+        designations.add(concept.designations)
         if reference is not None:
             if reference.display:
-                known.add([Designation(reference.display, asked.value_set.language, preferred=True)])
-            known.add(reference.designations)
+                designations.add([Designation(reference.display, asked.value_set.language, preferred=True)])
+            designations.add(reference.designations)
 
     def _note_form(self, system: CodeSystem, concept: Concept, asked: Question) -> None:
         code, place = asked.coding.code or "", at(asked.path, "code")

@@ -49,21 +49,21 @@ class Selector:
         """Return a value set that another includes."""
         key = (reference, id(within.resource) if reference.startswith("#") else 0)
         if key not in self._imports:
-            found = self._context.value_set(self._context.pinned(reference), within)
-            if found is not None:
-                self._context.require_supplements(found.supplements)
-            self._imports[key] = (within, found)
+            imported_set = self._context.value_set(self._context.pinned(reference), within)
+            if imported_set is not None:
+                self._context.require_supplements(imported_set.supplements)
+            self._imports[key] = (within, imported_set)
         return self._imports[key][1]
 
     def reference(self, include: Include, code: str) -> ConceptReference | None:
         """Return the concept of an include's list with this code."""
         if include.concepts is None:
             return None
-        known = self._references.get(id(include))
-        if known is None:
-            known = (include, {each.code: each for each in reversed(include.concepts)})
-            self._references[id(include)] = known
-        return known[1].get(code)
+        kept = self._references.get(id(include))
+        if kept is None:
+            kept = (include, {each.code: each for each in reversed(include.concepts)})
+            self._references[id(include)] = kept
+        return kept[1].get(code)
 
     def filters(self, include: Include, system: CodeSystem, value_set: ValueSet) -> tuple[Filter, ...]:
         """Return the filters of an include; raise TerminologyError for one that has no value, or no meaning."""
@@ -80,13 +80,13 @@ class Selector:
             values: tuple[object, ...] = (system.info.url, stated.property, stated.op)
             name = "UNABLE_TO_HANDLE_SYSTEM_FILTER_WITH_NO_VALUE"
             raise TerminologyError(issue("error", "invalid", "vs-invalid", name, *values, at=at))
-        found = Filter(stated.property, stated.op, stated.value)
-        if not system.understands(found):
+        condition = Filter(stated.property, stated.op, stated.value)
+        if not system.understands(condition):
             values = (stated.property, stated.op, stated.value, value_set.url, system.info.url)
             raise TerminologyError(
                 issue("error", "not-supported", "vs-invalid", "FILTER_NOT_UNDERSTOOD_add", *values, at=at)
             )
-        return found
+        return condition
 
     def concept_set(
         self,
@@ -118,8 +118,8 @@ class Selector:
             values = (value_set.described, modified)
             raise TerminologyError(issue("error", "not-supported", "vs-invalid", "VALUESET_MODIFIED", *values))
         if value_set.locked_date:
-            found = issue("error", "business-rule", "vs-invalid", "VALUESET_LOCKED_DATE", value_set.described)
-            raise TerminologyError(found)
+            problem = issue("error", "business-rule", "vs-invalid", "VALUESET_LOCKED_DATE", value_set.described)
+            raise TerminologyError(problem)
 
     # --- Membership --------------------------------------------------------------------------------------------
 
@@ -128,8 +128,8 @@ class Selector:
         with self._context.including(value_set):
             if not value_set.composed and value_set.expansion is not None:
                 return self._is_in_expansion(value_set, value_set.expansion, member)
-            found = any(self._part_has(part, value_set, member) for part in value_set.includes)
-            return found and not self.excludes(value_set, member)
+            included = any(self._part_has(part, value_set, member) for part in value_set.includes)
+            return included and not self.excludes(value_set, member)
 
     def _is_in_expansion(self, value_set: ValueSet, expansion: Json, member: Member) -> bool:
         for number, entry in enumerate(expansion_entries(expansion), 1):

@@ -59,8 +59,8 @@ def warning(standing: Standing, source: Standing) -> str | None:
 
 def warning_issue(standing: Standing, source: Standing) -> Issue | None:
     """Return the issue that validation tells of a resource that it used for the value set `source`."""
-    found = _own(standing) or _beside(standing, source)
-    if found is None:
+    kind = _own(standing) or _beside(standing, source)
+    if kind is None:
         return None
-    name = f"MSG_{found.upper()}"
+    name = f"MSG_{kind.upper()}"
     return issue("information", "business-rule", "status-check", name, standing.canonical, standing.type)

@@ -90,9 +90,9 @@ def translate(request: TranslateRequest, source: Source, limits: Limits | None =
         if not coding.code or not coding.system:
             raise invalid("A code to translate needs its system", code="required")
     context = Context.of(source, request.options, request.resources, limits)
-    found = list(dict.fromkeys(_Translator(request, context).matches()))
-    if found:
-        return Translation(found)
+    translations = list(dict.fromkeys(_Translator(request, context).matches()))
+    if translations:
+        return Translation(translations)
     names = ", ".join(each.described() for each in request.codings)
     return Translation([], f"No translation was found for {names}")
 
@@ -130,8 +130,8 @@ class _Translator:
         if request.url:
             return [self._named(request.url, request.version)]
         systems = (coding.system, request.target_system)
-        found = self._context.source.concept_maps(*(reversed(systems) if self._backwards else systems))
-        return [each for each in found if self._fits(each)]
+        maps = self._context.source.concept_maps(*(reversed(systems) if self._backwards else systems))
+        return [each for each in maps if self._fits(each)]
 
     def _fits(self, concept_map: ConceptMap) -> bool:
         scopes = (
@@ -147,10 +147,10 @@ class _Translator:
         wanted = version or stated or None
         available = self._context.source.concept_map_versions(url)
         fitting = [each for each in available if wanted is None or matches(wanted, each)]
-        found = self._context.source.concept_map(url, latest(fitting)) if fitting else None
-        if found is None:
+        concept_map = self._context.source.concept_map(url, latest(fitting)) if fitting else None
+        if concept_map is None:
             raise invalid(f"The concept map {canonical(url, wanted)} is not known", code="not-found")
-        return found
+        return concept_map
 
     def _matches_in(self, concept_map: ConceptMap, coding: Coding, depth: int) -> Iterator[Match]:
         self._context.step(len(concept_map.groups) + 1)
@@ -161,10 +161,10 @@ class _Translator:
                 continue
             if self._request.target_system not in (None, other):
                 continue
-            found = list(self._from_group(group, concept_map, coding))
-            if not found and not self._backwards:
-                found = list(self._unmapped(group, concept_map, coding, depth))
-            yield from found
+            mapped = list(self._from_group(group, concept_map, coding))
+            if not mapped and not self._backwards:
+                mapped = list(self._unmapped(group, concept_map, coding, depth))
+            yield from mapped
 
     def _from_group(self, group: Group, concept_map: ConceptMap, coding: Coding) -> Iterator[Match]:
         code = coding.code or ""
@@ -178,8 +178,8 @@ class _Translator:
     def _applies(self, mapping: Mapping) -> bool:
         return all(
             any(
-                (each.name, each.value) == (given.name, given.value) and given.system in (None, each.system)
-                for given in self._request.dependencies
+                (each.name, each.value) == (stated.name, stated.value) and stated.system in (None, each.system)
+                for stated in self._request.dependencies
             )
             for each in mapping.depends_on
         )
@@ -217,9 +217,9 @@ class _Translator:
         elif rule.mode in ("provided", "fixed"):
             provided = rule.mode == "provided"
             code = coding.code if provided else rule.code
-            found = Coding(group.target, group.target_version, code, coding.display if provided else rule.display)
-            if code and self._is_wanted(found):
-                yield Match("equivalent" if provided else rule.equivalence, found, concept_map.canonical)
+            target = Coding(group.target, group.target_version, code, coding.display if provided else rule.display)
+            if code and self._is_wanted(target):
+                yield Match("equivalent" if provided else rule.equivalence, target, concept_map.canonical)
 
 
 def _source_of(group: Group) -> tuple[str | None, str | None]:

@@ -132,10 +132,10 @@ def _why_no_system(url: str, version: str | None, context: Context, place: str) 
         return [issue("error", "invalid", "invalid-data", "CODESYSTEM_CS_NO_SUPPLEMENT", name, at=place)]
     if context.value_set(url) is not None:
         return [issue("error", "invalid", "invalid-data", "Terminology_TX_System_ValueSet2", url, at=place)]
-    found = [context.unknown_code_system(url, version, at=place)]
+    issues = [context.unknown_code_system(url, version, at=place)]
     if not is_absolute(url):
-        found.append(issue("error", "invalid", "invalid-data", "Terminology_TX_System_Relative", at=place))
-    return found
+        issues.append(issue("error", "invalid", "invalid-data", "Terminology_TX_System_Relative", at=place))
+    return issues
 
 
 def is_absolute(url: str) -> bool:
@@ -147,14 +147,14 @@ def is_absolute(url: str) -> bool:
 def _unresolved(error: UnresolvedReference, request: ValidateRequest, context: Context) -> Validation:
     """Return the result for a reference of the value set, or a system of the coding, that leads nowhere."""
     report = Report()
-    for found in error.issues:
-        report.add(found, in_message=True)
+    for problem in error.issues:
+        report.add(problem, in_message=True)
     first = request.codings[0]
     result = Validation(False, report.issues, report.message, concept=request.concept)
     if request.path != CODEABLE_CONCEPT:
-        known = context.code_system(first.system) if first.system else None
+        system = context.code_system(first.system) if first.system else None
         result.system, result.code = first.system, first.code
-        result.version = first.version or (known.info.version if known else None)
+        result.version = first.version or (system.info.version if system else None)
     if error.unknown_system:
         result.caused_by_unknown_systems = [error.unknown_system]
     return result
@@ -198,9 +198,9 @@ class _Validator:
 
     def run(self) -> Validation:
         """Return the result."""
-        found = warning_issue(standing_of(self._value_set), standing_of(self._value_set))
-        if found:
-            self._report.add(found)
+        problem = warning_issue(standing_of(self._value_set), standing_of(self._value_set))
+        if problem:
+            self._report.add(problem)
         verdict: bool | None = False
         no_code = False
         for index, coding in enumerate(self._request.codings):
@@ -266,9 +266,9 @@ class _Validator:
         if system is None:
             self._explain_no_system(url, version, path)
             return
-        found = warning_issue(standing_of(system.info), standing_of(self._value_set))
-        if found:
-            self._report.add(found)
+        problem = warning_issue(standing_of(system.info), standing_of(self._value_set))
+        if problem:
+            self._report.add(problem)
         concept = system.concept(coding.code or "")
         if concept is None:
             self._check.unknown_code(system, coding.code or "", path)
@@ -282,11 +282,11 @@ class _Validator:
 
     def _explain_no_system(self, url: str, version: str | None, path: str) -> None:
         place = at(path, "system")
-        found = _why_no_system(url, version, self._context, place)[0]
-        if found.message_id in _UNKNOWN:
+        problem = _why_no_system(url, version, self._context, place)[0]
+        if problem.message_id in _UNKNOWN:
             self._check.add_unknown(url, version, path)
         else:
-            self._report.add(found)
+            self._report.add(problem)
 
     def _pass_over_unchecked(self) -> None:
         """Let a coding that is valid stand for the others, though the systems of some are not known."""
@@ -297,10 +297,10 @@ class _Validator:
             for index, coding in enumerate(self._request.codings)
             if index not in self._matched
         }
-        for found in list(self._report):
-            place = found.expression or ""
+        for problem in list(self._report):
+            place = problem.expression or ""
             coding = unmatched.get(place)
-            if coding is not None and found.severity == "error" and found.message_id in _UNKNOWN:
+            if coding is not None and problem.severity == "error" and problem.message_id in _UNKNOWN:
                 name = canonical(coding.system or "", coding.version)
                 now = issue(
                     "warning",
@@ -308,9 +308,9 @@ class _Validator:
                     "not-found",
                     "UNKNOWN_CODESYSTEM_CODING_NOT_CHECKED",
                     name,
-                    at=found.expression,
+                    at=problem.expression,
                 )
-                self._report.replace(found, now)
+                self._report.replace(problem, now)
 
     def _report_none(self, *, no_code: bool) -> None:
         """Report that no coding is in the value set, unless the code system has said what is wrong."""
@@ -351,13 +351,13 @@ class _Validator:
         return result
 
     def _report_status(self) -> None:
-        found: Inactive = self._check.inactive
-        if found.inactive:
-            name = "INACTIVE_CONCEPT_FOUND" if found.status == "inactive" else "INACTIVE_CONCEPT_FOUND_add"
-            place = found.path or "code"
-        elif (found.status or "").lower() == "deprecated":
+        inactive: Inactive = self._check.inactive
+        if inactive.inactive:
+            name = "INACTIVE_CONCEPT_FOUND" if inactive.status == "inactive" else "INACTIVE_CONCEPT_FOUND_add"
+            place = inactive.path or "code"
+        elif (inactive.status or "").lower() == "deprecated":
             name, place = "DEPRECATED_CONCEPT_FOUND", self._request.path
         else:
             return
-        values = (found.status, found.code)
+        values = (inactive.status, inactive.code)
         self._report.add(issue("warning", "business-rule", "code-comment", name, *values, at=place), in_message=True)

@@ -16,15 +16,15 @@ def write_outcome(issues: Iterable[Issue]) -> Json:
     return {"resourceType": "OperationOutcome", "issue": [write_issue(each) for each in issues]}
 
 
-def write_issue(found: Issue) -> Json:
+def write_issue(issue: Issue) -> Json:
     """Return an issue as an element of OperationOutcome.issue; its place as expression, and as R4's location."""
-    details: Json = {"text": found.text}
-    if found.kind:
-        details = {"coding": [{"system": ISSUE_TYPES, "code": found.kind}], **details}
-    element: Json = {"severity": found.severity, "code": found.code, "details": details}
-    if found.message_id:
-        element = {"extension": [{"url": MESSAGE_ID, "valueString": found.message_id}], **element}
-    if found.expression:
-        element["location"] = [found.expression]
-        element["expression"] = [found.expression]
+    details: Json = {"text": issue.text}
+    if issue.kind:
+        details = {"coding": [{"system": ISSUE_TYPES, "code": issue.kind}], **details}
+    element: Json = {"severity": issue.severity, "code": issue.code, "details": details}
+    if issue.message_id:
+        element = {"extension": [{"url": MESSAGE_ID, "valueString": issue.message_id}], **element}
+    if issue.expression:
+        element["location"] = [issue.expression]
+        element["expression"] = [issue.expression]
     return element

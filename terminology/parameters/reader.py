@@ -56,23 +56,23 @@ class ParametersReader:
 
     def elements(self, name: str, kind: str) -> list[Json]:
         """Return all values of a parameter of a complex type."""
-        found = [each.get(f"value{kind}") for each in self._named(name)]
-        return [each for each in found if isinstance(each, dict)]
+        values = [each.get(f"value{kind}") for each in self._named(name)]
+        return [each for each in values if isinstance(each, dict)]
 
     def resource(self, name: str, kind: str) -> Json | None:
         """Return a parameter that is a resource, None where there is none."""
         for each in self._named(name):
-            found = each.get("resource")
-            if not isinstance(found, dict) or found.get("resourceType") != kind:
+            content = each.get("resource")
+            if not isinstance(content, dict) or content.get("resourceType") != kind:
                 raise invalid(f"{name} is a {kind} resource", at=name)
-            check_structure(found)
-            return found
+            check_structure(content)
+            return content
         return None
 
     def resources(self, name: str) -> list[Json]:
         """Return all parameters of a name that are resources."""
-        found = [each.get("resource") for each in self._named(name)]
-        listed = [each for each in found if isinstance(each, dict)]
+        contents = [each.get("resource") for each in self._named(name)]
+        listed = [each for each in contents if isinstance(each, dict)]
         for each in listed:
             check_structure(each)
         return listed
@@ -118,8 +118,8 @@ class ParametersReader:
 def _profile(parameters: list[Json]) -> list[Json]:
     """Return the parameters of a `profile`, itself a Parameters resource."""
     profiles = [each.get("resource") for each in parameters if each.get("name") == "profile"]
-    found = [each.get("parameter", []) for each in profiles if isinstance(each, dict)]
-    return [each for listed in found for each in listed if isinstance(each, dict)]
+    lists = [each.get("parameter", []) for each in profiles if isinstance(each, dict)]
+    return [each for listed in lists for each in listed if isinstance(each, dict)]
 
 
 def value_of(parameter: Json) -> Any:

@@ -140,8 +140,8 @@ def _dependency(parts: ParametersReader) -> Dependency:
     concept = parts.element("concept", "CodeableConcept") or {}
     coding: Json = next(iter(concept.get("coding", [])), {})
     name = parts.text("element", "attribute") or ""
-    found = parts.value("value")
-    value = found[1] if found else coding.get("code", "")
+    typed = parts.value("value")
+    value = typed[1] if typed else coding.get("code", "")
     if isinstance(value, dict):
         coding, value = value, value.get("code", "")
     return Dependency(name, coding.get("system"), str(value))
@@ -151,10 +151,10 @@ def read_find_matches(parameters: ParametersReader) -> FindMatchesRequest:
     """Return the request of CodeSystem/$find-matches."""
     properties: list[Property] = []
     for each in parameters.parts("property"):
-        code, found = each.text("code"), each.value("value")
-        if not code or found is None:
+        code, typed = each.text("code"), each.value("value")
+        if not code or typed is None:
             raise invalid("Each property needs a code and a value", at="property")
-        properties.append(Property(code, *found))
+        properties.append(Property(code, *typed))
     if parameters.boolean("compositional"):
         raise invalid("Compositional matches are not supported", code="not-supported", at="compositional")
     exact = parameters.text("exact") is None or parameters.boolean("exact")

@@ -162,22 +162,22 @@ def write_validation(validation: Validation) -> Json:
 # --- Lookup, subsumption, matches --------------------------------------------------------------------------------
 
 
-def write_lookup(found: Lookup) -> Json:
+def write_lookup(lookup: Lookup) -> Json:
     """Return the Parameters of `$lookup`."""
-    info = found.info
+    info = lookup.info
     parameters = _stated(
         [
             ("name", "string", info.name or info.title or info.url),
-            ("code", "code", found.concept.code),
+            ("code", "code", lookup.concept.code),
             ("system", "uri", info.url),
             ("version", "string", info.version),
-            ("display", "string", found.display or found.concept.code),
-            ("definition", "string", found.definition),
-            ("abstract", "boolean", found.concept.abstract),
+            ("display", "string", lookup.display or lookup.concept.code),
+            ("definition", "string", lookup.definition),
+            ("abstract", "boolean", lookup.concept.abstract),
         ]
     )
-    parameters += [{"name": "designation", "part": list(_designation_parts(each))} for each in found.designations]
-    parameters += [{"name": "property", "part": list(_property_parts(each))} for each in found.properties]
+    parameters += [{"name": "designation", "part": list(_designation_parts(each))} for each in lookup.designations]
+    parameters += [{"name": "property", "part": list(_property_parts(each))} for each in lookup.properties]
     return _parameters(parameters)
 
 
@@ -191,11 +191,11 @@ def _designation_parts(designation: Designation) -> Iterator[Json]:
     )
 
 
-def _property_parts(found: LookupProperty) -> Iterator[Json]:
-    yield _value("code", "code", found.property.code)
-    yield _value("value", found.property.type, found.property.value)
-    if found.description:
-        yield _value("description", "string", found.description)
+def _property_parts(described: LookupProperty) -> Iterator[Json]:
+    yield _value("code", "code", described.property.code)
+    yield _value("value", described.property.type, described.property.value)
+    if described.description:
+        yield _value("description", "string", described.description)
 
 
 def write_subsumption(outcome: str) -> Json:
@@ -203,9 +203,9 @@ def write_subsumption(outcome: str) -> Json:
     return _parameters([_value("outcome", "code", outcome)])
 
 
-def write_code_matches(found: Iterable[CodeMatch]) -> Json:
+def write_code_matches(matches: Iterable[CodeMatch]) -> Json:
     """Return the Parameters of `$find-matches`."""
-    return _parameters({"name": "match", "part": list(_code_match_parts(each))} for each in found)
+    return _parameters({"name": "match", "part": list(_code_match_parts(each))} for each in matches)
 
 
 def _code_match_parts(match: CodeMatch) -> Iterator[Json]:

@@ -14,8 +14,8 @@ from importlib.resources import files
 @cache
 def names(kind: str) -> dict[str, str]:
     """Return names by code: `countries`, `subdivisions`, `currencies`, `languages` or `scripts`."""
-    found: dict[str, str] = _tables()[kind]
-    return found
+    by_code: dict[str, str] = _tables()[kind]
+    return by_code
 
 
 @cache

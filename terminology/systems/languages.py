@@ -130,18 +130,18 @@ def _read(tag: str) -> Concept | None:
 def _display(parts: dict[str, str], variants: str) -> str | None:
     """Return a name for a tag, None where a part of it is not registered."""
     language, script, region = (parts[each] for each in _PARTS)
-    found = [names("languages").get(language)]
+    names_of_parts = [names("languages").get(language)]
     if script:
-        found.append(names("scripts").get(script) or _private_script(script))
+        names_of_parts.append(names("scripts").get(script) or _private_script(script))
     if region:
-        found.append(
+        names_of_parts.append(
             _AREAS.get(region) if region.isdigit() else names("countries").get(region) or _private_region(region)
         )
-    known = [each for each in found if each is not None]
-    if len(known) != len(found):
+    registered = [each for each in names_of_parts if each is not None]
+    if len(registered) != len(names_of_parts):
         return None
-    more = [*known[1:], *([variants] if variants else [])]
-    return f"{known[0]} ({', '.join(more)})" if more else known[0]
+    more = [*registered[1:], *([variants] if variants else [])]
+    return f"{registered[0]} ({', '.join(more)})" if more else registered[0]
 
 
 def _private_script(script: str) -> str | None:

@@ -49,11 +49,11 @@ class Chain(NamedTuple):
 
         def walk(node: Node) -> Items:
             nodes = _below(node, through)
-            found: Items = []
+            items: Items = []
             for below in nodes:
                 for read in readers:
-                    read(below, found)
-            return found
+                    read(below, items)
+            return items
 
         return walk
 
@@ -79,9 +79,9 @@ def chain(type_name: str, name: str) -> Chain:
 
 def _reading_one(read: Callable[[Node, Items], None]) -> Callable[[Node], Items]:
     def walk(node: Node) -> Items:
-        found: Items = []
-        read(node, found)
-        return found
+        items: Items = []
+        read(node, items)
+        return items
 
     return walk
 
@@ -89,14 +89,14 @@ def _reading_one(read: Callable[[Node, Items], None]) -> Callable[[Node], Items]
 def _below(node: Node, through: tuple[str, ...]) -> list[Node]:
     nodes = [node]
     for name in through:
-        found: list[Node] = []
+        below: list[Node] = []
         for above in nodes:
             value = above.get(name)
             if value.__class__ is dict:
-                found.append(value)
+                below.append(value)
             elif value.__class__ is list:
-                found.extend(value)
-        if not found:
-            return found
-        nodes = found
+                below.extend(value)
+        if not below:
+            return below
+        nodes = below
     return nodes

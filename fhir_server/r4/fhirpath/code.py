@@ -57,6 +57,6 @@ def of_chain(chain: Chain) -> Code:
         if len(this) == 1:
             node = this[0][1]
             return walk(node) if node.__class__ is dict else EMPTY
-        return [found for item in this if isinstance(item.value, dict) for found in walk(item.value)]
+        return [each for item in this if isinstance(item.value, dict) for each in walk(item.value)]
 
     return Code(items, lambda this, scope: truth(items(this, scope)), chain.type, chain)

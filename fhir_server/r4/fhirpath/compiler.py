@@ -111,16 +111,16 @@ class Compiler:
         return of_items(lambda this, scope: [item for item in this if accepts(name, item.type)])
 
     def _step(self, target: Code, name: str) -> Code:
-        found = {element.type for element in elements_named(target.type, name)} if target.type is not None else set()
+        types = {element.type for element in elements_named(target.type, name)} if target.type is not None else set()
         source, step = target.items, member(name)
-        known = found.pop() if len(found) == 1 else None
+        single_type = types.pop() if len(types) == 1 else None
 
         def items(this: Items, scope: Scope) -> Items:
             result = step(source(this, scope))
             scope.spend(len(result))
             return result
 
-        return of_items(items, None if known == "Resource" else known)
+        return of_items(items, None if single_type == "Resource" else single_type)
 
     def _check(self, type_name: str, name: str) -> None:
         if self.search and not elements_named(type_name, name):

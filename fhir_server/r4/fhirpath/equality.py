@@ -138,8 +138,8 @@ def _order_moments(left: Item, right: Item) -> int | None:
 
 
 def _equal_quantities(left: dict[str, Any], right: dict[str, Any]) -> bool | None:
-    found = _order_quantities(left, right)
-    return None if found is None else found == 0
+    sign = _order_quantities(left, right)
+    return None if sign is None else sign == 0
 
 
 def _order_quantities(left: dict[str, Any], right: dict[str, Any]) -> int | None:

@@ -35,7 +35,7 @@ class Token(NamedTuple):
 
 def tokens(expression: str) -> list[Token]:
     """Return the tokens of an expression, an `end` token last; raise FhirPathError where there is none."""
-    found: list[Token] = []
+    read: list[Token] = []
     position = 0
     while position < len(expression):
         match = _TOKEN.match(expression, position)
@@ -43,10 +43,10 @@ def tokens(expression: str) -> list[Token]:
             raise FhirPathError(f"Unexpected {expression[position]!r} at character {position + 1} of {expression!r}.")
         kind = match.lastgroup or ""
         if kind != "skip":
-            found.append(Token(kind, _text(kind, match[0]), position))
+            read.append(Token(kind, _text(kind, match[0]), position))
         position = match.end()
-    found.append(Token("end", "the end of the expression", position))
-    return found
+    read.append(Token("end", "the end of the expression", position))
+    return read
 
 
 def _text(kind: str, source: str) -> str:

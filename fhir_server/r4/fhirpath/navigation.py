@@ -58,15 +58,15 @@ def reader(element: Element) -> Reader:
 def _primitive_reader(name: str, type_name: str) -> Reader:
     sibling = f"_{name}"
 
-    def read(node: dict[str, Any], found: Items) -> None:
+    def read(node: dict[str, Any], items: Items) -> None:
         value = node.get(name)
         if sibling in node:
-            found.extend(_with_extensions(type_name, value, node[sibling]))
+            items.extend(_with_extensions(type_name, value, node[sibling]))
         elif value.__class__ is list:
             for each in value:
-                found.append(make(Item, (type_name, each, None)))
+                items.append(make(Item, (type_name, each, None)))
         elif value is not None:
-            found.append(make(Item, (type_name, value, None)))
+            items.append(make(Item, (type_name, value, None)))
 
     return read
 
@@ -82,23 +82,23 @@ def _with_extensions(type_name: str, value: Any, extension: Any) -> Iterator[Ite
 
 
 def _complex_reader(name: str, type_name: str) -> Reader:
-    def read(node: dict[str, Any], found: Items) -> None:
+    def read(node: dict[str, Any], items: Items) -> None:
         value = node.get(name)
         if value.__class__ is list:
             for each in value:
-                found.append(make(Item, (type_name, each, None)))
+                items.append(make(Item, (type_name, each, None)))
         elif value is not None:
-            found.append(make(Item, (type_name, value, None)))
+            items.append(make(Item, (type_name, value, None)))
 
     return read
 
 
 def _resource_reader(name: str) -> Reader:
-    def read(node: dict[str, Any], found: Items) -> None:
+    def read(node: dict[str, Any], items: Items) -> None:
         value = node.get(name)
         for each in value if isinstance(value, list) else (value,):
             if isinstance(each, dict):
-                found.append(resource_item(each))
+                items.append(resource_item(each))
 
     return read
 
@@ -110,44 +110,44 @@ def resource_item(resource: dict[str, Any]) -> Item:
 
 def member(name: str) -> Callable[[Items], Items]:
     """Return a step from items of any types to their elements of one name."""
-    known: dict[str, tuple[Reader, ...]] = {}
+    readers_by_type: dict[str, tuple[Reader, ...]] = {}
 
     def step(items: Items) -> Items:
         if not items:
             return EMPTY
-        found: Items = []
+        elements: Items = []
         for item in items:
-            readers = known.get(item[0])
+            readers = readers_by_type.get(item[0])
             if readers is None:
-                readers = known[item[0]] = tuple(map(reader, elements_named(item[0], name)))
+                readers = readers_by_type[item[0]] = tuple(map(reader, elements_named(item[0], name)))
             # The elements within a primitive, id and extension, are those of its sibling.
             node = item[1] if item[1].__class__ is dict else item[2]
             if node is not None:
                 for read in readers:
-                    read(node, found)
-        return found
+                    read(node, elements)
+        return elements
 
     return _primitive_value if name == "value" else step
 
 
 def _primitive_value(items: Items) -> Items:
     # A primitive's `value` is the bare System value; for all other types it is an element like any other.
-    found: Items = []
+    values: Items = []
     for item in items:
         kind = SYSTEM_TYPES.get(item.type)
         if kind is None or kind == "Quantity":
             node = item.value
             if isinstance(node, dict):
                 for element in elements_named(item.type, "value"):
-                    reader(element)(node, found)
+                    reader(element)(node, values)
         elif item.value is not None:
-            found.append(Item(f"System.{kind}", item.value))
-    return found
+            values.append(Item(f"System.{kind}", item.value))
+    return values
 
 
 def children(items: Items) -> Items:
     """Return all elements directly within the items."""
-    found: Items = []
+    within: Items = []
     for item in items:
         node = item.value if isinstance(item.value, dict) else item.extension
         if node is None:
@@ -157,16 +157,16 @@ def children(items: Items) -> Items:
             bare = name[1:] if name[0] == "_" else name
             # An element with a value and a sibling is read once, at its value.
             if bare in elements and (bare == name or bare not in node):
-                reader(elements[bare])(node, found)
-    return found
+                reader(elements[bare])(node, within)
+    return within
 
 
 def descendants(items: Items, scope: Scope) -> Items:
     """Return all elements at any depth within the items."""
-    found: Items = []
+    below: Items = []
     level = children(items)
     while level:
         scope.spend(len(level))
-        found.extend(level)
+        below.extend(level)
         level = children(level)
-    return found
+    return below

@@ -36,8 +36,8 @@ def _ordered(holds: Callable[[int], bool]) -> Callable[[Items, Items], bool | No
         one, other = single(left), single(right)
         if one is None or other is None:
             return None
-        found = order(one, other)
-        return None if found is None else holds(found)
+        sign = order(one, other)
+        return None if sign is None else holds(sign)
 
     return compare
 

@@ -32,12 +32,12 @@ class Path:
         branches = self._branches
         if len(branches) == 1:
             return branches[0](node, resource)
-        found: Items = []
+        result: Items = []
         for branch in branches:
             items = branch(node, resource)
             if items:
-                found = found + items if found else items
-        return found
+                result = result + items if result else items
+        return result
 
 
 _MOST_STEPS = 200_000

@@ -38,12 +38,12 @@ def resolved(item: Item, scope: Scope) -> Item | None:
         return None
     container = scope.root if scope.root is not None else scope.resource
     if text == "#":
-        found = container
+        target = container
     elif text.startswith("#"):
-        found = scope.contained(text[1:])
+        target = scope.contained(text[1:])
     else:
-        found = _bundled(item, text, container, scope)
-    return None if found is None else resource_item(found)
+        target = _bundled(item, text, container, scope)
+    return None if target is None else resource_item(target)
 
 
 def _bundled(item: Item, text: str, container: Resource | None, scope: Scope) -> Resource | None:
@@ -84,10 +84,10 @@ class BundleEntries:
         return None if base is None else self._only(f"{base}{named.resource}", named.version)
 
     def _only(self, url: str, version: str | None = None) -> Resource | None:
-        found = self._by_url.get(url, [])
+        resources = self._by_url.get(url, [])
         if version is not None:
-            found = [each for each in found if _version(each) == version]
-        return found[0] if len(found) == 1 else None
+            resources = [each for each in resources if _version(each) == version]
+        return resources[0] if len(resources) == 1 else None
 
     def _base(self, holder: object) -> str | None:
         """Return what relative references in the holder's entry stand below; None where they have no meaning.
@@ -105,8 +105,8 @@ class BundleEntries:
 
 def _entries_of(bundle: Resource) -> list[dict[str, Any]]:
     entries = bundle.get("entry")
-    found = entries if isinstance(entries, list) else []
-    return [each for each in found if isinstance(each, dict) and isinstance(each.get("resource"), dict)]
+    listed = entries if isinstance(entries, list) else []
+    return [each for each in listed if isinstance(each, dict) and isinstance(each.get("resource"), dict)]
 
 
 def _base_of(url: object) -> str | None:
@@ -123,13 +123,13 @@ def _version(resource: Resource) -> object:
 
 def _objects(resource: Resource) -> list[int]:
     """Return what tells the objects within a resource, and itself, from all others while it is held."""
-    found: list[int] = []
+    objects: list[int] = []
     waiting: list[Any] = [resource]
     while waiting:
         node = waiting.pop()
         if isinstance(node, dict):
-            found.append(id(node))
+            objects.append(id(node))
             waiting.extend(node.values())
         elif isinstance(node, list):
             waiting.extend(node)
-    return found
+    return objects

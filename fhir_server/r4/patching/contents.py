@@ -37,11 +37,11 @@ def content(part: Part, elements: tuple[Element, ...], expression: str) -> Conte
         return Content(_fitting(elements, "Resource", expression), deepcopy(part["resource"]))
     if "part" in part:
         return _of_parts(part, elements, expression)
-    given = [each for each in _values() if each.name in part or f"_{each.name}" in part]
-    if len(given) != 1:
+    stated = [each for each in _values() if each.name in part or f"_{each.name}" in part]
+    if len(stated) != 1:
         raise Unprocessable("A part has one value, or nested parts.", expression=expression)
-    name = given[0].name
-    element = _fitting(elements, given[0].type, expression)
+    name = stated[0].name
+    element = _fitting(elements, stated[0].type, expression)
     return Content(element, deepcopy(part.get(name)), deepcopy(part.get(f"_{name}")))
 
 
@@ -58,9 +58,9 @@ def _fitting(elements: tuple[Element, ...], type_name: str, expression: str) -> 
     raise Unprocessable(f"{elements[0].path} takes {wanted}, not {type_name}.", expression=expression)
 
 
-def _takes(wanted: str, given: str) -> bool:
+def _takes(wanted: str, stated: str) -> bool:
     # value[x] has no xhtml, so a narrative comes as a string.
-    return wanted in ancestors(given) or (wanted == "xhtml" and given == "string")
+    return wanted in ancestors(stated) or (wanted == "xhtml" and stated == "string")
 
 
 def _of_parts(part: Part, elements: tuple[Element, ...], expression: str) -> Content:

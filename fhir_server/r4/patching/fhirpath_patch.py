@@ -58,10 +58,10 @@ class _Patch:
         return shadow.select()
 
     def one(self, operation: Operation, path: Expression) -> Selected:
-        found = self.select(operation, path)
-        if len(found) != 1:
-            raise _not_single(operation, len(found))
-        return found[0]
+        places = self.select(operation, path)
+        if len(places) != 1:
+            raise _not_single(operation, len(places))
+        return places[0]
 
 
 def _add(patch: _Patch, operation: Operation) -> None:
@@ -103,10 +103,10 @@ def _move(patch: _Patch, operation: Operation) -> None:
 
 
 def _delete(patch: _Patch, operation: Operation) -> None:
-    found = patch.select(operation, _compiled(operation.path))
-    if len(found) > 1:
-        raise _not_single(operation, len(found))
-    for selected in found:
+    places = patch.select(operation, _compiled(operation.path))
+    if len(places) > 1:
+        raise _not_single(operation, len(places))
+    for selected in places:
         edits.remove(_inside(selected.place, operation))
 
 

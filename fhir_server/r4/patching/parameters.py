@@ -67,15 +67,15 @@ def _operation(parameter: Any, expression: str) -> Operation:
 
 
 def _parts(parameter: Part, expression: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    by_name: dict[str, Any] = {}
     parts = parameter.get("part")
     for number, part in enumerate(parts if isinstance(parts, list) else []):
         where = f"{expression}.part[{number}]"
         name = part.get("name") if isinstance(part, dict) else None
-        if not isinstance(name, str) or name in found:
+        if not isinstance(name, str) or name in by_name:
             raise BadRequest("Every part of an operation has a name of its own.", expression=where)
-        found[name] = _part(part, name, where)
-    return found
+        by_name[name] = _part(part, name, where)
+    return by_name
 
 
 def _part(part: Part, name: str, where: str) -> Any:

@@ -77,8 +77,8 @@ class Shadow:
 
         Raises FhirPathError where the path cannot be evaluated or selects what is no element of the resource.
         """
-        found = self._path.items(self._root, self._root["resourceType"], budget=_MOST_VISITED)
-        return [self._selected(item) for item in found]
+        items = self._path.items(self._root, self._root["resourceType"], budget=_MOST_VISITED)
+        return [self._selected(item) for item in items]
 
     def _selected(self, item: Item) -> Selected:
         held = item.value if isinstance(item.value, dict) else item.extension

@@ -36,9 +36,9 @@ def many(one: Check) -> Check:
         depth -= 1
         faults: Faults = None
         for index, item in enumerate(value):
-            found = one(item, depth, scope)
-            if found is not None:
-                faults = placed(faults, f"[{index}]", found)
+            item_faults = one(item, depth, scope)
+            if item_faults is not None:
+                faults = placed(faults, f"[{index}]", item_faults)
         return faults
 
     return check
@@ -64,12 +64,12 @@ def primitive_pair(value_check: Check, lone_sibling: Check, sibling: Check) -> P
         faults = _array_faults(values, siblings, depth)
         if faults:
             return faults
-        found: Faults = None
+        all_faults: Faults = None
         for index, (value, other) in enumerate(zip_longest(values or (), siblings)):
             at_place = member(value, other, depth - 1, scope)
             if at_place is not None:
-                found = placed(found, f"[{index}]", at_place)
-        return found
+                all_faults = placed(all_faults, f"[{index}]", at_place)
+        return all_faults
 
     return check
 

@@ -70,10 +70,10 @@ def concept_rule(codings: frozenset[str], value_set: str) -> Rule:
     text = f"No coding is in the required value set {value_set.rstrip('|')}."
 
     def rule(node: dict[str, Any], _scope: Scope) -> Faults:
-        given = node.get("coding")
-        if given is None and "extension" in node and "text" not in node:
+        listed = node.get("coding")
+        if listed is None and "extension" in node and "text" not in node:
             return None  # only an extension, such as data-absent-reason, says why there is no concept
-        for coding in given if isinstance(given, list) else ():
+        for coding in listed if isinstance(listed, list) else ():
             if isinstance(coding, dict) and f"{coding.get('system')}|{coding.get('code')}" in codings:
                 return None
         return [Fault("", "code-invalid", text)]

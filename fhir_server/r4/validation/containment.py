@@ -41,7 +41,7 @@ def contained_are_used(resource: dict[str, Any], _scope: Scope) -> Faults:
     contained = resource.get("contained")
     if not isinstance(contained, list):
         return None
-    found = _used_twice(contained)
+    issues = _used_twice(contained)
     # Only references and URIs can hold "#id" on purpose, so the types of the elements need no looking up.
     local: set[str] = set()
     for text in _strings(resource):
@@ -49,12 +49,12 @@ def contained_are_used(resource: dict[str, Any], _scope: Scope) -> Faults:
             local.add(text)
         elif text.startswith("<div"):
             local |= local_links(text)
-    found += [
+    issues += [
         Fault(f".contained[{index}]", "invariant", _UNUSED)
         for index, each in enumerate(contained)
         if isinstance(each, dict) and f"#{each.get('id')}" not in local and "#" not in set(_strings(each))
     ]
-    return found or None
+    return issues or None
 
 
 def _used_twice(contained: list[Any]) -> list[Fault]:

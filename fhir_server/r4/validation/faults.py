@@ -68,9 +68,9 @@ Check: TypeAlias = Callable[[Any, int, Scope], Faults]
 Rule: TypeAlias = Callable[[dict[str, Any], Scope], Faults]
 
 
-def placed(faults: Faults, place: str, found: Iterable[Fault]) -> list[Fault]:
-    """Add to `faults`, if there are any yet, what was `found` below `place`, and return them."""
-    moved = [Fault(place + path, code, text, severity) for path, code, text, severity in found]
+def placed(faults: Faults, place: str, below: Iterable[Fault]) -> list[Fault]:
+    """Add the faults that are `below` a place to `faults`, if there are any yet, and return them."""
+    moved = [Fault(place + path, code, text, severity) for path, code, text, severity in below]
     if faults is None:
         return moved
     faults.extend(moved)

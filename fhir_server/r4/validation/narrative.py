@@ -71,8 +71,8 @@ def local_links(value: str) -> set[str]:
         root = etree.fromstring(value, _parser())
     except (etree.XMLSyntaxError, ValueError):
         return set()
-    given = (str(target) for element in root.iter() for name, target in element.items() if name in _LINKS)
-    return {target for target in given if target.startswith("#")}
+    targets = (str(target) for element in root.iter() for name, target in element.items() if name in _LINKS)
+    return {target for target in targets if target.startswith("#")}
 
 
 def _parser() -> etree.XMLParser:

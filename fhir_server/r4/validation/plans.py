@@ -125,7 +125,7 @@ def _sound(_value: Any, _depth: int, _scope: Scope) -> Faults:
 
 
 def _object_check(plan: Plan) -> Check:
-    known = plan.shapes
+    shapes = plan.shapes
 
     def check(node: Any, depth: int, scope: Scope) -> Faults:
         if type(node) is not dict:
@@ -133,21 +133,21 @@ def _object_check(plan: Plan) -> Check:
         if depth <= 0:
             return too_deep()
         spend(_STEPS)
-        shape = known.get(tuple(node)) or plan.shape(tuple(node))
+        shape = shapes.get(tuple(node)) or plan.shape(tuple(node))
         depth -= 1
         faults: Faults = list(shape.faults) if shape.faults else None
         for check_value, place, value in zip(shape.checks, shape.steps, node.values(), strict=True):
-            found = check_value(value, depth, scope)
-            if found is not None:
-                faults = placed(faults, place, found)
+            more = check_value(value, depth, scope)
+            if more is not None:
+                faults = placed(faults, place, more)
         for name, place, check_pair in shape.pairs:
-            found = check_pair(node.get(name), node["_" + name], depth, scope)
-            if found is not None:
-                faults = placed(faults, place, found)
+            more = check_pair(node.get(name), node["_" + name], depth, scope)
+            if more is not None:
+                faults = placed(faults, place, more)
         for rule in shape.rules:
-            found = rule(node, scope)
-            if found is not None:
-                faults = placed(faults, "", found)
+            more = rule(node, scope)
+            if more is not None:
+                faults = placed(faults, "", more)
         return faults
 
     return check
@@ -243,5 +243,5 @@ def _contained_check(node: Any, depth: int, scope: Scope) -> Faults:
     faults = _type_faults(node)
     if faults:
         return faults
-    found = type_check(node["resourceType"])(node, depth, Scope(node, scope))
-    return placed(found, "", contained_faults(node)) or None
+    below = type_check(node["resourceType"])(node, depth, Scope(node, scope))
+    return placed(below, "", contained_faults(node)) or None

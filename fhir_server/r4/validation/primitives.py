@@ -58,9 +58,13 @@ def _refused(value: object, type_: str) -> list[Fault]:
         return misplaced("a string", value)
     if not value:
         return [Fault("", "value", "A string must not be empty.")]
-    found = _forbidden(value)
-    if found:
-        return [Fault("", "value", f"The character U+{ord(found[0]):04X} at {found.start()} is not allowed in FHIR.")]
+    forbidden = _forbidden(value)
+    if forbidden:
+        return [
+            Fault(
+                "", "value", f"The character U+{ord(forbidden[0]):04X} at {forbidden.start()} is not allowed in FHIR."
+            )
+        ]
     if type_ not in _RULES:
         return [Fault("", "too-long", f"A {type_} must not exceed {_LONGEST_STRING} characters.")]
     return [Fault("", "value", f"{shown(value)} is not of type {type_}: {_RULES[type_]}.")]

@@ -30,14 +30,14 @@ def reference_rule(targets: tuple[str, ...]) -> Rule:
     def rule(node: dict[str, Any], scope: Scope) -> Faults:
         reference, declared = node.get("reference"), node.get("type")
         faults: list[Fault] = []
-        found = None
+        target = None
         if isinstance(reference, str):
-            found = _target(reference, scope, faults)
+            target = _target(reference, scope, faults)
         if isinstance(declared, str):
-            _check_declared(declared, found, faults)
-            found = found or declared
-        if found in RESOURCE_TYPES and found not in allowed:
-            text = f"A {found} cannot be referred to here; allowed: {', '.join(sorted(allowed))}."
+            _check_declared(declared, target, faults)
+            target = target or declared
+        if target in RESOURCE_TYPES and target not in allowed:
+            text = f"A {target} cannot be referred to here; allowed: {', '.join(sorted(allowed))}."
             faults.append(Fault(".reference" if reference else ".type", "value", text))
         return faults or None
 
@@ -46,9 +46,9 @@ def reference_rule(targets: tuple[str, ...]) -> Rule:
 
 def _target(reference: str, scope: Scope, faults: list[Fault]) -> str | None:
     """Return the type that the reference points to, where its text or the contained resource tells."""
-    found = literal(reference)
-    if found is not None:
-        return found.type
+    target = literal(reference)
+    if target is not None:
+        return target.type
     if is_absolute(reference):
         return None
     if reference.startswith("#"):
@@ -75,9 +75,9 @@ def _contained_target(id_: str, scope: Scope, faults: list[Fault]) -> str | None
     return type_
 
 
-def _check_declared(declared: str, found: str | None, faults: list[Fault]) -> None:
+def _check_declared(declared: str, target: str | None, faults: list[Fault]) -> None:
     # Only a logical model, which no REST API serves, is named by an absolute URL.
     if declared not in RESOURCE_TYPES and not is_absolute(declared):
         faults.append(Fault(".type", "value", f"{shown(declared)} is not a resource type."))
-    elif found and declared in RESOURCE_TYPES and declared != found:
-        faults.append(Fault(".type", "value", f"The type is {declared} but the reference points to a {found}."))
+    elif target and declared in RESOURCE_TYPES and declared != target:
+        faults.append(Fault(".type", "value", f"The type is {declared} but the reference points to a {target}."))

@@ -46,18 +46,18 @@ class Cell:
     def value(self, focus: Items, type_name: str, scope: Scope) -> Any:
         """Return the JSON value for an item, or for nothing; raises ViewError."""
         try:
-            found = self.path.on(focus, type_name, scope)
+            items = self.path.on(focus, type_name, scope)
         except FhirPathError as error:
             raise ViewError(f"The column {self.column.name}: {error}", self.place) from error
         if self.column.collection:
-            return [item.value for item in found if item.value is not None]
-        if len(found) > 1:
+            return [item.value for item in items if item.value is not None]
+        if len(items) > 1:
             raise ViewError(
-                f"The column {self.column.name} has {len(found)} values at once: give it collection=true, or repeat "
+                f"The column {self.column.name} has {len(items)} values at once: give it collection=true, or repeat "
                 "its rows with forEach.",
                 self.place,
             )
-        return found[0].value if found else None
+        return items[0].value if items else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class Selection:
                 beginning -= 1
             else:
                 yield item
-            below = [found for path in self.repeat for found in path.on([item], item.type, scope)]
+            below = [child for path in self.repeat for child in path.on([item], item.type, scope)]
             waiting.extend(reversed(below))
 
     def _rows_of(self, focus: Items, type_name: str, scope: Scope) -> list[Row]:
@@ -158,11 +158,11 @@ class View:
 
     def _holds(self, condition: Expression, place: str, this: Item, scope: Scope) -> bool:
         try:
-            found = condition.on([this], self.resource, scope)
+            answer = condition.on([this], self.resource, scope)
         except FhirPathError as error:
             raise ViewError(str(error), place) from error
-        if not found:
+        if not answer:
             return False
-        if len(found) > 1 or not isinstance(found[0].value, bool):
+        if len(answer) > 1 or not isinstance(answer[0].value, bool):
             raise ViewError("A where condition is true, false or empty; this one gives something else.", place)
-        return found[0].value
+        return answer[0].value

@@ -113,7 +113,7 @@ class _Reader:
         assert self._root is not None
         return self._root
 
-    def _start(self, name: str, given: dict[str, str]) -> None:
+    def _start(self, name: str, by_name: dict[str, str]) -> None:
         self._depth += 1
         spend(_STEPS)
         if len(self._issues) > _MAX_ISSUES:
@@ -128,7 +128,7 @@ class _Reader:
             self._skipped = 1
         else:
             self._frame = frame
-            self._take_attributes(frame, given)
+            self._take_attributes(frame, by_name)
 
     def _open(self, namespace: str, name: str) -> _Frame | None:
         parent = self._frame
@@ -162,8 +162,8 @@ class _Reader:
     def _properties(self, frame: _Frame) -> Shape:
         return shape(frame.type) if frame.form == "complex" else {}
 
-    def _take_attributes(self, frame: _Frame, given: dict[str, str]) -> None:
-        for key, text in given.items():
+    def _take_attributes(self, frame: _Frame, by_name: dict[str, str]) -> None:
+        for key, text in by_name.items():
             namespace, name = _split(key)
             if frame.form == "value" and key == "value":
                 frame.value = _primitive(frame.type, text)

@@ -63,15 +63,15 @@ def _write_children(parts: list[str], value: Json, properties: Shape, type_name:
 
 
 def _in_order(value: Json, properties: Shape, type_name: str) -> list[Property]:
-    found: dict[str, Property] = {}
+    properties_by_name: dict[str, Property] = {}
     for key in value:
         entry = properties.get(key.removeprefix("_"))
         if entry is None and key == "resourceType":
             continue
         if entry is None:
             raise Unprocessable(f"{type_name} has no element {key!r}.", expression=f"{type_name}.{key}")
-        found[entry.name] = entry
-    return sorted(found.values(), key=_position)
+        properties_by_name[entry.name] = entry
+    return sorted(properties_by_name.values(), key=_position)
 
 
 def _position(entry: Property) -> int:

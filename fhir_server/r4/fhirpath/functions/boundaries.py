@@ -91,7 +91,7 @@ def _of_moment(item: Item, kind: str, precision: int | None, *, low: bool) -> It
     if not moment.clock and len(parts) > 2 and len(moment.parts) < 3 and not low:
         parts[2] = monthrange(int(parts[0]), int(parts[1]))[1]
     if digits in _MILLISECONDS:
-        parts[-1] = _to_milliseconds(parts[-1], known=len(moment.parts) == len(parts), low=low)
+        parts[-1] = _to_milliseconds(parts[-1], stated=len(moment.parts) == len(parts), low=low)
     elif len(parts) == table[max(table)]:
         parts[-1] = int(parts[-1])
     bound = Temporal(moment.clock, tuple(parts), None)
@@ -108,10 +108,10 @@ def _filled(moment: Temporal, count: int, *, low: bool) -> list[int | Decimal]:
     return [*moment.parts[:count], *rest]
 
 
-def _to_milliseconds(second: int | Decimal, *, known: bool, low: bool) -> Decimal:
+def _to_milliseconds(second: int | Decimal, *, stated: bool, low: bool) -> Decimal:
     """Return a second with three places: what it lacks of them is filled with zeros or nines."""
     value = Decimal(second)
-    missing = 3 - (_places(value) if known else 0)
+    missing = 3 - (_places(value) if stated else 0)
     filled = value.quantize(Decimal("0.001"), ROUND_FLOOR)
     return filled if low or missing <= 0 else filled + Decimal(10**missing - 1).scaleb(-3)
 

@@ -99,13 +99,17 @@ def _to_date(item: Item) -> Items:
 
 
 def _to_date_time(item: Item) -> Items:
-    known = SYSTEM_TYPES.get(item.type) in ("Date", "DateTime", "String")
-    return [Item("System.DateTime", item.value)] if known and Temporal.parse("System.DateTime", item.value) else EMPTY
+    convertible = SYSTEM_TYPES.get(item.type) in ("Date", "DateTime", "String")
+    return (
+        [Item("System.DateTime", item.value)]
+        if convertible and Temporal.parse("System.DateTime", item.value)
+        else EMPTY
+    )
 
 
 def _to_time(item: Item) -> Items:
-    known = SYSTEM_TYPES.get(item.type) in ("Time", "String")
-    return [Item("System.Time", item.value)] if known and Temporal.parse("System.Time", item.value) else EMPTY
+    convertible = SYSTEM_TYPES.get(item.type) in ("Time", "String")
+    return [Item("System.Time", item.value)] if convertible and Temporal.parse("System.Time", item.value) else EMPTY
 
 
 _conversion("Boolean", _to_boolean)

@@ -53,7 +53,7 @@ def _any(compiler: Compiler, call: Call, *, stop_at: bool) -> Test:
     target = compiler.target(call)
     source, test = target.items, compiler.within(target.type).code(call.arguments[0]).truth
 
-    def found(this: Items, scope: Scope) -> bool:
+    def holds(this: Items, scope: Scope) -> bool:
         items = source(this, scope)
         scope.spend(len(items))
         index = scope.index
@@ -65,7 +65,7 @@ def _any(compiler: Compiler, call: Call, *, stop_at: bool) -> Test:
         finally:
             scope.index = index
 
-    return found
+    return holds
 
 
 @predicate("not")

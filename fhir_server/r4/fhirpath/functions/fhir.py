@@ -35,8 +35,8 @@ def _has_extension(items: Items, url: Items) -> bool:
 
 def _extensions(item: Item) -> list[dict[str, Any]]:
     node = item.value if isinstance(item.value, dict) else item.extension
-    found = None if node is None else node.get("extension")
-    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    extensions = None if node is None else node.get("extension")
+    return [each for each in extensions if isinstance(each, dict)] if isinstance(extensions, list) else []
 
 
 @predicate("hasValue")
@@ -59,16 +59,16 @@ def _resolve(compiler: Compiler, call: Call) -> Code:
         return of_items(lambda this, scope: [_stub(item, scope) for item in source(this, scope)])
 
     def resolve(this: Items, scope: Scope) -> Items:
-        found = (resolved(item, scope) for item in source(this, scope))
-        return [item for item in found if item is not None]
+        targets = (resolved(item, scope) for item in source(this, scope))
+        return [item for item in targets if item is not None]
 
     return of_items(resolve)
 
 
 def _stub(item: Item, scope: Scope) -> Item:
     # An index may not depend on other resources, so search asks a reference only for what it says itself.
-    found = resolved(item, scope)
-    return found or Item(target_type(item) or "Resource", None)
+    target = resolved(item, scope)
+    return target or Item(target_type(item) or "Resource", None)
 
 
 @built("htmlChecks")

@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 
 @criteria("where", keeps=True)
 def _where(items: Items, scope: Scope, criterion: Code) -> Items:
-    test, found = criterion.truth, []
+    test, kept = criterion.truth, []
     for scope.index, item in enumerate(items):
         if test([item], scope):
-            found.append(item)
-    return found
+            kept.append(item)
+    return kept
 
 
 @criteria("select")
 def _select(items: Items, scope: Scope, projection: Code) -> Items:
-    project, found = projection.items, []
+    project, projected = projection.items, []
     for scope.index, item in enumerate(items):
-        found.extend(project([item], scope))
-    return found
+        projected.extend(project([item], scope))
+    return projected
 
 
 @criteria("repeat")
 def _repeat(items: Items, scope: Scope, projection: Code) -> Items:
     seen: set[object] = set()
-    found: Items = []
+    repeated: Items = []
     level = items
     while level:
         scope.spend(len(level))
@@ -45,9 +45,9 @@ def _repeat(items: Items, scope: Scope, projection: Code) -> Items:
                 if key not in seen:
                     seen.add(key)
                     fresh.append(result)
-        found.extend(fresh)
+        repeated.extend(fresh)
         level = fresh
-    return found
+    return repeated
 
 
 @criteria("aggregate", 1, 2)

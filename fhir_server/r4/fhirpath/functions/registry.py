@@ -100,9 +100,9 @@ def criteria(
                 items = source(this, scope)
                 scope.spend(len(items))
                 index = scope.index
-                found = run(items, scope, *codes)
+                result = run(items, scope, *codes)
                 scope.index = index
-                return found
+                return result
 
             return of_items(evaluate, target.type if keeps else None)
 
@@ -116,8 +116,8 @@ def _applied(run: Callable[..., Items], compiler: Compiler, call: Call, source: 
     arguments = [compiler.code(argument).items for argument in call.arguments]
 
     def apply(this: Items, scope: Scope) -> Items:
-        given = [_weighed(each(this, scope), scope) for each in arguments]
-        return _weighed(run(_weighed(source(this, scope), scope), *given), scope)
+        inputs = [_weighed(each(this, scope), scope) for each in arguments]
+        return _weighed(run(_weighed(source(this, scope), scope), *inputs), scope)
 
     return apply
 

@@ -55,16 +55,16 @@ def _keys_of(item: Item, keys: _Keys, scope: Scope) -> list[Item | None]:
 def _compared(left: list[Item | None], right: list[Item | None], keys: _Keys) -> int:
     """Return how two rows of keys stand to each other; what has no value comes first."""
     for one, other, (_, sign) in zip(left, right, keys, strict=True):
-        found = _order(one, other)
-        if found:
-            return sign * found
+        comparison = _order(one, other)
+        if comparison:
+            return sign * comparison
     return 0
 
 
 def _order(one: Item | None, other: Item | None) -> int:
     if one is None or other is None:
         return (one is not None) - (other is not None)
-    found = order(one, other)
-    if found is None:
+    comparison = order(one, other)
+    if comparison is None:
         raise FhirPathError("The items cannot be sorted: two of them have no order between them.")
-    return found
+    return comparison

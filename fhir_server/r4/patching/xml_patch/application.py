@@ -77,11 +77,11 @@ class _Document:
 
     def _located(self, operation: Operation) -> Any:
         """Return the one node that is selected."""
-        found = operation.selector.find(self._tree)
-        if not isinstance(found, list) or len(found) != 1:
-            count = len(found) if isinstance(found, list) else 0
+        nodes = operation.selector.find(self._tree)
+        if not isinstance(nodes, list) or len(nodes) != 1:
+            count = len(nodes) if isinstance(nodes, list) else 0
             raise Unprocessable(f"{operation} must select one node, and selects {count or 'none'}.", code="processing")
-        return found[0]
+        return nodes[0]
 
     def _add(self, operation: Operation, node: Element) -> None:
         if operation.attribute:
@@ -234,9 +234,9 @@ def _take_out(operation: Operation, node: Element) -> None:
 
 def _with_narratives_of(resource: Resource, patched: Resource) -> Resource:
     """Return the patched resource with each narrative that says the same as one before written as that was."""
-    known = {_canonical(holder["div"]): holder["div"] for holder in _narratives(resource)}
-    for holder in _narratives(patched) if known else ():
-        holder["div"] = known.get(_canonical(holder["div"]), holder["div"])
+    divs = {_canonical(holder["div"]): holder["div"] for holder in _narratives(resource)}
+    for holder in _narratives(patched) if divs else ():
+        holder["div"] = divs.get(_canonical(holder["div"]), holder["div"])
     return patched
 
 

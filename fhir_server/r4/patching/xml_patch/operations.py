@@ -130,31 +130,33 @@ def _operation(number: int, element: Element, namespace: str | None) -> Operatio
     if name.namespace != namespace or name.localname not in _ATTRIBUTES:
         raise BadRequest(f"Operation {number} is none of add, replace and remove: {name.localname[:40]!r}.")
     kind: Kind = name.localname  # type: ignore[assignment]
-    given = {str(key): str(value) for key, value in element.attrib.items()}
-    _require_attributes(number, kind, given)
+    attributes = {str(key): str(value) for key, value in element.attrib.items()}
+    _require_attributes(number, kind, attributes)
     namespaces = {prefix or "": uri for prefix, uri in element.nsmap.items()}
     if namespace == namespaces.get("") and namespace != FHIR:
         # The default namespace is then that of the patch's own elements: a resource has none of it.
         namespaces.pop("", None)
     try:
-        selector = read_selector(given["sel"].strip(), namespaces)
+        selector = read_selector(attributes["sel"].strip(), namespaces)
     except BadRequest as error:
         raise BadRequest(f"Operation {number}: {error}", code=error.issues[0].code) from error
     content = _content(element, namespace)
     levels, size = _measured(content)
-    read = Operation(number, kind, selector, content, levels, size, ws=given.get("ws", ""), pos=given.get("pos", ""))
-    read = replace(read, attribute=_new_attribute(read, given.get("type"), namespaces))
+    read = Operation(
+        number, kind, selector, content, levels, size, ws=attributes.get("ws", ""), pos=attributes.get("pos", "")
+    )
+    read = replace(read, attribute=_new_attribute(read, attributes.get("type"), namespaces))
     _require_content(read)
     return read
 
 
-def _require_attributes(number: int, kind: Kind, given: dict[str, str]) -> None:
-    for name, value in given.items():
+def _require_attributes(number: int, kind: Kind, attributes: dict[str, str]) -> None:
+    for name, value in attributes.items():
         if name not in _ATTRIBUTES[kind]:
             raise BadRequest(f"Operation {number}: {kind} has no attribute {name[:40]!r}.", code="structure")
         if name in _VALUES and value not in _VALUES[name]:
             raise BadRequest(f"Operation {number}: {name} is one of {', '.join(_VALUES[name])}, not {value[:40]!r}.")
-    if not given.get("sel", "").strip():
+    if not attributes.get("sel", "").strip():
         raise BadRequest(f"Operation {number}: {kind} needs sel, which says where.", code="required")
 
 
@@ -226,19 +228,19 @@ def _text_of(content: Element) -> str:
 
 def _with_urls(operation: Operation, changed: Callable[[str, str], str]) -> Operation:
     content = deepcopy(operation.content)
-    found = False
+    has_urls = False
     for node, name, attribute in _urls(content):
         old = str(node.get(attribute))
         new = changed(old, name)
         if new != old:
             node.set(attribute, new)
-            found = True
+            has_urls = True
     written = _written_name(operation)
     if written and not len(content):
         new = changed((content.text or "").strip(), written)
         if new != (content.text or "").strip():
-            content.text, found = new, True
-    return replace(operation, content=content) if found else operation
+            content.text, has_urls = new, True
+    return replace(operation, content=content) if has_urls else operation
 
 
 def _urls(content: Element) -> Iterator[tuple[Element, str, str]]:
