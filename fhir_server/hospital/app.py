@@ -104,10 +104,10 @@ async def _fhir_error(request: Request, error: Exception) -> Response:
 async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     language = await language_of(request)
-    found = error.errors()
-    if any(fault["type"] == "json_invalid" for fault in found):
+    faulty = error.errors()
+    if any(fault["type"] == "json_invalid" for fault in faulty):
         return answer(Problem("malformed"), language)
-    faults = [(_field(fault["loc"]), texts.of_validation(fault)) for fault in found]
+    faults = [(_field(fault["loc"]), texts.of_validation(fault)) for fault in faulty]
     return answer(Problem("validation_failed", errors=faults), language)
 
 

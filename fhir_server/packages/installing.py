@@ -69,8 +69,8 @@ class Installer:
         """
         async with self._alone() as lease:
             there = {each.id: each for each in await self._library.packages.all()}
-            known = [(each.name, each.version) for each in there.values()]
-            installation = await resolve(package, known, source, told)
+            installed = [(each.name, each.version) for each in there.values()]
+            installation = await resolve(package, installed, source, told)
             contents = {
                 each.manifest.id: await asyncio.to_thread(read_contents, each) for each in installation.packages
             }

@@ -92,8 +92,8 @@ class DefinitionLibrary:
         named = list(keys)
         canonicals = CanonicalStore(self._database, self._resources)
         looks = [named[start : start + _AT_ONCE] for start in range(0, len(named), _AT_ONCE)]
-        found = [each for some in looks for each in await canonicals.find(resource_type, some, None)]
-        return {keys[key] for each in found for key in each.keys}
+        matches = [each for some in looks for each in await canonicals.find(resource_type, some, None)]
+        return {keys[key] for each in matches for key in each.keys}
 
     async def searched(self, resource_types: Iterable[str]) -> frozenset[str]:
         """Return the types of which there are definitions to search, R4's own made ready for it."""

@@ -112,7 +112,7 @@ def _kept(entry: Entry, wanted: Mapping[str, Wish], revision: int) -> Entry | No
 
 
 def agreed(state: State, revision: int) -> State:
-    """Return what follows when every worker goes by the revision `known`: withdrawn parameters go, a pass begins."""
+    """Return what follows when every worker goes by the `revision`: withdrawn parameters go, a pass begins."""
     entries = tuple(entry for entry in state.entries if entry.phase != WITHDRAWN or entry.since > revision)
     if entries != state.entries:
         return replace(state, revision=state.revision + 1, entries=entries)
@@ -155,12 +155,12 @@ def refused(state: State, codes: Collection[str]) -> State:
     return state if entries == state.entries else replace(state, revision=state.revision + 1, entries=entries)
 
 
-def doubted(state: State, known_revision: int) -> State:
-    """Return what follows when a worker may have written without what came after the revision `known`: a new pass."""
+def doubted(state: State, revision_seen: int) -> State:
+    """Return what follows when a worker may have written without what came after `revision_seen`: a new pass."""
     revision = state.revision + 1
     entries = tuple(
         Entry(entry.wish, WRITING, revision)
-        if entry.phase in (WRITING, ACTIVE) and entry.since > known_revision
+        if entry.phase in (WRITING, ACTIVE) and entry.since > revision_seen
         else entry
         for entry in state.entries
     )

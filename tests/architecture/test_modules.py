@@ -17,6 +17,8 @@ MODULES = [str(path.relative_to(ROOT)) for path in SOURCES]
 LONGEST_MODULE = 400
 LONGEST_FUNCTION = 50
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "manager", "base", "common", "misc"}
+EMPTY_NAMES = {"found", "known", "given", "settle", "settled"}
+"""Names that say nothing of what they stand for; CONTRIBUTING.md has the words to use."""
 FILTERING = (
     "fhir_server/store/",
     "fhir_server/search/planner/",
@@ -137,3 +139,21 @@ def test_no_path_of_a_machine_is_committed() -> None:
     """Nothing in the sources names a directory of the machine it was written on."""
     forbidden = ("/home/", "/Users/", "/tmp/lab", "/" + "work/")
     assert not [module for module in MODULES if any(path in text(module) for path in forbidden)]
+
+
+def names_given(module: str) -> Iterator[str]:
+    """Yield the names that a module gives to what it defines, takes or keeps."""
+    for node in ast.walk(tree(module)):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()) | ast.arg(arg=name):
+                yield name
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name
+            case ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+                yield name
+
+
+def test_names_say_what_things_are() -> None:
+    """No name says only that something happened: not that it was found, but whether it is a patient or a page."""
+    names = [(module, name) for module in MODULES for name in names_given(module)]
+    assert not sorted({(module, name) for module, name in names if name.strip("_").lower() in EMPTY_NAMES})

@@ -49,8 +49,8 @@ async def vread(context: Context, request: Request, resource_type: str, resource
 async def defined(context: Context, resource_type: str, resource_id: str, interaction: str = "read") -> Version | None:
     """Return what R4 or a package defines under an id that the site has not used, as far as the caller may see it."""
     where = context.access.where(resource_type, interaction)
-    found = await context.services.definitions.read(resource_type, resource_id, where, context.session)
-    return None if found is None else found.version
+    definition = await context.services.definitions.read(resource_type, resource_id, where, context.session)
+    return None if definition is None else definition.version
 
 
 async def _content(

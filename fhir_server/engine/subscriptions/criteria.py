@@ -51,7 +51,7 @@ class _Refused(ValueError):
 
 
 @lru_cache(maxsize=20_000)
-def _condition(criteria: str, timezone: str, base_url: str, _known: int) -> Condition:
+def _condition(criteria: str, timezone: str, base_url: str, _parameters: int) -> Condition:
     resource_type, _, text = criteria.partition("?")
     pairs = parse_qsl(text, keep_blank_values=True)
     query = parse((resource_type,), pairs, strict=True, timezone=timezone, base_url=base_url)

@@ -104,8 +104,8 @@ def read_definition(resource: Mapping[str, Any]) -> Definition:
 
 
 def _number(element: Mapping[str, Any], url: str, default: int) -> int:
-    found = _extension(element, url)
-    return found if isinstance(found, int) and found >= 0 else default
+    value = _extension(element, url)
+    return value if isinstance(value, int) and value >= 0 else default
 
 
 def _extension(element: object, url: str) -> Any:
@@ -117,8 +117,8 @@ def _extension(element: object, url: str) -> Any:
 
 
 def _extensions(element: object) -> list[Mapping[str, Any]]:
-    found = element.get("extension") if isinstance(element, Mapping) else None
-    return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []
+    extensions = element.get("extension") if isinstance(element, Mapping) else None
+    return [each for each in extensions if isinstance(each, Mapping)] if isinstance(extensions, list) else []
 
 
 def filter_texts(resource: Mapping[str, Any]) -> Iterator[str]:
@@ -180,8 +180,8 @@ def _number_faults(channel: Mapping[str, Any]) -> Iterator[Issue]:
         "maximal count": (_MAX_COUNT, 1, MOST_COUNT),
     }
     for name, (url, least, most) in bounds.items():
-        found = _extension(channel, url)
-        if found is not None and not (isinstance(found, int) and least <= found <= most):
+        value = _extension(channel, url)
+        if value is not None and not (isinstance(value, int) and least <= value <= most):
             yield Issue("value", f"The {name} is from {least} to {most}.", ("Subscription.channel",))
     for each in _extensions(channel):
         secret = each.get("valueString")

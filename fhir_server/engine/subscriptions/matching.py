@@ -108,12 +108,12 @@ class Matcher:
         if not wanted:
             return
         entries = await self._entries([(change.type, change.id, change.version) for change in wanted])
-        found = [(change, each) for change in wanted for each in self._candidates(change, entries)]
+        pairs = [(change, each) for change in wanted for each in self._candidates(change, entries)]
         before = await self._entries(
-            [(change.type, change.id, change.version - 1) for change, (_, watched) in found if watched.previous]
+            [(change.type, change.id, change.version - 1) for change, (_, watched) in pairs if watched.previous]
         )
         events: dict[str, dict[str, Event]] = defaultdict(dict)
-        for change, (live, watched) in found:
+        for change, (live, watched) in pairs:
             entry = entries[change.type, change.id, change.version]
             if met_before(watched, before.get((change.type, change.id, change.version - 1))):
                 access = await self._access(live)
@@ -130,19 +130,19 @@ class Matcher:
         by_type: dict[str, list[tuple[str, int]]] = defaultdict(list)
         for kind, resource_id, number in dict.fromkeys(wanted):
             by_type[kind].append((resource_id, number))
-        found: dict[tuple[str, str, int], Document] = {}
+        by_version: dict[tuple[str, str, int], Document] = {}
         for kind, some in by_type.items():
             read = await index_entries(self._services.database, kind, some)
-            found |= {(kind, *key): entry for key, entry in read.items()}
-        return found
+            by_version |= {(kind, *key): entry for key, entry in read.items()}
+        return by_version
 
     def _candidates(self, change: Change, entries: _Entries) -> list[tuple[Live, Watched]]:
         entry = entries.get((change.type, change.id, change.version))
-        found: list[tuple[Live, Watched]] = []
+        candidates: list[tuple[Live, Watched]] = []
         if entry is not None:  # else it was erased
             with set_aside("subscription.match_failed", type=change.type):
-                found += self.registry.candidates(Stored(change.type, entry, change.position, change.version))
-        return found
+                candidates += self.registry.candidates(Stored(change.type, entry, change.position, change.version))
+        return candidates
 
     async def _access(self, live: Live) -> Access | None:
         """Return what the owner sees now; None where that cannot be told, which the next delivery says."""

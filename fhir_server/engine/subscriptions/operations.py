@@ -91,8 +91,8 @@ async def chosen(context: Context, route: Route, inputs: Inputs) -> list[dict[st
     ids, statuses = inputs.all("id"), inputs.all("status")
     query = [("_id", ",".join(ids))] if ids else []
     query += [("status", ",".join(statuses))] if statuses else []
-    found = await context.dispatch(context, Request("GET", TYPE, [*query, ("_count", str(_MOST_SUBSCRIPTIONS))]))
-    searchset = values.decode(found.json or b"{}")
+    response = await context.dispatch(context, Request("GET", TYPE, [*query, ("_count", str(_MOST_SUBSCRIPTIONS))]))
+    searchset = values.decode(response.json or b"{}")
     if any(link.get("relation") == "next" for link in searchset.get("link", ())):
         raise BadRequest(f"There are more than {_MOST_SUBSCRIPTIONS}; name them by id.", code="too-costly")
     return [entry["resource"] for entry in searchset.get("entry", ()) if entry["resource"]["resourceType"] == TYPE]
@@ -100,8 +100,8 @@ async def chosen(context: Context, route: Route, inputs: Inputs) -> list[dict[st
 
 async def _one(context: Context, resource_id: str) -> dict[str, Any]:
     context.access.require("read", TYPE)
-    found = await read(context, Request("GET", f"{TYPE}/{resource_id}"), TYPE, resource_id)
-    resource: dict[str, Any] = values.decode(found.json or b"{}")
+    response = await read(context, Request("GET", f"{TYPE}/{resource_id}"), TYPE, resource_id)
+    resource: dict[str, Any] = values.decode(response.json or b"{}")
     return resource
 
 

@@ -124,9 +124,9 @@ def _requested(resource: dict[str, Any]) -> dict[str, Any]:
 
 def _require_possible(context: Context, resource: Mapping[str, Any]) -> None:
     settings = context.services.settings
-    found = list(faults(resource, channels(settings), internal=settings.allow_internal_urls))
-    if found:
-        raise Unprocessable(issues=found)
+    issues = list(faults(resource, channels(settings), internal=settings.allow_internal_urls))
+    if issues:
+        raise Unprocessable(issues=issues)
     for resource_type in types_of(context, resource):
         if resource["status"] in ("requested", "active"):
             context.access.require("search-type", resource_type)
@@ -167,12 +167,12 @@ def _secrets(settings: Settings, resource: Mapping[str, Any], resource_id: str, 
     headers, key = secrets_of(resource)
     if not headers and not key:
         return None
-    known = read_secrets(settings, before.subscriber if before else None, resource_id) or Secrets()
-    by_name = {header.partition(":")[0]: header for header in known.headers}
+    earlier = read_secrets(settings, before.subscriber if before else None, resource_id) or Secrets()
+    by_name = {header.partition(":")[0]: header for header in earlier.headers}
     told = [by_name.get(_name(header), header) if _is_hidden(header) else header for header in headers]
     missing = ["the header " + _name(header) for header in told if _is_hidden(header)]
     if key == HIDDEN:
-        key = known.key
+        key = earlier.key
         missing += [] if key else ["the secret"]
     secrets = Secrets(tuple(header for header in told if not _is_hidden(header)), key, ", ".join(missing))
     return seal(msgspec.json.encode(secrets), _key(settings), f"{TYPE}/{resource_id}")

@@ -90,15 +90,15 @@ class Registry:
         resource = values.decode(state.json)
         definition = read_definition(resource)
         if definition.by_topic:
-            found = watching(definition.criteria, definition.filters, self._timezone, self._base_url)
+            watched = watching(definition.criteria, definition.filters, self._timezone, self._base_url)
         else:
             kind, condition = compiled(definition.criteria, self._timezone, self._base_url)
-            found = [Watched(kind, condition, definition.criteria)]
+            watched = [Watched(kind, condition, definition.criteria)]
         meaning = (state.subscriber or {}).get("token")
         access: Access = OpenAccess()
         if meaning is not None:
             access = ScopedAccess(bearer_token(meaning), timezone=self._timezone, base_url=self._base_url)
-        return Live(state.id, definition, access, state.position, state.since, tuple(found))
+        return Live(state.id, definition, access, state.position, state.since, tuple(watched))
 
     def remove(self, subscription: str) -> None:
         """Take a subscription out, if it is in."""

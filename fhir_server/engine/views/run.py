@@ -72,8 +72,8 @@ async def _rows(context: Context, view: View, inputs: Inputs, enough: int) -> li
     narrowed = [name for name in ("patient", "group", "_since") if inputs.all(name)]
     if sent and narrowed:
         raise BadRequest(f"{narrowed[0]} is about what is stored, but resources were sent.", code="invalid")
-    found = _sent(context, sent) if sent else _stored(context, view, inputs)
-    async for resource in found:
+    resources = _sent(context, sent) if sent else _stored(context, view, inputs)
+    async for resource in resources:
         try:
             rows += view.rows(resource)
         except ViewError as error:
@@ -109,9 +109,9 @@ async def _stored(context: Context, view: View, inputs: Inputs) -> AsyncIterator
     after: str | None = ""
     while after is not None:
         part = await slice_after(context.services.resources, selected.selection, moment, after, _SLICE)
-        for found in part.resources:
-            if selected.keeps(found):
-                version = found.version
+        for row in part.resources:
+            if selected.keeps(row):
+                version = row.version
                 note_resource(context.base_url, version.type, version.id, version.json)
                 yield values.decode(version.json)
         after = part.last

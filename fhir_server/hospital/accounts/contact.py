@@ -37,11 +37,11 @@ from translations.negotiation import choose_language
 router = APIRouter(prefix="/user/contact", tags=["user"])
 
 
-async def new_contacts(server: FacadeServer, account: Account, given: Mapping[str, Any]) -> dict[str, str]:
+async def new_contacts(server: FacadeServer, account: Account, contacts: Mapping[str, Any]) -> dict[str, str]:
     """Return those of the addresses and numbers given that the account does not sign in with."""
     own = await accounts.own_names(server, account)
-    named = {"email": names_of(given.get("email"), None), "phone": names_of(None, given.get("phone"))}
-    return {kind: given[kind] for kind, names in named.items() if names and names[0] not in own}
+    named = {"email": names_of(contacts.get("email"), None), "phone": names_of(None, contacts.get("phone"))}
+    return {kind: contacts[kind] for kind, names in named.items() if names and names[0] not in own}
 
 
 async def begin_change(

@@ -132,26 +132,26 @@ async def change_profile(body: Profile, caller: Called, request: Request) -> Res
 
     A new email or phone is answered as it was before until `POST /user/contact/confirm`, where mail is configured.
     """
-    given = body.model_dump(include=body.model_fields_set - {"current_password"})
+    changes = body.model_dump(include=body.model_fields_set - {"current_password"})
     for required in ("first_name", "last_name", "email", "phone"):
-        if required in given and given[required] is None:
+        if required in changes and changes[required] is None:
             raise Problem("validation_failed", errors=[(required, "missing")])
     later = BackgroundTasks()
-    if {"email", "phone"} & given.keys():
-        await _change_contacts(caller, body, given, request, later)
-    patient = await change_patient(caller.fhir, caller.acting, caller.patient_id, given)
+    if {"email", "phone"} & changes.keys():
+        await _change_contacts(caller, body, changes, request, later)
+    patient = await change_patient(caller.fhir, caller.acting, caller.patient_id, changes)
     answer = await user_answer(caller.fhir, patient)
     return JSONResponse(answer.model_dump(mode="json"), background=later)
 
 
 async def _change_contacts(
-    caller: Caller, body: Profile, given: dict[str, object], request: Request, later: BackgroundTasks
+    caller: Caller, body: Profile, changes: dict[str, object], request: Request, later: BackgroundTasks
 ) -> None:
-    """Begin or make the change of what the account signs in with; what waits is taken out of `given`."""
+    """Begin or make the change of what the account signs in with; what waits is taken out of `changes`."""
     require_own_app(caller)
     server = caller.server
     account = await server.accounts.users.find(caller.token.user_id or "")
-    new = await contact.new_contacts(server, account, given) if account else {}
+    new = await contact.new_contacts(server, account, changes) if account else {}
     if account is None or not new:
         return
     if body.current_password is None:
@@ -160,7 +160,7 @@ async def _change_contacts(
     row, language = await caller.user(), await caller.language()
     if await contact.begin_change(server, account, row, new, language=language, later=later):
         for kind in new:
-            del given[kind]
+            del changes[kind]
         return
     await accounts.claim_names(server, account.id, new.get("email"), new.get("phone"))
     await accounts.change_names(server, account, new.get("email"), new.get("phone"))

@@ -44,8 +44,8 @@ class MemberChanges(Body):
 async def family(caller: Called, limit: Limit = 20, cursor: Cursor = None) -> Page[FamilyMemberAnswer]:
     """Return the user's family, the longest known first."""
     # When a member was added (an import's row-created, else the first version) is nothing that a search can sort by.
-    found = await caller.fhir.all("RelatedPerson", [("patient", f"Patient/{caller.patient_id}")])
-    members = await family_answers(caller.fhir, found.matches)
+    people = await caller.fhir.all("RelatedPerson", [("patient", f"Patient/{caller.patient_id}")])
+    members = await family_answers(caller.fhir, people.matches)
     members.sort(key=lambda member: (member.created_at is None, member.created_at, member.id))
     return page_of(caller.server, "family", members, limit, cursor)
 
@@ -66,11 +66,11 @@ def _without_id(resource: dict[str, Any]) -> dict[str, Any]:
 @router.put("/{member_id}", responses=errors("invalid_token", "not_found", "validation_failed"))
 async def change_member(member_id: str, body: MemberChanges, caller: Called) -> FamilyMemberAnswer:
     """Change a member of the family; what the RelatedPerson holds besides stays."""
-    given = {name: value for name, value in body.model_dump(exclude_unset=True).items() if value is not None}
+    changes = {name: value for name, value in body.model_dump(exclude_unset=True).items() if value is not None}
     for _ in range(_ATTEMPTS):
         person = await _member(caller, member_id)
         row = user_family.from_fhir(person)
-        new = changed(person, user_family.to_fhir(row), user_family.to_fhir(row.model_copy(update=given)))
+        new = changed(person, user_family.to_fhir(row), user_family.to_fhir(row.model_copy(update=changes)))
         try:
             stored = person if new == person else await caller.acting.update(new)
         except PreconditionFailed:

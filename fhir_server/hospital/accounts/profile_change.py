@@ -14,14 +14,14 @@ from mappings.shared.changes import changed
 _ATTEMPTS = 5
 
 
-async def change_patient(reading: Fhir, writing: Fhir, patient_id: str, given: Mapping[str, Any]) -> dict[str, Any]:
+async def change_patient(reading: Fhir, writing: Fhir, patient_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the Patient with the columns changed; what it holds besides stays. Raises Problem."""
     for _ in range(_ATTEMPTS):
         patient = await reading.read("Patient", patient_id)
         if patient is None:
             raise Problem("not_found")
         row = users.from_fhir(patient)
-        new = changed(patient, users.to_fhir(row)[0], users.to_fhir(row.model_copy(update=dict(given)))[0])
+        new = changed(patient, users.to_fhir(row)[0], users.to_fhir(row.model_copy(update=dict(changes)))[0])
         if new == patient:
             return patient
         try:

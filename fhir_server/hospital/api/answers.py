@@ -70,6 +70,6 @@ async def user_answer(fhir: Fhir, patient: Resource) -> UserAnswer:
 
 async def family_answers(fhir: Fhir, people: Iterable[Resource]) -> list[FamilyMemberAnswer]:
     """Return the answers for RelatedPersons."""
-    found = list(people)
-    created: Mapping[str, datetime] = await fhir.created(found)
-    return [FamilyMemberAnswer.of(user_family.from_fhir(item, created=created.get(item["id"]))) for item in found]
+    members = list(people)
+    created: Mapping[str, datetime] = await fhir.created(members)
+    return [FamilyMemberAnswer.of(user_family.from_fhir(item, created=created.get(item["id"]))) for item in members]

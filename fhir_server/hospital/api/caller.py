@@ -103,10 +103,10 @@ class Caller:
 async def caller(request: Request, _scheme: Annotated[HTTPAuthorizationCredentials | None, Depends(_SCHEME)]) -> Caller:
     """Return the caller; raises Unauthorized without a valid token."""
     request.state.caller = None
-    request.state.caller = found = await _bearer(request)  # so that an error speaks the user's language, too
-    if found.server.remote is None:
-        require_covered(request, found.token.scopes)
-    return found
+    request.state.caller = bearer = await _bearer(request)  # so that an error speaks the user's language, too
+    if bearer.server.remote is None:
+        require_covered(request, bearer.token.scopes)
+    return bearer
 
 
 async def language_of(request: Request) -> Language:
@@ -122,8 +122,8 @@ async def language_of(request: Request) -> Language:
             request.state.caller = None
             if "authorization" in request.headers:
                 request.state.caller = await _bearer(request)
-        known: Caller | None = request.state.caller
-        return SOURCE if known is None else await known.language()
+        user: Caller | None = request.state.caller
+        return SOURCE if user is None else await user.language()
     except FhirError:
         return SOURCE  # an error is being told; that the user cannot be read does not change which
 
@@ -171,17 +171,17 @@ async def _caller_elsewhere(server: FacadeServer, remote: RemoteFhir, request: R
 
 async def _patient_meant(fhir: Fhir, patient_id: str | None) -> dict[str, Any]:
     if patient_id is not None:
-        known = await fhir.read("Patient", patient_id)
-        if known is None:
+        patient = await fhir.read("Patient", patient_id)
+        if patient is None:
             raise Problem("not_found")
-        return known
+        return patient
     try:
-        found = (await fhir.search("Patient", [("_count", "2")])).matches
+        patients = (await fhir.search("Patient", [("_count", "2")])).matches
     except Forbidden:
-        found = []
-    if len(found) != 1:
+        patients = []
+    if len(patients) != 1:
         raise invalid("patient", "which_patient")
-    return found[0]
+    return patients[0]
 
 
 def patient_parameter(
@@ -196,16 +196,16 @@ Server = Annotated[FacadeServer, Depends(server_of)]
 Called = Annotated[Caller, Depends(caller)]
 
 
-def require_own_app(found: Caller) -> None:
+def require_own_app(user: Caller) -> None:
     """Raise Problem unless the token is of the hospital's own app: the account is the person's, not an app's."""
-    if found.token.client_id != APP:
+    if user.token.client_id != APP:
         raise Problem("forbidden")
 
 
-async def app_caller(found: Called) -> Caller:
+async def app_caller(user: Called) -> Caller:
     """Return the caller of the hospital's own app; raises Problem for a token of another app."""
-    require_own_app(found)
-    return found
+    require_own_app(user)
+    return user
 
 
 AppCalled = Annotated[Caller, Depends(app_caller)]

@@ -80,7 +80,7 @@ class Fhir:
         if token is not None:
             path, _, query = token.partition("?")
             request = Request("GET", path, parse_qsl(query, keep_blank_values=True))
-        return self._found(resource_type, self._resource(await self.ask(request)))
+        return self._page(resource_type, self._resource(await self.ask(request)))
 
     async def all(self, resource_type: str, criteria: Criteria) -> SearchPage:
         """Return all that a search finds."""
@@ -97,8 +97,8 @@ class Fhir:
         wanted = sorted({resource_id for resource_id in ids if resource_id})
         if not wanted:
             return {}
-        found = await self.all(resource_type, [("_id", ",".join(wanted))])
-        return {resource["id"]: resource for resource in found.matches}
+        page = await self.all(resource_type, [("_id", ",".join(wanted))])
+        return {resource["id"]: resource for resource in page.matches}
 
     async def first(self, resource_type: str, criteria: Criteria) -> dict[str, Any] | None:
         """Return the first match of a search, or None."""
@@ -146,7 +146,7 @@ class Fhir:
     def _resource(self, answer: Response) -> dict[str, Any]:
         return _dated(decoded(answer.json or b"{}", self.base_url))
 
-    def _found(self, resource_type: str, bundle: Mapping[str, Any]) -> SearchPage:
+    def _page(self, resource_type: str, bundle: Mapping[str, Any]) -> SearchPage:
         matches: list[dict[str, Any]] = []
         included: dict[str, dict[str, Any]] = {}
         for entry in bundle.get("entry", ()):

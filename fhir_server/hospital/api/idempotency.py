@@ -72,8 +72,8 @@ async def _first(caller: Caller, place: str, fingerprint: str) -> Response | Non
     raise Problem("request_in_progress")
 
 
-def _made(found: BaseModel, status: int) -> Response:
-    return JSONResponse(found.model_dump(mode="json"), status)
+def _made(content: BaseModel, status: int) -> Response:
+    return JSONResponse(content.model_dump(mode="json"), status)
 
 
 def _again(status: int, body: str) -> Response:

@@ -13,8 +13,8 @@ _METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
 def allowed(routes: Iterable[BaseRoute], scope: Scope) -> list[str]:
     """Return the methods that the path of a request takes, whichever routes they are spread over."""
-    known = list(routes)
-    taken = {name for name in _METHODS if any(_matches(route, scope, name) for route in known)}
+    all_routes = list(routes)
+    taken = {name for name in _METHODS if any(_matches(route, scope, name) for route in all_routes)}
     return sorted(taken | {"HEAD"} if "GET" in taken else taken)
 
 

@@ -51,21 +51,21 @@ def is_own(caller: Caller, resource: Resource | None) -> bool:
 
 async def own(caller: Caller, resource_type: str, resource_id: str) -> dict[str, Any] | None:
     """Return a resource of the caller, or None for any other."""
-    found = await caller.fhir.read(resource_type, resource_id)
-    return found if is_own(caller, found) else None
+    resource = await caller.fhir.read(resource_type, resource_id)
+    return resource if is_own(caller, resource) else None
 
 
 async def require_own(caller: Caller, resource_type: str, resource_id: str) -> dict[str, Any]:
     """Return a resource of the caller that the path or query names; raises Problem (404) for any other."""
-    found = await own(caller, resource_type, resource_id)
-    if found is None:
+    resource = await own(caller, resource_type, resource_id)
+    if resource is None:
         raise Problem("not_found")
-    return found
+    return resource
 
 
 async def own_named(caller: Caller, resource_type: str, field: str, resource_id: str) -> dict[str, Any]:
     """Return a resource of the caller that a field of the body names; raises Problem (422) for any other."""
-    found = await own(caller, resource_type, resource_id)
-    if found is None:
+    resource = await own(caller, resource_type, resource_id)
+    if resource is None:
         raise invalid(field, "unknown_id")
-    return found
+    return resource

@@ -50,10 +50,10 @@ async def searched(
     place = None if cursor is None else _opened(caller.server, resource_type, cursor, int | str)
     if not isinstance(place, int):
         asked = [*criteria, ("_count", str(limit)), ("_total", "accurate")]
-        found = await caller.fhir.search(resource_type, asked, token=place)
-        if found.total is not None or place is not None:
-            following = sealed(caller.server, resource_type, found.next) if found.next else None
-            return Page(items=found.matches, total=found.total or 0, next=following)
+        page = await caller.fhir.search(resource_type, asked, token=place)
+        if page.total is not None or place is not None:
+            following = sealed(caller.server, resource_type, page.next) if page.next else None
+            return Page(items=page.matches, total=page.total or 0, next=following)
     everything = await caller.fhir.all(resource_type, criteria)
     return page_of(caller.server, resource_type, everything.matches, limit, cursor)
 

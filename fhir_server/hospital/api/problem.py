@@ -157,8 +157,8 @@ def _faults(problem: Problem, title: str, language: Language) -> list[FieldError
     """Return the faulty fields; a 422 has one always, if only the body as a whole."""
     if PROBLEMS[problem.problem][0] != 422:
         return None
-    found = problem.errors or [FieldError(field="body", message=problem.problem)]
-    return [_said(fault, title if fault.message == problem.problem else None, language) for fault in found]
+    errors = problem.errors or [FieldError(field="body", message=problem.problem)]
+    return [_said(fault, title if fault.message == problem.problem else None, language) for fault in errors]
 
 
 def _said(fault: FieldError, title: str | None, language: Language) -> FieldError:

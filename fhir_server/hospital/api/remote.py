@@ -92,7 +92,7 @@ class RemoteFhir:
         outgoing = {
             "Authorization": f"Bearer {token}",
             "Accept": _MEDIA_TYPE,
-            **({HEADER: known} if (known := request_id()) else {}),
+            **({HEADER: own_id} if (own_id := request_id()) else {}),
             # A search by a parameter that the server leaves out would show what was not asked for.
             "Prefer": "handling=strict, return=representation",
             **({"Content-Type": _MEDIA_TYPE} if body is not None else {}),
@@ -129,8 +129,8 @@ class RemoteFhir:
             answer = await self._ask(token, Request("POST", "", resource=bundle))
         except FhirError:
             return {}
-        found = [entry.get("resource", {}) for entry in values.decode(answer.json or b"{}").get("entry", ())]
-        times = {item.get("id"): reading.moment(item.get("meta", {}).get("lastUpdated")) for item in found}
+        versions = [entry.get("resource", {}) for entry in values.decode(answer.json or b"{}").get("entry", ())]
+        times = {item.get("id"): reading.moment(item.get("meta", {}).get("lastUpdated")) for item in versions}
         return {resource_id: time for resource_id, time in times.items() if resource_id in ids and time is not None}
 
 
@@ -149,8 +149,8 @@ def _error(request: Request, status: int, headers: httpx.Headers) -> FhirError:
 
 def _require_resource(content: bytes) -> None:
     try:
-        found: Any = values.decode(content)
+        resource: Any = values.decode(content)
     except FhirError as error:
         raise BadGateway("The FHIR server answers with something that is not JSON.") from error
-    if not isinstance(found, dict) or "resourceType" not in found:
+    if not isinstance(resource, dict) or "resourceType" not in resource:
         raise BadGateway("The FHIR server answers with something that is no resource.")

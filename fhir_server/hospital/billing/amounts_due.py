@@ -37,10 +37,10 @@ async def invoices_for(fhir: Fhir, references: Iterable[str]) -> dict[str, dict[
     keys = ",".join(identifier_key("invoice-for", reference) for reference in sorted(set(references)))
     if not keys:
         return {}
-    found = (await fhir.all("Invoice", [("identifier", keys)])).matches
+    invoices = (await fhir.all("Invoice", [("identifier", keys)])).matches
     ranks = {"balanced": 0, "issued": 1, "draft": 2, "cancelled": 3, "entered-in-error": 4}
-    found.sort(key=lambda item: (ranks.get(item.get("status", ""), 9), item["id"]), reverse=True)
-    return {reference: item for item in found if (reference := payments.from_fhir(item).paid_for)}
+    invoices.sort(key=lambda item: (ranks.get(item.get("status", ""), 9), item["id"]), reverse=True)
+    return {reference: item for item in invoices if (reference := payments.from_fhir(item).paid_for)}
 
 
 async def eligibilities(fhir: Fhir, patient_id: str) -> list[Eligibility]:
@@ -50,25 +50,25 @@ async def eligibilities(fhir: Fhir, patient_id: str) -> list[Eligibility]:
         ("_include", "CoverageEligibilityResponse:request"),
         ("_sort", "-created"),
     ]
-    found = await fhir.search("CoverageEligibilityResponse", [*criteria, ("_count", "100")])
-    known = []
-    for response in found.matches:
+    page = await fhir.search("CoverageEligibilityResponse", [*criteria, ("_count", "100")])
+    read = []
+    for response in page.matches:
         request_id = reading.reference_id(response.get("request"), "CoverageEligibilityRequest")
-        request = found.included.get(f"CoverageEligibilityRequest/{request_id}")
-        known.append(eligibility.from_fhir(response, request or {}))
-    return known
+        request = page.included.get(f"CoverageEligibilityRequest/{request_id}")
+        read.append(eligibility.from_fhir(response, request or {}))
+    return read
 
 
 def due_for(
     invoice: dict[str, Any] | None,
-    known: Sequence[Eligibility],
+    said_before: Sequence[Eligibility],
     coverage_id: str | None,
     item: str | None,
     day: date,
 ) -> Due:
     """Return what is owed by an invoice, given the policy to be used, the service by its reference, and its day."""
     # The latest word counts: a policy that was in force, and is not any more, pays nothing.
-    said = next((each for each in known if each.is_about(coverage_id, item, day)), None)
+    said = next((each for each in said_before if each.is_about(coverage_id, item, day)), None)
     applies = said if said and said.verified else None
     return Due(invoice, applies, _amount(invoice, applies))
 

@@ -14,34 +14,36 @@ from mappings.shared import clinic_clock, reading
 from mappings.shared.elements import Resource
 
 
-async def dues_of(caller: Caller, found: Sequence[Resource], clocks: Clocks | None = None) -> dict[str, Due]:
+async def dues_of(caller: Caller, booked: Sequence[Resource], clocks: Clocks | None = None) -> dict[str, Due]:
     """Return what is owed for appointments, by their ids; `clocks` are those of their clinics, where they are known."""
-    invoices = await invoices_for(caller.acting, (f"Appointment/{item['id']}" for item in found))
-    insured = {item["id"]: reading.referenced(item.get("supportingInformation"), "Coverage") for item in found}
-    patients = {appointments.actor_id(item, "Patient") for item in found if insured[item["id"]]}
-    known = {each: await eligibilities(caller.acting, each) for each in patients if each}
+    invoices = await invoices_for(caller.acting, (f"Appointment/{item['id']}" for item in booked))
+    insured = {item["id"]: reading.referenced(item.get("supportingInformation"), "Coverage") for item in booked}
+    patients = {appointments.actor_id(item, "Patient") for item in booked if insured[item["id"]]}
+    by_patient = {each: await eligibilities(caller.acting, each) for each in patients if each}
     days = (
-        _days_of(found, clocks if clocks is not None else await clocks_of(caller, found)) if any(known.values()) else {}
+        _days_of(booked, clocks if clocks is not None else await clocks_of(caller, booked))
+        if any(by_patient.values())
+        else {}
     )
     return {
         item["id"]: due_for(
             invoices.get(f"Appointment/{item['id']}"),
-            known.get(appointments.actor_id(item, "Patient") or "", ()),
+            by_patient.get(appointments.actor_id(item, "Patient") or "", ()),
             insured[item["id"]],
             _service(item),
             days.get(item["id"], date.min),
         )
-        for item in found
+        for item in booked
     }
 
 
-def _days_of(found: Sequence[Resource], clocks: Clocks) -> dict[str, date]:
+def _days_of(booked: Sequence[Resource], clocks: Clocks) -> dict[str, date]:
     """Return the days of appointments on their clinics' calendars, by the appointments' ids."""
     return {
         item["id"]: clinic_clock.wall_date(
             reading.moment(item.get("start")) or now(), clocks[appointments.actor_id(item, "Location")]
         )
-        for item in found
+        for item in booked
     }
 
 

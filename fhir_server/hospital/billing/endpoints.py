@@ -48,8 +48,11 @@ async def verify_insurance(body: InsuranceAsked, caller: Called) -> Verification
     public = caller.server.fhir()
     location = await public.read("Location", body.clinic_id) if body.clinic_id else None
     service = await public.read("HealthcareService", body.specialty_id) if body.specialty_id else None
-    for field, given, found in (("clinic_id", body.clinic_id, location), ("specialty_id", body.specialty_id, service)):
-        if given is not None and found is None:
+    for field, resource_id, resource in (
+        ("clinic_id", body.clinic_id, location),
+        ("specialty_id", body.specialty_id, service),
+    ):
+        if resource_id is not None and resource is None:
             raise invalid(field, "unknown_id")
     today = clinic_clock.wall_date(now(), caller.server.clock_of(location))
     about = Service(body.service_date, today, service, body.clinic_id if location else None)

@@ -76,10 +76,10 @@ async def _new_invoice(caller: Caller, row: Payment) -> dict[str, Any]:
     try:
         return await caller.acting.create(document)
     except PreconditionFailed:  # another request made it at the same time
-        found = await caller.acting.read("Invoice", document["id"])
-        if found is None:
+        invoice = await caller.acting.read("Invoice", document["id"])
+        if invoice is None:
             raise Problem("request_in_progress") from None
-        return found
+        return invoice
 
 
 async def _by_card(caller: Caller, invoice: Resource, order: Order, request_id: str) -> None:

@@ -42,14 +42,14 @@ class AppointmentAnswer(Answer):
 
 
 async def appointment_answers(
-    caller: Caller, found: Sequence[Resource], clocks: Clocks | None = None, dues: Mapping[str, Due] | None = None
+    caller: Caller, booked: Sequence[Resource], clocks: Clocks | None = None, dues: Mapping[str, Due] | None = None
 ) -> list[AppointmentAnswer]:
     """Return the answers for Appointments; what is known of them already is not read again."""
-    clocks = clocks if clocks is not None else await clocks_of(caller, found)
-    dues = dues if dues is not None else await dues_of(caller, found, clocks)
-    created = await caller.fhir.created(found)
+    clocks = clocks if clocks is not None else await clocks_of(caller, booked)
+    dues = dues if dues is not None else await dues_of(caller, booked, clocks)
+    created = await caller.fhir.created(booked)
     answers = []
-    for item in found:
+    for item in booked:
         clock = clocks[appointments.actor_id(item, "Location")]
         row = appointments.from_fhir(item, clock, created=created.get(item["id"]))
         answers.append(_answer(row, item, clock, dues[row.id]))

@@ -28,9 +28,9 @@ async def book_row(caller: Caller, row: Appointment, when: When) -> AppointmentA
         made = await caller.acting.read("Appointment", row.id)
         if made is not None:  # the same request did it before and was cut off
             return made
-        found = await wanted(caller.server, practice, when)
+        place = await wanted(caller.server, practice, when)
         invoice = _invoice(row, service)
-        bundle = booking.book(row, found.opening, practice.clock, schedule=practice.schedule, invoice=invoice)
+        bundle = booking.book(row, place.opening, practice.clock, schedule=practice.schedule, invoice=invoice)
         await caller.acting.transact(bundle)
         return await stored(caller, row.id)
 
@@ -48,7 +48,7 @@ def _invoice(row: Appointment, service: Resource | None) -> dict[str, Any] | Non
 
 async def stored(caller: Caller, appointment_id: str) -> dict[str, Any]:
     """Return the appointment that was just written."""
-    found = await caller.acting.read("Appointment", appointment_id)
-    if found is None:
+    appointment = await caller.acting.read("Appointment", appointment_id)
+    if appointment is None:
         raise Problem("not_found")
-    return found
+    return appointment

@@ -75,7 +75,7 @@ async def _slots(caller: Caller, appointment: Resource) -> Sequence[dict[str, An
 
     Those are the ones that whoever booked it had the right to take, and that no other appointment holds by now.
     """
-    found: list[dict[str, Any]] = []
+    slots: list[dict[str, Any]] = []
     for item in appointment.get("slot", ()):
         slot_id = reading.reference_id(item, "Slot")
         if slot_id is None or not await caller.may_follow(appointment, f"Slot/{slot_id}"):
@@ -86,8 +86,8 @@ async def _slots(caller: Caller, appointment: Resource) -> Sequence[dict[str, An
             and slot.get("status", "").startswith("busy")
             and not await _is_held(caller, slot_id, appointment)
         ):
-            found.append(slot)
-    return found
+            slots.append(slot)
+    return slots
 
 
 async def _is_held(caller: Caller, slot_id: str, appointment: Resource) -> bool:
@@ -115,11 +115,11 @@ async def reschedule(appointment_id: str, body: When, caller: Called) -> Appoint
         appointment = await require_own(caller, "Appointment", appointment_id)
         _require_open(appointment)
         practice = await _practice_of(caller, appointment)
-        found = await wanted(caller.server, practice, body)
+        place = await wanted(caller.server, practice, body)
         bundle = booking.reschedule(
             appointment,
             await _slots(caller, appointment),
-            found.opening,
+            place.opening,
             practice.clock,
             schedule=practice.schedule,
         )

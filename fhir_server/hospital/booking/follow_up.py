@@ -57,10 +57,10 @@ async def follow_up(body: FollowUp, caller: Called, idempotency_key: Idempotency
 
 
 async def _completed(caller: Caller, appointment_id: str) -> Appointment:
-    found = await own_named(caller, "Appointment", "appointment_id", appointment_id)
-    if found.get("status") != "fulfilled":
+    visit = await own_named(caller, "Appointment", "appointment_id", appointment_id)
+    if visit.get("status") != "fulfilled":
         raise Problem("not_completed")
-    return appointments.from_fhir(found, await clock_of(caller, found))
+    return appointments.from_fhir(visit, await clock_of(caller, visit))
 
 
 async def _row(caller: Caller, first: Appointment, body: FollowUp, new_id: str) -> Appointment:

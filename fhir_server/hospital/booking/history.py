@@ -57,18 +57,18 @@ async def list_appointments(
         criteria.append(("date", f"lt{elements.instant(ends)}"))
     criteria.append(("_sort", "-date"))
     if status in ("scheduled", "rescheduled"):  # which of both is told by an extension, which no search looks at
-        found = (await caller.fhir.all("Appointment", criteria)).matches
-        told = [item for item in found if appointments.from_fhir(item, clock).status == status]
+        listed = (await caller.fhir.all("Appointment", criteria)).matches
+        told = [item for item in listed if appointments.from_fhir(item, clock).status == status]
         page = page_of(caller.server, "appointments", told, limit, cursor)
     else:
         page = await searched(caller, "Appointment", criteria, limit, cursor)
     return Page(items=await _answers(caller, page.items), total=page.total, next=page.next)
 
 
-async def _answers(caller: Caller, found: list[dict[str, Any]]) -> list[HistoryAnswer]:
-    clocks = await clocks_of(caller, found)
-    dues = await dues_of(caller, found, clocks)
-    answers = await appointment_answers(caller, found, clocks, dues)
+async def _answers(caller: Caller, listed: list[dict[str, Any]]) -> list[HistoryAnswer]:
+    clocks = await clocks_of(caller, listed)
+    dues = await dues_of(caller, listed, clocks)
+    answers = await appointment_answers(caller, listed, clocks, dues)
     beside = await _Beside.of(caller, answers)
     return [
         HistoryAnswer(
@@ -94,8 +94,8 @@ async def _payment(caller: Caller, invoice: dict[str, Any] | None) -> PaymentAns
 class _Beside:
     """What appointments refer to, each read once."""
 
-    def __init__(self, found: dict[str, dict[str, dict[str, Any]]], created: dict[str, datetime]) -> None:
-        self._found = found
+    def __init__(self, resources: dict[str, dict[str, dict[str, Any]]], created: dict[str, datetime]) -> None:
+        self._resources = resources
         self._created = created
 
     @classmethod
@@ -106,15 +106,15 @@ class _Beside:
             "Practitioner": [item.doctor_id for item in answers],
             "HealthcareService": [item.specialty_id for item in answers],
         }
-        found = {kind: await public.many(kind, ids) for kind, ids in wanted.items()}
+        resources_by_type = {kind: await public.many(kind, ids) for kind, ids in wanted.items()}
         created: dict[str, datetime] = {}
-        for kind, resources in found.items():
+        for kind, resources in resources_by_type.items():
             times = await public.created(resources.values())
             created |= {f"{kind}/{resource_id}": time for resource_id, time in times.items()}
-        return cls(found, created)
+        return cls(resources_by_type, created)
 
     def _get(self, kind: str, resource_id: str | None) -> dict[str, Any] | None:
-        return self._found[kind].get(resource_id or "")
+        return self._resources[kind].get(resource_id or "")
 
     def clinic(self, clinic_id: str | None) -> ClinicAnswer | None:
         location = self._get("Location", clinic_id)

@@ -53,12 +53,12 @@ async def practice_at(
     server: FacadeServer, doctor_id: str, clinic_id: str, specialty_id: str | None = None
 ) -> Practice:
     """Return the doctor's practice at the clinic; raises Problem naming the field that is wrong."""
-    known = await practices(server, doctor_id=doctor_id, clinic_id=clinic_id)
-    fitting = [item for item in known if specialty_id is None or specialty_id in item.specialty_ids]
+    here = await practices(server, doctor_id=doctor_id, clinic_id=clinic_id)
+    fitting = [item for item in here if specialty_id is None or specialty_id in item.specialty_ids]
     if fitting:
         return fitting[0]
     await _require_known(server, {"Practitioner": doctor_id, "Location": clinic_id, "HealthcareService": specialty_id})
-    raise invalid("specialty_id", "not_offered") if known else invalid("clinic_id", "not_here")
+    raise invalid("specialty_id", "not_offered") if here else invalid("clinic_id", "not_here")
 
 
 async def _require_known(server: FacadeServer, ids: Mapping[str, str | None]) -> None:

@@ -13,9 +13,9 @@ Clocks = Mapping[str | None, ZoneInfo]
 """Clocks by the ids of their clinics."""
 
 
-async def clocks_of(caller: Caller, found: Sequence[Resource]) -> Clocks:
+async def clocks_of(caller: Caller, booked: Sequence[Resource]) -> Clocks:
     """Return the clocks of the appointments' clinics, by the clinics' ids."""
-    ids = {appointments.actor_id(item, "Location") for item in found}
+    ids = {appointments.actor_id(item, "Location") for item in booked}
     locations = await caller.server.fhir().many("Location", ids)
     return {clinic_id: caller.server.clock_of(locations.get(clinic_id or "")) for clinic_id in ids}
 

@@ -53,11 +53,13 @@ async def list_clinics(
     # The catalogue is read whole: texts are compared folded and in part, distances are told to the metre, and
     # Location.mode has no search parameter. It is as large as a hospital has clinics, doctors and specialties.
     place = _position(near)
-    found = await server.fhir().all("Location", [])
+    locations = await server.fhir().all("Location", [])
     offering = await _offering(server, specialty)
-    known = [item for item in found.matches if _is_open_clinic(item) and (offering is None or item["id"] in offering)]
-    created = await server.fhir().created(known)
-    rows = [clinics.from_fhir(item, created=created.get(item["id"])) for item in known]
+    listed = [
+        item for item in locations.matches if _is_open_clinic(item) and (offering is None or item["id"] in offering)
+    ]
+    created = await server.fhir().created(listed)
+    rows = [clinics.from_fhir(item, created=created.get(item["id"])) for item in listed]
     rows = [row for row in rows if _says(row.city, city, whole=True) and _says(_text_of(row), q)]
     answers = [ClinicAnswer.of(row, distance_km=_distance(place, row)) for row in rows]
     if place is not None:
@@ -132,15 +134,15 @@ async def list_specialties(
     if clinic_id is not None:
         await _require(server, "Location", clinic_id)
     criteria = [("location", f"Location/{clinic_id}")] if clinic_id else []
-    found = [
+    services = [
         item
         for item in (await server.fhir().all("HealthcareService", criteria)).matches
         if item.get("active") is not False
     ]
-    created = await server.fhir().created(found)
+    created = await server.fhir().created(services)
     answers = [
         SpecialtyAnswer.of(specialties.from_fhir(item, clinic_id=place, created=created.get(item["id"])))
-        for item in found
+        for item in services
         for place in ([clinic_id] if clinic_id else _places(item))
     ]
     answers.sort(key=lambda item: (fold(item.name or ""), item.clinic_id or "", item.id))
@@ -152,10 +154,10 @@ def _places(service: Mapping[str, Any]) -> list[str | None]:
 
 
 async def _require(server: FacadeServer, resource_type: str, resource_id: str) -> dict[str, Any]:
-    found = await server.fhir().read(resource_type, resource_id)
-    if found is None:
+    resource = await server.fhir().read(resource_type, resource_id)
+    if resource is None:
         raise Problem("not_found")
-    return found
+    return resource
 
 
 # --- Doctors -----------------------------------------------------------------------------------------------------
@@ -176,8 +178,8 @@ async def list_doctors(
     for resource_type, asked in (("Location", clinic_id), ("HealthcareService", specialty_id)):
         if asked is not None:
             await _require(server, resource_type, asked)
-    known = await practices(server, clinic_id=clinic_id, specialty_id=specialty_id)
-    named = [(item.row(specialty_id).name, item) for item in known]
+    listed = await practices(server, clinic_id=clinic_id, specialty_id=specialty_id)
+    named = [(item.row(specialty_id).name, item) for item in listed]
     chosen = [item for name, item in sorted(named, key=lambda pair: fold(pair[0] or "")) if _says(name, q)]
     if date is not None:
         agenda = await Agenda.of(server, chosen, date, date)
@@ -194,17 +196,17 @@ async def list_doctors(
 
 
 async def _next_available(server: FacadeServer, shown: list[Practice]) -> dict[int, datetime]:
-    moment, found = now(), dict[int, datetime]()
+    moment, starts = now(), dict[int, datetime]()
     first = moment.date() - timedelta(days=1)
     for width in _WINDOWS:
-        rest = [number for number in range(len(shown)) if number not in found]
+        rest = [number for number in range(len(shown)) if number not in starts]
         last = first + timedelta(days=width)
         agenda = await Agenda.of(server, [shown[number] for number in rest], first, last)
         for number in rest:
             start = agenda.next_free(shown[number], first, last, moment)
             if start is not None:
-                found[number] = start
-    return found
+                starts[number] = start
+    return starts
 
 
 @router.get("/doctors/{doctor_id}/slots", responses=errors("bad_cursor", "not_found", "validation_failed"))
@@ -222,18 +224,18 @@ async def list_slots(
     await _require(server, "Practitioner", doctor_id)
     if clinic_id is not None:
         await _require(server, "Location", clinic_id)
-    known = await practices(server, doctor_id=doctor_id, clinic_id=clinic_id)
-    found: dict[tuple[datetime, str], SlotAnswer] = {}
-    spans = {item.clinic_id: days_between(start, end, item.clock) for item in known}
+    listed = await practices(server, doctor_id=doctor_id, clinic_id=clinic_id)
+    slots: dict[tuple[datetime, str], SlotAnswer] = {}
+    spans = {item.clinic_id: days_between(start, end, item.clock) for item in listed}
     days_between(start, end, clinic_clock.zone("UTC"))
-    if known:
+    if listed:
         agenda = await Agenda.of(
-            server, known, min(span.first for span in spans.values()), max(span.last for span in spans.values())
+            server, listed, min(span.first for span in spans.values()), max(span.last for span in spans.values())
         )
-        for practice in known:
+        for practice in listed:
             for slot in _slots(agenda, practice, spans[practice.clinic_id]):
-                found.setdefault((slot.start.astimezone(UTC), slot.id), slot)
-    return page_of(server, "slots", [found[key] for key in sorted(found)], limit, cursor)
+                slots.setdefault((slot.start.astimezone(UTC), slot.id), slot)
+    return page_of(server, "slots", [slots[key] for key in sorted(slots)], limit, cursor)
 
 
 def _slots(agenda: Agenda, practice: Practice, span: Any) -> list[SlotAnswer]:

@@ -80,15 +80,15 @@ async def practices(
     ):
         if value is not None:
             criteria.append((name, f"{kind}/{value}"))
-    found = await server.fhir().all("PractitionerRole", criteria)
-    known = [
+    roles = await server.fhir().all("PractitionerRole", criteria)
+    active = [
         practice
-        for role in found.matches
+        for role in roles.matches
         if role.get("active") is not False
-        for practice in _of_role(server, role, found.included)
+        for practice in _of_role(server, role, roles.included)
         if clinic_id in (None, practice.clinic_id)
     ]
-    return sorted(known, key=lambda practice: (practice.doctor_id, practice.clinic_id))
+    return sorted(active, key=lambda practice: (practice.doctor_id, practice.clinic_id))
 
 
 def _of_role(server: FacadeServer, role: Resource, included: dict[str, dict[str, Any]]) -> Iterable[Practice]:
@@ -131,9 +131,9 @@ class Agenda:
 
     def openings(self, practice: Practice, day: date) -> list[Opening]:
         """Return the openings of a day on the clinic's calendar; those that have begun are busy."""
-        known = [slot for schedule in practice.schedules for slot in self.slots.get(schedule["id"], ())]
+        written = [slot for schedule in practice.schedules for slot in self.slots.get(schedule["id"], ())]
         return availability.openings(
-            practice.role, practice.location, known, day=day, clock=practice.clock, minutes=practice.slot_minutes
+            practice.role, practice.location, written, day=day, clock=practice.clock, minutes=practice.slot_minutes
         )
 
     def next_free(self, practice: Practice, first: date, last: date, now: datetime) -> datetime | None:
@@ -153,8 +153,8 @@ async def _add_schedules(server: FacadeServer, asked: Sequence[Practice]) -> Non
     )
     if not actors:
         return
-    found = (await server.fhir().all("Schedule", [("actor", ",".join(actors))])).matches
-    usable = [schedule for schedule in found if schedule.get("active") is not False]
+    schedules = (await server.fhir().all("Schedule", [("actor", ",".join(actors))])).matches
+    usable = [schedule for schedule in schedules if schedule.get("active") is not False]
     for practice in asked:
         practice.schedules = [schedule for schedule in usable if _is_of(schedule, practice)]
 

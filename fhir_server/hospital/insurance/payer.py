@@ -50,15 +50,15 @@ async def submit(settings: Settings, base_url: str, request: Resource, beside: S
         raise PayerUnreachable from error
 
 
-def _response(found: Any) -> dict[str, Any]:
+def _response(content: Any) -> dict[str, Any]:
     """Return the CoverageEligibilityResponse that was answered, alone or in a Bundle; raises PayerUnreachable."""
-    if isinstance(found, dict) and found.get("resourceType") == "Bundle":
-        resources = (entry.get("resource") or {} for entry in found.get("entry", ()))
-        found = next((item for item in resources if item.get("resourceType") == "CoverageEligibilityResponse"), None)
-    if not isinstance(found, dict) or found.get("resourceType") != "CoverageEligibilityResponse":
+    if isinstance(content, dict) and content.get("resourceType") == "Bundle":
+        resources = (entry.get("resource") or {} for entry in content.get("entry", ()))
+        content = next((item for item in resources if item.get("resourceType") == "CoverageEligibilityResponse"), None)
+    if not isinstance(content, dict) or content.get("resourceType") != "CoverageEligibilityResponse":
         raise PayerUnreachable
-    _require_amounts(found)
-    return found
+    _require_amounts(content)
+    return content
 
 
 def _require_amounts(response: dict[str, Any]) -> None:

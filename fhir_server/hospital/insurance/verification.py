@@ -63,28 +63,28 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _HeldPolicy:
     coverage: dict[str, Any]
     policy: Policy
 
 
 async def verify(caller: Caller, asked: PolicyAsked, service: Service) -> VerificationAnswer:
     """Return what the insurer says of the caller's policy; raises Problem where the insurer cannot be reached."""
-    known = await _known(caller, asked, service.day or service.today)
-    if known is None and (asked.provider is None or asked.policy_number is None):
+    held = await _policy_on_file(caller, asked, service.day or service.today)
+    if held is None and (asked.provider is None or asked.policy_number is None):
         raise invalid("policy_number", "policy")
     moment = now()
     inquiry = Inquiry(
         caller.patient_id,
-        known.policy.id if known else None,
-        known.policy.provider if known else asked.provider,
+        held.policy.id if held else None,
+        held.policy.provider if held else asked.provider,
         service.day,
         service.reference,
         service.facility_id,
     )
     request = eligibility.request_to_fhir(inquiry, str(uuid.uuid4()), moment)
     request = await caller.acting.create(request)
-    said = await _said(caller, known, request, service)
+    said = await _said(caller, held, request, service)
     response = eligibility.response_to_fhir(
         said, inquiry, response_id=str(uuid.uuid4()), request_id=request["id"], at=moment
     )
@@ -108,17 +108,19 @@ def _answer(said: Eligibility) -> VerificationAnswer:
 # --- The policy on file ------------------------------------------------------------------------------------------
 
 
-async def _known(caller: Caller, asked: PolicyAsked, day: date) -> _Known | None:
+async def _policy_on_file(caller: Caller, asked: PolicyAsked, day: date) -> _HeldPolicy | None:
     """Return the caller's policy that is meant: of several the one that is in force on that day."""
-    found = (await caller.acting.all("Coverage", [("beneficiary", f"Patient/{caller.patient_id}")])).matches
+    coverages = (await caller.acting.all("Coverage", [("beneficiary", f"Patient/{caller.patient_id}")])).matches
     payors = await caller.public.many(
-        "Organization", (reading.referenced(item.get("payor"), "Organization") for item in found)
+        "Organization", (reading.referenced(item.get("payor"), "Organization") for item in coverages)
     )
-    known = [
-        _Known(item, insurance.from_fhir(item, payors.get(reading.referenced(item.get("payor"), "Organization") or "")))
-        for item in found
+    held = [
+        _HeldPolicy(
+            item, insurance.from_fhir(item, payors.get(reading.referenced(item.get("payor"), "Organization") or ""))
+        )
+        for item in coverages
     ]
-    meant = [item for item in known if _is_meant(item, asked)]
+    meant = [item for item in held if _is_meant(item, asked)]
     return min(meant, key=lambda item: insurance.standing(item.policy, day) != "active", default=None)
 
 
@@ -127,37 +129,37 @@ def _number(text: str | None) -> str:
     return (text or "").casefold().strip()
 
 
-def _is_meant(known: _Known, asked: PolicyAsked) -> bool:
-    numbers = {_number(item.get("value")) for item in known.coverage.get("identifier", ())}
+def _is_meant(held: _HeldPolicy, asked: PolicyAsked) -> bool:
+    numbers = {_number(item.get("value")) for item in held.coverage.get("identifier", ())}
     return (
         (asked.policy_number is None or _number(asked.policy_number) in numbers)
-        and (asked.provider is None or fold(asked.provider) == fold(known.policy.provider or ""))
-        and (asked.member_id is None or _number(asked.member_id) == _number(known.policy.member_id))
+        and (asked.provider is None or fold(asked.provider) == fold(held.policy.provider or ""))
+        and (asked.member_id is None or _number(asked.member_id) == _number(held.policy.member_id))
     )
 
 
 # --- What is said of it ------------------------------------------------------------------------------------------
 
 
-async def _said(caller: Caller, known: _Known | None, request: dict[str, Any], service: Service) -> Eligibility:
+async def _said(caller: Caller, held: _HeldPolicy | None, request: dict[str, Any], service: Service) -> Eligibility:
     language = await caller.language()
-    if known is None:
+    if held is None:
         return Eligibility(None, "unknown", reason=_reason("unknown", language))
     settings = caller.server.settings
     if settings.payer_url:
         try:
-            beside = [await _identity(caller), known.coverage, *([service.resource] if service.resource else [])]
+            beside = [await _identity(caller), held.coverage, *([service.resource] if service.resource else [])]
             said = await submit(settings, caller.server.base_url, request, beside)
         except PayerUnreachable as error:
             raise Problem("payer_unavailable", headers={"Retry-After": "30"}) from error
         return replace(
             said,
-            coverage_id=known.policy.id,
+            coverage_id=held.policy.id,
             # It holds as long as the policy does, whether or not the insurer says how long that is.
-            valid_from=said.valid_from or known.policy.valid_from,
-            valid_until=said.valid_until or known.policy.valid_until,
+            valid_from=said.valid_from or held.policy.valid_from,
+            valid_until=said.valid_until or held.policy.valid_until,
         )
-    return await _by_rules(caller, known, service, language)
+    return await _by_rules(caller, held, service, language)
 
 
 async def _identity(caller: Caller) -> dict[str, Any]:
@@ -167,22 +169,22 @@ async def _identity(caller: Caller) -> dict[str, Any]:
     return {name: patient[name] for name in told if name in patient}
 
 
-async def _by_rules(caller: Caller, known: _Known, service: Service, language: Language) -> Eligibility:
-    standing = insurance.standing(known.policy, service.day or service.today)
-    payor_id = reading.referenced(known.coverage.get("payor"), "Organization")
+async def _by_rules(caller: Caller, held: _HeldPolicy, service: Service, language: Language) -> Eligibility:
+    standing = insurance.standing(held.policy, service.day or service.today)
+    payor_id = reading.referenced(held.coverage.get("payor"), "Organization")
     plans: list[dict[str, Any]] = []
     if payor_id is not None:
         plans = (await caller.public.all("InsurancePlan", [("owned-by", f"Organization/{payor_id}")])).matches
-    copay = insurance.copay(known.coverage)
+    copay = insurance.copay(held.coverage)
     covered = insurance.is_covered(plans, _names_of(service.resource), service.day or service.today)
     covered = covered if covered is not None else (True if copay else None)
     return Eligibility(
-        coverage_id=known.policy.id,
+        coverage_id=held.policy.id,
         standing=standing,
         covered=covered if standing == "active" else False,
         copay=copay if standing == "active" and covered else None,
-        valid_from=known.policy.valid_from,
-        valid_until=known.policy.valid_until,
+        valid_from=held.policy.valid_from,
+        valid_until=held.policy.valid_until,
         reason=_reason(standing, language),
     )
 

@@ -47,12 +47,12 @@ async def list_notifications(
 async def read_notification(notification_id: str, caller: Called) -> NotificationAnswer:
     """Mark a notification as read."""
     for _ in range(_ATTEMPTS):
-        found = await require_own(caller, "Communication", notification_id)
-        if "received" in found:
-            return await notification_answer(caller, found)
+        communication = await require_own(caller, "Communication", notification_id)
+        if "received" in communication:
+            return await notification_answer(caller, communication)
         try:
             return await notification_answer(
-                caller, await caller.acting.update({**found, "received": elements.instant(now())})
+                caller, await caller.acting.update({**communication, "received": elements.instant(now())})
             )
         except PreconditionFailed:
             continue

@@ -107,16 +107,16 @@ class Live:
         """Return what was stored for the patient between a position and where the worker is; raises PositionLost."""
         if not _POSITION.fullmatch(position):
             raise PositionLost
-        found: list[Change] = []
+        missed_changes: list[Change] = []
         until = self.position
         async with aclosing(follow(self._services.database, TYPES, position, milliseconds=20)) as changes:
             async for change, reached in changes:
                 if change is not None and await self._recipient(change) == patient_id:
-                    found.append(change)
+                    missed_changes.append(change)
                 # Positions are texts that sort as the times they stand for.
                 if reached >= until:
                     break
-        return found
+        return missed_changes
 
     async def close(self) -> None:
         """Stop following; listeners are cut off."""

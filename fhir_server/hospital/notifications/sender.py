@@ -32,8 +32,8 @@ class Teller:
         One that was told is not told again, even if its Communication has been deleted since.
         """
         communication_key = communication_id(event)
-        known = await self._services.resources.read("Communication", communication_key)
-        if known is not None:
+        stored = await self._services.resources.read("Communication", communication_key)
+        if stored is not None:
             return False
         around = await self._surroundings(event)
         if around is None or not wants_news(around.patient) or _is_overtaken(event, around):
@@ -73,8 +73,8 @@ class Teller:
 
     async def _member(self, member_id: str | None, patient_id: str) -> Resource | None:
         """Return the patient's family member; nobody else's name is told."""
-        found = await self._read("RelatedPerson", member_id)
-        return found if reading.reference_id((found or {}).get("patient"), "Patient") == patient_id else None
+        person = await self._read("RelatedPerson", member_id)
+        return person if reading.reference_id((person or {}).get("patient"), "Patient") == patient_id else None
 
     async def _payment(self, invoice: Resource) -> Resource | None:
         key = [("identifier", payments.attempts_key(invoice["id"]))]
@@ -82,8 +82,8 @@ class Teller:
         return payments.counting([relative(item, self.base_url) async for item in attempts])
 
     async def _named(self, reference: str | None) -> Resource | None:
-        found = reading.typed_reference({"reference": reference}) if reference else None
-        return await self._read(*found) if found else None
+        place = reading.typed_reference({"reference": reference}) if reference else None
+        return await self._read(*place) if place else None
 
     async def _read(self, resource_type: str, resource_id: str | None) -> Resource | None:
         if resource_id is None:

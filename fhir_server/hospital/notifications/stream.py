@@ -125,9 +125,9 @@ class _Stream:
         self._position = change.position
         if not await self._streams.may_tell(self._opened):
             return None
-        found = await self._caller.fhir.read("Communication", change.id)
-        if found is None:
+        communication = await self._caller.fhir.read("Communication", change.id)
+        if communication is None:
             return None
-        answer = await notification_answer(self._caller, found)
+        answer = await notification_answer(self._caller, communication)
         name = "notification" if change.version == 1 else "update"
         return f"id: {change.position}\nevent: {name}\ndata: {answer.model_dump_json()}\n\n"

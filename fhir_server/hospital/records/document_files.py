@@ -32,10 +32,10 @@ async def file_of(caller: Caller, document: Resource, source: Resource) -> Docum
     if "data" in attachment:
         held = HeldContent.of(attachment["data"])
         return DocumentFile(sent_type(said), held, _etag(held.data))
-    found = await _binary(caller, source, str(attachment.get("url", "")))
-    if found is None:
+    stored = await _binary(caller, source, str(attachment.get("url", "")))
+    if stored is None:
         return None
-    binary, content = found
+    binary, content = stored
     # The version tells the bytes, which need not be read to know whether they are the same.
     etag = _etag(content.data if isinstance(content, HeldContent) else f"{binary['id']}/{_version(binary)}".encode())
     return DocumentFile(sent_type(said or binary.get("contentType")), content, etag)
@@ -59,14 +59,14 @@ async def _binary(caller: Caller, document: Resource, url: str) -> tuple[Resourc
     named = local(url, caller.server.base_url)
     if named is None or named.type != "Binary":
         return None
-    found = await caller.public.content(named.id)
-    guard = found[0].get("securityContext") if found else None
+    stored = await caller.public.content(named.id)
+    guard = stored[0].get("securityContext") if stored else None
     guarded_for = None if guard is None else local(guard.get("reference"), caller.server.base_url)
     if guarded_for is not None and guarded_for.resource == f"Patient/{caller.patient_id}":
-        return found
+        return stored
     # A Binary that is guarded for somebody else stays so, whoever refers to it.
     may = await caller.may_follow(document, named.resource) and (guard is None or await _sees(caller, guarded_for))
-    return found if may else None
+    return stored if may else None
 
 
 async def _sees(caller: Caller, guarded_for: Literal | None) -> bool:

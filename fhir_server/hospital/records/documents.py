@@ -70,14 +70,16 @@ async def list_documents(
     codes = medical_documents.codes_of(document_type) if document_type is not None else []
     if codes:
         criteria.append(("type", ",".join(f"{LOINC}|{code}" for code in codes)))
-    found = [stored(item) for item in (await caller.fhir.all("DocumentReference", criteria)).matches]
+    documents = [stored(item) for item in (await caller.fhir.all("DocumentReference", criteria)).matches]
     if document_type in (None, "lab_report"):
-        found += await report_documents(caller)
+        documents += await report_documents(caller)
     if document_type is not None:
-        found = [item for item in found if medical_documents.from_fhir(item.document).document_type == document_type]
-    found = [item for item in found if lies_between(_dated(item), start, end, clock)]
-    found.sort(key=lambda item: (_dated(item), item.id), reverse=True)
-    page = page_of(caller.server, "documents", found, limit, cursor)
+        documents = [
+            item for item in documents if medical_documents.from_fhir(item.document).document_type == document_type
+        ]
+    documents = [item for item in documents if lies_between(_dated(item), start, end, clock)]
+    documents.sort(key=lambda item: (_dated(item), item.id), reverse=True)
+    page = page_of(caller.server, "documents", documents, limit, cursor)
     return Page(items=await _answers(caller, page.items), total=page.total, next=page.next)
 
 
@@ -132,14 +134,14 @@ async def _size(caller: Caller, document: PatientDocument) -> int | None:
 )
 async def download(request: Request, caller: Called, document_id: Annotated[str, Query(max_length=80)]) -> Response:
     """Return a document's file, or the part of it that is asked for."""
-    known = await _document(caller, document_id)
-    if known is None or not is_own(caller, known.source):
+    requested = await _document(caller, document_id)
+    if requested is None or not is_own(caller, requested.source):
         raise Problem("not_found")
-    file = await file_of(caller, known.document, known.source)
+    file = await file_of(caller, requested.document, requested.source)
     if file is None:
-        raise Problem("file_missing" if medical_documents.is_missing(known.document) else "not_found")
+        raise Problem("file_missing" if medical_documents.is_missing(requested.document) else "not_found")
     headers = {
-        "Content-Disposition": _disposition(known.document, file.content_type, await caller.language()),
+        "Content-Disposition": _disposition(requested.document, file.content_type, await caller.language()),
         # What others uploaded must not run in the origin of this server.
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox; default-src 'none'",

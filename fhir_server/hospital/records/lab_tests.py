@@ -100,8 +100,8 @@ class Result:
     @property
     def issued(self) -> datetime | None:
         """When the report came out."""
-        found = self.report or {}
-        return reading.moment(found.get("issued")) or reading.moment(found.get("effectiveDateTime"))
+        report = self.report or {}
+        return reading.moment(report.get("issued")) or reading.moment(report.get("effectiveDateTime"))
 
 
 async def results_of(caller: Caller) -> list[Result]:
@@ -111,18 +111,18 @@ async def results_of(caller: Caller) -> list[Result]:
     reports = await caller.fhir.all("DiagnosticReport", [subject, ("_include", "DiagnosticReport:result")])
     by_order: dict[str, list[dict[str, Any]]] = {}
     shown = [order for order in orders if order.get("status") not in _NOT_ORDERED]
-    known = {order["id"] for order in shown}
+    own_orders = {order["id"] for order in shown}
     alone = []
     for report in reports.matches:
         ids = [reading.reference_id(reference, "ServiceRequest") for reference in report.get("basedOn", ())]
         for order_id in ids:
             by_order.setdefault(order_id or "", []).append(report)
-        if not known & set(ids) and report.get("status") in lab_tests.FINISHED:
+        if not own_orders & set(ids) and report.get("status") in lab_tests.FINISHED:
             alone.append(report)
-    found = [_result(order, by_order.get(order["id"], []), reports.included) for order in shown]
+    results = [_result(order, by_order.get(order["id"], []), reports.included) for order in shown]
     # A report without an order is a row of its own, told from the report alone.
-    found += [_result(report, [report], reports.included) for report in alone]
-    return sorted(found, key=lambda item: (item.written, item.order["id"]), reverse=True)
+    results += [_result(report, [report], reports.included) for report in alone]
+    return sorted(results, key=lambda item: (item.written, item.order["id"]), reverse=True)
 
 
 def _result(order: dict[str, Any], reports: list[dict[str, Any]], included: dict[str, dict[str, Any]]) -> Result:
@@ -130,8 +130,10 @@ def _result(order: dict[str, Any], reports: list[dict[str, Any]], included: dict
     usable.sort(key=lambda item: (item.get("status") in lab_tests.FINISHED, item["meta"]["lastUpdated"], item["id"]))
     report = usable[-1] if usable else None
     ids = (reading.reference_id(item, "Observation") for item in (report or {}).get("result", ()))
-    found = [included.get(f"Observation/{observation_id}") for observation_id in ids]
-    return Result(order, report, [item for item in found if item and item.get("status") not in lab_tests.MISTAKEN])
+    observations = [included.get(f"Observation/{observation_id}") for observation_id in ids]
+    return Result(
+        order, report, [item for item in observations if item and item.get("status") not in lab_tests.MISTAKEN]
+    )
 
 
 async def lab_test_answers(caller: Caller, record: Record, results: Sequence[Result]) -> list[LabTestAnswer]:
@@ -172,14 +174,14 @@ async def list_results(
     clock = await caller.clock()
     if appointment_id is not None:
         await require_own(caller, "Appointment", appointment_id)
-    found = await results_of(caller)
+    results = await results_of(caller)
     if appointment_id is not None:
         whole = await Record.of(caller)
-        found = [item for item in found if whole.appointment_of(item.order) == appointment_id]
+        results = [item for item in results if whole.appointment_of(item.order) == appointment_id]
     if status is not None:
-        found = [item for item in found if lab_tests.from_fhir(item.order, item.report).status == status]
-    found = [item for item in found if lies_between(_dated(item, clock), start, end, clock)]
-    page = page_of(caller.server, "lab-tests", found, limit, cursor)
+        results = [item for item in results if lab_tests.from_fhir(item.order, item.report).status == status]
+    results = [item for item in results if lies_between(_dated(item, clock), start, end, clock)]
+    page = page_of(caller.server, "lab-tests", results, limit, cursor)
     record = await Record.around(caller, [item.order for item in page.items])
     return Page(items=await lab_test_answers(caller, record, page.items), total=page.total, next=page.next)
 
@@ -187,8 +189,8 @@ async def list_results(
 def _dated(result: Result, clock: ZoneInfo) -> datetime:
     report = result.report or {}
     said = (report.get("issued"), report.get("effectiveDateTime"), result.order.get("authoredOn"))
-    known = (moment_of(text, clock) for text in said if text)
-    return next(filter(None, known), None) or reading.dated(result.order)
+    times = (moment_of(text, clock) for text in said if text)
+    return next(filter(None, times), None) or reading.dated(result.order)
 
 
 # --- Paying for a test -------------------------------------------------------------------------------------------
@@ -215,16 +217,16 @@ async def pay_lab_test(body: LabTestPaying, caller: Called, idempotency_key: Ide
     async def run(request_id: str) -> LabPaymentAnswer:
         order = await _order(caller, body.lab_test_id)
         invoice = (await invoices_for(caller.acting, [reference])).get(reference)
-        known = await eligibilities(caller.acting, caller.patient_id)
+        said = await eligibilities(caller.acting, caller.patient_id)
         today = clinic_clock.wall_date(now(), await caller.clock())
-        due = due_for(invoice, known, _policy(order, known, reference), reference, today)
+        due = due_for(invoice, said, _policy(order, said, reference), reference, today)
         row = Payment(id="new", lab_test_id=body.lab_test_id, amount=body.amount, currency=body.currency)
         return LabPaymentAnswer.of(await pay(caller, row, due, paying, request_id))
 
     return await once(caller, "lab-tests/payment", idempotency_key, body, run)
 
 
-def _policy(order: Resource, known: Sequence[Any], reference: str) -> str | None:
+def _policy(order: Resource, said: Sequence[Any], reference: str) -> str | None:
     """Return the id of the policy that pays: the one of the order, else the last that was verified for it."""
     own = reading.referenced(order.get("insurance"), "Coverage")
-    return own or next((item.coverage_id for item in known if reference in item.items and item.verified), None)
+    return own or next((item.coverage_id for item in said if reference in item.items and item.verified), None)

@@ -68,9 +68,9 @@ class Record:
 
     def plans_for(self, appointment_id: str) -> list[dict[str, Any]]:
         """Return the CarePlans of an appointment, the latest first."""
-        found = [plan for plan in self.plans.values() if self.appointment_of_plan(plan) == appointment_id]
-        known = [plan for plan in found if plan.get("status") not in ("entered-in-error", "revoked")]
-        return sorted(known, key=_written, reverse=True)
+        plans = [plan for plan in self.plans.values() if self.appointment_of_plan(plan) == appointment_id]
+        valid = [plan for plan in plans if plan.get("status") not in ("entered-in-error", "revoked")]
+        return sorted(valid, key=_written, reverse=True)
 
     def belongs_to(self, resource: Resource, plan: Resource, appointment_id: str) -> bool:
         """Return whether a prescription or test is part of the plan, or else of the visit that the plan is for."""

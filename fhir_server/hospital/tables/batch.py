@@ -68,18 +68,18 @@ class _Batch:
 
     def parsed(self, lines: Sequence[Line]) -> list[Planned]:
         """Return the rows that can be read; the others are refused."""
-        found: dict[str, Planned] = {}
+        planned_by_id: dict[str, Planned] = {}
         for line in lines:
             doubts = _doubts(self._table, line)
             try:
                 planned = self._planned(line, doubts)
-                if planned.row.id in found:
+                if planned.row.id in planned_by_id:
                     raise Conflict("its id stands twice", code="duplicate", expression=f"{self._table.name}.id")
             except FhirError as error:
                 self._refuse(line.place, None if line.fault else line.cells.get("id"), error, doubts)
                 continue
-            found[planned.row.id] = planned
-        return list(found.values())
+            planned_by_id[planned.row.id] = planned
+        return list(planned_by_id.values())
 
     def _planned(self, line: Line, doubts: tuple[Issue, ...]) -> Planned:
         if line.fault is not None:
@@ -91,8 +91,8 @@ class _Batch:
         parsed = parse(self._table, line.cells, prefix)
         row = self._in_its_zone(parsed.row)
         rivals = tuple(to_logical(rival, prefix) for rival in line.rivals)
-        found, notes = self._looked_for(row)
-        return Planned(line.place, row, _digest(row), None, (*doubts, *parsed.notes, *notes), rivals, found)
+        objects, notes = self._looked_for(row)
+        return Planned(line.place, row, _digest(row), None, (*doubts, *parsed.notes, *notes), rivals, objects)
 
     def _looked_for(self, row: Row) -> tuple[FoundFile | None, list[Issue]]:
         """Return the file that a document points to, and why there is none."""
@@ -112,20 +112,20 @@ class _Batch:
             return row
         return row.model_copy(update={"timezone": timezone})
 
-    async def changed(self, found: list[Planned]) -> list[Planned]:
+    async def changed(self, planned: list[Planned]) -> list[Planned]:
         """Return the rows that are not imported already as they are."""
-        imported = await self._importer.imported(self._table, (each.row for each in found))
-        erased = await self._importer.erased([each.row for each in found])
+        imported = await self._importer.imported(self._table, (each.row for each in planned))
+        erased = await self._importer.erased([each.row for each in planned])
         changed: list[Planned] = []
-        for each in found:
-            known = imported.get(f"{self._table.type}/{each.row.id}")
+        for each in planned:
+            earlier = imported.get(f"{self._table.type}/{each.row.id}")
             if {each.row.id if isinstance(each.row, User) else None, getattr(each.row, "user_id", None)} & erased:
                 self._refuse_row(each, Gone("is of a person whose data was erased here"))
-            elif known is not None and known.digest == each.digest and not _has_another_file(each, known):
+            elif earlier is not None and earlier.digest == each.digest and not _has_another_file(each, earlier):
                 self.done.counts[self._table.name, "unchanged"] += 1
                 self._note(each.place, each.notes)
             else:
-                changed.append(replace(each, imported=known))
+                changed.append(replace(each, imported=earlier))
         return changed
 
     async def planned(self, changed: list[Planned]) -> list[Planned]:
@@ -178,15 +178,15 @@ class _Batch:
         """Return the row with what is noted of it among others; None where it is refused for that."""
         table, row = self._table.name, planned.row
         rivals = [here[name] for name in planned.rivals if name in here]
-        begins, found = _begins(row, around)
-        found += findings(table, row, around.known) + rivalry(table, row, rivals, begins)
+        begins, all_findings = _begins(row, around)
+        all_findings += findings(table, row, around.resources) + rivalry(table, row, rivals, begins)
         if _place(row, around) in taken:
-            found.append(Finding("appointment_time", "is taken: an appointment made here begins then"))
-        faults = [each.issue(table) for each in found if each.refused]
+            all_findings.append(Finding("appointment_time", "is taken: an appointment made here begins then"))
+        faults = [each.issue(table) for each in all_findings if each.refused]
         if faults:
             self._refuse_row(planned, Unprocessable(issues=faults))
             return None
-        return replace(planned, notes=(*planned.notes, *(each.issue(table) for each in found)))
+        return replace(planned, notes=(*planned.notes, *(each.issue(table) for each in all_findings)))
 
     def _mapped(self, planned: Planned, around: MappingContext) -> Planned | None:
         try:

@@ -49,8 +49,10 @@ def parse(table: Table, cells: Cells, prefix: str = "") -> Parsed:
         row = table.row.model_validate(_nested(columns))
     except ValidationError as error:
         named = {issue.expression[0] for issue in faults}
-        found = [_of_pydantic(table, each, cells) for each in error.errors(include_url=False, include_input=False)]
-        raise Unprocessable(issues=[*faults, *(issue for issue in found if issue.expression[0] not in named)]) from None
+        issues = [_of_pydantic(table, each, cells) for each in error.errors(include_url=False, include_input=False)]
+        raise Unprocessable(
+            issues=[*faults, *(issue for issue in issues if issue.expression[0] not in named)]
+        ) from None
     checked = row_rules.findings(row)
     faults += [each.issue(table.name, cells.get(each.column)) for each in checked if each.refused]
     if faults:
@@ -87,10 +89,10 @@ def _value(column: str, text: str, prefix: str) -> Any:
 
 def _moment(text: str) -> datetime:
     try:
-        found = datetime.fromisoformat(text.strip())
+        moment = datetime.fromisoformat(text.strip())
     except ValueError as error:
         raise ValueError("is no time") from error
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _nested(columns: dict[str, Any]) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class Reading:
 
     async def _clinics(self, mains: Iterable[Resource]) -> dict[Key, Resource]:
         booked = [main for main in mains if main["resourceType"] == "Appointment"]
-        wanted = {found for main in booked if (found := appointments.actor_id(main, "Location"))}
+        wanted = {clinic_id for main in booked if (clinic_id := appointments.actor_id(main, "Location"))}
         missing = sorted(wanted - set(self._locations))
         self._locations |= await self._last("Location", missing)
         return {("Location", name): self._locations[name] for name in wanted & set(self._locations)}
@@ -80,10 +80,10 @@ class Reading:
     ) -> dict[str, Resource]:
         """Return the resources as they last were; those that are deleted only where `deleted` says so of the id."""
         wanted = sorted(set(ids))
-        found = await last_of(self._shared.resources, resource_type, wanted) if wanted else {}
+        last_versions = await last_of(self._shared.resources, resource_type, wanted) if wanted else {}
         return {
             name: decoded(last.version.json, self._base_url)
-            for name, last in found.items()
+            for name, last in last_versions.items()
             if last.deleted is None or deleted(name)
         }
 
@@ -110,10 +110,10 @@ class Reading:
         """Return for each the resource of the type with the same id, else one that names it."""
         ids = [main["id"] for main in mains]
         same = await self._last(resource_type, ids, gone.__contains__)
-        found = {name: [resource] for name, resource in same.items()}
-        left = [name for name in ids if name not in found]
+        companions = {name: [resource] for name, resource in same.items()}
+        left = [name for name in ids if name not in companions]
         named = await self._naming(left, resource_type, parameter, target)
-        return found | {name: resources[:1] for name, resources in named.items()}
+        return companions | {name: resources[:1] for name, resources in named.items()}
 
     async def _naming(
         self, ids: Sequence[str], resource_type: str, parameter: str, target: str
@@ -124,7 +124,7 @@ class Reading:
             return result
         criteria = [(parameter, ",".join(f"{target}/{name}" for name in ids)), ("_sort", "_lastUpdated")]
         for resource in (await self._fhir.all(resource_type, criteria)).matches:
-            for name in {found for found in _references(resource, target) if found in set(ids)}:
+            for name in {target_id for target_id in _references(resource, target) if target_id in set(ids)}:
                 result[name].append(resource)
         return result
 
@@ -134,8 +134,8 @@ class Reading:
             self._attempts = await self._counting_attempts()
         latest = {main["id"]: self._attempts[main["id"]] for main in mains if main["id"] in self._attempts}
         of_gone = {latest[name] for name in gone & set(latest)}
-        found = await self._last("PaymentReconciliation", latest.values(), of_gone.__contains__)
-        return {name: [found[attempt]] for name, attempt in latest.items() if attempt in found}
+        attempts = await self._last("PaymentReconciliation", latest.values(), of_gone.__contains__)
+        return {name: [attempts[attempt]] for name, attempt in latest.items() if attempt in attempts}
 
     async def _counting_attempts(self) -> dict[str, str]:
         # No search parameter of R4 leads from an invoice to what paid it, so they are all read once.
@@ -155,13 +155,15 @@ class Reading:
                 return {invoice: attempt for invoice, (_, (_, _, attempt)) in best.items()}
 
     async def _lab_tests(self, mains: list[dict[str, Any]], gone: frozenset[str]) -> dict[str, list[Resource]]:
-        found = await self._same_or_naming(mains, gone, "DiagnosticReport", "based-on", "ServiceRequest")
-        ids = {name: list(_references(reports[0].get("result", []), "Observation")) for name, reports in found.items()}
+        companions = await self._same_or_naming(mains, gone, "DiagnosticReport", "based-on", "ServiceRequest")
+        ids = {
+            name: list(_references(reports[0].get("result", []), "Observation")) for name, reports in companions.items()
+        }
         observations = await self._last("Observation", (each for some in ids.values() for each in some))
         for name, some in ids.items():
-            found[name] = [*found[name], *(observations[each] for each in some if each in observations)]
+            companions[name] = [*companions[name], *(observations[each] for each in some if each in observations)]
         plans = await self._plans(mains, "ServiceRequest")
-        return {main["id"]: [*found.get(main["id"], ()), *plans.get(main["id"], ())] for main in mains}
+        return {main["id"]: [*companions.get(main["id"], ()), *plans.get(main["id"], ())] for main in mains}
 
     async def _plans(self, mains: Iterable[Resource], target: str) -> dict[str, list[Resource]]:
         """Return the plans that have those as activities which name no plan themselves."""
@@ -170,8 +172,8 @@ class Reading:
 
     async def _visits(self, mains: Iterable[Resource]) -> dict[str, list[Resource]]:
         visits = {main["id"]: reading.reference_id(main.get("encounter"), "Encounter") for main in mains}
-        found = await self._last("Encounter", (each for each in visits.values() if each))
-        return {name: [found[visit]] for name, visit in visits.items() if visit in found}
+        encounters = await self._last("Encounter", (each for each in visits.values() if each))
+        return {name: [encounters[visit]] for name, visit in visits.items() if visit in encounters}
 
 
 def _references(node: Any, resource_type: str) -> Iterable[str]:
@@ -179,8 +181,8 @@ def _references(node: Any, resource_type: str) -> Iterable[str]:
         for item in node:
             yield from _references(item, resource_type)
     elif isinstance(node, dict):
-        found = reading.reference_id(node, resource_type) if isinstance(node.get("reference"), str) else None
-        if found:
-            yield found
+        target_id = reading.reference_id(node, resource_type) if isinstance(node.get("reference"), str) else None
+        if target_id:
+            yield target_id
         for item in node.values():
             yield from _references(item, resource_type)

@@ -37,19 +37,19 @@ class FileFolder:
     def look(self, url: str) -> FoundFile:
         """Return the file that a URL or path means; raises Unreachable."""
         with self._opened(url) as descriptor:
-            return self._found(descriptor)
+            return self._file_at(descriptor)
 
     def read(self, url: str) -> bytes:
         """Return the bytes of the file that a URL or path means; raises Unreachable."""
         with self._opened(url) as descriptor:
-            self._found(descriptor)
+            self._file_at(descriptor)
             with open(descriptor, "rb", closefd=False) as file:
                 data = file.read(self._largest + 1)
         if len(data) > self._largest:
             raise Unreachable(f"its file has more than {self._largest} bytes")
         return data
 
-    def _found(self, descriptor: int) -> FoundFile:
+    def _file_at(self, descriptor: int) -> FoundFile:
         about = os.fstat(descriptor)
         if not stat.S_ISREG(about.st_mode):
             raise Unreachable("its file is no plain file")

@@ -21,10 +21,10 @@ def from_logical(logical_id: str, prefix: str = "") -> str:
     """Return the id of the row; of a resource that no import made, its own id."""
     bare = logical_id.removeprefix(prefix)
     try:
-        found = _ESCAPED.sub(_unescaped, bare)
+        unescaped = _ESCAPED.sub(_unescaped, bare)
     except UnicodeDecodeError:
         return bare
-    return found if to_logical(found) == bare else bare
+    return unescaped if to_logical(unescaped) == bare else bare
 
 
 def _escaped(match: re.Match[str]) -> str:

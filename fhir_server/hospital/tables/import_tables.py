@@ -159,15 +159,15 @@ class _Course:
     def run(self) -> Summary:
         """Import every table that the source has."""
         started = time.monotonic()
-        found = [table for table in TABLES if self._has(table)]
-        if not found:
+        tables = [table for table in TABLES if self._has(table)]
+        if not tables:
             raise StartupError("There is none of the hospital's tables.")
         pool = ProcessPoolExecutor(
             self._workers, get_context("spawn"), initializer=start, initargs=(self._settings, self._options)
         )
         with pool, bars(self._console) as progress:
             try:
-                self._run(pool, found, progress)
+                self._run(pool, tables, progress)
             except BrokenProcessPool as error:
                 raise StartupError(
                     "A process that was importing has ended. Run the command again: it goes on."
@@ -178,21 +178,21 @@ class _Course:
         self.summary.seconds = time.monotonic() - started
         return self.summary
 
-    def _run(self, pool: ProcessPoolExecutor, found: Sequence[Table], progress: Bars) -> None:
-        self._look_for_zones(found)
-        for table in found:
+    def _run(self, pool: ProcessPoolExecutor, tables: Sequence[Table], progress: Bars) -> None:
+        self._look_for_zones(tables)
+        for table in tables:
             with progress.of(table.name, self._source.count(table)) as advance:
                 self._import(pool, table, advance)
         # What others refer to goes last: a clinic is not deleted while an appointment names it.
-        for table in reversed(found):
+        for table in reversed(tables):
             self._collect(pool.submit(delete_rows, table.name).result())
 
-    def _look_for_zones(self, found: Sequence[Table]) -> None:
+    def _look_for_zones(self, tables: Sequence[Table]) -> None:
         """Note where times are read on a clock that nobody has named."""
         clinics = BY_NAME["clinics"]
-        if self._options.timezone is not None or not {"clinics", "appointments"} & {table.name for table in found}:
+        if self._options.timezone is not None or not {"clinics", "appointments"} & {table.name for table in tables}:
             return
-        zones = [line.cells.get("timezone") for line in self._source.lines(clinics)] if clinics in found else [None]
+        zones = [line.cells.get("timezone") for line in self._source.lines(clinics)] if clinics in tables else [None]
         self.is_without_zone = not all(zone and zone.strip() for zone in zones)
         if self.is_without_zone:
             self._note(clinics, _NO_ZONE.format(self.default_zone))

@@ -171,11 +171,13 @@ class Importer:
         for row in rows:
             for kind, resource_id in referred(table.name, row):
                 wanted[kind].add(resource_id)
-        known: dict[Key, Any] = {}
+        resources: dict[Key, Any] = {}
         for kind, ids in wanted.items():
-            found = await last_of(self._shared.resources, kind, sorted(ids))
-            known |= {(kind, name): decoded(last.version.json, self._base_url) for name, last in found.items()}
-        return MappingContext(known, self._clock, files or {})
+            last_versions = await last_of(self._shared.resources, kind, sorted(ids))
+            resources |= {
+                (kind, name): decoded(last.version.json, self._base_url) for name, last in last_versions.items()
+            }
+        return MappingContext(resources, self._clock, files or {})
 
     async def rivals(self, table: Table, planned: Iterable[Planned]) -> dict[str, Any]:
         """Return the rows that may have the place of these, as resources by id, as far as they are here."""
@@ -218,8 +220,8 @@ class Importer:
                 wanted[kind].add(each.row.id)
         current: dict[Key, Version] = {}
         for kind, ids in wanted.items():
-            found = await self._shared.resources.read_many(kind, sorted(ids))
-            current |= {(kind, resource_id): version for resource_id, version in found.items()}
+            versions = await self._shared.resources.read_many(kind, sorted(ids))
+            current |= {(kind, resource_id): version for resource_id, version in versions.items()}
         return current
 
     async def accounts(self, rows: Sequence[Row]) -> Accounts:

@@ -48,20 +48,20 @@ def with_entries(planned: Planned, current: Versions) -> Planned:
     """Return the row with the entries that make its resources say what it does; raises Conflict."""
     entries: list[dict[str, Any]] = []
     made: dict[str, int] = {}
-    known = planned.imported.versions if planned.imported else {}
+    numbers = planned.imported.versions if planned.imported else {}
     for position, resource in enumerate(planned.resources):
         kind = resource["resourceType"]
         version = current.get((kind, planned.row.id))
         if version is not None and not version.deleted and _says(resource, version):
             made[kind] = version.version
             continue
-        _require_ours(kind, planned.row.id, version, known.get(kind))
+        _require_ours(kind, planned.row.id, version, numbers.get(kind))
         made[kind] = version.version + 1 if version is not None else 1
         entries.append(_put(_numbered(resource, made[kind]) if position == 0 else resource, version))
-    for kind in set(known) - set(made):
+    for kind in set(numbers) - set(made):
         version = current.get((kind, planned.row.id))
         if version is not None and not version.deleted:
-            _require_ours(kind, planned.row.id, version, known[kind])
+            _require_ours(kind, planned.row.id, version, numbers[kind])
             entries.append(
                 {"request": {"method": "DELETE", "url": f"{kind}/{planned.row.id}", "ifMatch": etag(version.version)}}
             )
@@ -84,11 +84,11 @@ def _numbered(resource: dict[str, Any], version: int) -> dict[str, Any]:
     return {**resource, "extension": [*resource.get("extension", ()), number]}
 
 
-def _require_ours(kind: str, resource_id: str, version: Version | None, known: int | None) -> None:
+def _require_ours(kind: str, resource_id: str, version: Version | None, number: int | None) -> None:
     """Raise Conflict for a resource that another has made or changed."""
-    if version is None or version.version == known:
+    if version is None or version.version == number:
         return
-    if known is None:
+    if number is None:
         raise Conflict(f"{kind}/{resource_id} exists here and comes from no import", code="duplicate")
     raise Conflict(f"{kind}/{resource_id} was changed here since it was imported", code="conflict")
 

@@ -57,14 +57,14 @@ class Postgres:
     def columns(self, table: Table) -> Sequence[str] | None:
         """Return the names of the table's columns, or None where there is no such table."""
         query = "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"
-        found = self._connection.execute(f"{query} ORDER BY attnum", [f'"{table.name}"']).fetchall()
-        return [name for (name,) in found] or None
+        names = self._connection.execute(f"{query} ORDER BY attnum", [f'"{table.name}"']).fetchall()
+        return [name for (name,) in names] or None
 
     def count(self, table: Table) -> int:
         """Return how many rows the table has."""
         query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table.name))
-        found = self._connection.execute(query).fetchone()
-        return int(found[0]) if found else 0
+        row = self._connection.execute(query).fetchone()
+        return int(row[0]) if row else 0
 
     def lines(self, table: Table) -> Iterator[Line]:
         """Yield the rows in the order of their ids."""
@@ -74,8 +74,8 @@ class Postgres:
         with self._connection.cursor(name=f"import_{table.name}") as cursor:
             cursor.itersize = _ROWS_AT_ONCE
             for row in cursor.execute(query):
-                found = dict(zip(columns, row, strict=True))
-                yield Line(f"id {found.get('id')}", found)
+                by_column = dict(zip(columns, row, strict=True))
+                yield Line(f"id {by_column.get('id')}", by_column)
 
     @contextmanager
     def table(self, table: Table, columns: Sequence[str]) -> Iterator[Writer]:

@@ -13,7 +13,7 @@ from typing import Any, TypedDict, cast
 from zoneinfo import ZoneInfo
 
 from fhir_server.hospital.tables.checks import references
-from fhir_server.hospital.tables.checks.references import Key, Known
+from fhir_server.hospital.tables.checks.references import Key, Resources
 from fhir_server.hospital.tables.tables import Table
 from mappings.accounts import user_family, users
 from mappings.billing import payments
@@ -32,20 +32,20 @@ from mappings.visits import visit_tracking
 class MappingContext:
     """What a row stands among: resources that it refers to, and the clock of clinics that name none."""
 
-    known: Known
+    resources: Resources
     clock: ZoneInfo
     files: Mapping[str, bytes] = field(default_factory=dict)
     """The files of documents, by the documents' ids."""
 
     def clock_of(self, clinic_id: str | None) -> ZoneInfo:
         """Return the clock of a clinic."""
-        location = self.known.get(("Location", clinic_id or ""))
+        location = self.resources.get(("Location", clinic_id or ""))
         return clinic_clock.clock_of(location, self.clock.key)
 
     def patient_of(self, *keys: Key) -> str:
         """Return the id of the patient whom the first of these that is known is about; raises ValueError."""
         for kind, resource_id in keys:
-            resource = self.known.get((kind, resource_id))
+            resource = self.resources.get((kind, resource_id))
             if resource is not None:
                 patient = references.patient_of(resource)
                 if patient is not None:
@@ -100,7 +100,7 @@ def _lab_test(row: lab_tests.LabTest, around: MappingContext) -> list[Any]:
 
 def _visit(row: visit_tracking.Visit, around: MappingContext) -> list[Any]:
     key = ("Appointment", row.appointment_id or "")
-    user_id, booked = around.patient_of(key), around.known[key]
+    user_id, booked = around.patient_of(key), around.resources[key]
     doctor_id, clinic_id = (appointments.actor_id(booked, kind) for kind in ("Practitioner", "Location"))
     return [visit_tracking.to_fhir(row, user_id=user_id, doctor_id=doctor_id, clinic_id=clinic_id)]
 
@@ -199,8 +199,8 @@ def _read_prescription(main: Resource, companions: Sequence[Resource], _: Mappin
 
 def _read_lab_test(main: Resource, companions: Sequence[Resource], _: MappingContext, times: Times) -> Row:
     plan, report = (_first(companions, kind) for kind in ("CarePlan", "DiagnosticReport"))
-    found = _of(companions, "Observation")
-    return lab_tests.from_fhir(main, report, found, treatment_plan_id=_id(plan), **times)
+    observations = _of(companions, "Observation")
+    return lab_tests.from_fhir(main, report, observations, treatment_plan_id=_id(plan), **times)
 
 
 def _alone(read: Callable[..., Row]) -> Reader:

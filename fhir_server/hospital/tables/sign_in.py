@@ -48,15 +48,15 @@ class Accounts:
 
     def account(self, row: UserRow, imported: Imported | None) -> Account:
         """Return the account of a row, which was imported before where `imported` says so."""
-        found = self.existing.get(f"Patient/{row.id}")
-        account_id = found.id if found else uuid.uuid4().hex
+        existing = self.existing.get(f"Patient/{row.id}")
+        account_id = existing.id if existing else uuid.uuid4().hex
         names, notes = _names(row)
         free = [name for name in names if self._owners.setdefault(name, account_id) == account_id]
         notes += [_note(name.partition(":")[0], "is another user's: this one cannot sign in with it")
                   for name in names if name not in free]  # fmt: skip
         came, hashed = fingerprint(row.password_hash or ""), row.password_hash or NO_PASSWORD
-        if found is not None and (imported is None or fingerprint(_hash(found) or "") != imported.password):
-            hashed = found.password_hash
+        if existing is not None and (imported is None or fingerprint(_hash(existing) or "") != imported.password):
+            hashed = existing.password_hash
             if imported is None or came != imported.password:
                 notes.append(_note("password_hash", "was changed here, and stays as it is here"))
         disabled = row.status != "active" or row.deleted_at is not None
@@ -72,8 +72,8 @@ class Accounts:
 
 async def password_hashes(store: UserStore, patient_ids: Sequence[str]) -> dict[str, str]:
     """Return the password hashes of the patients who have one, by id."""
-    found = await store.of_fhir_users([f"Patient/{patient_id}" for patient_id in patient_ids])
-    return {user.patient or "": hashed for user in found.values() if (hashed := _hash(user)) is not None}
+    users = await store.of_fhir_users([f"Patient/{patient_id}" for patient_id in patient_ids])
+    return {user.patient or "": hashed for user in users.values() if (hashed := _hash(user)) is not None}
 
 
 def _hash(user: User) -> str | None:

@@ -98,10 +98,10 @@ async def arrive(body: Arrival, caller: Called) -> VisitAnswer:
 
 
 async def _appointment(caller: Caller, appointment_id: str) -> dict[str, Any]:
-    found = await handled_appointment(caller, appointment_id)
-    if found is None:
+    appointment = await handled_appointment(caller, appointment_id)
+    if appointment is None:
         raise invalid("appointment_id", "unknown_id")
-    return found
+    return appointment
 
 
 async def _require_arrivable(caller: Caller, appointment: Resource, body: Arrival) -> None:
@@ -223,12 +223,14 @@ async def _wait_at(caller: Caller, clinic_id: str, doctor_id: str | None) -> Wai
     if location is None or (doctor_id and await caller.server.fhir().read("Practitioner", doctor_id) is None):
         raise Problem("not_found")
     clock = caller.server.clock_of(location)
-    found = (await queues(caller.server, await visits_today(caller.server, clinic_id, clock, doctor_id))).values()
-    wait = max((queue.wait_minutes() for queue in found), default=0)
+    waiting_queues = (
+        await queues(caller.server, await visits_today(caller.server, clinic_id, clock, doctor_id))
+    ).values()
+    wait = max((queue.wait_minutes() for queue in waiting_queues), default=0)
     return WaitAnswer(
         clinic_id=clinic_id,
         doctor_id=doctor_id,
-        queue_length=sum(len(queue.waiting) for queue in found),
+        queue_length=sum(len(queue.waiting) for queue in waiting_queues),
         queue_position=None,
         current_wait_time=wait,
         estimated_start=now().astimezone(clock) + timedelta(minutes=wait),

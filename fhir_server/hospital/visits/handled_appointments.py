@@ -13,12 +13,12 @@ from mappings.shared.elements import Resource
 
 async def handled_appointment(caller: Caller, appointment_id: str) -> dict[str, Any] | None:
     """Return an appointment that the caller may handle, or None."""
-    found = await caller.fhir.read("Appointment", appointment_id)
-    if found is None:
+    appointment = await caller.fhir.read("Appointment", appointment_id)
+    if appointment is None:
         return None
     if caller.practitioner_id is not None:
-        return found if await _is_of_own_clinic(caller, caller.practitioner_id, found) else None
-    return found if is_own(caller, found) else None
+        return appointment if await _is_of_own_clinic(caller, caller.practitioner_id, appointment) else None
+    return appointment if is_own(caller, appointment) else None
 
 
 async def _is_of_own_clinic(caller: Caller, practitioner_id: str, appointment: Resource) -> bool:

@@ -24,8 +24,8 @@ async def visits_today(
     criteria = [("location", f"Location/{clinic_id}"), ("date", f"ge{instant(begin)}"), ("date", f"lt{instant(end)}")]
     if doctor_id is not None:
         criteria.append(("participant", f"Practitioner/{doctor_id}"))
-    found = (await server.fhir().all("Encounter", criteria)).matches
-    return [item for item in found if _began(item, begin, end)]
+    encounters = (await server.fhir().all("Encounter", criteria)).matches
+    return [item for item in encounters if _began(item, begin, end)]
 
 
 def _began(encounter: Resource, begin: Any, end: Any) -> bool:
@@ -46,17 +46,19 @@ async def queues(server: FacadeServer, visits: Sequence[dict[str, Any]]) -> dict
     by_doctor: dict[str | None, list[dict[str, Any]]] = {}
     for visit in visits:
         by_doctor.setdefault(visit_tracking.doctor_id(visit), []).append(visit)
-    found = {doctor_id: waiting.queue(items, availability.SLOT_MINUTES) for doctor_id, items in by_doctor.items()}
+    by_doctor_id = {
+        doctor_id: waiting.queue(items, availability.SLOT_MINUTES) for doctor_id, items in by_doctor.items()
+    }
     booked = {item["id"]: reading.referenced(item.get("appointment"), "Appointment") for item in visits}
-    first = {doctor_id: booked[queue.waiting[0]] for doctor_id, queue in found.items() if queue.waiting}
-    known = await server.fhir().many("Appointment", first.values())
+    first = {doctor_id: booked[queue.waiting[0]] for doctor_id, queue in by_doctor_id.items() if queue.waiting}
+    booked_by_id = await server.fhir().many("Appointment", first.values())
     for doctor_id, appointment_id in first.items():
-        appointment = known.get(appointment_id or "")
+        appointment = booked_by_id.get(appointment_id or "")
         patients = {reading.reference_id(item.get("subject"), "Patient") for item in by_doctor[doctor_id]}
         # An Encounter that names the appointment of somebody else does not tell how long its own takes.
         if appointment and appointments.actor_id(appointment, "Patient") in patients:
-            found[doctor_id] = waiting.queue(by_doctor[doctor_id], slot_minutes(appointment))
-    return found
+            by_doctor_id[doctor_id] = waiting.queue(by_doctor[doctor_id], slot_minutes(appointment))
+    return by_doctor_id
 
 
 def slot_minutes(appointment: Resource) -> int:

@@ -24,7 +24,7 @@ from fhir_server.http.oauth.server import AuthorizationServer, server_of
 from fhir_server.store.accounts.sign_in import Launch
 
 _TEXTS = ("client_id", "user", "patient", "encounter", "intent", "smart_style_url", "tenant")
-_KNOWN = frozenset({*_TEXTS, "need_patient_banner", "fhirContext"})
+_PARAMETERS = frozenset({*_TEXTS, "need_patient_banner", "fhirContext"})
 
 
 @endpoint
@@ -74,8 +74,8 @@ def _asked(body: bytes) -> dict[str, Any]:
         raise OAuthError("invalid_request", "The body is not JSON.") from error
     if not isinstance(asked, dict) or not all(isinstance(asked.get(name, ""), str) for name in _TEXTS):
         raise OAuthError("invalid_request", f"The body is an object; {', '.join(_TEXTS)} are texts.")
-    if asked.keys() - _KNOWN:
-        raise OAuthError("invalid_request", f"The body may have {', '.join(sorted(_KNOWN))}.")
+    if asked.keys() - _PARAMETERS:
+        raise OAuthError("invalid_request", f"The body may have {', '.join(sorted(_PARAMETERS))}.")
     if not isinstance(asked.get("need_patient_banner", True), bool):
         raise OAuthError("invalid_request", "need_patient_banner is true or false.")
     _require_fhir_context(asked.get("fhirContext", []))

@@ -39,23 +39,23 @@ def required(condition: Condition) -> list[Required]:
     """Return the sets of features of each of which a match has at least one; none where nothing simple is required."""
     match condition:
         case HasKey(keys):
-            found = [frozenset(("key", key) for key in keys)] if EVERY not in keys else []
+            sets = [frozenset(("key", key) for key in keys)] if EVERY not in keys else []
         case HasId(ids):
-            found = [frozenset(("id", resource_id) for resource_id in ids)]
+            sets = [frozenset(("id", resource_id) for resource_id in ids)]
         case KeySpan(low, high):
             beginning = _beginning(low, high)
-            found = [frozenset({("begins", beginning)})] if beginning else []
+            sets = [frozenset({("begins", beginning)})] if beginning else []
         case Present(name):
-            found = [frozenset({("has", name)})]
+            sets = [frozenset({("has", name)})]
         case All(parts):
-            found = [one for part in parts for one in required(part)]
+            sets = [one for part in parts for one in required(part)]
         case AnyOf(parts):
-            found = _either(parts)
+            sets = _either(parts)
         case Narrowed(test, by):
-            found = [*required(test), *required(by)]
+            sets = [*required(test), *required(by)]
         case _:
-            found = []
-    return [one for one in found if len(one) <= _MOST_FEATURES]
+            sets = []
+    return [one for one in sets if len(one) <= _MOST_FEATURES]
 
 
 def _either(parts: Iterable[Condition]) -> list[Required]:

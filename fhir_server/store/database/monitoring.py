@@ -21,7 +21,7 @@ from pymongo.errors import PyMongoError
 from fhir_server.settings import Settings
 from fhir_server.work import metrics
 
-_KNOWN = frozenset(
+_COMMANDS = frozenset(
     {
         "abortTransaction", "aggregate", "buildInfo", "commitTransaction", "count", "createIndexes", "delete",
         "distinct", "endSessions", "explain", "find", "findAndModify", "getMore", "hello", "insert", "killCursors",
@@ -77,12 +77,12 @@ class Commands(monitoring.CommandListener):
         name = event.command_name
         self._pending.pop(event.request_id, None)
         self._observe(name, event.duration_micros)
-        metrics.COMMAND_FAILURES.labels(name if name in _KNOWN else "other").inc()
+        metrics.COMMAND_FAILURES.labels(name if name in _COMMANDS else "other").inc()
 
     def _observe(self, name: str, microseconds: int) -> None:
         seconds = self._seconds.get(name)
         if seconds is None:
-            seconds = metrics.COMMAND_SECONDS.labels(name if name in _KNOWN else "other")
+            seconds = metrics.COMMAND_SECONDS.labels(name if name in _COMMANDS else "other")
             self._seconds[name] = seconds
         seconds.observe(microseconds / 1_000_000)
 

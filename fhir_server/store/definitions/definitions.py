@@ -81,8 +81,8 @@ class DefinitionStore:
     async def ids(self, resource_type: str, ids: Collection[str]) -> set[str]:
         """Return those of the ids that definitions have."""
         with translated:
-            found = await self._collection(resource_type).find({"_id": {"$in": list(ids)}}, {"_id": 1}).to_list()
-        return {each["_id"] for each in found}
+            documents = await self._collection(resource_type).find({"_id": {"$in": list(ids)}}, {"_id": 1}).to_list()
+        return {each["_id"] for each in documents}
 
     async def of_package(self, resource_type: str, package: str) -> AsyncIterator[Version]:
         """Yield the definitions of a type that a package has brought, in the order of their ids."""

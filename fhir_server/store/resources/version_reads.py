@@ -75,5 +75,5 @@ async def index_entries(
 
     A deletion has no keys; what could not be indexed has none either.
     """
-    found = await find_versions(database, resource_type, wanted, _ENTRY)
-    return {key: {"keys": [], "shape": "", **document, "_id": key[0]} for key, document in found.items()}
+    documents = await find_versions(database, resource_type, wanted, _ENTRY)
+    return {key: {"keys": [], "shape": "", **document, "_id": key[0]} for key, document in documents.items()}

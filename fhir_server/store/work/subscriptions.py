@@ -194,8 +194,8 @@ class SubscriptionStore:
         for name, some in events.items():
             condition = {"subscription": name, "key": {"$in": [event.key for event in some]}}
             with translated:
-                known = {each["key"] async for each in self._events.find(condition, {"key": 1})}
-            new[name] = [event for event in some if event.key not in known]
+                stored = {each["key"] async for each in self._events.find(condition, {"key": 1})}
+            new[name] = [event for event in some if event.key not in stored]
         return new
 
     async def _insert(self, events: Sequence[Event], expires: datetime) -> set[str]:

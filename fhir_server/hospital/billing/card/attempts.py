@@ -304,8 +304,8 @@ async def _read(ask: Ask, resource_type: str, resource_id: str) -> Resource | No
         answer = await ask(Request("GET", f"{resource_type}/{resource_id}"))
     except (NotFound, Gone):
         return None
-    found: Resource = values.decode(answer.json or b"")
-    return found
+    resource: Resource = values.decode(answer.json or b"")
+    return resource
 
 
 async def _stored(ask: Ask, *entries: Resource) -> bool:

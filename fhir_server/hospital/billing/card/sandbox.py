@@ -29,11 +29,11 @@ class SandboxGateway:
     ) -> Charge:
         """Charge the card; the second time with a key, tell of the first."""
         amount.smallest_units()  # as a real gateway would refuse it
-        known = self._charges.get(idempotency_key)
-        if known is not None:
-            if known[0] != amount:
+        earlier = self._charges.get(idempotency_key)
+        if earlier is not None:
+            if earlier[0] != amount:
                 raise Conflict("The idempotency key was used for another amount.")
-            return known[1]
+            return earlier[1]
         if card_token == TIMES_OUT:
             raise GatewayUnavailable("The payment gateway cannot be reached; nothing was charged.", nothing_done=True)
         charge = _outcome(_id("ch", idempotency_key), card_token)
@@ -48,8 +48,8 @@ class SandboxGateway:
 
     async def find(self, idempotency_key: str, *, since: datetime) -> Charge | None:
         """Return the charge of that key."""
-        known = self._charges.get(idempotency_key)
-        return known and known[1]
+        earlier = self._charges.get(idempotency_key)
+        return earlier and earlier[1]
 
 
 def _outcome(charge_id: str, card_token: str) -> Charge:

@@ -86,8 +86,8 @@ class StripeGateway:
         """Return the charge of that key, from the list of intents and not from Stripe's search, which lags behind."""
         begin = int((since - _CLOCKS_DIFFER).timestamp())
         try:
-            found = await self._client.v1.payment_intents.list_async({"created": {"gte": begin}, "limit": 100})
-            async for made in found.auto_paging_iter():
+            intents = await self._client.v1.payment_intents.list_async({"created": {"gte": begin}, "limit": 100})
+            async for made in intents.auto_paging_iter():
                 intent = made.to_dict()
                 if _key(intent) == idempotency_key:
                     return _charge(intent)
@@ -97,10 +97,10 @@ class StripeGateway:
 
     async def _made_before(self, idempotency_key: str, error: stripe.StripeError) -> Charge:
         """Return what became of the key's first use, which was with another card or is still under way."""
-        found = await self.find(idempotency_key, since=datetime.now(UTC) - _KEYS_LAST)
-        if found is None:  # its first use is still under way
+        earlier = await self.find(idempotency_key, since=datetime.now(UTC) - _KEYS_LAST)
+        if earlier is None:  # its first use is still under way
             raise GatewayUnavailable("The payment gateway is still busy with this payment.") from error
-        return found
+        return earlier
 
 
 def event_of(payload: bytes, signature: str | None, secret: str) -> tuple[str, Charge] | None:

@@ -23,7 +23,7 @@ class Names:
         self._services = services
         self._patient = patient_id
         self._base_url = base_url
-        self._known: dict[tuple[str, str], str | None] = {}
+        self._names: dict[tuple[str, str], str | None] = {}
 
     def relative(self, reference: str) -> str:
         """Return a reference to what is on this server as type and id, any other text as it is."""
@@ -33,23 +33,25 @@ class Names:
     def of(self, reference: str) -> str | None:
         """Return what the target of a reference is called, as far as it was learned."""
         resource_type, _, resource_id = self.relative(reference).partition("/")
-        return self._known.get((resource_type, resource_id))
+        return self._names.get((resource_type, resource_id))
 
     async def learn(self, resource: Resource) -> None:
         """Look up what the references of a resource lead to."""
         wanted: dict[str, set[str]] = {}
         for text in _references(resource):
             resource_type, _, resource_id = self.relative(text).partition("/")
-            if self._may_name(resource_type, resource_id) and (resource_type, resource_id) not in self._known:
+            if self._may_name(resource_type, resource_id) and (resource_type, resource_id) not in self._names:
                 wanted.setdefault(resource_type, set()).add(resource_id)
-        if len(self._known) > _MOST:
-            self._known.clear()
+        if len(self._names) > _MOST:
+            self._names.clear()
         for resource_type, ids in wanted.items():
             versions = await self._services.resources.read_many(resource_type, sorted(ids))
             for resource_id in ids:
                 version = versions.get(resource_id)
-                found = decoded(version.json, self._base_url) if version is not None and not version.deleted else None
-                self._known[resource_type, resource_id] = self._name(found) if found else None
+                name = None
+                if version is not None and not version.deleted:
+                    name = self._name(decoded(version.json, self._base_url))
+                self._names[resource_type, resource_id] = name
 
     def _may_name(self, resource_type: str, resource_id: str) -> bool:
         own = resource_type == "RelatedPerson" or (resource_type, resource_id) == ("Patient", self._patient)

@@ -110,8 +110,8 @@ class View:
         if isinstance(value, bool):
             return Shown("text", said("yes" if value else "no", self._language))
         text = str(value)
-        known = code_name(text, self._language) if name in _CODED else None
-        return Shown("text", known or self._moment(text))
+        coded = code_name(text, self._language) if name in _CODED else None
+        return Shown("text", coded or self._moment(text))
 
     def _moment(self, text: str) -> str:
         moment = reading.moment(text) if _MOMENT.match(text) else None

@@ -118,8 +118,10 @@ def element_name(name: str, language: Language) -> str:
     base = name if name in _elements() else _CHOICES.sub("", name)
     if language == SOURCE:
         return _plain(base)
-    known = base in _elements()
-    return _first_large(translated(base, language, _ELEMENT) if known else translated(_OTHER_ELEMENT, language, _PAGE))
+    has_word = base in _elements()
+    return _first_large(
+        translated(base, language, _ELEMENT) if has_word else translated(_OTHER_ELEMENT, language, _PAGE)
+    )
 
 
 def extension_name(url: str, language: Language) -> str | None:

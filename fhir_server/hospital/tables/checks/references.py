@@ -15,7 +15,7 @@ from mappings.shared.rows import Row
 
 Key = tuple[str, str]
 """Type and id of a resource."""
-Known = Mapping[Key, Resource]
+Resources = Mapping[Key, Resource]
 
 _PLAN = {"treatment_plan_id": "CarePlan"}
 _VISIT = {"appointment_id": "Appointment"}
@@ -71,41 +71,41 @@ def patient_of(resource: Resource) -> str | None:
     return reading.reference_id(resource.get(_PATIENT_OF.get(resource["resourceType"], "subject")), "Patient")
 
 
-def findings(table: str, row: Any, known: Known) -> list[Finding]:
-    """Return what is wrong with what the row refers to; `known` has the resources that there are."""
-    return [*_unknown(table, row, known), *_others(table, row, known), *_elsewhere(table, row, known)]
+def findings(table: str, row: Any, resources: Resources) -> list[Finding]:
+    """Return what is wrong with what the row refers to; `resources` has those that there are."""
+    return [*_unknown(table, row, resources), *_others(table, row, resources), *_elsewhere(table, row, resources)]
 
 
-def _unknown(table: str, row: Any, known: Known) -> Iterator[Finding]:
+def _unknown(table: str, row: Any, resources: Resources) -> Iterator[Finding]:
     for column, kind in REFERENCES.get(table, {}).items():
         name = getattr(row, column)
-        if name is not None and (kind, name) not in known:
+        if name is not None and (kind, name) not in resources:
             yield Finding(column, f"names {kind}/{name}, which is not here: its row is in no table, or was refused")
     if isinstance(row, Notification) and row.related and row.related.type in _TOLD_OF:
-        resource = known.get((row.related.type, row.related.id))
+        resource = resources.get((row.related.type, row.related.id))
         if resource is None:
             yield noted("related_id", "names nothing that is here")
         elif row.user_id is not None and patient_of(resource) not in (None, row.user_id):
             yield Finding("related_id", "is another user's")
 
 
-def _others(table: str, row: Any, known: Known) -> Iterator[Finding]:
+def _others(table: str, row: Any, resources: Resources) -> Iterator[Finding]:
     for column in _OWNED.get(table, ()):
-        resource = known.get((REFERENCES[table][column], getattr(row, column) or ""))
+        resource = resources.get((REFERENCES[table][column], getattr(row, column) or ""))
         owner = patient_of(resource) if resource else None
         if owner is not None and owner != row.user_id:
             yield Finding(column, "is another user's")
 
 
-def _elsewhere(table: str, row: Any, known: Known) -> Iterator[Finding]:
+def _elsewhere(table: str, row: Any, resources: Resources) -> Iterator[Finding]:
     """Yield what is of another clinic; only noted, as services and doctors move and old visits stay where they were."""
     if table not in ("doctors", "appointments") or row.clinic_id is None:
         return
-    service = known.get(("HealthcareService", row.specialty_id or ""), {})
+    service = resources.get(("HealthcareService", row.specialty_id or ""), {})
     if _is_elsewhere(service.get("location"), row.clinic_id):
         yield noted("specialty_id", "is of another clinic")
     if table == "appointments":
-        role = known.get(("PractitionerRole", row.doctor_id or ""), {})
+        role = resources.get(("PractitionerRole", row.doctor_id or ""), {})
         if _is_elsewhere(role.get("location"), row.clinic_id):
             yield noted("doctor_id", "is of another clinic")
 

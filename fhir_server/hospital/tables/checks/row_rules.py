@@ -199,7 +199,7 @@ _RULES: dict[type[Row], Callable[[Any], Iterator[Finding]]] = {
 }
 
 
-def without(row: Row, found: Sequence[Finding]) -> Row:
+def without(row: Row, concerning: Sequence[Finding]) -> Row:
     """Return the row without the values that are left out."""
-    columns = [finding.column for finding in found if finding.left_out]
+    columns = [finding.column for finding in concerning if finding.left_out]
     return row.model_copy(update=dict.fromkeys(columns)) if columns else row
