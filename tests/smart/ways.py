@@ -46,6 +46,18 @@ _PATIENT_B = {
     "resourceType": "Parameters",
     "parameter": [{"name": "patient", "valueReference": {"reference": "Patient/b"}}],
 }
+
+
+def _view(resource_type: str, *more: dict[str, Any]) -> dict[str, Any]:
+    column = {"name": "all", "path": "descendants().where($this is string or $this is id)", "collection": True}
+    definition = {
+        "resourceType": "ViewDefinition",
+        "resource": resource_type,
+        "select": [{"column": [{"name": "key", "path": "getResourceKey()"}, column]}],
+    }
+    return {"resourceType": "Parameters", "parameter": [{"name": "viewResource", "resource": definition}, *more]}
+
+
 _UNKNOWN_WORK = "_async/0190a0a0-0000-7000-8000-000000000000"
 _GENDERS = "http://hl7.org/fhir/administrative-gender"
 _TERMINOLOGY = [
@@ -161,6 +173,7 @@ WAYS = [
     Way("search-type", "GET", "Patient?_elements=name&_total=accurate"),
     Way("search-type", "GET", "Patient?_total=estimate&_count=1"),
     Way("search-type", "GET", "Patient?_count=0"),
+    Way("search-type", "GET", "Observation?_format=ndjson"),
     Way("search-type", "POST", "Observation/_search?subject=Patient/b", "patient=a", FORM),
     Way("search-type", "POST", "Observation/_search", "subject=Patient/b", FORM),
     Way("search-type", "GET", "Patient/b/Observation"),
@@ -199,6 +212,12 @@ WAYS = [
     *(Way("operation", "GET", url) for url in _TERMINOLOGY),
     Way("operation", "POST", "ValueSet/$batch-validate-code", {"resourceType": "Parameters"}),
     Way("operation", "POST", "ConceptMap/$closure", {"resourceType": "Parameters"}),
+    Way("operation", "POST", "ViewDefinition/$viewdefinition-run", _view("Patient")),
+    Way("operation", "POST", "ViewDefinition/$viewdefinition-run", _view("Observation")),
+    Way("operation", "POST", "$viewdefinition-run", _view("Observation", *_PATIENT_B["parameter"])),
+    Way("operation", "GET", "Subscription/$status"),
+    Way("operation", "GET", "Subscription/b/$status"),
+    Way("operation", "GET", "Subscription/b/$events"),
     Way("async-status", "GET", _UNKNOWN_WORK),
     Way("async-cancel", "DELETE", _UNKNOWN_WORK),
     Way("async-file", "GET", f"{_UNKNOWN_WORK}/1.ndjson"),
