@@ -11,6 +11,7 @@ from fhir_server.auth.permission.access import ScopedAccess
 from fhir_server.auth.permission.bearer import BearerToken
 from fhir_server.engine.access import Access
 from fhir_server.engine.context import Services
+from fhir_server.engine.profiles.content import ProfileContent
 from fhir_server.engine.search_parameter_sync import SearchParameterSync
 from fhir_server.engine.terminology.content import TerminologyContent
 from fhir_server.packages.library import DefinitionLibrary
@@ -74,6 +75,7 @@ async def services_on(database: Database, settings: Settings, *, serving: bool =
         following=SearchParameterSync(parameters, about),
         terminology=TerminologyContent(),
         definitions=DefinitionLibrary(database, resources, made, core=settings.search_core_definitions),
+        profiles=ProfileContent(),
     )
     if settings.read_preference != "primary":
         shared.reading = _reading(shared)

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from fhir_server.profile_settings import ProfileSettings
 from mappings.shared.own_urls import DEFAULT_BASE
 
 SERVICES = frozenset({"fhir", "hms", "ehr", "auth"})
@@ -38,7 +39,7 @@ class SettingsError(Exception):
     """A setting has a value that the server cannot use; the text names the setting."""
 
 
-class Settings(BaseSettings):
+class Settings(ProfileSettings):
     """The server's settings; `FHIR_SERVER_NAME` in the environment or a line of `fhir-server.env` sets `name`."""
 
     model_config = SettingsConfigDict(env_prefix="FHIR_SERVER_", env_file="fhir-server.env", extra="ignore")
@@ -243,7 +244,6 @@ class Settings(BaseSettings):
     package_search_parameters: bool = Field(
         default=False, description="Search parameters of packages are used at once, not when they are switched on."
     )
-
     max_graphql_depth: int = Field(default=20, ge=1, description="Levels of a GraphQL statement.")
     max_graphql_fields: int = Field(default=2000, ge=1, description="Fields of a GraphQL statement and its fragments.")
     max_graphql_resources: int = Field(default=5000, ge=1, description="Resources that a GraphQL statement may read.")

@@ -127,6 +127,15 @@ def operations(resources: list[Json]) -> Iterator[list[Any]]:
             ]
 
 
+def profiles(resources: list[Json]) -> dict[str, list[str]]:
+    """Return the canonical URLs of the specification's own profiles by the resource type that they constrain."""
+    urls: dict[str, list[str]] = {}
+    for definition in sorted(resources, key=lambda each: str(each["url"])):
+        if definition["kind"] == "resource" and definition.get("derivation") == "constraint":
+            urls.setdefault(definition["type"], []).append(definition["url"])
+    return dict(sorted(urls.items()))
+
+
 def write(name: str, content: object) -> None:
     """Write one data file, byte for byte the same for the same content."""
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
@@ -184,6 +193,7 @@ def compile_package(wheel: Path) -> None:
     write("search_parameters.json.gz", list(search_parameters(resources["SearchParameter"])))
     write("compartments.json.gz", compartments(resources["CompartmentDefinition"]))
     write("operations.json.gz", list(operations(resources["OperationDefinition"])))
+    write("profiles.json.gz", profiles(resources["StructureDefinition"]))
     # What has no canonical URL is an example.
     write_official([each for name in OFFICIAL for each in resources[name] if "url" in each])
 

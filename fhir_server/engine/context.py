@@ -15,6 +15,7 @@ from fhir_server.engine.access import Access, OpenAccess
 from fhir_server.errors import Issue
 
 if TYPE_CHECKING:
+    from fhir_server.engine.profiles.content import ProfileContent
     from fhir_server.engine.search_parameter_sync import SearchParameterSync
     from fhir_server.engine.terminology.content import TerminologyContent
     from fhir_server.engine.writes import Write
@@ -106,6 +107,7 @@ class Services:
     following: SearchParameterSync
     terminology: TerminologyContent
     definitions: DefinitionLibrary
+    profiles: ProfileContent
     reading: Services | None = None
     """The same with stores that read from secondaries, where the settings allow it; nothing is to be written by it."""
 

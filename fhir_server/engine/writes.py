@@ -27,8 +27,9 @@ from fhir_server.engine.disclosure import note_resource
 from fhir_server.engine.link_targets import require_own_targets
 from fhir_server.engine.links import decided, leads_anywhere
 from fhir_server.engine.panels import note_written
+from fhir_server.engine.profiles.gate import require_conforming
 from fhir_server.engine.subscriptions.room import require_room
-from fhir_server.errors import Conflict, Forbidden, MethodNotAllowed, NotFound, Unavailable
+from fhir_server.errors import Conflict, Forbidden, Issue, MethodNotAllowed, NotFound, Unavailable
 from fhir_server.r4 import values
 from fhir_server.store.resources.resources import AlreadyExists, Draft, Version
 from fhir_server.work.threads import sized
@@ -169,19 +170,24 @@ async def told(context: Context, resource_type: str, resource_id: str, response:
     return dataclasses.replace(response, json=None)
 
 
-async def insert(context: Context, draft: Draft) -> None:
-    """Store a new resource; raises AlreadyExists, in a transaction only when it is flushed, and Forbidden."""
+async def insert(context: Context, draft: Draft) -> tuple[Issue, ...]:
+    """Store a new resource, and return what is told beside the success.
+
+    Raises AlreadyExists, in a transaction only when it is flushed, Forbidden and Nonconforming.
+    """
     _admit(context, draft, None)
+    warnings = await require_conforming(context, draft)
     note_resource(context.base_url, draft.type, draft.id, draft.json)
     write = Write(draft, None, Response(201))
     if context.pending is not None:
         context.pending.append(write)
-        return
+        return warnings
     await _require_targets(context, [write])
     (write,) = await decided(context, [write])
     assert write.draft is not None, "a decision leaves the draft"
     await context.services.resources.insert(write.draft)
     note_written([draft.type])
+    return warnings
 
 
 _BATCH = 200
@@ -234,7 +240,11 @@ async def _planned(
     write = await sized(size + stored, plan, previous)
     if write.draft is not None and write.draft.resource is not None:
         _admit(context, write.draft, previous)
+        warnings = await require_conforming(context, write.draft)
         note_resource(context.base_url, write.draft.type, write.draft.id, write.draft.json)
+        if warnings:
+            answer = dataclasses.replace(write.response, warnings=(*write.response.warnings, *warnings))
+            return dataclasses.replace(write, response=answer)
     elif write.previous is not None:
         note_resource(context.base_url, write.previous.type, write.previous.id, write.previous.json)
     return write

@@ -231,3 +231,9 @@ def compartment(name: str) -> Mapping[str, tuple[str, ...]]:
 def operations() -> tuple[Operation, ...]:
     """Return the 46 operations of the specification, sorted by their canonical URL."""
     return msgspec.json.decode(_read("operations.json.gz"), type=tuple[Operation, ...])
+
+
+@cache
+def profiles() -> Mapping[str, tuple[str, ...]]:
+    """Return the canonical URLs of the specification's own profiles by the resource type that they constrain."""
+    return msgspec.json.decode(_read("profiles.json.gz"), type=dict[str, tuple[str, ...]])

@@ -7,7 +7,7 @@ https://hl7.org/fhir/R4/http.html#capabilities
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import version as package_version
 from typing import Any
@@ -27,7 +27,7 @@ from fhir_server.engine.terminology.capabilities import (
 )
 from fhir_server.errors import BadRequest, MethodNotAllowed, NotFound
 from fhir_server.r4 import values
-from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.r4.definitions import RESOURCE_TYPES, profiles
 from fhir_server.r4.patching.formats import PATCH_FORMATS
 from fhir_server.search.query.parse import parse
 from fhir_server.search.registry import Parameter, parameters
@@ -66,19 +66,23 @@ async def answer(context: Context, request: Request, route: Route) -> Response:
     return Response(200, subsets.shown(encoded, request.query, "CapabilityStatement"), headers=headers)
 
 
+Required = Mapping[str, Sequence[str]]
+"""The profiles that all resources of a type must meet."""
+
 _last: tuple[object, Mapping[str, Parameter], bytes, str] | None = None
 
 
 async def _stated(context: Context) -> tuple[bytes, str]:
     """Return the statement's bytes and their ETag, made anew when a search parameter was added."""
-    asked = (context.base_url, _security(context.base_url, context.services.settings), base())
+    settings = context.services.settings
+    asked = (context.base_url, _security(context.base_url, settings), base(), settings.profiles_required)
     kept = _kept(asked)
     return await apart(_make, *asked) if kept is None else kept
 
 
 def prepare(base_url: str, settings: Settings) -> None:
     """Make the statement, so that no request has to wait for it."""
-    _make(base_url, _security(base_url, settings), base())
+    _make(base_url, _security(base_url, settings), base(), settings.profiles_required)
 
 
 def _kept(asked: object) -> tuple[bytes, str] | None:
@@ -87,12 +91,12 @@ def _kept(asked: object) -> tuple[bytes, str] | None:
     return _last[2], _last[3]
 
 
-def _make(base_url: str, security: dict[str, Any] | None, own_base: str) -> tuple[bytes, str]:
+def _make(base_url: str, security: dict[str, Any] | None, own_base: str, required: Required) -> tuple[bytes, str]:
     global _last  # noqa: PLW0603 - a cache of one
     registered = parameters(_ANY)
-    made = values.encode(_statement(base_url, security))
+    made = values.encode(_statement(base_url, security, required))
     tag = hashlib.sha256(made).hexdigest()[:16]
-    _last = (base_url, security, own_base), registered, made, tag
+    _last = (base_url, security, own_base, required), registered, made, tag
     return made, tag
 
 
@@ -104,10 +108,10 @@ def _security(base_url: str, settings: Settings) -> dict[str, Any] | None:
 
 def capability_statement(base_url: str | None = None) -> dict[str, Any]:
     """Return the CapabilityStatement of the server at a base URL, or of any such server without one."""
-    return _statement(base_url, endpoints.security(base_url, registration=False))
+    return _statement(base_url, endpoints.security(base_url, registration=False), {})
 
 
-def _statement(base_url: str | None, security: dict[str, Any] | None) -> dict[str, Any]:
+def _statement(base_url: str | None, security: dict[str, Any] | None, required: Required) -> dict[str, Any]:
     return {
         "resourceType": "CapabilityStatement",
         "id": "fhir-server",
@@ -129,17 +133,17 @@ def _statement(base_url: str | None, security: dict[str, Any] | None) -> dict[st
         "fhirVersion": "4.0.1",
         "format": list(FORMATS),
         "patchFormat": list(PATCH_FORMATS),
-        "rest": [_rest(security)],
+        "rest": [_rest(security, required)],
     }
 
 
-def _rest(security: dict[str, Any] | None) -> dict[str, Any]:
+def _rest(security: dict[str, Any] | None, required: Required) -> dict[str, Any]:
     interactions = _interactions(None)
     referring = _referring()
     described: dict[str, Any] = {
         "mode": "server",
         **({"security": security} if security is not None else {}),
-        "resource": [_resource(name, referring[name]) for name in sorted(RESOURCE_TYPES)],
+        "resource": [_resource(name, referring[name], required.get(name, ())) for name in sorted(RESOURCE_TYPES)],
         "interaction": [{"code": code} for code in _SYSTEM_INTERACTIONS if code in interactions],
         "searchParam": [
             *(_search_parameter(parameter) for parameter in _search_parameters(_ANY, common=True)),
@@ -151,13 +155,14 @@ def _rest(security: dict[str, Any] | None) -> dict[str, Any]:
     return _without_empty(described)
 
 
-def _resource(name: str, referring: list[str]) -> dict[str, Any]:
+def _resource(name: str, referring: list[str], required: Sequence[str]) -> dict[str, Any]:
     interactions = _interactions(name)
     own = _search_parameters(name, common=False)
     described = {
         **(_SUBSCRIPTIONS if name == "Subscription" else {}),
         "type": name,
         "profile": _STRUCTURE + name,
+        "supportedProfile": list(dict.fromkeys([*_SUPPORTED.get(name, ()), *profiles().get(name, ()), *required])),
         "interaction": [_interaction(code) for code in _TYPE_INTERACTIONS if code in interactions],
         # "versioned-update" would say that an update must name its version; here it may.
         "versioning": "versioned",
@@ -178,8 +183,8 @@ def _resource(name: str, referring: list[str]) -> dict[str, Any]:
 
 _SUBSCRIPTIONS: dict[str, Any] = {
     "extension": [{"url": TOPIC_EXTENSION, "valueCanonical": topic.url} for topic in TOPICS],
-    "supportedProfile": [f"{BACKPORT}/StructureDefinition/backport-subscription"],
 }
+_SUPPORTED = {"Subscription": [f"{BACKPORT}/StructureDefinition/backport-subscription"]}
 
 
 def _interaction(code: str) -> dict[str, str]:

@@ -36,9 +36,9 @@ async def create_as(
 ) -> Response:
     """Store a checked resource of about that size under a new id: 201; says where it does not meet what was asked."""
     made = await sized(size, versions.draft, context, resource, resource_id, method, None, condition=condition)
-    await writes.insert(context, made)
+    told = await writes.insert(context, made)
     answer = versions.answer(201, made)
-    return answer if asked is None else replace(answer, warnings=warnings_of(asked, made))
+    return replace(answer, warnings=told if asked is None else (*told, *warnings_of(asked, made)))
 
 
 async def create_unless_found(

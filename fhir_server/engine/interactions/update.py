@@ -29,7 +29,8 @@ async def conditional_update(context: Context, request: Request, resource_type: 
     resource = await versions.checked(context, request, resource_type)
     asked = await criteria(context, resource_type, query, resource)
     answer = await _update_match(context, request, resource, asked, query)
-    return replace(answer, warnings=await warnings(context, asked, resource, request.size))
+    unmet = await warnings(context, asked, resource, request.size)
+    return replace(answer, warnings=tuple(dict.fromkeys((*answer.warnings, *unmet))))
 
 
 async def _update_match(

@@ -100,7 +100,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _operation("Resource-meta", meta, "system", "type", "instance", "version"),
     _operation("Resource-meta-add", meta_add, "instance", affects_state=True),
     _operation("Resource-meta-delete", meta_delete, "instance", affects_state=True),
-    _operation("Resource-validate", validate, "type", "instance"),
+    _operation("Resource-validate", validate, "system", "type", "instance"),
     _operation("Patient-everything", everything, "type", "instance", paged=True),
     _operation("Encounter-everything", everything, "instance", paged=True),
     Operation(purge.DEFINITION, purge.run, frozenset({"instance", "version"}), affects_state=True),

@@ -9,9 +9,11 @@ from typing import Any
 from fhir_server.engine import versions, writes
 from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.interactions.preconditions import require_match
+from fhir_server.engine.interactions.read import read
 from fhir_server.engine.interactions.update import require_same_id
 from fhir_server.engine.link_targets import require_own_targets
 from fhir_server.engine.operations.inputs import Inputs
+from fhir_server.engine.profiles.checking import Targets, is_known, issues_of, profile_faults
 from fhir_server.engine.routes import Route
 from fhir_server.engine.transaction.references import places_of
 from fhir_server.errors import BadRequest, FhirError, Issue, operation_outcome
@@ -19,25 +21,31 @@ from fhir_server.r4 import values
 from fhir_server.r4.references import conditional
 from fhir_server.work.threads import sized
 
-_MODES = ("create", "update", "delete")
+_MODES = ("create", "update", "delete", "profile")
 _FAULTS = frozenset({"error", "fatal"})
 
 
 async def validate(context: Context, request: Request, route: Route, inputs: Inputs) -> Response:
     """Answer 200 with an OperationOutcome, whatever it says; raises BadRequest where the question itself is wrong."""
-    mode, resource = inputs.one("mode"), inputs.one("resource")
+    mode, resource, profile = inputs.one("mode"), inputs.one("resource"), inputs.one("profile")
     _require_mode(mode, route)
     if mode == "delete":
         return _answer(await _deletion(context, request, route))
+    if mode == "profile" and (profile is None or resource is not None):
+        raise BadRequest("Mode profile checks what is stored under the id of the URL against the parameter profile.")
     if resource is None:
-        raise BadRequest("$validate needs the parameter resource, unless its mode is delete.", code="required")
-    _require_profile(inputs.one("profile"), route.type or "")
+        resource = await _stored(context, route)
     issues = await sized(request.size, partial(versions.faults, warnings=True), context, resource)
-    issues += _caught(lambda: _require_type(resource, route.type or ""))
+    if route.type is not None:
+        issues += _caught(lambda: _require_type(resource, route.type or ""))
+    if not _faulty(issues):
+        # What is not valid R4 has no form that a profile could be held against.
+        issues += await _profiled(context, resource, profile)
     if mode is None:
         issues += await sized(request.size, _conditional_references, resource)
-    else:
-        issues += _caught(lambda: context.access.require(mode, route.type))
+    elif mode != "profile":
+        resource_type = route.type or str(resource.get("resourceType"))
+        issues += _caught(lambda: context.access.require(mode, resource_type))
         if not _faulty(issues):
             # Only what is valid has an index entry, by which it is admitted.
             issues += await _admission(context, route, resource, mode)
@@ -46,20 +54,35 @@ async def validate(context: Context, request: Request, route: Route, inputs: Inp
     return _answer(issues)
 
 
+async def _stored(context: Context, route: Route) -> dict[str, Any]:
+    if route.id is None:
+        raise BadRequest("$validate needs the parameter resource, or the id of what is stored.", code="required")
+    context.access.require("read", route.type)
+    answer = await read(context, Request("GET", f"{route.type}/{route.id}"), route.type or "", route.id or "")
+    stored: dict[str, Any] = values.decode(answer.json or b"{}")
+    return stored
+
+
+async def _profiled(context: Context, resource: dict[str, Any], profile: str | None) -> list[Issue]:
+    """Return what the resource breaks of `profile`, of those that it claims and must meet, and of R4's own warnings."""
+    root = str(resource["resourceType"])
+    profiles = [profile] if profile is not None else []
+    issues = []
+    if profile is not None and not await is_known(context, profile):
+        text = f"The profile {profile[:300]} is not known to this server: install the package that has it, or store it."
+        issues.append(Issue("not-found", text))
+        profiles = []
+    profiles += context.services.settings.profiles_required.get(root, ())
+    faults = await profile_faults(context, resource, profiles=profiles, everything=True, targets=Targets(context))
+    return issues + issues_of(faults, root)
+
+
 def _require_mode(mode: str | None, route: Route) -> None:
     if mode not in (None, *_MODES):
         raise BadRequest(f"The parameter mode is one of {', '.join(_MODES)}, not {mode[:40]!r}.", code="value")
-    if mode in ("update", "delete") and route.id is None:
-        raise BadRequest(f"Mode {mode} is about one resource: ask {route.type}/[id]/$validate.")
-
-
-def _require_profile(profile: str | None, resource_type: str) -> None:
-    if profile is None or profile.removesuffix("|4.0.1") == f"http://hl7.org/fhir/StructureDefinition/{resource_type}":
-        return
-    raise BadRequest(
-        f"The parameter profile: this server cannot validate against {profile[:200]!r}, only against FHIR R4 itself.",
-        code="not-supported",
-    )
+    if mode in ("update", "delete", "profile") and route.id is None:
+        named = route.type or "[type]"
+        raise BadRequest(f"Mode {mode} is about one resource: ask {named}/[id]/$validate.")
 
 
 def _require_type(resource: dict[str, Any], resource_type: str) -> None:

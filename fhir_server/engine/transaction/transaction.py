@@ -25,6 +25,7 @@ from fhir_server.engine.interactions.patch import patch
 from fhir_server.engine.interactions.update import put, require_same_id
 from fhir_server.engine.panels import note_written
 from fhir_server.engine.places import Placing
+from fhir_server.engine.profiles.gate import Nonconforming
 from fhir_server.engine.referential_integrity import require_unused
 from fhir_server.engine.transaction import linking
 from fhir_server.engine.transaction.entries import SECONDS_AN_ENTRY, response_entry, wants_resource
@@ -154,21 +155,31 @@ async def _attempt(context: Context, entries: list[Entry]) -> list[dict[str, Any
 
 
 async def _written(context: Context, entries: Iterable[Entry]) -> dict[int, Response]:
-    """Store what the entries write, and return the response of each of those by its position."""
+    """Store what the entries write, and return the response of each of those by its position.
+
+    Raises Unprocessable with all that the resources break of their profiles.
+    """
     responses: dict[int, Response] = {}
+    nonconforming: list[Issue] = []
     collected = 0
     for entry in entries:
         await breathe()
         if not entry.writes:
             continue
-        with Placing(entry.place):
-            response = await _told(context, entry, await _write(context, entry))
+        try:
+            with Placing(entry.place):
+                response = await _told(context, entry, await _write(context, entry))
+        except Nonconforming as error:
+            nonconforming += error.issues
+            continue
         collected += len(response.json or b"")
         shown = wants_resource(context, entry.request)
         responses[entry.position] = response if shown else replace(response, json=None)
         if collected > _COLLECTED:
             await writes.flush_early(context)
             collected = 0
+    if nonconforming:
+        raise Unprocessable(issues=nonconforming)
     await writes.flush(context)
     return responses
 
@@ -201,7 +212,8 @@ async def _told(context: Context, entry: Entry, response: Response) -> Response:
     if entry.criteria is None or entry.existing is not None or entry.condition is not None:
         return response  # what is created under a condition has been looked at
     request = entry.request
-    return replace(response, warnings=await warnings(context, entry.criteria, request.resource, request.size))
+    unmet = await warnings(context, entry.criteria, request.resource, request.size)
+    return replace(response, warnings=tuple(dict.fromkeys((*response.warnings, *unmet))))
 
 
 async def _write(context: Context, entry: Entry) -> Response:

@@ -40,7 +40,7 @@ async def test_an_operation_of_r4_that_is_not_here_is_not_found(client: httpx.As
     assert "$validate" in issue["diagnostics"]
 
 
-@pytest.mark.parametrize("path", ["$validate", "Patient/$meta-add", "Patient/a/_history/1/$validate"])
+@pytest.mark.parametrize("path", ["$everything", "Patient/$meta-add", "Patient/a/_history/1/$validate"])
 async def test_an_operation_exists_at_its_levels_only(client: httpx.AsyncClient, path: str) -> None:
     """An operation asked for at a level that it does not have answers 404 and says where it is."""
     issue = fault(await client.post(path, json=META), 404)

@@ -17,6 +17,10 @@ def wrapped(resource: dict[str, Any] | None, **given: str) -> dict[str, Any]:
     return {"resourceType": "Parameters", "parameter": parts}
 
 
+ADVICE = {"information", "warning"}
+"""What a valid resource without a narrative is answered: dom-6 warns of it."""
+
+
 def issues(response: httpx.Response) -> list[dict[str, Any]]:
     assert response.status_code == 200, response.text
     outcome = response.json()
@@ -31,9 +35,9 @@ def severities(response: httpx.Response) -> set[str]:
 
 async def test_a_valid_resource_has_no_fault(client: httpx.AsyncClient) -> None:
     """A valid resource answers 200 with information only, sent bare or in Parameters, and nothing is stored."""
-    assert severities(await client.post("Patient/$validate", json=GOOD)) == {"information"}
-    assert severities(await client.post("Patient/$validate", json=wrapped(GOOD, mode="create"))) == {"information"}
-    assert severities(await client.post("Patient/$validate?mode=create", json=GOOD)) == {"information"}
+    assert severities(await client.post("Patient/$validate", json=GOOD)) == ADVICE
+    assert severities(await client.post("Patient/$validate", json=wrapped(GOOD, mode="create"))) == ADVICE
+    assert severities(await client.post("Patient/$validate?mode=create", json=GOOD)) == ADVICE
     assert (await client.get("Patient/a")).status_code == 404
 
 
@@ -54,7 +58,7 @@ async def test_another_type_is_a_fault(client: httpx.AsyncClient) -> None:
 async def test_an_update_is_checked_against_its_place(client: httpx.AsyncClient) -> None:
     """Mode update finds an id other than the URL's, and a version that is not current."""
     await client.put("Patient/a", json=GOOD)
-    assert severities(await client.post("Patient/a/$validate", json=wrapped(GOOD, mode="update"))) == {"information"}
+    assert severities(await client.post("Patient/a/$validate", json=wrapped(GOOD, mode="update"))) == ADVICE
     other = wrapped(GOOD | {"id": "b"}, mode="update")
     assert "error" in severities(await client.post("Patient/a/$validate", json=other))
     stale = await client.post("Patient/a/$validate", json=wrapped(GOOD, mode="update"), headers={"If-Match": 'W/"7"'})
@@ -76,11 +80,9 @@ async def test_update_and_delete_are_about_one_resource(client: httpx.AsyncClien
     assert "Patient/[id]/$validate" in answer.json()["issue"][0]["diagnostics"]
 
 
-@pytest.mark.parametrize(
-    ("query", "word"), [("?mode=review", "mode"), ("", "resource"), ("?profile=http://profiles.test/p", "profile")]
-)
+@pytest.mark.parametrize(("query", "word"), [("?mode=review", "mode"), ("", "resource"), ("?mode=profile", "profile")])
 async def test_a_question_that_cannot_be_answered(client: httpx.AsyncClient, query: str, word: str) -> None:
-    """An unknown mode or profile, or no resource, answers 400: whether the resource is valid stays open."""
+    """An unknown mode, no resource, or a mode without what it needs answers 400: nothing is said of the resource."""
     body = GOOD if query else None
     answer = await client.request("POST", f"Patient/$validate{query}", json=body)
     assert answer.status_code == 400
@@ -90,7 +92,7 @@ async def test_a_question_that_cannot_be_answered(client: httpx.AsyncClient, que
 async def test_the_profile_of_the_type_itself_is_known(client: httpx.AsyncClient) -> None:
     """The base definition of the resource type is a profile that the server validates against."""
     profile = "http://hl7.org/fhir/StructureDefinition/Patient"
-    assert severities(await client.post("Patient/$validate", json=wrapped(GOOD, profile=profile))) == {"information"}
+    assert severities(await client.post("Patient/$validate", json=wrapped(GOOD, profile=profile))) == ADVICE
 
 
 REFERRING: dict[str, Any] = {
@@ -126,4 +128,4 @@ async def test_a_conditional_reference_outside_a_transaction_is_told(
 async def test_a_conditional_reference_keeps_a_resource_from_being_created(client: httpx.AsyncClient) -> None:
     """With a mode it is the error that the interaction would be."""
     found = issues(await client.post("Observation/$validate", json=wrapped(REFERRING, mode="create")))
-    assert [issue["severity"] for issue in found] == ["error"]
+    assert [issue["severity"] for issue in found if issue["code"] != "invariant"] == ["error"]

@@ -4,6 +4,6 @@
 https://hl7.org/fhir/R4/profiling.html#snapshot
 """
 
-from fhir_server.r4.profiles.snapshot.generate import SnapshotError, generate_snapshot, snapshot_of
+from fhir_server.r4.profiles.snapshot.generate import SnapshotError, Trees, generate_snapshot, snapshot_of
 
-__all__ = ["SnapshotError", "generate_snapshot", "snapshot_of"]
+__all__ = ["SnapshotError", "Trees", "generate_snapshot", "snapshot_of"]

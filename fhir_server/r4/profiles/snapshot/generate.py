@@ -38,7 +38,7 @@ def snapshot_of(structure: Json, definitions: Definitions) -> list[Json]:
 
 def generate_snapshot(structure: Json, definitions: Definitions) -> list[Json]:
     """Return the elements of the snapshot that the differential and its base make; raises SnapshotError."""
-    return write_tree(_Generator(definitions).tree(structure))
+    return write_tree(Trees(definitions).tree(structure))
 
 
 def _require_r4(structure: Json) -> None:
@@ -49,8 +49,8 @@ def _require_r4(structure: Json) -> None:
         )
 
 
-class _Generator:
-    """The generation of one snapshot, and of those that it needs."""
+class Trees:
+    """The snapshots of definitions as trees, each read or generated once; SnapshotError where one cannot be made."""
 
     def __init__(self, definitions: Definitions) -> None:
         self._definitions = definitions
@@ -68,14 +68,14 @@ class _Generator:
             raise SnapshotError(f"{url} has no baseDefinition.")
         self._under_way.append(url)
         try:
-            base = self._named(base_url, url).copy()
+            base = self.named(base_url, url).copy()
             differential = _read(structure, "differential")
             return self._laid(base, differential, structure)
         finally:
             self._under_way.pop()
 
     def _laid(self, base: Node, differential: Node | None, structure: Json) -> Node:
-        _rename(base, str(structure.get("type") or base.name))
+        base.name = str(structure.get("type") or base.name)
         base.element.pop("slicing", None)
         if differential is not None:
             if differential.name != base.name:
@@ -83,7 +83,7 @@ class _Generator:
             _Overlay(self, base, str(structure.get("url"))).lay(base, differential)
         return base
 
-    def _named(self, canonical: str, needed_by: str) -> Node:
+    def named(self, canonical: str, needed_by: str) -> Node:
         """Return the tree of the definition that a canonical names: not to be changed."""
         if canonical not in self._trees:
             url, version = split_canonical(canonical)
@@ -95,9 +95,35 @@ class _Generator:
             self._trees[canonical] = published or self.tree(structure)
         return self._trees[canonical]
 
-    def expansion(self, canonical: str, needed_by: str) -> Node:
-        """Return the tree of a type or profile that an element goes into."""
-        return self._named(canonical, needed_by)
+    def children_of(self, node: Node, root: Node, needed_by: str) -> list[Node]:
+        """Return an element's own children, or those of its type, its type's profile or its content reference."""
+        if node.children:
+            return node.children
+        reference = node.element.get("contentReference")
+        if isinstance(reference, str):
+            return _referenced(root, reference, needed_by).children
+        return self.named(_definition_of(node), needed_by).children
+
+
+def _referenced(root: Node, reference: str, needed_by: str) -> Node:
+    node = root
+    for part in reference.partition("#")[2].split(".")[1:]:
+        name, _, slice_name = part.partition(":")
+        child = node.child(name)
+        sliced = child.slice(slice_name) if child and slice_name else child
+        if sliced is None:
+            raise SnapshotError(f"{needed_by}: there is no element {reference}.")
+        node = sliced
+    return node
+
+
+def _definition_of(node: Node) -> str:
+    """Return the canonical of the definition that an element's children come from."""
+    types = node.element.get("type") or []
+    if len(types) != 1:
+        return type_url("Element")
+    profiles = types[0].get("profile") or []
+    return str(profiles[0]) if len(profiles) == 1 else type_url(str(types[0]["code"]))
 
 
 def _read(structure: Json, view: str) -> Node | None:
@@ -110,15 +136,11 @@ def _read(structure: Json, view: str) -> Node | None:
         raise SnapshotError(f"{structure.get('url')}: {error}") from error
 
 
-def _rename(root: Node, name: str) -> None:
-    root.name = name
-
-
 class _Overlay:
     """Laying a differential over a base tree, which is changed in place."""
 
-    def __init__(self, generator: _Generator, root: Node, url: str) -> None:
-        self._generator = generator
+    def __init__(self, trees: Trees, root: Node, url: str) -> None:
+        self._trees = trees
         self._root = root
         self._url = url
 
@@ -147,7 +169,7 @@ class _Overlay:
 
     def _of_extension(self, element: Json, profile: str) -> Json:
         """Return the element as the extension's own definition describes it, as often as it may stand here."""
-        root = self._generator.expansion(profile, self._url).element
+        root = self._trees.named(profile, self._url).element
         described = {name: value for name, value in root.items() if name not in _PLACE}
         return described | {name: value for name, value in element.items() if name in _PLACE}
 
@@ -201,31 +223,8 @@ class _Overlay:
         return node
 
     def _expand(self, node: Node) -> None:
-        """Give a node the children of its type, profile or content reference, unless it has children."""
-        if node.children:
-            return
-        reference = node.element.get("contentReference")
-        if isinstance(reference, str):
-            origin = self._referenced(reference)
-        else:
-            origin = self._generator.expansion(self._type_of(node), self._url)
-        node.children = [each.copy() for each in origin.children]
-
-    def _type_of(self, node: Node) -> str:
-        types = node.element.get("type") or []
-        if len(types) != 1:
-            return type_url("Element")
-        profiles = types[0].get("profile") or []
-        return profiles[0] if len(profiles) == 1 else type_url(str(types[0]["code"]))
-
-    def _referenced(self, reference: str) -> Node:
-        node = self._root
-        for part in reference.partition("#")[2].split(".")[1:]:
-            child = node.child(part)
-            if child is None:
-                raise SnapshotError(f"{self._url}: there is no element {reference}.")
-            node = child
-        return node
+        if not node.children:
+            node.children = [each.copy() for each in self._trees.children_of(node, self._root, self._url)]
 
 
 _SLICED_BY = {"extension": ("value", "url"), "modifierExtension": ("value", "url")}
