@@ -269,7 +269,8 @@ def change_of(draft: Draft, previous: Version | None) -> Change:
 
 
 async def _require_targets(context: Context, writes: Sequence[Write]) -> None:
-    await require_room(context, [write.draft for write in writes if write.draft and write.previous is None])
+    new = [write for write in writes if write.previous is None or write.previous.deleted]
+    await require_room(context, [write.draft for write in new if write.draft])
     await require_own_targets(context, _changes(writes))
 
 

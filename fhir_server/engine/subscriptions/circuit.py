@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+
+from fhir_server.engine.subscriptions.definition import origin
 
 _FAILURES = 5
 _FIRST_SECONDS, _LONGEST_SECONDS = 5.0, 300.0
@@ -28,7 +29,7 @@ class Circuits:
 
         After each pause one delivery tries it, and the others wait for how that ends.
         """
-        standing = self._standings.get(_origin(endpoint))
+        standing = self._standings.get(origin(endpoint))
         if standing is None or standing.failures < _FAILURES:
             return 0.0
         left = standing.closed_until - time.monotonic()
@@ -39,18 +40,13 @@ class Circuits:
 
     def note(self, endpoint: str, *, well: bool) -> None:
         """Note how a delivery to the endpoint ended."""
-        origin = _origin(endpoint)
+        host = origin(endpoint)
         if well:
-            self._standings.pop(origin, None)
+            self._standings.pop(host, None)
             return
         if len(self._standings) >= _MOST:
             self._standings.clear()
-        standing = self._standings.setdefault(origin, _Standing())
+        standing = self._standings.setdefault(host, _Standing())
         standing.failures += 1
         beyond = max(0, standing.failures - _FAILURES)
         standing.closed_until = time.monotonic() + min(_FIRST_SECONDS * 2.0 ** min(beyond, 10), _LONGEST_SECONDS)
-
-
-def _origin(endpoint: str) -> str:
-    parts = urlsplit(endpoint)
-    return f"{parts.scheme}://{parts.netloc}"

@@ -22,10 +22,7 @@ TOLD_TYPES = tuple(sorted(RESOURCE_TYPES - UNTOLD))
 
 
 def compiled(criteria: str, timezone: str, base_url: str) -> tuple[str, Condition]:
-    """Return the resource type and the condition that the criteria ask for; raises Unprocessable naming the fault.
-
-    As long as the set of search parameters stays the same, equal criteria give the same condition.
-    """
+    """Return the resource type and the condition that the criteria ask for; raises Unprocessable naming the fault."""
     resource_type, place = type_of(criteria), "Subscription.criteria"
     try:
         return resource_type, _condition(criteria, timezone, base_url, id(parameters(resource_type)))
@@ -50,10 +47,13 @@ class _Refused(ValueError):
     """Criteria that one resource alone cannot be judged by."""
 
 
-@lru_cache(maxsize=20_000)
+@lru_cache(maxsize=500)  # a condition may have 64 KB, and whoever is refused leaves one here too
 def _condition(criteria: str, timezone: str, base_url: str, _parameters: int) -> Condition:
     resource_type, _, text = criteria.partition("?")
-    pairs = parse_qsl(text, keep_blank_values=True)
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict")
+    except ValueError as error:
+        raise _Refused("The criteria are not a valid, percent-encoded UTF-8 string.") from error
     query = parse((resource_type,), pairs, strict=True, timezone=timezone, base_url=base_url)
     written = next((f"{name} says how results are written." for name, _ in pairs if name in WRITING), None)
     refused = written or next(_refused(query, resource_type), None)

@@ -35,6 +35,7 @@ _SECRET = "subscription-secret"  # noqa: S105 - a name
 
 JSON = frozenset({"application/fhir+json", "application/json"})
 XML = frozenset({"application/fhir+xml", "application/xml", "text/xml"})
+_PAYLOAD_PARAMETERS = ("charset=utf-8", "fhirversion=4.0")
 
 HIDDEN = "********"
 """What stands in the place of a secret wherever the resource is shown."""
@@ -83,16 +84,16 @@ def is_topic(criteria: str) -> bool:
 
 def read_definition(resource: Mapping[str, Any]) -> Definition:
     """Return what a valid Subscription asks for; `faults` tells of what it may not."""
-    channel = resource["channel"]
+    channel, criteria = resource["channel"], resource.get("criteria", "")
     payload = channel.get("payload", "")
-    by_topic = is_topic(resource["criteria"])
+    by_topic = is_topic(criteria)
     content = _extension(channel.get("_payload"), _CONTENT) or ("id-only" if by_topic else "full-resource")
     end = resource.get("end")
     return Definition(
-        status=resource["status"],
-        criteria=resource["criteria"],
+        status=resource.get("status", ""),
+        criteria=criteria,
         filters=tuple(filter_texts(resource)),
-        channel=channel["type"],
+        channel=channel.get("type", ""),
         endpoint=channel.get("endpoint", ""),
         payload=payload or ("application/fhir+json" if by_topic else ""),
         content=cast(Content, content if content in CONTENTS else "id-only"),
@@ -142,6 +143,10 @@ def faults(resource: Mapping[str, Any], channels: Sequence[str], *, internal: bo
     `channels` are those that this server has; `internal` says that endpoints may be in this network.
     """
     channel = resource["channel"]
+    absent = list(_absent(resource))
+    if absent:
+        yield from absent
+        return
     if len(resource["criteria"]) > _LONGEST_CRITERIA:
         yield Issue(
             "too-long", f"The criteria have more than {_LONGEST_CRITERIA} characters.", ("Subscription.criteria",)
@@ -160,11 +165,26 @@ def faults(resource: Mapping[str, Any], channels: Sequence[str], *, internal: bo
         yield Issue("not-supported", "Headers go with the channel rest-hook.", ("Subscription.channel.header",))
 
 
+def _absent(resource: Mapping[str, Any]) -> Iterator[Issue]:
+    """Yield the elements that have extensions instead of a value, which FHIR allows wherever one is required."""
+    for element, name, place in (
+        (resource, "status", "Subscription.status"),
+        (resource, "criteria", "Subscription.criteria"),
+        (resource["channel"], "type", "Subscription.channel.type"),
+    ):
+        if name not in element:
+            yield Issue("required", "It needs a value to be carried out.", (place,))
+
+
 def _payload_faults(channel: Mapping[str, Any], *, by_topic: bool) -> Iterator[Issue]:
     place = ("Subscription.channel.payload",)
-    media_type = channel.get("payload", "").partition(";")[0].strip()
-    if media_type and media_type not in JSON | XML:
+    media_type, _, parameters = channel.get("payload", "").partition(";")
+    if media_type and media_type.strip() not in JSON | XML:
         yield Issue("not-supported", "The payload is application/fhir+json, application/fhir+xml, or none.", place)
+    for parameter in parameters.split(";") if parameters else ():
+        if parameter.replace(" ", "").lower() not in _PAYLOAD_PARAMETERS:
+            text = f"The payload has the parameters {' and '.join(_PAYLOAD_PARAMETERS)}, no others."
+            yield Issue("not-supported", text, place)
     content = _extension(channel.get("_payload"), _CONTENT)
     if content is not None and not by_topic:
         yield Issue("not-supported", "What the payload holds can be chosen where the criteria are a topic.", place)
@@ -228,6 +248,12 @@ def endpoint_fault(endpoint: str, *, internal: bool) -> str:
     return "" if internal or not _is_internal(host) else "is not on the public Internet"
 
 
+def origin(endpoint: str) -> str:
+    """Return the scheme, host and port of an endpoint."""
+    parts = urlsplit(endpoint)
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
 def _is_internal(host: str) -> bool:
     if host.rstrip(".").lower() == "localhost" or host.rstrip(".").lower().endswith(
         (".localhost", ".local", ".internal")
@@ -246,7 +272,7 @@ def secrets_of(resource: Mapping[str, Any]) -> tuple[list[str], str]:
     """Return the headers of the channel, and the secret that notifications are signed with (empty without one)."""
     channel = resource["channel"]
     secret = next((each.get("valueString", "") for each in _extensions(channel) if is_secret(each)), "")
-    return list(channel.get("header", ())), secret
+    return [header for header in channel.get("header", ()) if isinstance(header, str)], secret
 
 
 def hidden(resource: Mapping[str, Any]) -> dict[str, Any]:
@@ -261,8 +287,8 @@ def hidden(resource: Mapping[str, Any]) -> dict[str, Any]:
     return {**resource, "channel": channel}
 
 
-def _without_value(header: str) -> str:
-    return f"{header.partition(':')[0]}: {HIDDEN}"
+def _without_value(header: str | None) -> str | None:
+    return None if header is None else f"{header.partition(':')[0]}: {HIDDEN}"
 
 
 def is_secret(extension: object) -> bool:

@@ -75,8 +75,8 @@ def _status_entry(context: Context, resource: dict[str, Any], state: State | Non
 
 
 def _about(context: Context, resource: dict[str, Any], state: State | None) -> About:
-    last, error = state.last if state else 0, resource.get("error", "")
-    return About(resource["id"], read_definition(resource), resource["status"], last, context.base_url, error)
+    asked_for, last = read_definition(resource), state.last if state else 0
+    return About(resource["id"], asked_for, asked_for.status, last, context.base_url, resource.get("error", ""))
 
 
 async def chosen(context: Context, route: Route, inputs: Inputs) -> list[dict[str, Any]]:

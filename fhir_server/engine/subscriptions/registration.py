@@ -25,6 +25,7 @@ from fhir_server.engine.subscriptions.definition import (
     filter_texts,
     hidden,
     is_topic,
+    origin,
     secrets_of,
 )
 from fhir_server.errors import Forbidden, Unprocessable
@@ -161,13 +162,13 @@ class Secrets(msgspec.Struct, frozen=True):
 def _secrets(settings: Settings, resource: Mapping[str, Any], resource_id: str, before: Version | None) -> bytes | None:
     """Return the sealed secrets; what is hidden in the resource is taken from the version before.
 
-    What that does not know is noted as missing: a Subscription that was read can be stored elsewhere, but is not
-    carried out there until its secrets are sent.
+    What that does not know is noted as missing: a Subscription that was read can be stored elsewhere, or be led to
+    another host, but is not carried out there until its secrets are sent.
     """
     headers, key = secrets_of(resource)
     if not headers and not key:
         return None
-    earlier = read_secrets(settings, before.subscriber if before else None, resource_id) or Secrets()
+    earlier = _earlier(settings, resource, before) if before else Secrets()
     by_name = {header.partition(":")[0]: header for header in earlier.headers}
     told = [by_name.get(_name(header), header) if _is_hidden(header) else header for header in headers]
     missing = ["the header " + _name(header) for header in told if _is_hidden(header)]
@@ -176,6 +177,16 @@ def _secrets(settings: Settings, resource: Mapping[str, Any], resource_id: str, 
         missing += [] if key else ["the secret"]
     secrets = Secrets(tuple(header for header in told if not _is_hidden(header)), key, ", ".join(missing))
     return seal(msgspec.json.encode(secrets), _key(settings), f"{TYPE}/{resource_id}")
+
+
+def _earlier(settings: Settings, resource: Mapping[str, Any], before: Version) -> Secrets:
+    """Return the secrets of the version before; the headers only where the endpoint is still on the same host."""
+    secrets = read_secrets(settings, before.subscriber, before.id) or Secrets()
+    if not secrets.headers:
+        return secrets
+    channels_of_both = resource["channel"], values.decode(before.json)["channel"]
+    origins = {origin(channel.get("endpoint", "")) for channel in channels_of_both}
+    return secrets if len(origins) == 1 else Secrets(key=secrets.key)
 
 
 def _name(header: str) -> str:

@@ -12,9 +12,11 @@ import pytest
 from fhir_server.store.database.mongo import Database
 from tests.smart_server import SmartServer, smart_server
 from tests.subscriptions.conftest import created, lab, observation, receiver, subscription, until_status
-from tests.subscriptions.receiver import Receiver
+from tests.subscriptions.receiver import Receiver, receiving
 
 __all__ = ["lab", "receiver"]
+
+HL7 = "http://hl7.org/fhir/StructureDefinition/"
 
 
 @pytest.fixture
@@ -96,6 +98,7 @@ _UNDECIDED = (
     "Observation?_format=json",
     "Observation?nonsense=1",
     "Observation?date=yesterday",
+    "Observation?code=%ff",
     "Nonsense?code=1",
     "?_type=Patient",
     "AuditEvent?action=C",
@@ -166,3 +169,82 @@ async def test_a_hidden_header_goes_nowhere_else(
     stopped = await until_status(lab, copied["id"], "error")
     assert "X-Key" in stopped["error"]
     assert not [each for each in receiver.received if each.path.endswith("copied")]
+
+
+async def test_a_hidden_header_does_not_follow_to_another_host(lab: httpx.AsyncClient, receiver: Receiver) -> None:
+    """Who leads a Subscription elsewhere, with a stolen token, does not get the credentials of the first receiver."""
+    made = await created(lab, subscription(receiver.url, "Observation", header=["Authorization: Bearer 12345"]))
+    active = await until_status(lab, made["id"], "active")
+    path = f"Subscription/{made['id']}"
+    async with receiving() as elsewhere:
+        led = {**active, "channel": {**active["channel"], "endpoint": elsewhere.url}}
+        assert (await lab.put(path, json=led)).status_code == 200
+        await created(lab, observation("1"))
+        stopped = await until_status(lab, made["id"], "error")
+        assert "the header Authorization" in stopped["error"]
+        assert not elsewhere.received
+        led["channel"]["header"] = ["Authorization: Bearer 67890"]
+        assert (await lab.put(path, json={**led, "status": "requested"})).status_code == 200
+        received = await elsewhere.wait_for(1)
+        assert received[0].headers["authorization"] == "Bearer 67890"
+
+
+_ABSENT = {"extension": [{"url": f"{HL7}data-absent-reason", "valueCode": "unknown"}]}
+
+
+async def test_values_that_are_absent_are_told(lab: httpx.AsyncClient, receiver: Receiver) -> None:
+    """FHIR allows an extension instead of a required value; without the value nothing can be carried out."""
+    whole = subscription(receiver.url, "Observation", header=["X-Key: 12345"])
+    for name in ("status", "criteria"):
+        answer = await lab.post("Subscription", json={**_without(whole, name), f"_{name}": _ABSENT})
+        assert answer.status_code == 422
+        assert answer.json()["issue"][0]["expression"] == [f"Subscription.{name}"]
+    untyped = {**_without(whole["channel"], "type"), "_type": _ABSENT}
+    assert (await lab.post("Subscription", json={**whole, "channel": untyped})).status_code == 422
+    made = await created(lab, whole)
+    nameless = {**whole["channel"], "header": [None, "A: b"], "_header": [_ABSENT, None]}
+    answer = await lab.put(f"Subscription/{made['id']}", json={**made, "channel": nameless})
+    assert answer.status_code == 422
+    assert answer.json()["issue"][0]["expression"] == ["Subscription.channel.header[0]"]
+
+
+async def test_a_stranger_cannot_be_harmful_by_what_is_absent(
+    patients: dict[str, httpx.AsyncClient], lab: httpx.AsyncClient, receiver: Receiver
+) -> None:
+    """Somebody else's Subscription with absent headers is refused like any other change."""
+    made = await created(patients["ann"], subscription(receiver.url, "Observation", header=["X-Key: 12345"]))
+    nameless = {**made["channel"], "header": [None], "_header": [_ABSENT]}
+    answer = await lab.put(f"Subscription/{made['id']}", json={**made, "channel": nameless})
+    assert answer.status_code == 403
+
+
+def _without(element: dict[str, Any], name: str) -> dict[str, Any]:
+    return {each: value for each, value in element.items() if each != name}
+
+
+async def test_a_payload_says_what_is_sent(lab: httpx.AsyncClient, receiver: Receiver) -> None:
+    """Parameters of the media type become a header: those that are untrue or no ASCII are refused."""
+    for parameters in ("charset=utf-16", "é", "a\u2028b", "fhirVersion=3.0", "charset=utf-8;x=y"):
+        payload = f"application/fhir+json; {parameters}"
+        answer = await lab.post("Subscription", json=subscription(receiver.url, "Observation", payload=payload))
+        assert answer.status_code == 422, parameters
+        assert answer.json()["issue"][0]["expression"] == ["Subscription.channel.payload"]
+    payload = "application/fhir+json; charset=UTF-8; fhirVersion=4.0"
+    await created(lab, subscription(receiver.url, "Observation", payload=payload))
+
+
+async def test_deleted_ones_come_back_within_the_limit(
+    database: Database, mongod_url: str, tmp_path: Path, receiver: Receiver
+) -> None:
+    """A PUT to the id of a deleted Subscription makes one more, which is counted."""
+    async with smart_server(
+        mongod_url, database.name, tmp_path, allow_internal_urls=True, max_subscriptions=2
+    ) as server:
+        service = server.fhir(await server.system_token("system/*.cruds"))
+        deleted = []
+        for _ in range(3):
+            made = await created(service, subscription(receiver.url, "Observation"))
+            assert (await service.delete(f"Subscription/{made['id']}")).status_code == 204
+            deleted.append(made)
+        answers = [await service.put(f"Subscription/{made['id']}", json=made) for made in deleted]
+        assert [answer.status_code for answer in answers] == [201, 201, 429]
