@@ -25,6 +25,8 @@ from fhir_server.store.resources.history import HistoryStore
 from fhir_server.store.resources.resources import ResourceStore
 from fhir_server.store.search.parameters import SearchParameterStore
 from fhir_server.store.search.search import SearchStore
+from fhir_server.store.terminology.files import VocabularyFiles
+from fhir_server.vocabulary.opened import OpenVocabularies
 from mappings.shared.own_urls import use_base
 
 PREFIX = "/fhir"
@@ -76,6 +78,7 @@ async def services_on(database: Database, settings: Settings, *, serving: bool =
         terminology=TerminologyContent(),
         definitions=DefinitionLibrary(database, resources, made, core=settings.search_core_definitions),
         profiles=ProfileContent(),
+        vocabularies=OpenVocabularies(VocabularyFiles(database, settings.data_dir / "terminology")),
     )
     if settings.read_preference != "primary":
         shared.reading = _reading(shared)

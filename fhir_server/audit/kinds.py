@@ -55,6 +55,8 @@ NAMED: dict[str, tuple[Code, Code | None]] = {
     "package-installed": (_SECURITY_ALERT, _CONFIGURATION),
     "package-uninstalled": (_SECURITY_ALERT, _CONFIGURATION),
     "package-search-parameters": (_SECURITY_ALERT, _CONFIGURATION),
+    "terminology-loaded": (_SECURITY_ALERT, _CONFIGURATION),
+    "terminology-removed": (_SECURITY_ALERT, _CONFIGURATION),
 }
 """The type of each event that is no FHIR request, and the closest subtype that is standard."""
 

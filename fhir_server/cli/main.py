@@ -13,6 +13,7 @@ import typer
 from fhir_server.cli.account_commands import clients, keys, users
 from fhir_server.cli.package_commands import packages
 from fhir_server.cli.table_commands import export_hms, import_hms
+from fhir_server.cli.terminology_commands import terminologies
 from fhir_server.http import log
 from fhir_server.settings import Settings, SettingsError, settings_with
 from fhir_server.store.database.data_directory import StartupError
@@ -24,6 +25,7 @@ app.add_typer(users, name="user")
 app.add_typer(clients, name="client")
 app.add_typer(keys, name="key")
 app.add_typer(packages, name="package")
+app.add_typer(terminologies, name="terminology")
 app.command("import-hms")(import_hms)
 app.command("export-hms")(export_hms)
 

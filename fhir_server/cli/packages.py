@@ -211,4 +211,10 @@ def _installer(shared: Services) -> Installer:
 async def _audited(
     shared: Services, settings: Settings, event: str, package: str, work: Callable[[], Awaitable[T]]
 ) -> T:
-    return await audited(shared, base_url(settings), event, work, package=package)
+    async def telling() -> T:
+        try:
+            return await work()
+        except PackageError as error:
+            raise StartupError(str(error)) from error
+
+    return await audited(shared, base_url(settings), event, telling, package=package)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fhir_server.store.resources.history import HistoryStore
     from fhir_server.store.resources.resources import ResourceStore, Version
     from fhir_server.store.search.search import SearchStore
+    from fhir_server.vocabulary.opened import OpenVocabularies
 
 Return = Literal["minimal", "representation", "OperationOutcome"]
 Handling = Literal["lenient", "strict"]
@@ -108,6 +109,7 @@ class Services:
     terminology: TerminologyContent
     definitions: DefinitionLibrary
     profiles: ProfileContent
+    vocabularies: OpenVocabularies
     reading: Services | None = None
     """The same with stores that read from secondaries, where the settings allow it; nothing is to be written by it."""
 

@@ -3,7 +3,7 @@
 R4's own lie in the code (`r4.official`) and are read there by id and url. For searches they are put into the database,
 a type at a time, when that type is searched for the first time; so nothing is paid at start.
 
-By canonical URL they are found with those of the site: `engine.definitions`.
+By canonical URL they are found with those of the site: `store.terminology.canonicals`.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class DefinitionLibrary:
             if name in CORE_TYPES and self._core:
                 await self.load_core(name)
                 searched.add(name)
-            elif await self.packages.has_any_of(name):
+            elif await self.definitions.has_any(name):
                 searched.add(name)
         return frozenset(searched)
 

@@ -24,6 +24,11 @@ def fold(text: str) -> str:
     return "".join(character for character in decomposed if not unicodedata.combining(character))
 
 
+def tokens(text: str) -> list[str]:
+    """Return the words of a text, without case and accents."""
+    return _WORD.findall(fold(text))
+
+
 @lru_cache(maxsize=256)
 def words(text: str) -> tuple[str, ...]:
     """Return the words of a filter."""

@@ -46,6 +46,8 @@ _TEXTS = {
     "INACTIVE_DISPLAY_FOUND_one": _OUTDATED + "'{2}'",
     "INACTIVE_DISPLAY_FOUND_other": _OUTDATED + "one of {2}",
     "INVALID_DISPLAY_NAME": "Invalid displayLanguage: '{0}'",
+    "TOO_MANY_CONDITIONS": "The conditions are more than can be asked at once: {0}",
+    "INVALID_ECL": "The expression constraint '{0}' is not understood: {1}",
     "INVALID_REGEX": "The regex '{0}' is not valid: {1}",
     "MSG_DEPRECATED": "Reference to deprecated {1} {0}",
     "MSG_DRAFT": "Reference to draft {1} {0}",

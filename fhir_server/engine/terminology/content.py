@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from fhir_server.engine.terminology.held import Held, Json, Memory
+from fhir_server.engine.terminology.implicit import ImplicitSource
 from fhir_server.engine.terminology.official import by_rule, official
 from fhir_server.errors import Forbidden, Unprocessable
 from fhir_server.r4 import values
@@ -169,6 +170,8 @@ class _Gathering:
         versions = await _store(self.context).read(resource_type, rows, self.context.session)
         for place, version in versions.items():
             held[place] = made = await sized(len(version.json), _made, version.json)
+            if place[3] is not None:
+                made.file = await self.context.services.vocabularies.get(place[3])
             if self.context.session is None:
                 self.content.memory.put((resource_type, *place), made)
 
@@ -199,7 +202,7 @@ async def with_content(
     def is_hidden(resource_type: str, url: str) -> bool:
         return (resource_type, url) in own or stored.has(resource_type, url)
 
-    source = LayeredSource(stored, by_rule(), official(is_hidden))
+    source = LayeredSource(stored, by_rule(), ImplicitSource(), official(is_hidden))
     while True:
         try:
             return await apart(work, source)

@@ -22,6 +22,8 @@ class Held:
     def __init__(self, resource: Json, size: int) -> None:
         self.resource = resource
         self.size = size
+        self.file: CodeSystem | None = None
+        """The code system, where its concepts are in a file."""
 
     @property
     def url(self) -> str | None:
@@ -41,7 +43,7 @@ class Held:
     @cached_property
     def code_system(self) -> CodeSystem:
         """The code system that it lists."""
-        return ResourceCodeSystem(self.resource)
+        return self.file or ResourceCodeSystem(self.resource)
 
     @cached_property
     def value_set(self) -> ValueSet:

@@ -14,13 +14,14 @@ from typing import Any
 from pymongo import ReplaceOne
 from pymongo.errors import BulkWriteError
 
+from fhir_server.search.index.index import INDEX_VERSION
 from fhir_server.store.database.encoding import Document
 from fhir_server.store.database.failures import translated
 from fhir_server.store.database.mongo import CURRENT_INDEXES, Database, Session
 from fhir_server.store.database.mongo import Collection as MongoCollection
 from fhir_server.store.database.time_limit import in_cursor, limited
 from fhir_server.store.resources.collections import collection_of
-from fhir_server.store.resources.documents import PROJECTION
+from fhir_server.store.resources.documents import INDEXED, PROJECTION
 from fhir_server.store.resources.resources import ResourceStore, Version
 
 CORE_PACKAGE = "hl7.fhir.r4.core#4.0.1"
@@ -29,6 +30,7 @@ _STAGED = "definitions_staged"
 _BATCH = 100
 _DUPLICATE = 11000
 _FIELDS = {**PROJECTION, "package": 1}
+_HAS_FILE: Document = {"file": {"$exists": True}}
 _INDEXES: list[Document] = [
     *(each for each in CURRENT_INDEXES if each["name"] != "conditions"),
     {"name": "package", "key": {"package": 1}},
@@ -77,6 +79,11 @@ class DefinitionStore:
                 condition, _FIELDS, session=session, **in_cursor(limit)
             )
         return None if document is None else await self._defined(resource_type, document)
+
+    async def has_any(self, resource_type: str) -> bool:
+        """Return whether there are definitions of a type."""
+        with translated:
+            return await self._collection(resource_type).find_one({}, {"_id": 1}) is not None
 
     async def ids(self, resource_type: str, ids: Collection[str]) -> set[str]:
         """Return those of the ids that definitions have."""
@@ -138,6 +145,25 @@ class DefinitionStore:
                     if any(each["code"] != _DUPLICATE for each in (error.details or {}).get("writeErrors", ())):
                         raise
 
+    async def replace(self, definition: Definition, file: str) -> None:
+        """Put a definition whose content is in a file in its place, or in the place of an earlier one of its id."""
+        await self._ensure(definition.type)
+        document = {**await self._document(definition), "file": file}
+        with translated:
+            await self._collection(definition.type).replace_one({"_id": definition.id}, document, upsert=True)
+
+    async def with_files(self, resource_type: str) -> list[tuple[Version, str]]:
+        """Return the definitions of a type whose content is in a file, with its name."""
+        with translated:
+            documents = await self._collection(resource_type).find(_HAS_FILE, {**PROJECTION, "file": 1}).to_list()
+        place = collection_of(resource_type)
+        return [(await self._resources.version(place, each["_id"], each), each["file"]) for each in documents]
+
+    async def remove_one(self, resource_type: str, resource_id: str) -> None:
+        """Remove a definition."""
+        with translated:
+            await self._collection(resource_type).delete_one({"_id": resource_id})
+
     async def remove(self, resource_type: str, package: str) -> int:
         """Remove the definitions of a type that a package has brought; return how many there were."""
         with translated:
@@ -162,6 +188,7 @@ class DefinitionStore:
             "updated": definition.updated,
             "method": "PUT",
             "package": definition.package,
+            INDEXED: INDEX_VERSION,
             **definition.index,
         }
         place = collection_of(definition.type)

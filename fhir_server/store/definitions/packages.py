@@ -82,12 +82,6 @@ class PackageStore:
         assert counter is not None, "an upsert returns what it made"
         return int(counter["count"])
 
-    async def has_any_of(self, resource_type: str) -> bool:
-        """Return whether a package has brought resources of a type."""
-        with translated:
-            document = await self._packages.find_one({f"counts.{resource_type}": {"$gt": 0}}, {"_id": 1})
-        return document is not None
-
     async def core_loaded(self, resource_type: str) -> str | None:
         """Return in which edition the core definitions of a type are here, None where they are not."""
         with translated:

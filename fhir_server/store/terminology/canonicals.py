@@ -25,8 +25,8 @@ MOST = 1000
 """Resources that one look may find."""
 
 
-Place: TypeAlias = tuple[str, int, str | None]
-"""Id, version, and the package where it is a package's."""
+Place: TypeAlias = tuple[str, int, str | None, str | None]
+"""Id, version, the package where it is a package's, and the file where its content is in one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,13 @@ class CanonicalMatch:
     version: int
     keys: frozenset[str]
     package: str | None = None
+    file: str | None = None
+    """The file that has the content, where it is not in the resource."""
 
     @property
     def place(self) -> Place:
         """What it is told from all others of its type by."""
-        return (self.id, self.version, self.package)
+        return (self.id, self.version, self.package, self.file)
 
 
 class CanonicalStore:
@@ -66,7 +68,7 @@ class CanonicalStore:
         wanted: Document = {"keys": {"$in": list(keys)}}
         condition = wanted if where is None else {"$and": [wanted, dict(where)]}
         named = {"$setIntersection": ["$keys", {"$literal": keys}]}
-        fields: Document = {"version": 1, "updated": 1, "package": 1, "named": named}
+        fields: Document = {"version": 1, "updated": 1, "package": 1, "file": 1, "named": named}
         of_packages: Document = {"$and": [condition, {"package": {"$ne": CORE_PACKAGE}}]}
         union = {"coll": collection_of(resource_type), "pipeline": [{"$match": of_packages}, {"$project": fields}]}
         stages: list[Document] = [{"$match": condition}, {"$project": fields}, {"$unionWith": union}]
@@ -79,7 +81,9 @@ class CanonicalStore:
             raise Unprocessable(text, code="too-costly")
         documents.sort(key=lambda each: ("package" not in each, each["updated"], each["_id"]))
         return [
-            CanonicalMatch(each["_id"], each["version"], frozenset(each["named"]), each.get("package"))
+            CanonicalMatch(
+                each["_id"], each["version"], frozenset(each["named"]), each.get("package"), each.get("file")
+            )
             for each in documents
         ]
 
@@ -105,9 +109,9 @@ class CanonicalStore:
     ) -> dict[Place, Version]:
         if session is not None:
             current = await self._resources.read_many(resource_type, [each.id for each in matches], session)
-            return {(each.id, each.version, None): each for each in current.values() if not each.deleted}
+            return {(each.id, each.version, None, None): each for each in current.values() if not each.deleted}
         wanted = [(each.id, each.version) for each in matches]
         return {
-            (name, number, None): version
+            (name, number, None, None): version
             for (name, number), version in (await self._resources.read_versions(resource_type, wanted)).items()
         }
