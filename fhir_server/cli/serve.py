@@ -97,7 +97,10 @@ def _serve(settings: Settings) -> None:
         "fhir_server.cli.serve:application",
         factory=True,
         http=BoundedProtocol,
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=64 * 1024,  # a client says what it is to be bound to, no more
+        ws_max_queue=8,
+        ws_per_message_deflate=False,
         host=settings.host,
         port=settings.port,
         workers=settings.workers,

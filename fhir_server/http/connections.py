@@ -66,7 +66,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._limits = _limits()
         self._head_bytes = 0
         self._body_bytes = 0
-        self._in_head = self._body_open = False
+        self._in_head = self._body_open = self._upgraded = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_of = ""
         self._bytes_before = 0
@@ -93,7 +93,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Take what the client sent, and see what is still to come."""
         self._head_bytes += len(data)
         super().data_received(data)
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._upgraded:
             return
         if self._body_open:
             self._watch("body")
@@ -101,6 +101,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse("431 Request Header Fields Too Large", f"A request head has at most {LARGEST_HEAD} bytes.")
         else:
             self._watch("head" if self._head_bytes or self._in_head else "")
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over: what a socket may take and send has limits of its own."""
+        self._upgraded = True
+        self.waiting.pop(self, None)
+        self._watch("")
+        self._stop_writing_timer()
+        super().handle_websocket_upgrade()
 
     def on_message_begin(self) -> None:
         """Expect a head, of which the first bytes may have come with the request before."""

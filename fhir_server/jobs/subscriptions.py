@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import aclosing
 from functools import partial
 
 import structlog
 
-from fhir_server.audit.job import tell
-from fhir_server.audit.records import AccessRecord, Actor, EntryRecord
+from fhir_server.audit.notifications import tell_of_notification
 from fhir_server.engine.context import Services
-from fhir_server.engine.disclosure import disclosing, note_resource
 from fhir_server.engine.subscriptions.circuit import Circuits
 from fhir_server.engine.subscriptions.criteria import TOLD_TYPES
-from fhir_server.engine.subscriptions.delivery import Attempt, Deliverer
+from fhir_server.engine.subscriptions.delivery import Deliverer
 from fhir_server.engine.subscriptions.matching import Matcher
+from fhir_server.engine.subscriptions.waking import listening, ring, rung
 from fhir_server.engine.versions import new_id
 from fhir_server.errors import FhirError, Unavailable
 from fhir_server.jobs.runner import Job
-from fhir_server.store.accounts.bearer_tokens import bearer_token
 from fhir_server.store.database.changes import ChangeFeed
 from fhir_server.store.work.jobs import Lease
 from fhir_server.store.work.subscriptions import State, SubscriptionStore
@@ -33,9 +30,6 @@ LOOK_SECONDS = 0.25
 AT_ONCE = 16
 """Subscriptions that one worker delivers for at the same time."""
 _BATCH = 200
-
-_running: set[Deliveries] = set()
-"""What this process delivers: woken where events were found here; other processes look for themselves."""
 
 log = structlog.get_logger(__name__)
 
@@ -70,8 +64,7 @@ async def match(services: Services, base_url: str, store: SubscriptionStore) -> 
             doubtful = doubtful and bool(batch)
             if batch:
                 await matcher.deal_with(batch, doubtful=doubtful)
-                for running in _running:
-                    running.wake()
+                ring()
 
 
 class Deliveries:
@@ -80,52 +73,34 @@ class Deliveries:
     def __init__(self, services: Services, base_url: str) -> None:
         self._store = SubscriptionStore(services.database)
         worker = f"{services.following.worker}/{new_id()[-8:]}"
-        telling = partial(_tell, services, base_url)
+        telling = partial(tell_of_notification, services, base_url)
         self._deliverer = Deliverer(services, base_url, self._store, worker, telling, Circuits())
         self._worker = worker
         self._at_work: dict[asyncio.Task[None], str] = {}
         self._task: asyncio.Task[None] | None = None
-        self._awake = asyncio.Event()
 
     def start(self) -> None:
         """Deliver from now on."""
-        _running.add(self)
         self._task = asyncio.create_task(self._run(), name="subscriptions: deliveries")
 
     async def stop(self) -> None:
         """Break off what is under way; it is told once more by whoever goes on."""
-        _running.discard(self)
         await end(*self._at_work, *([self._task] if self._task else []))
 
-    def wake(self) -> None:
-        """Look at once whether there is something to deliver."""
-        self._awake.set()
-
     async def _run(self) -> None:
-        while True:
-            claimed = False
-            try:
-                while len(self._at_work) < AT_ONCE and await self._claim():
-                    claimed = True
-            except FhirError:
-                await asyncio.sleep(PAUSE_SECONDS)
-            except Exception as error:
-                log.error("subscription.delivery_failed", kind=type(error).__name__)
-                await asyncio.sleep(PAUSE_SECONDS)
-            if not claimed:
-                await self._rest()
-            else:
-                await asyncio.sleep(0)
-
-    async def _rest(self) -> None:
-        """Wait for what wakes, but no longer than until the next look."""
-        waker = asyncio.create_task(self._wait())
-        await asyncio.wait({waker, *self._at_work}, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        waker.cancel()
-        self._awake.clear()
-
-    async def _wait(self) -> None:
-        await self._awake.wait()
+        with listening() as bell:
+            while True:
+                claimed = False
+                try:
+                    while len(self._at_work) < AT_ONCE and await self._claim():
+                        claimed = True
+                except FhirError:
+                    await asyncio.sleep(PAUSE_SECONDS)
+                except Exception as error:
+                    log.error("subscription.delivery_failed", kind=type(error).__name__)
+                    await asyncio.sleep(PAUSE_SECONDS)
+                if not claimed:
+                    await rung(bell, LOOK_SECONDS)
 
     async def _claim(self) -> bool:
         state = await self._store.claim(self._worker, self._at_work.values())
@@ -133,8 +108,12 @@ class Deliveries:
             return False
         task = asyncio.create_task(self._attend(state), name="subscription")
         self._at_work[task] = state.id
-        task.add_done_callback(lambda done: self._at_work.pop(done, None))
+        task.add_done_callback(self._done)
         return True
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._at_work.pop(task, None)
+        ring()  # there is room for another
 
     async def _attend(self, state: State) -> None:
         try:
@@ -143,32 +122,3 @@ class Deliveries:
             return  # the lease ends by itself
         except Exception as error:
             log.error("subscription.delivery_failed", kind=type(error).__name__)
-
-
-async def _tell(services: Services, base_url: str, attempt: Attempt) -> None:
-    """Store the AuditEvent of a delivery: with whose rights, and of which resources."""
-    meaning = (attempt.state.subscriber or {}).get("token")
-    if meaning is None:
-        return
-    token = bearer_token(meaning)
-    with disclosing() as disclosure:
-        for told in attempt.told:
-            note_resource(base_url, told.event.type, told.event.id, told.json)
-    record = AccessRecord(
-        id=new_id(),
-        milliseconds=int(time.time() * 1000),
-        actor=Actor("", token.client_id, token.user_id or "", token.username or "", token.fhir_user or ""),
-        method=attempt.method,
-        path=f"Subscription/{attempt.state.id}",
-        query="",
-        status=attempt.status,
-        event="notification",
-        patient=token.context.patient or "",
-        entries=tuple(
-            EntryRecord("GET", f"{told.reference}/_history/{told.event.version}", str(attempt.status))
-            for told in attempt.told
-            if told.json is not None
-        ),
-        patients=tuple(disclosure.patients),
-    )
-    await tell(services, base_url, record)

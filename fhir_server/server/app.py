@@ -8,20 +8,24 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.types import Scope
 from starlette_compress import CompressMiddleware, add_compress_type
 
 from fhir_server.audit.job import AuditTrail
+from fhir_server.audit.notifications import tell_of_notification
 from fhir_server.engine.access import Access
 from fhir_server.engine.context import Services
 from fhir_server.engine.engine import handle
+from fhir_server.engine.subscriptions.binding import PATH
+from fhir_server.engine.subscriptions.sockets import Sockets
 from fhir_server.hospital.api.problem import Problem, answer
 from fhir_server.hospital.api.remote import RemoteFhir
 from fhir_server.hospital.api.server import FacadeServer
@@ -49,11 +53,13 @@ from fhir_server.http.welcome import welcome
 from fhir_server.server.background import background
 from fhir_server.server.preparation import prepare
 from fhir_server.server.sampling import sampled
+from fhir_server.server.subscription_socket import SubscriptionSocket, refuse
 from fhir_server.services import PREFIX, authorization_store, base_url, services
 from fhir_server.settings import Settings
 from fhir_server.store.accounts.oauth import OAuthStore
 from fhir_server.store.database.mongod_lines import past_its_end
 from fhir_server.store.database.watching import DatabaseWatch
+from fhir_server.work.ending import end
 from fhir_server.work.threads import share_evenly
 from fhir_server.work.watchdog import watched
 from mappings.shared.own_urls import use_base
@@ -90,6 +96,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         settings,
         FhirApp(handle, base_url(settings), PREFIX, Admission.of(settings), Admission.of_answers(settings)),
         create_facade(settings),
+        SubscriptionSocket(),
     )
     return Starlette(
         routes=parts.routes(),
@@ -113,6 +120,7 @@ class _Parts:
     settings: Settings
     fhir: FhirApp
     facade: FastAPI
+    socket: SubscriptionSocket
 
     def routes(self) -> list[BaseRoute]:
         served = self.settings.served
@@ -124,6 +132,9 @@ class _Parts:
         if "fhir" in served:
             paths.append(Route("/", welcome))
         served_routes: list[BaseRoute] = [*paths, *refusals(paths)]
+        if "fhir" in served:
+            served_routes.append(WebSocketRoute(PREFIX + PATH, self.socket.serve))
+        served_routes.append(WebSocketRoute("/{path:path}", refuse))  # the apps below know HTTP alone
         if "fhir" in served:
             # The base itself, where transactions go, has no final slash; a mount would redirect it.
             served_routes += [Route(PREFIX, self.fhir), Mount(PREFIX, app=self.fhir)]
@@ -146,6 +157,7 @@ class _Parts:
             app.state.watch.start()
             stack.callback(app.state.watch.stop)
             if settings.fhir_base_url is None:
+                await stack.enter_async_context(self._sockets(shared))
                 await stack.enter_async_context(background(shared, self.fhir.base_url, gateway))
             store = await authorization_store(shared)
             await self._open_facade(stack, shared, store, gateway, stopping)
@@ -159,6 +171,17 @@ class _Parts:
             share_evenly()
             stack.enter_context(watched(settings.loop_warning_seconds))
             yield
+
+    @asynccontextmanager
+    async def _sockets(self, shared: Services) -> AsyncIterator[None]:
+        """Serve websockets meanwhile."""
+        tell = partial(tell_of_notification, shared, self.fhir.base_url)
+        self.socket.sockets = Sockets(shared, self.fhir.base_url, tell)
+        task = asyncio.create_task(self.socket.sockets.run(), name="subscriptions: sockets")
+        try:
+            yield
+        finally:
+            await end(task)
 
     async def _open_facade(
         self,
@@ -182,7 +205,7 @@ class _Parts:
     async def _authorize(
         self, app: Starlette, stack: AsyncExitStack, shared: Services, store: OAuthStore[Access]
     ) -> None:
-        self.fhir.authenticate = bearer_authentication(store, shared)
+        self.fhir.authenticate = self.socket.authenticate = bearer_authentication(store, shared)
         app.state.oauth = AuthorizationServer.of(self.fhir.base_url, shared, store)
         trail = AuditTrail(shared, self.fhir.base_url, self.settings.data_dir / "audit")
         app.state.audit = await stack.enter_async_context(trail)

@@ -18,6 +18,7 @@ from fhir_server.engine.interactions.preconditions import parse_etags
 from fhir_server.engine.operations.registry import OPERATIONS, Level
 from fhir_server.engine.routes import COMPARTMENTS, Route, route_of
 from fhir_server.engine.search import subsets
+from fhir_server.engine.subscriptions.binding import socket_url
 from fhir_server.engine.subscriptions.topics import BACKPORT, TOPIC_EXTENSION, TOPICS
 from fhir_server.engine.terminology.capabilities import (
     FEATURES,
@@ -44,6 +45,7 @@ _TYPE_INTERACTIONS = (
 )  # fmt: skip
 _SYSTEM_INTERACTIONS = ("transaction", "batch", "search-system", "history-system")
 _STRUCTURE = "http://hl7.org/fhir/StructureDefinition/"
+_WEBSOCKET = "http://hl7.org/fhir/StructureDefinition/capabilitystatement-websocket"
 _NOWHERE = "http://localhost/fhir"
 _ANY = "Basic"
 """A type that has every parameter that all types share."""
@@ -133,14 +135,15 @@ def _statement(base_url: str | None, security: dict[str, Any] | None, required: 
         "fhirVersion": "4.0.1",
         "format": list(FORMATS),
         "patchFormat": list(PATCH_FORMATS),
-        "rest": [_rest(security, required)],
+        "rest": [_rest(base_url, security, required)],
     }
 
 
-def _rest(security: dict[str, Any] | None, required: Required) -> dict[str, Any]:
+def _rest(base_url: str | None, security: dict[str, Any] | None, required: Required) -> dict[str, Any]:
     interactions = _interactions(None)
     referring = _referring()
     described: dict[str, Any] = {
+        "extension": [{"url": _WEBSOCKET, "valueUri": socket_url(base_url or _NOWHERE)}],
         "mode": "server",
         **({"security": security} if security is not None else {}),
         "resource": [_resource(name, referring[name], required.get(name, ())) for name in sorted(RESOURCE_TYPES)],

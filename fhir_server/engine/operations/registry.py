@@ -14,6 +14,7 @@ from fhir_server.engine.operations.inputs import Inputs
 from fhir_server.engine.operations.meta import meta, meta_add, meta_delete
 from fhir_server.engine.operations.validate import validate
 from fhir_server.engine.routes import OPERATIONS_ONLY, Route
+from fhir_server.engine.subscriptions import binding
 from fhir_server.engine.subscriptions import operations as subscriptions
 from fhir_server.engine.terminology import closures
 from fhir_server.engine.terminology import definitions as terminology
@@ -118,6 +119,7 @@ OPERATIONS: tuple[Operation, ...] = (
     _terminology(terminology.CLOSURE, closures.closure, "system", affects_state=True),
     Operation(views.RUN, run_view, frozenset({"system", "type"}), reads_request=True),
     Operation(subscriptions.STATUS, subscriptions.status, frozenset({"type", "instance"})),
+    Operation(binding.BINDING_TOKEN, binding.binding_token, frozenset({"type", "instance"})),
     Operation(subscriptions.EVENTS, subscriptions.events, frozenset({"instance"})),
     _operation("CapabilityStatement-versions", versions, "system"),
     _operation("Resource-graphql", _graphql, "system", "instance", reads_request=True),

@@ -131,7 +131,7 @@ def filter_texts(resource: Mapping[str, Any]) -> Iterator[str]:
 
 def channels(settings: Settings) -> tuple[str, ...]:
     """Return the channels that this server has."""
-    return ("rest-hook",)
+    return ("rest-hook", "websocket")
 
 
 # --- What cannot be carried out ----------------------------------------------------------------------------------

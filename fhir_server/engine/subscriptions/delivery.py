@@ -79,7 +79,7 @@ class Deliverer:
         except _Stop as stop:
             turn.state = await self.standing().become(turn.state, stop.status, str(stop))
         if turn.held:
-            await self.store.release(turn.state, self.worker, turn.due())
+            await self.store.release(turn.state, self.worker, turn.due(), waiting=not turn.parked)
 
 
 class _Turn:
@@ -90,12 +90,13 @@ class _Turn:
         self.state = state
         self._definition = definition
         self.held = True
+        self.parked = False
 
     def due(self) -> datetime | None:
         """Return when there is something to do although no event comes: a heartbeat, or the end."""
         if self.state.status not in LIVE:
             return None
-        times = [self._definition.end, self._next_beat()]
+        times = [self._definition.end, None if self.parked else self._next_beat()]
         return min((each for each in times if each is not None), default=None)
 
     def _next_beat(self) -> datetime | None:
@@ -112,6 +113,9 @@ class _Turn:
         access = await self._access()
         if self.state.status == "requested":
             return await self._begin()
+        if self._definition.channel == "websocket":
+            self.parked = True  # whoever is bound to it is told by the worker that has the socket
+            return False
         if self.state.last - self.state.delivered > self._by.services.settings.max_pending_events:
             raise _Stop("error", f"Too many events wait. It stopped before event {self.state.delivered + 1}.")
         if self.state.last > self.state.delivered:
@@ -131,7 +135,8 @@ class _Turn:
 
     async def _begin(self) -> bool:
         """Activate what was asked for; a receiver of a topic's notifications is shaken hands with first."""
-        if self._definition.by_topic and not await self._notify("handshake", [], self.state.delivered):
+        shaken = self._definition.by_topic and self._definition.channel == "rest-hook"
+        if shaken and not await self._notify("handshake", [], self.state.delivered):
             return False
         self.state = await self._by.standing().become(self.state, "active")
         return self.state.status == "active"
@@ -144,15 +149,8 @@ class _Turn:
         events = _whole_groups(await self._by.store.events(self.state.id, first, last, most + 1), most)
         if not events:  # the time for which they are kept is over
             return await self._note(last, {"at": now(), "number": last, "status": "expired"})
-        told = [await self._told(event, access) for event in events]
+        told = [await see(self._by.services, access, event) for event in events]
         return await self._notify("event-notification", told, events[-1].number)
-
-    async def _told(self, event: Event, access: Access) -> Told:
-        """Return the event with the version that it is about, where the owner sees that, and the resource, now."""
-        where = access.where(event.type, "read")
-        resources = self._by.services.resources
-        version = await resources.read_version(event.type, event.id, event.version, where=where)
-        return Told(event, None if version is None or version.deleted else version.json)
 
     async def _notify(self, kind: Kind, told: Sequence[Told], number: int) -> bool:
         """Send a notification; returns whether to go on at once. Raises _Stop."""
@@ -238,6 +236,13 @@ class _Turn:
         await self._by.store.failed(self.state, self._by.worker, pause, entry)
         self.held = False
         return False
+
+
+async def see(services: Services, access: Access, event: Event) -> Told:
+    """Return the event with the version that it is about, where the owner sees that, and the resource, now."""
+    where = access.where(event.type, "read")
+    version = await services.resources.read_version(event.type, event.id, event.version, where=where)
+    return Told(event, None if version is None or version.deleted else version.json)
 
 
 def _whole_groups(events: Sequence[Event], most: int) -> list[Event]:

@@ -305,6 +305,17 @@ class SubscriptionStore:
             changed = await self._states.update_one({"_id": state.id, "holder": worker}, change)
         return changed.matched_count > 0
 
+    async def received(self, subscription: str, number: int) -> None:
+        """Note that a socket has taken the events up to a number."""
+        with translated:
+            await self._states.update_one({"_id": subscription}, {"$max": {"delivered": number}})
+
+    async def last_of(self, subscriptions: Iterable[str]) -> dict[str, int]:
+        """Return the number of the latest event of each of the subscriptions."""
+        with translated:
+            documents = await self._states.find({"_id": {"$in": list(subscriptions)}}, {"last": 1}).to_list()
+        return {document["_id"]: document["last"] for document in documents}
+
     async def failed(self, state: State, worker: str, pause: float, entry: Mapping[str, Any] | None) -> None:
         """Note that a delivery failed, and let it be tried again after a pause of about so many seconds.
 
@@ -319,14 +330,18 @@ class SubscriptionStore:
         with translated:
             await self._states.update_one({"_id": state.id, "holder": worker}, change)
 
-    async def release(self, state: State, worker: str, due: datetime | None) -> None:
-        """Let the subscription go; it is due again then, or at once where events have come meanwhile."""
+    async def release(self, state: State, worker: str, due: datetime | None, *, waiting: bool = True) -> None:
+        """Let the subscription go; it is due again then, or at once where events have come meanwhile.
+
+        Not `waiting` says that it is not for this worker to deliver them.
+        """
         free: Document = {"holder": "", "until": _NEVER}
         quiet: Document = {"$set": free, "$unset": {"due": ""}} if due is None else {"$set": {**free, "due": due}}
         now = datetime.now(UTC)
         mine: Document = {"_id": state.id, "holder": worker}
         with translated:
-            unchanged = {**mine, "version": state.version, "last": {"$lte": state.delivered}}
+            told = state.delivered if waiting else state.last
+            unchanged = {**mine, "version": state.version, "last": {"$lte": told}}
             changed = await self._states.update_one(unchanged, quiet)
             if changed.matched_count == 0:
                 live = {**mine, "status": {"$in": LIVE}}
