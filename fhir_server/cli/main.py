@@ -12,6 +12,7 @@ import typer
 
 from fhir_server.cli.account_commands import clients, keys, users
 from fhir_server.cli.package_commands import packages
+from fhir_server.cli.subscription_commands import subscriptions
 from fhir_server.cli.table_commands import export_hms, import_hms
 from fhir_server.cli.terminology_commands import terminologies
 from fhir_server.http import log
@@ -26,6 +27,7 @@ app.add_typer(clients, name="client")
 app.add_typer(keys, name="key")
 app.add_typer(packages, name="package")
 app.add_typer(terminologies, name="terminology")
+app.add_typer(subscriptions, name="subscription")
 app.command("import-hms")(import_hms)
 app.command("export-hms")(export_hms)
 

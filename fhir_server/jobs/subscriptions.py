@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 
 import structlog
@@ -86,6 +86,8 @@ class Deliveries:
     async def stop(self) -> None:
         """Break off what is under way; it is told once more by whoever goes on."""
         await end(*self._at_work, *([self._task] if self._task else []))
+        with suppress(FhirError):
+            await self._store.let_go(self._worker)
 
     async def _run(self) -> None:
         with listening() as bell:

@@ -45,6 +45,10 @@ LOOP_LAG_SECONDS = Histogram(
 )
 MEMORY_BYTES = Gauge(f"{_PREFIX}_memory_bytes", "Resident memory of each worker.", multiprocess_mode="liveall")
 
+NOTIFICATIONS = Counter(
+    f"{_PREFIX}_subscription_notifications", "Notifications of subscriptions that were tried.", ("channel", "outcome")
+)
+
 JOB_RUNNING = Gauge(
     f"{_PREFIX}_job_running", "Whether a worker is at the job.", ("job",), multiprocess_mode="livemostrecent"
 )

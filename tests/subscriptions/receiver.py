@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-SECONDS = 20.0
+SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,8 @@ class Receiver:
             async with self._arrived:
                 self.received.append(request)
                 self._arrived.notify_all()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return  # who sent it was broken off
         finally:
             writer.close()
 

@@ -25,6 +25,7 @@ from fhir_server.engine.subscriptions.topics import types_told
 from fhir_server.errors import Forbidden
 from fhir_server.r4 import values
 from fhir_server.store.work.subscriptions import LIVE, Event, State, SubscriptionStore
+from fhir_server.work import metrics
 
 SLICE_SECONDS = 5.0
 """How long one subscription is attended to before others have their turn."""
@@ -176,6 +177,7 @@ class _Turn:
             await self._by.tell(Attempt(self.state, outgoing.method, told, status))
         well = 200 <= status < 300
         self._by.circuits.note(self._definition.endpoint, well=well)
+        metrics.NOTIFICATIONS.labels("rest-hook", "delivered" if well else "failed").inc()
         if well:
             return await self._note(number, entry)
         return await self._failed(kind, status, reason, entry)

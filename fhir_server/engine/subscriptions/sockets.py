@@ -24,6 +24,7 @@ from fhir_server.engine.subscriptions.waking import listening, rung
 from fhir_server.errors import FhirError, Forbidden
 from fhir_server.r4 import values
 from fhir_server.store.work.subscriptions import LIVE, State, SubscriptionStore
+from fhir_server.work import metrics
 
 LOOK_SECONDS = 0.25
 _BEAT_SECONDS = 1.0
@@ -133,6 +134,7 @@ class Sockets:
             told = [await see(self.services, access, event) for event in events]
             await self._tell(Attempt(state, "POST", told if definition.by_topic else (), 200))
             yield self._notification(state, definition, "event-notification", told)
+            metrics.NOTIFICATIONS.labels("websocket", "delivered").inc()
             socket.bound[subscription] = events[-1].number
             socket.beaten[subscription] = now()
             await self._store.received(subscription, events[-1].number)

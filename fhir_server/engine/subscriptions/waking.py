@@ -29,6 +29,8 @@ def listening() -> Iterator[asyncio.Event]:
 async def rung(event: asyncio.Event, seconds: float) -> None:
     """Return when the bell has rung, or after some seconds."""
     waiting = asyncio.ensure_future(event.wait())
-    await asyncio.wait({waiting}, timeout=seconds)
-    waiting.cancel()
+    try:
+        await asyncio.wait({waiting}, timeout=seconds)
+    finally:
+        waiting.cancel()
     event.clear()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fhir_server.store.database.mongo import Database, translated
-from fhir_server.store.work import async_requests, erasures, exports, mail_queue
+from fhir_server.store.work import async_requests, erasures, exports, mail_queue, subscriptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,22 @@ async def queues(database: Database) -> list[Queue]:
         "async-requests": (async_requests.REQUESTS, unfinished, "created"),
         "erasures": (erasures.COLLECTION, unfinished, "asked"),
     }
-    return [await _queue(database, name, now, *where) for name, where in asked.items()]
+    return [await _queue(database, name, now, *where) for name, where in asked.items()] + [
+        await _subscriptions(database, now)
+    ]
+
+
+async def _subscriptions(database: Database, now: datetime) -> Queue:
+    """Return how many events wait for the receivers of subscriptions, and for how long the oldest delivery fails."""
+    behind: dict[str, Any] = {"status": {"$in": subscriptions.LIVE}, "$expr": {"$gt": ["$last", "$delivered"]}}
+    summed = {"_id": None, "waiting": {"$sum": {"$subtract": ["$last", "$delivered"]}}, "oldest": {"$min": "$failing"}}
+    with translated:
+        cursor = await database.collection(subscriptions.STATES).aggregate([{"$match": behind}, {"$group": summed}])
+        found = await cursor.to_list()
+    if not found:
+        return Queue("subscriptions", 0, 0.0)
+    oldest = found[0]["oldest"]
+    return Queue("subscriptions", found[0]["waiting"], max(0.0, (now - oldest).total_seconds()) if oldest else 0.0)
 
 
 async def _queue(database: Database, name: str, now: datetime, *where: Any) -> Queue:

@@ -100,6 +100,13 @@ class SubscriptionStore:
             documents = await self._states.find({"status": {"$in": LIVE}}).to_list()
         return [await self.read_up(_state(document)) for document in documents]
 
+    async def every(self) -> list[State]:
+        """Return how all subscriptions stand, those with the most waiting first."""
+        waiting: Document = {"$set": {"waiting": {"$subtract": ["$last", "$delivered"]}}}
+        with translated:
+            cursor = await self._states.aggregate([waiting, {"$sort": {"waiting": -1, "_id": 1}}])
+            return [_state(document) async for document in cursor]
+
     async def read_up(self, state: State) -> State:
         """Return the state with the number of the latest event, also where that was stored and not yet counted."""
         with translated:
@@ -348,6 +355,11 @@ class SubscriptionStore:
                 changed = await self._states.update_one(live, {"$set": {**free, "due": now}})
             if changed.matched_count == 0:
                 await self._states.update_one(mine, {"$set": free})
+
+    async def let_go(self, worker: str) -> None:
+        """Let everything go that a worker has, so that others need not wait for its leases to end."""
+        with translated:
+            await self._states.update_many({"holder": worker}, {"$set": {"holder": "", "until": _NEVER}})
 
 
 def _first(state: State) -> Document:
