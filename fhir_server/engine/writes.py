@@ -28,7 +28,7 @@ from fhir_server.engine.link_targets import require_own_targets
 from fhir_server.engine.links import decided, leads_anywhere
 from fhir_server.engine.panels import note_written
 from fhir_server.engine.profiles.gate import require_conforming
-from fhir_server.engine.subscriptions.room import require_room
+from fhir_server.engine.subscriptions.room import require_room, require_stored_topics
 from fhir_server.errors import Conflict, Forbidden, Issue, MethodNotAllowed, NotFound, Unavailable
 from fhir_server.r4 import values
 from fhir_server.store.resources.resources import AlreadyExists, Draft, Version
@@ -269,6 +269,7 @@ def change_of(draft: Draft, previous: Version | None) -> Change:
 
 
 async def _require_targets(context: Context, writes: Sequence[Write]) -> None:
+    await require_stored_topics(context, [write.draft for write in writes if write.draft])
     new = [write for write in writes if write.previous is None or write.previous.deleted]
     await require_room(context, [write.draft for write in new if write.draft])
     await require_own_targets(context, _changes(writes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import aclosing, suppress
 from functools import partial
 
@@ -30,6 +31,7 @@ LOOK_SECONDS = 0.25
 AT_ONCE = 16
 """Subscriptions that one worker delivers for at the same time."""
 _BATCH = 200
+_ERASED_SECONDS = 10.0
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +62,11 @@ async def match(services: Services, base_url: str, store: SubscriptionStore) -> 
     await matcher.load()
     doubtful = True  # what was found last may not have been noted as dealt with
     async with aclosing(feed(services).batches(_BATCH)) as batches:
+        looked = time.monotonic()
         async for batch in batches:
+            if time.monotonic() - looked > _ERASED_SECONDS:
+                await matcher.forget_erased()
+                looked = time.monotonic()
             doubtful = doubtful and bool(batch)
             if batch:
                 await matcher.deal_with(batch, doubtful=doubtful)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-SECONDS = 15.0
+SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)

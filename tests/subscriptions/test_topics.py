@@ -150,3 +150,74 @@ async def test_topics_are_announced(lab: httpx.AsyncClient) -> None:
     described = next(each for each in statement["rest"][0]["resource"] if each["type"] == "Subscription")
     assert [each["valueCanonical"] for each in described["extension"]] == [topic.url for topic in TOPICS]
     assert {"status", "events"} <= {each["name"] for each in described["operation"]}
+
+
+TOPIC = "http://example.org/SubscriptionTopic/condition-resolved"
+ELEMENT = "http://hl7.org/fhir/5.0/StructureDefinition/extension-SubscriptionTopic."
+
+
+def topic(current: str = "clinical-status=resolved", *more: dict[str, Any]) -> dict[str, Any]:
+    """Return a SubscriptionTopic as R4 stores it: Conditions that become so."""
+    criteria = [
+        {"url": "previous", "valueString": "clinical-status:not=resolved"},
+        {"url": "resultForCreate", "valueCode": "test-fails"},
+        {"url": "current", "valueString": current},
+        {"url": "requireBoth", "valueBoolean": True},
+    ]
+    trigger = [
+        {"url": "resource", "valueUri": "http://hl7.org/fhir/StructureDefinition/Condition"},
+        {"url": "supportedInteraction", "valueCode": "create"},
+        {"url": "supportedInteraction", "valueCode": "update"},
+        {"url": "queryCriteria", "extension": criteria},
+        *more,
+    ]
+    filtered = [{"url": "resource", "valueUri": "Condition"}, {"url": "filterParameter", "valueString": "code"}]
+    return {
+        "resourceType": "Basic",
+        "code": {"coding": [{"system": "http://hl7.org/fhir/fhir-types", "code": "SubscriptionTopic"}]},
+        "extension": [
+            {"url": f"{ELEMENT}url", "valueUri": TOPIC},
+            {"url": f"{ELEMENT}resourceTrigger", "extension": trigger},
+            {"url": f"{ELEMENT}canFilterBy", "extension": filtered},
+        ],
+    }
+
+
+def condition(status: str, **elements: Any) -> dict[str, Any]:
+    """Return a Condition."""
+    coding = {"system": "http://terminology.hl7.org/CodeSystem/condition-clinical", "code": status}
+    subject = {"reference": "Patient/ann"}
+    return {"resourceType": "Condition", "clinicalStatus": {"coding": [coding]}, "subject": subject, **elements}
+
+
+async def test_a_stored_topic_is_followed(lab: httpx.AsyncClient, receiver: Receiver) -> None:
+    """A topic stored as Basic triggers as it says, and as it says later when it is changed."""
+    await lab.put("Patient/ann", json={"resourceType": "Patient", "id": "ann"})
+    assert (await lab.post("Subscription", json=by_topic(receiver.url, topic=TOPIC))).status_code == 422
+    basic = await created(lab, topic())
+    await created(lab, by_topic(receiver.url, topic=TOPIC))
+    await created(lab, condition("resolved"))  # a first version fails the test of the one before
+    stored = await created(lab, condition("active"))
+    resolved = await lab.put(f"Condition/{stored['id']}", json={**condition("resolved"), "id": stored["id"]})
+    assert resolved.status_code == 200
+    received = await receiver.wait_for(2)
+    assert told(received[1])[2] == [f"{str(lab.base_url).rstrip('/')}/Condition/{stored['id']}"]
+    changed = {**topic("clinical-status=inactive"), "id": basic["id"]}
+    assert (await lab.put(f"Basic/{basic['id']}", json=changed)).status_code == 200
+    await lab.put(f"Condition/{stored['id']}", json={**condition("active"), "id": stored["id"]})
+    await lab.put(f"Condition/{stored['id']}", json={**condition("inactive"), "id": stored["id"]})
+    received = await receiver.wait_for(3)
+    assert told(received[2])[1] == ["2"]
+
+
+async def test_what_of_a_topic_cannot_be_carried_out_is_refused(lab: httpx.AsyncClient, receiver: Receiver) -> None:
+    """Events, FHIRPath and deletions of a stored topic are named when somebody subscribes to it."""
+    for more in (
+        {"url": "fhirPathCriteria", "valueString": "true"},
+        {"url": "supportedInteraction", "valueCode": "delete"},
+    ):
+        basic = await created(lab, topic("clinical-status=resolved", more))
+        answer = await lab.post("Subscription", json=by_topic(receiver.url, topic=TOPIC))
+        assert answer.status_code == 422
+        assert answer.json()["issue"][0]["code"] == "not-supported"
+        await lab.delete(f"Basic/{basic['id']}")

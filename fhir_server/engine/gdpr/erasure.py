@@ -16,6 +16,7 @@ from fhir_server.engine.engine import handle
 from fhir_server.engine.gdpr.anonymity import anonymised, without_text
 from fhir_server.engine.gdpr.belonging import RETAINED, Belonging, belonging, own_condition
 from fhir_server.engine.interactions.preconditions import etag
+from fhir_server.engine.subscriptions.erasing import erase_subscriptions
 from fhir_server.errors import Conflict, PreconditionFailed
 from fhir_server.r4 import values
 from fhir_server.search.query.conditions import HasId, HasKey
@@ -195,6 +196,7 @@ async def close_account(services: Services, fhir_user: str) -> None:
         await users.change(user.id, disabled=True)
         await SessionStore(database).end_all(user.id)
         await grants.revoke_user(user.id)
+        await erase_subscriptions(services, user.id)
         await grants.forget(user.id)
         await PasswordResets(database).forget(user.id)
         await Confirmations(database).forget(user.id)

@@ -21,8 +21,8 @@ from fhir_server.engine.subscriptions.notifications import About, Kind, Message,
 from fhir_server.engine.subscriptions.registration import read_secrets
 from fhir_server.engine.subscriptions.rights import owners_access
 from fhir_server.engine.subscriptions.standing import Standing
-from fhir_server.engine.subscriptions.topics import types_told
-from fhir_server.errors import Forbidden
+from fhir_server.engine.subscriptions.stored_topics import types_told
+from fhir_server.errors import Forbidden, Unprocessable
 from fhir_server.r4 import values
 from fhir_server.store.work.subscriptions import LIVE, Event, State, SubscriptionStore
 from fhir_server.work import metrics
@@ -127,10 +127,10 @@ class _Turn:
         return False
 
     async def _access(self) -> Access:
-        types = types_told(self._definition.criteria)
         try:
+            types = await types_told(self._by.services, self._definition)
             return await owners_access(self._by.services, self._by.base_url, self.state, types)
-        except Forbidden as error:
+        except (Forbidden, Unprocessable) as error:
             reason = error.issues[0].diagnostics
             raise _Stop("error", f"{reason} It stopped before event {self.state.delivered + 1}.") from error
 
@@ -217,13 +217,13 @@ class _Turn:
 
     async def _note(self, number: int, entry: Mapping[str, object]) -> bool:
         """Note that all up to the number was told; returns whether this worker still has the subscription."""
-        self.held = await self._by.store.told(self.state, self._by.worker, number, entry)
-        held = await self._by.store.hold(self.state, self._by.worker) if self.held else None
-        if held is None:
+        state = await self._by.store.told(self.state, self._by.worker, number, entry)
+        if state is None:
             self.held = False
             return False
-        self.state = held
-        return True
+        changed = state.version != self.state.version
+        self.state = state
+        return not changed
 
     async def _failed(self, kind: Kind, status: int, reason: str, entry: Mapping[str, object]) -> bool:
         place = f"It stopped before event {self.state.delivered + 1}."

@@ -17,10 +17,12 @@ from fhir_server.auth.permission.access import ScopedAccess
 from fhir_server.engine.access import Access
 from fhir_server.engine.context import Services
 from fhir_server.engine.panels import confined, note_written
+from fhir_server.engine.subscriptions.definition import is_topic, read_definition
 from fhir_server.engine.subscriptions.registration import TYPE
 from fhir_server.engine.subscriptions.registry import Live, Registry, Stored, met_before, sees
 from fhir_server.engine.subscriptions.standing import Standing
-from fhir_server.engine.subscriptions.topics import Watched
+from fhir_server.engine.subscriptions.stored_topics import find_topic
+from fhir_server.engine.subscriptions.topics import SHIPPED, Watched
 from fhir_server.errors import Forbidden, Unprocessable
 from fhir_server.r4 import values
 from fhir_server.store.database.changes import Change
@@ -54,6 +56,12 @@ class Matcher:
         for state in await self._store.all_live():
             await self._add(state)
 
+    async def forget_erased(self) -> None:
+        """Take out what was erased meanwhile, of which the order of writes does not tell."""
+        there = await self._store.live_ids()
+        for subscription in set(self.registry.live) - there:
+            self.registry.remove(subscription)
+
     async def deal_with(self, changes: Sequence[Change], *, doubtful: bool = False) -> None:
         """Store the events that the changes are; `doubtful` says that some may have been dealt with before."""
         note_written({change.type for change in changes})
@@ -66,6 +74,8 @@ class Matcher:
                     await self._take(change)
             else:
                 await self._tell(some, doubtful=doubtful)
+                if any(change.type == "Basic" for change in some):
+                    await self._reread_topics()
 
     # --- Subscriptions -------------------------------------------------------------------------------------------
 
@@ -90,13 +100,25 @@ class Matcher:
             )
             await self._add(await self._store.read_up(state))
 
+    async def _reread_topics(self) -> None:
+        """Take in once more what is by a stored topic: one of them may have changed."""
+        stored = [
+            live.id
+            for live in self.registry.live.values()
+            if live.definition.by_topic and live.definition.criteria not in SHIPPED
+        ]
+        for state in (await self._store.find_all(stored)).values() if stored else ():
+            await self._add(state)
+
     async def _add(self, state: State) -> None:
         if state.status not in LIVE:
             self.registry.remove(state.id)
             return
         self._last[state.id] = max(state.last, self._last.get(state.id, 0))
         try:
-            self.registry.add(state)
+            criteria = read_definition(values.decode(state.json)).criteria
+            topic = await find_topic(self._services, criteria) if is_topic(criteria) else None
+            self.registry.add(state, topic)
         except Unprocessable as error:
             # It could be decided when it was stored: a search parameter may have gone since.
             await self._standing.become(state, "error", error.issues[0].diagnostics)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,8 +16,7 @@ import msgspec
 from fhir_server.auth.permission.access import ScopedAccess
 from fhir_server.auth.tokens.sealed import seal, unseal
 from fhir_server.engine.access import OpenAccess
-from fhir_server.engine.subscriptions import topics
-from fhir_server.engine.subscriptions.criteria import compiled, type_of
+from fhir_server.engine.subscriptions.criteria import compiled
 from fhir_server.engine.subscriptions.definition import (
     HIDDEN,
     channels,
@@ -28,6 +27,7 @@ from fhir_server.engine.subscriptions.definition import (
     origin,
     secrets_of,
 )
+from fhir_server.engine.subscriptions.topics import SHIPPED, Topic, watching
 from fhir_server.errors import Forbidden, Unprocessable
 from fhir_server.r4 import values
 from fhir_server.r4.subscriber import subscriber_name, subscriber_of, with_subscriber
@@ -128,23 +128,32 @@ def _require_possible(context: Context, resource: Mapping[str, Any]) -> None:
     issues = list(faults(resource, channels(settings), internal=settings.allow_internal_urls))
     if issues:
         raise Unprocessable(issues=issues)
-    for resource_type in types_of(context, resource):
-        if resource["status"] in ("requested", "active"):
-            context.access.require("search-type", resource_type)
-            context.access.require("read", resource_type)
-
-
-def types_of(context: Context, resource: Mapping[str, Any]) -> frozenset[str]:
-    """Return the types that a Subscription is about; raises Unprocessable where its criteria cannot be decided."""
-    timezone, base_url = context.services.settings.default_timezone, context.base_url
     if is_topic(resource["criteria"]):
-        return topics.require(resource["criteria"], list(filter_texts(resource)), timezone, base_url)
+        topic = SHIPPED.get(resource["criteria"])  # one that is stored is looked up when the version is to be stored
+        if topic is not None:
+            require_topic(context, resource, topic)
+        return
+    timezone, base_url = context.services.settings.default_timezone, context.base_url
     for text in filter_texts(resource):
         raise Unprocessable(
             f"The filter {text[:80]!r} goes with a topic.", expression="Subscription.criteria", code="not-supported"
         )
-    compiled(resource["criteria"], timezone, base_url)
-    return frozenset({type_of(resource["criteria"])})
+    resource_type, _ = compiled(resource["criteria"], timezone, base_url)
+    _require_rights(context, resource, {resource_type})
+
+
+def require_topic(context: Context, resource: Mapping[str, Any], topic: Topic) -> None:
+    """Raise Unprocessable where the filters do not go with the topic, and Forbidden for types beyond the scope."""
+    timezone, base_url = context.services.settings.default_timezone, context.base_url
+    watched = watching(topic, list(filter_texts(resource)), timezone, base_url)
+    _require_rights(context, resource, {each.type for each in watched})
+
+
+def _require_rights(context: Context, resource: Mapping[str, Any], types: Iterable[str]) -> None:
+    if resource["status"] in ("requested", "active"):
+        for resource_type in types:
+            context.access.require("search-type", resource_type)
+            context.access.require("read", resource_type)
 
 
 # --- Secrets -----------------------------------------------------------------------------------------------------

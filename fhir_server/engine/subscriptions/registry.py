@@ -15,7 +15,7 @@ from fhir_server.auth.permission.access import ScopedAccess
 from fhir_server.engine.access import Access, OpenAccess
 from fhir_server.engine.subscriptions.criteria import compiled
 from fhir_server.engine.subscriptions.definition import Definition, read_definition
-from fhir_server.engine.subscriptions.topics import Watched, watching
+from fhir_server.engine.subscriptions.topics import Topic, Watched, watching
 from fhir_server.r4 import values
 from fhir_server.search.query.conditions import NOTHING, Condition
 from fhir_server.search.query.lookup import Lookup
@@ -76,21 +76,24 @@ class Registry:
         """The subscriptions by their ids."""
         return self._live
 
-    def add(self, state: State) -> None:
-        """Take in a subscription, in place of what it was before; raises Unprocessable where it cannot be decided."""
+    def add(self, state: State, topic: Topic | None = None) -> None:
+        """Take in a subscription, in place of what it was before; raises Unprocessable where it cannot be decided.
+
+        `topic` is that of one by topic.
+        """
         self.remove(state.id)
-        live = self._read(state)
+        live = self._read(state, topic)
         self._live[state.id] = live
         for number, watched in enumerate(live.watched):
             lookup = self._lookups.setdefault(watched.type, Lookup())
             beside = _visible(live.access, watched.type)
             lookup.add((state.id, number), watched.condition, watched.name, [] if beside is None else [beside])
 
-    def _read(self, state: State) -> Live:
+    def _read(self, state: State, topic: Topic | None) -> Live:
         resource = values.decode(state.json)
         definition = read_definition(resource)
-        if definition.by_topic:
-            watched = watching(definition.criteria, definition.filters, self._timezone, self._base_url)
+        if topic is not None:
+            watched = watching(topic, definition.filters, self._timezone, self._base_url)
         else:
             kind, condition = compiled(definition.criteria, self._timezone, self._base_url)
             watched = [Watched(kind, condition, definition.criteria)]
@@ -125,8 +128,10 @@ class Registry:
 
 def met_before(watched: Watched, entry: Mapping[str, Any] | None) -> bool:
     """Return whether the version before was as the topic asks; the first has none, and what was deleted is none."""
-    if watched.previous is None or entry is None or entry["method"] == "DELETE":
+    if watched.previous is None:
         return True
+    if entry is None or entry["method"] == "DELETE":
+        return watched.passes_on_create
     return holds(watched.previous, entry)
 
 

@@ -1,4 +1,4 @@
-"""How many Subscriptions one client may have for one user."""
+"""What only the database can say of a Subscription that is to be stored: how many there are, and its topic."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fhir_server.auth.permission.access import ScopedAccess
-from fhir_server.engine.subscriptions.registration import TYPE, owner_of
+from fhir_server.engine.subscriptions.definition import is_topic
+from fhir_server.engine.subscriptions.registration import TYPE, ServerAccess, owner_of, require_topic
+from fhir_server.engine.subscriptions.stored_topics import find_topic
+from fhir_server.engine.subscriptions.topics import SHIPPED
 from fhir_server.errors import TooManyRequests
 from fhir_server.search.index.index import SUBSCRIBER
 from fhir_server.search.index.keys import clean
-from fhir_server.store.work.subscriptions import SubscriptionStore
+from fhir_server.store.work.subscriptions import LIVE, SubscriptionStore
 
 if TYPE_CHECKING:
     from fhir_server.engine.context import Context
@@ -32,3 +35,14 @@ async def require_room(context: Context, made: Sequence[Draft]) -> None:
     there = await store.count_with(f"{SUBSCRIBER}={clean(owner_of(context))}", most)
     if there + new > most:
         raise TooManyRequests(f"There are {there} Subscriptions of yours, and at most {most}; delete one.")
+
+
+async def require_stored_topics(context: Context, made: Sequence[Draft]) -> None:
+    """Raise Unprocessable, or Forbidden, where a Subscription among the drafts is by a topic that it may not be by."""
+    for draft in made:
+        resource = draft.resource if draft.type == TYPE else None
+        if resource is None or isinstance(context.access, ServerAccess):
+            continue
+        criteria = resource["criteria"]
+        if is_topic(criteria) and criteria not in SHIPPED and resource["status"] in LIVE:
+            require_topic(context, resource, await find_topic(context.services, criteria))

@@ -19,9 +19,9 @@ from fhir_server.engine.subscriptions.delivery import Attempt, Tell, see
 from fhir_server.engine.subscriptions.notifications import About, Kind, Told, bundle, encoded
 from fhir_server.engine.subscriptions.rights import owners_access
 from fhir_server.engine.subscriptions.standing import Standing
-from fhir_server.engine.subscriptions.topics import types_told
+from fhir_server.engine.subscriptions.stored_topics import types_told
 from fhir_server.engine.subscriptions.waking import listening, rung
-from fhir_server.errors import FhirError, Forbidden
+from fhir_server.errors import FhirError, Forbidden, Unprocessable
 from fhir_server.r4 import values
 from fhir_server.store.work.subscriptions import LIVE, State, SubscriptionStore
 from fhir_server.work import metrics
@@ -121,9 +121,9 @@ class Sockets:
         while subscription in socket.bound:
             state, definition = await self._standing(subscription)
             try:
-                types = types_told(definition.criteria)
+                types = await types_told(self.services, definition)
                 access = await owners_access(self.services, self._base_url, state, types)
-            except Forbidden as error:
+            except (Forbidden, Unprocessable) as error:
                 reason = error.issues[0].diagnostics
                 await Standing(self.services, self._base_url, self._store).become(state, "error", reason)
                 raise Ended(reason) from error

@@ -25,12 +25,13 @@ _ADMISSION = "class=IMP,ACUTE,NONAC,OBSENC,SS,EMER"
 class Trigger:
     """A kind of change of a type; `previous` and `current` are searches, empty for anything.
 
-    A version that is the first has no previous one: `on_create` says whether that counts as meeting `previous`.
+    The first version has no previous one: `passes_on_create` says whether that counts as meeting `previous`.
     """
 
     type: str
     current: str = ""
     previous: str = ""
+    passes_on_create: bool = True
     on_create: bool = True
     on_update: bool = True
 
@@ -115,7 +116,7 @@ TOPICS: tuple[Topic, ...] = (
 )  # fmt: skip
 """The topics that every server of this kind has."""
 
-_BY_URL = {topic.url: topic for topic in TOPICS}
+SHIPPED = {topic.url: topic for topic in TOPICS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,32 +128,16 @@ class Watched:
     name: str
     """The same for the same condition."""
     previous: Condition | None = None
+    passes_on_create: bool = True
     on_create: bool = True
     on_update: bool = True
 
 
-def types_told(criteria: str) -> frozenset[str]:
-    """Return the types that a subscription with these criteria, a search or a topic's URL, is told of."""
-    topic = _BY_URL.get(criteria)
-    if topic is not None:
-        return frozenset(trigger.type for trigger in topic.triggers)
-    return frozenset({criteria.partition("?")[0]})
-
-
-def require(url: str, filters: Sequence[str], timezone: str, base_url: str) -> frozenset[str]:
-    """Return the types that the topic is about with the filters; raises Unprocessable where there is no such."""
-    return frozenset(watched.type for watched in watching(url, filters, timezone, base_url))
-
-
-def watching(url: str, filters: Sequence[str], timezone: str, base_url: str) -> list[Watched]:
-    """Return what a subscription by topic is told of; raises Unprocessable for an unknown topic or a wrong filter.
+def watching(topic: Topic, filters: Sequence[str], timezone: str, base_url: str) -> list[Watched]:
+    """Return what a subscription by topic is told of; raises Unprocessable for a wrong filter.
 
     Filters of one type must all be met; a filter of a type says nothing of the topic's others.
     """
-    topic = _BY_URL.get(url)
-    if topic is None:
-        there = ", ".join(_BY_URL)
-        raise Unprocessable(f"There is no topic {url[:200]!r}; there are {there}.", expression=_PLACE, code="not-found")
     for text in filters:
         _require_filter(topic, text)
     return list(_watched(topic, filters, timezone, base_url))
@@ -163,8 +148,7 @@ def _require_filter(topic: Topic, text: str) -> None:
     types = sorted({trigger.type for trigger in topic.triggers})
     if resource_type not in types or not query:
         raise Unprocessable(
-            f"A filter of the topic begins with its type, as in {types[0]}?{topic.filters[0]}=...; there are: "
-            f"{', '.join(types)}.",
+            f"A filter of the topic begins with its type, as in {types[0]}?_id=1; there are: {', '.join(types)}.",
             expression=_PLACE,
             code="value",
         )
@@ -191,6 +175,7 @@ def _watched(topic: Topic, filters: Sequence[str], timezone: str, base_url: str)
             every(conditions),
             "&".join([trigger.type, *texts]),
             previous,
+            trigger.passes_on_create,
             trigger.on_create,
             trigger.on_update,
         )

@@ -13,6 +13,7 @@ from typing import Any
 from fhir_server.r4.fhirpath import FhirPathError, Item, TooCostly
 from fhir_server.r4.reports import reporter_of
 from fhir_server.r4.subscriber import subscriber_of
+from fhir_server.r4.topics import topic_url_of
 from fhir_server.search import contained_chains
 from fhir_server.search.index import embedded
 from fhir_server.search.index.entry import Entry
@@ -28,6 +29,8 @@ write other entries, and a background job then indexes what is older anew. Searc
 REPORTER = "_reportedBy"
 """The name under which the index keeps who reported the version, where that was a patient or somebody for one."""
 
+TOPIC = "_topic"
+"""The name under which the index keeps the URL of a SubscriptionTopic, which R4 stores as Basic."""
 SUBSCRIBER = "_subscriber"
 """The name under which the index keeps whose a Subscription is."""
 
@@ -63,6 +66,8 @@ def _access(entry: Entry) -> None:
         entry.keys.append(SHARED_KEY)
     if kind == "Subscription" and (owner := subscriber_of(resource)):
         entry.keys.append(f"{SUBSCRIBER}={clean(owner)}")
+    if kind == "Basic" and (url := topic_url_of(resource)):
+        entry.keys.append(f"{TOPIC}={clean(url)}")
     reporter = reporter_of(resource)
     if reporter is not None:
         entry.keys.append(f"{REPORTER}={clean(reporter)}")

@@ -119,6 +119,17 @@ class SubscriptionStore:
         with translated:
             return await self._resources.count_documents({"keys": key}, limit=most)
 
+    async def of_user(self, user_id: str) -> list[str]:
+        """Return the Subscriptions that act with a user's rights, by any app; no index helps with it."""
+        with translated:
+            documents = await self._resources.find({"subscriber.token.user": user_id}, {"_id": 1}).to_list()
+        return [document["_id"] for document in documents]
+
+    async def live_ids(self) -> set[str]:
+        """Return those that are told of events."""
+        with translated:
+            return {each["_id"] async for each in self._states.find({"status": {"$in": LIVE}}, {"_id": 1})}
+
     async def find(self, subscription: str) -> State | None:
         """Return how a subscription stands; None where it was never carried out."""
         with translated:
@@ -290,27 +301,22 @@ class SubscriptionStore:
             )
         return None if document is None else _state(document)
 
-    async def hold(self, state: State, worker: str) -> State | None:
-        """Hold the subscription for another while and return how it stands; None where the worker has lost it."""
-        until = datetime.now(UTC) + timedelta(seconds=LEASE_SECONDS)
-        with translated:
-            document = await self._states.find_one_and_update(
-                {"_id": state.id, "holder": worker, "version": state.version},
-                {"$set": {"until": until}},
-                return_document=ReturnDocument.AFTER,
-            )
-        return None if document is None else _state(document)
+    async def told(self, state: State, worker: str, number: int, entry: Mapping[str, Any]) -> State | None:
+        """Note that events were delivered up to a number, and hold the subscription for another while.
 
-    async def told(self, state: State, worker: str, number: int, entry: Mapping[str, Any]) -> bool:
-        """Note that events were delivered up to a number; returns False where the worker has lost the subscription."""
+        Returns how it stands, or None where the worker has lost it.
+        """
         now = datetime.now(UTC)
+        noted: Document = {"delivered": number, "attempts": 0, "failing": None, "beaten": now}
         change: Document = {
-            "$set": {"delivered": number, "attempts": 0, "failing": None, "beaten": now},
+            "$set": {**noted, "until": now + timedelta(seconds=LEASE_SECONDS)},
             "$push": {"log": {"$each": [dict(entry)], "$slice": -_LOGGED}},
         }
         with translated:
-            changed = await self._states.update_one({"_id": state.id, "holder": worker}, change)
-        return changed.matched_count > 0
+            document = await self._states.find_one_and_update(
+                {"_id": state.id, "holder": worker}, change, return_document=ReturnDocument.AFTER
+            )
+        return None if document is None else _state(document)
 
     async def received(self, subscription: str, number: int) -> None:
         """Note that a socket has taken the events up to a number."""
