@@ -14,14 +14,14 @@ _ELEMENT = re.compile(r"http://hl7\.org/fhir/(?:4\.3|5\.0)/StructureDefinition/e
 
 def elements_of(resource: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     """Return the extensions of a Basic that stand for an element of SubscriptionTopic."""
-    found: list[Mapping[str, Any]] = []
+    elements: list[Mapping[str, Any]] = []
     for place in ("extension", "modifierExtension"):
         extensions = resource.get(place)
         for each in extensions if isinstance(extensions, list) else ():
             match = _ELEMENT.fullmatch(str(each.get("url"))) if isinstance(each, Mapping) else None
             if match is not None and match[1] == name:
-                found.append(each)
-    return found
+                elements.append(each)
+    return elements
 
 
 def text_of(resource: Mapping[str, Any], name: str) -> str:

@@ -40,10 +40,10 @@ class Binding(msgspec.Struct, frozen=True):
 
 async def binding_token(context: Context, request: Request, route: Route, inputs: Inputs) -> Response:
     """Answer with a token for the caller's Subscriptions by websocket; raises NotFound, Forbidden and BadRequest."""
-    found = [each for each in await chosen(context, route, inputs) if each["channel"]["type"] == "websocket"]
-    own = [each["id"] for each in found if subscriber_of(each) == owner_of(context)]
-    if not found:
-        raise BadRequest("There is no such Subscription by websocket.", code="not-found")
+    by_websocket = [each for each in await chosen(context, route, inputs) if each["channel"]["type"] == "websocket"]
+    own = [each["id"] for each in by_websocket if subscriber_of(each) == owner_of(context)]
+    if not by_websocket:
+        raise BadRequest("There is no such Subscription by websocket.", code="not-by_websocket")
     if not own:
         raise Forbidden("A websocket is bound to Subscriptions by their owner.")
     if len(own) > MOST:

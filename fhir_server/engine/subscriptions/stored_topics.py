@@ -58,8 +58,8 @@ def _parts(extension: Mapping[str, Any], name: str) -> list[str]:
 
 
 def _extensions(extension: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    found = extension.get("extension")
-    return [each for each in found if each.get("url") == name] if isinstance(found, list) else []
+    parts = extension.get("extension")
+    return [each for each in parts if each.get("url") == name] if isinstance(parts, list) else []
 
 
 def _triggers(extension: Mapping[str, Any]) -> Iterator[Trigger]:

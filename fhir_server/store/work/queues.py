@@ -41,11 +41,11 @@ async def _subscriptions(database: Database, now: datetime) -> Queue:
     summed = {"_id": None, "waiting": {"$sum": {"$subtract": ["$last", "$delivered"]}}, "oldest": {"$min": "$failing"}}
     with translated:
         cursor = await database.collection(subscriptions.STATES).aggregate([{"$match": behind}, {"$group": summed}])
-        found = await cursor.to_list()
-    if not found:
+        sums = await cursor.to_list()
+    if not sums:
         return Queue("subscriptions", 0, 0.0)
-    oldest = found[0]["oldest"]
-    return Queue("subscriptions", found[0]["waiting"], max(0.0, (now - oldest).total_seconds()) if oldest else 0.0)
+    oldest = sums[0]["oldest"]
+    return Queue("subscriptions", sums[0]["waiting"], max(0.0, (now - oldest).total_seconds()) if oldest else 0.0)
 
 
 async def _queue(database: Database, name: str, now: datetime, *where: Any) -> Queue:
