@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 import httpx
 
 from fhir_server.engine.engine import handle
+from fhir_server.engine.subscriptions.registration import ServerAccess
 from fhir_server.http.fhir import FhirApp
 from fhir_server.r4 import values
 from fhir_server.search.planner.query import compile_query
@@ -34,6 +35,7 @@ class Served:
 
     runner: asyncio.Runner
     database: Database
+    app: FhirApp
     client: httpx.AsyncClient
     loaded: set[str] = field(default_factory=set)
 
@@ -45,12 +47,14 @@ class Served:
         for name in self.loaded:
             await self.database.current(name).delete_many({})
         self.loaded = {each["resourceType"] for each in resources}
+        self.app.authenticate = _as_the_server  # whose Subscriptions are not looked at
         answers = await self._batch(
             [
                 {"request": {"method": "PUT", "url": f"{each['resourceType']}/{each['id']}"}, "resource": each}
                 for each in resources
             ]
         )
+        self.app.authenticate = None
         for resource, answer in zip(resources, answers, strict=True):
             assert answer["response"]["status"].startswith("201"), (answer, resource)
 
@@ -90,6 +94,10 @@ class Served:
         return found
 
 
+async def _as_the_server(headers: Mapping[str, str]) -> ServerAccess:
+    return ServerAccess()
+
+
 def url(resource_type: str, criteria: Sequence[tuple[str, str]]) -> str:
     """Return a search as a relative URL."""
     return f"{resource_type}?{urlencode(criteria, quote_via=quote, safe=':')}"
@@ -117,7 +125,7 @@ def served(runner: asyncio.Runner, mongod_url: str, databases: Databases, settin
     headers = {"Content-Type": "application/fhir+json"}
     client = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=f"{BASE}/", headers=headers)
     try:
-        yield Served(runner, database, client)
+        yield Served(runner, database, app, client)
     finally:
         runner.run(client.aclose())
         runner.run(database.close())
