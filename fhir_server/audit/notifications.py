@@ -12,13 +12,16 @@ from fhir_server.engine.subscriptions.delivery import Attempt
 from fhir_server.engine.versions import new_id
 from fhir_server.store.accounts.bearer_tokens import bearer_token
 
+_UNANSWERED = 504
+"""How a delivery ended that was sent and never answered."""
+
 
 async def tell_of_notification(services: Services, base_url: str, attempt: Attempt) -> None:
     """Store the AuditEvent of a delivery; none where nobody's rights are asked, on an open server."""
     meaning = (attempt.state.subscriber or {}).get("token")
     if meaning is None:
         return
-    token = bearer_token(meaning)
+    token, status = bearer_token(meaning), attempt.status or _UNANSWERED
     with disclosing() as disclosure:
         for told in attempt.told:
             note_resource(base_url, told.event.type, told.event.id, told.json)
@@ -29,11 +32,11 @@ async def tell_of_notification(services: Services, base_url: str, attempt: Attem
         method=attempt.method,
         path=f"Subscription/{attempt.state.id}",
         query="",
-        status=attempt.status,
+        status=status,
         event="notification",
         patient=token.context.patient or "",
         entries=tuple(
-            EntryRecord("GET", f"{told.reference}/_history/{told.event.version}", str(attempt.status))
+            EntryRecord("GET", f"{told.reference}/_history/{told.event.version}", str(status))
             for told in attempt.told
             if told.json is not None
         ),

@@ -27,6 +27,10 @@ class Refused(Exception):
     """The URL may not be asked, or what it answers is of no use."""
 
 
+class Unanswered(Refused):
+    """It was sent the request, and may have read it, but there is no answer."""
+
+
 class Redirected(Refused):
     """It answers that what was asked for is elsewhere; whoever follows asks for that as for any other URL."""
 
@@ -68,7 +72,10 @@ async def fetch(url: str, asked: Outgoing = _PLAIN, *, allow_internal: bool = Fa
 
 
 async def send(url: str, sent: Outgoing, *, allow_internal: bool = False) -> int:
-    """Return the status that the https URL answers with, whatever that is; its body is not read. Raises Refused."""
+    """Return the status that the https URL answers with, whatever that is; its body is not read.
+
+    Raises Refused, and Unanswered where the receiver may have what was sent.
+    """
     return await _exchange(url, sent, _status, allow_internal=allow_internal)
 
 
@@ -79,7 +86,7 @@ async def _exchange(
     if not parts.hostname or not (parts.scheme == "https" or (allow_internal and parts.scheme == "http")):
         raise Refused("only https is fetched")
     port = _port(parts)
-    host = parts.netloc.rpartition("@")[2]
+    host, progress = parts.netloc.rpartition("@")[2], _Progress()
     try:
         async with asyncio.timeout(asked.seconds):
             address = await _public_address(parts.hostname, port, allow_internal=allow_internal)
@@ -87,13 +94,25 @@ async def _exchange(
             # Ask no proxy and no netrc of the environment: the address that was checked is the one to ask.
             async with httpx.AsyncClient(trust_env=False, verify=_certificates(), timeout=asked.seconds) as client:
                 headers = [("Host", host), *_pairs(asked.headers)]
-                extensions = {"sni_hostname": parts.hostname}
+                extensions = {"sni_hostname": parts.hostname, "trace": progress.note}
                 async with client.stream(
                     asked.method, pinned, headers=headers, content=asked.body, extensions=extensions
                 ) as response:
                     return await reading(response)
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
-        raise Refused(f"it cannot be fetched ({type(error).__name__})") from error
+        kind = Unanswered if progress.sending else Refused
+        raise kind(f"it cannot be fetched ({type(error).__name__})") from error
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far a request has come."""
+
+    sending: bool = False
+
+    async def note(self, event: str, _: Mapping[str, object]) -> None:
+        """Take a step that is told by the name of httpcore's `trace` extension."""
+        self.sending = self.sending or event == "http11.send_request_headers.started"
 
 
 def _pairs(headers: Headers) -> list[tuple[str, str]]:

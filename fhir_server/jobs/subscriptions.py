@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from contextlib import aclosing, suppress
 from functools import partial
 
@@ -82,7 +83,7 @@ class Deliveries:
         telling = partial(tell_of_notification, services, base_url)
         self._deliverer = Deliverer(services, base_url, self._store, worker, telling, Circuits())
         self._worker = worker
-        self._at_work: dict[asyncio.Task[None], str] = {}
+        self._at_work: dict[asyncio.Task[None], State] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -111,17 +112,24 @@ class Deliveries:
                     await rung(bell, LOOK_SECONDS)
 
     async def _claim(self) -> bool:
-        state = await self._store.claim(self._worker, self._at_work.values())
+        at_work = [state.id for state in self._at_work.values()]
+        state = await self._store.claim(self._worker, at_work, self._busy_clients())
         if state is None:
             return False
         task = asyncio.create_task(self._attend(state), name="subscription")
-        self._at_work[task] = state.id
+        self._at_work[task] = state
         task.add_done_callback(self._done)
         return True
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._at_work.pop(task, None)
         ring()  # there is room for another
+
+    def _busy_clients(self) -> list[str]:
+        """Return the clients that leave fewer places free than they have: slow receivers of one hold up nobody else."""
+        free = AT_ONCE - len(self._at_work)
+        places = Counter(_client(state) for state in self._at_work.values())
+        return [client for client, count in places.items() if client and count >= free]
 
     async def _attend(self, state: State) -> None:
         try:
@@ -130,3 +138,8 @@ class Deliveries:
             return  # the lease ends by itself
         except Exception as error:
             log.error("subscription.delivery_failed", kind=type(error).__name__)
+
+
+def _client(state: State) -> str:
+    """Return the client that a subscription was written by; "" on an open server."""
+    return str(((state.subscriber or {}).get("token") or {}).get("client", ""))

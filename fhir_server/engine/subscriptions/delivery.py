@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
 
-from fhir_server.auth.outbound import Outgoing, Refused, send
+from fhir_server.auth.outbound import Outgoing, Refused, Unanswered, send
 from fhir_server.engine.access import Access
 from fhir_server.engine.context import Services, now
 from fhir_server.engine.subscriptions.circuit import Circuits
@@ -35,7 +35,7 @@ _GONE = 410
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A delivery that was tried: what was sent, to whom, and how the receiver answered (0: not at all)."""
+    """A delivery that has reached the receiver: what was sent, to whom, and its answer (0: none has come)."""
 
     state: State
     method: str
@@ -165,7 +165,7 @@ class _Turn:
             return False
         began = time.monotonic()
         url, outgoing = request
-        status, reason = await self._sent(url, outgoing)
+        status, reason, reached = await self._sent(url, outgoing)
         entry = {
             "at": now(),
             "kind": kind,
@@ -173,7 +173,7 @@ class _Turn:
             "status": status or reason,
             "milliseconds": round((time.monotonic() - began) * 1000),
         }
-        if status:
+        if reached:
             await self._by.tell(Attempt(self.state, outgoing.method, told, status))
         well = 200 <= status < 300
         self._by.circuits.note(self._definition.endpoint, well=well)
@@ -207,13 +207,13 @@ class _Turn:
     def _about(self) -> About:
         return About(self.state.id, self._definition, self.state.status, self.state.last, self._by.base_url)
 
-    async def _sent(self, url: str, outgoing: Outgoing) -> tuple[int, str]:
-        """Return the status that the receiver answers, or 0 and why there is none."""
+    async def _sent(self, url: str, outgoing: Outgoing) -> tuple[int, str, bool]:
+        """Return the status that the receiver answers, or 0, what is wrong, and whether it may have what was sent."""
         try:
             status = await send(url, outgoing, allow_internal=self._by.services.settings.allow_internal_urls)
         except Refused as refused:
-            return 0, str(refused)
-        return status, f"it answers {status}"
+            return 0, str(refused), isinstance(refused, Unanswered)
+        return status, f"it answers {status}", True
 
     async def _note(self, number: int, entry: Mapping[str, object]) -> bool:
         """Note that all up to the number was told; returns whether this worker still has the subscription."""

@@ -290,10 +290,15 @@ class SubscriptionStore:
 
     # --- Delivery ------------------------------------------------------------------------------------------------
 
-    async def claim(self, worker: str, but: Iterable[str] = ()) -> State | None:
-        """Return the subscription that has waited longest for something to be delivered, for this worker alone."""
+    async def claim(self, worker: str, but: Iterable[str] = (), but_clients: Iterable[str] = ()) -> State | None:
+        """Return the subscription that has waited longest for something to be delivered, for this worker alone.
+
+        `but` are ids of subscriptions that are none of them, `but_clients` those of clients that wrote such.
+        """
         now = datetime.now(UTC)
         waiting: Document = {"due": {"$lte": now}, "until": {"$lte": now}, "_id": {"$nin": list(but)}}
+        if clients := list(but_clients):
+            waiting["subscriber.token.client"] = {"$nin": clients}
         holding = {"holder": worker, "until": now + timedelta(seconds=LEASE_SECONDS)}
         with translated:
             document = await self._states.find_one_and_update(

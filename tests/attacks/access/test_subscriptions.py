@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,13 +11,15 @@ from typing import Any
 import httpx
 import pytest
 
+from fhir_server.jobs.subscriptions import AT_ONCE
 from fhir_server.store.database.mongo import Database
 from tests.smart_server import SmartServer, smart_server
-from tests.subscriptions.conftest import created, lab, observation, receiver, subscription, until_status
+from tests.subscriptions.conftest import created, lab, observation, receiver, subscription, until, until_status
 from tests.subscriptions.receiver import Receiver, receiving
 
 __all__ = ["lab", "receiver"]
 
+BACKPORT = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/"
 HL7 = "http://hl7.org/fhir/StructureDefinition/"
 
 
@@ -248,3 +252,48 @@ async def test_deleted_ones_come_back_within_the_limit(
             deleted.append(made)
         answers = [await service.put(f"Subscription/{made['id']}", json=made) for made in deleted]
         assert [answer.status_code for answer in answers] == [201, 201, 429]
+
+
+async def test_what_is_read_and_not_answered_is_in_the_trail(
+    patients: dict[str, httpx.AsyncClient], server: SmartServer, lab: httpx.AsyncClient
+) -> None:
+    """A receiver that takes the data and closes the connection leaves an event of what it has got."""
+
+    async def close_at_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    silent = await asyncio.start_server(close_at_once, "127.0.0.1", 0)
+    endpoint = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}/"
+    await created(patients["ann"], subscription(endpoint, "Observation", payload="application/fhir+json"))
+    made = await created(lab, of("ann"))
+    auditor = server.fhir(await server.system_token("system/AuditEvent.rs"))
+
+    async def told() -> list[dict[str, Any]]:
+        answer = await auditor.get("AuditEvent?subtype=notification&patient=Patient/ann")
+        return [entry["resource"] for entry in answer.json().get("entry", ())]
+
+    events = await until(told)
+    assert f"Observation/{made['id']}" in json.dumps(events[0])
+    assert events[0]["outcome"] != "0"
+    silent.close()
+
+
+async def test_one_client_cannot_take_all_places(
+    server: SmartServer, lab: httpx.AsyncClient, receiver: Receiver
+) -> None:
+    """However many slow receivers a client has, others are told meanwhile."""
+    endless = await asyncio.start_server(lambda *_: asyncio.sleep(60), "127.0.0.1", 0)
+    timeout = {"url": f"{BACKPORT}backport-timeout", "valueUnsignedInt": 30}
+    slow = subscription(f"http://127.0.0.1:{endless.sockets[0].getsockname()[1]}/", "Observation", extension=[timeout])
+    entry = {"resource": slow, "request": {"method": "POST", "url": "Subscription"}}
+    batch = {"resourceType": "Bundle", "type": "batch", "entry": [entry] * (AT_ONCE + 4)}
+    made = (await lab.post("", json=batch)).json()["entry"]
+    assert {each["response"]["status"] for each in made} == {"201 Created"}
+    await created(lab, observation("1"))
+    other = server.fhir(await server.system_token("system/*.cruds"))
+    theirs = await created(other, subscription(receiver.url, "Observation"))
+    await until_status(other, theirs["id"], "active")
+    await created(lab, observation("2"))
+    await receiver.wait_for(1)
+    endless.close()
