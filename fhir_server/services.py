@@ -14,6 +14,7 @@ from fhir_server.engine.context import Services
 from fhir_server.engine.profiles.content import ProfileContent
 from fhir_server.engine.search_parameter_sync import SearchParameterSync
 from fhir_server.engine.terminology.content import TerminologyContent
+from fhir_server.engine.terminology.remote import RemoteTerminology
 from fhir_server.packages.library import DefinitionLibrary
 from fhir_server.search.index.index import INDEX_VERSION, index
 from fhir_server.settings import Settings
@@ -78,6 +79,7 @@ async def services_on(database: Database, settings: Settings, *, serving: bool =
         terminology=TerminologyContent(),
         definitions=DefinitionLibrary(database, resources, made, core=settings.search_core_definitions),
         profiles=ProfileContent(),
+        remote=RemoteTerminology(settings),
         vocabularies=OpenVocabularies(VocabularyFiles(database, settings.data_dir / "terminology")),
     )
     if settings.read_preference != "primary":

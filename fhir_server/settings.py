@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, fi
 from pydantic_settings import SettingsConfigDict
 
 from fhir_server.profile_settings import ProfileSettings
+from fhir_server.terminology_settings import TerminologySettings
 from mappings.shared.own_urls import DEFAULT_BASE
 
 SERVICES = frozenset({"fhir", "hms", "ehr", "auth"})
@@ -39,7 +40,7 @@ class SettingsError(Exception):
     """A setting has a value that the server cannot use; the text names the setting."""
 
 
-class Settings(ProfileSettings):
+class Settings(TerminologySettings, ProfileSettings):
     """The server's settings; `FHIR_SERVER_NAME` in the environment or a line of `fhir-server.env` sets `name`."""
 
     model_config = SettingsConfigDict(env_prefix="FHIR_SERVER_", env_file="fhir-server.env", extra="ignore")
@@ -136,9 +137,6 @@ class Settings(ProfileSettings):
         default=10_000, description="Resources that $everything answers with at once before a link carries the rest."
     )
 
-    max_expansion_codes: Positive = Field(
-        default=1000, description="Codes that $expand answers with where no page is asked for, past them 422."
-    )
     max_exports: Positive = Field(
         default=5, description="Bulk exports of one client that are under way at once; as many requests answered later."
     )
@@ -236,14 +234,6 @@ class Settings(ProfileSettings):
         description="Ask clients' jwks_uri and Subscriptions' endpoints also by http and at private addresses.",
     )
 
-    search_core_definitions: bool = Field(default=True, description="Searches find R4's own definitions, too.")
-    package_registry: str = Field(
-        default="https://packages.fhir.org", description="Where `package install NAME` fetches from, by npm's protocol."
-    )
-    package_registry_internal: bool = Field(default=False, description="That may be by http, at a private address.")
-    package_search_parameters: bool = Field(
-        default=False, description="Search parameters of packages are used at once, not when they are switched on."
-    )
     max_graphql_depth: int = Field(default=20, ge=1, description="Levels of a GraphQL statement.")
     max_graphql_fields: int = Field(default=2000, ge=1, description="Fields of a GraphQL statement and its fragments.")
     max_graphql_resources: int = Field(default=5000, ge=1, description="Resources that a GraphQL statement may read.")

@@ -39,6 +39,15 @@ class Redirected(Refused):
         self.location = location
 
 
+class Answered(Refused):
+    """It answers with an error; `body` is what it says of that, where it is not too large."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(f"it answers {status}")
+        self.status = status
+        self.body = body
+
+
 @dataclass(frozen=True, slots=True)
 class Fetched:
     """A body, and for how many seconds its Cache-Control lets it be kept (None where it does not say)."""
@@ -132,16 +141,20 @@ async def _status(response: httpx.Response) -> int:
 
 
 async def _read(response: httpx.Response, largest: int) -> Fetched:
-    if response.is_redirect:
+    if response.has_redirect_location:
         raise Redirected(response.status_code, response.headers["location"])
     if response.status_code not in (200, 201):
-        raise Refused(f"it answers {response.status_code}")
+        raise Answered(response.status_code, await _content(response, largest))
+    return Fetched(await _content(response, largest), _max_age(response.headers.get("cache-control", "")))
+
+
+async def _content(response: httpx.Response, largest: int) -> bytes:
     body = bytearray()
     async for part in response.aiter_bytes():
         body += part
         if len(body) > largest:
             raise Refused(f"it is larger than {largest} bytes")
-    return Fetched(bytes(body), _max_age(response.headers.get("cache-control", "")))
+    return bytes(body)
 
 
 def _max_age(cache_control: str) -> int | None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fhir_server.engine.profiles.content import ProfileContent
     from fhir_server.engine.search_parameter_sync import SearchParameterSync
     from fhir_server.engine.terminology.content import TerminologyContent
+    from fhir_server.engine.terminology.remote import RemoteTerminology
     from fhir_server.engine.writes import Write
     from fhir_server.packages.library import DefinitionLibrary
     from fhir_server.settings import Settings
@@ -110,6 +111,7 @@ class Services:
     definitions: DefinitionLibrary
     profiles: ProfileContent
     vocabularies: OpenVocabularies
+    remote: RemoteTerminology
     reading: Services | None = None
     """The same with stores that read from secondaries, where the settings allow it; nothing is to be written by it."""
 

@@ -6,12 +6,14 @@ and whole systems but for some codes. https://hl7.org/fhir/R4/search.html#token
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from fhir_server.engine.context import Context
 from fhir_server.engine.interactions.read import defined
-from fhir_server.engine.terminology.content import by_url, wanted_by, with_content
+from fhir_server.engine.terminology.content import Wanted, by_url, wanted_by, with_content
+from fhir_server.engine.terminology.remote import Routed
 from fhir_server.errors import BadRequest, Issue
 from fhir_server.r4 import values
 from fhir_server.r4.references import local
@@ -27,6 +29,7 @@ from terminology.model.versions import split
 from terminology.operations.context import unresolved_value_set
 from terminology.operations.selection import expansion_entries
 
+Json = dict[str, Any]
 _MOST_CODES = 50_000
 _STEPS = 50
 _LISTED = 1000
@@ -97,7 +100,12 @@ async def _in_value_set(context: Context, reference: str) -> Codes:
     named = local(reference)
     if named is not None and named.type == "ValueSet":
         value_set = await _by_id(context, named.id)
-        return await with_content(context, lambda source: _Members(source).of(value_set))
+        return await _local_or_remote(
+            context,
+            lambda source: _Members(source).of(value_set),
+            [],
+            {"name": "valueSet", "resource": value_set.resource},
+        )
 
     def work(source: Source) -> Codes:
         members = _Members(source)
@@ -106,7 +114,28 @@ async def _in_value_set(context: Context, reference: str) -> Codes:
             raise unresolved_value_set(reference)
         return members.of(value_set)
 
-    return await with_content(context, work, [by_url("ValueSet", split(reference)[0])])
+    asked = {"name": "url", "valueUri": reference}
+    return await _local_or_remote(context, work, [by_url("ValueSet", split(reference)[0])], asked)
+
+
+async def _local_or_remote(
+    context: Context, work: Callable[[Source], Codes], wanted: Iterable[Wanted], asked: Json
+) -> Codes:
+    """Return the codes of a value set, expanded by another server where that has a code system of it."""
+    try:
+        return await with_content(context, work, wanted, elsewhere=True)
+    except Routed as routed:
+        count = {"name": "count", "valueInteger": _MOST_CODES + 1}
+        parameters = {"resourceType": "Parameters", "parameter": [asked, count]}
+        answer = await context.services.remote.ask(routed, "ValueSet/$expand", parameters)
+    pairs = {
+        (each["system"], each["code"])
+        for each in expansion_entries(answer.get("expansion") or {})
+        if isinstance(each.get("system"), str) and isinstance(each.get("code"), str) and not each.get("abstract")
+    }
+    if len(pairs) > _MOST_CODES:
+        raise _too_many()
+    return Codes(pairs)
 
 
 async def _by_id(context: Context, resource_id: str) -> ValueSet:
@@ -213,4 +242,8 @@ async def _related(context: Context, asked: Concepts) -> Codes:
         related = system.select(Selection((Filter("concept", op, concept.code),)))
         return Codes({(url, concept.code)} | _pairs(url, related.page(0, _MOST_CODES + 1)))
 
-    return await with_content(context, work, wanted_by(Reference("CodeSystem", url)))
+    op = "is-a" if asked.relation == "below" else "generalizes"
+    include = {"system": url, "filter": [{"property": "concept", "op": op, "value": code}]}
+    related = {"resourceType": "ValueSet", "status": "active", "compose": {"include": [include]}}
+    named = {"name": "valueSet", "resource": related}
+    return await _local_or_remote(context, work, wanted_by(Reference("CodeSystem", url)), named)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from fhir_server.engine.terminology.held import Held, Json, Memory
 from fhir_server.engine.terminology.implicit import ImplicitSource
 from fhir_server.engine.terminology.official import by_rule, official
+from fhir_server.engine.terminology.remote import Routed
 from fhir_server.errors import Forbidden, Unprocessable
 from fhir_server.r4 import values
 from fhir_server.search.index.keys import EVERY, clean
@@ -34,6 +35,7 @@ _T = TypeVar("_T")
 _ROOM = 16 * 1024 * 1024
 """Bytes of JSON of the stored resources that a worker keeps in memory; as objects they take several times as much."""
 _STEPS_A_LOOK = 200
+_CONTENTLESS = frozenset({"not-present", "example"})
 
 
 class Wanted(NamedTuple):
@@ -187,34 +189,52 @@ def _store(context: Context) -> CanonicalStore:
 
 
 async def with_content(
-    context: Context, work: Callable[[Source], _T], wanted: Iterable[Wanted] = (), brought: Iterable[Json] = ()
+    context: Context,
+    work: Callable[[Source], _T],
+    wanted: Iterable[Wanted] = (),
+    brought: Iterable[Json] = (),
+    *,
+    elsewhere: bool = False,
 ) -> _T:
     """Return what the work makes of what the caller sees; it may be done more than once. Raises what it raises.
 
     `wanted` is what it will ask for, as far as is known; `brought` are resources that the request itself has. What R4
-    defines is hidden by what is stored or brought under the same url.
+    defines is hidden by what is stored or brought under the same url. With `elsewhere`, raises Routed for a code system
+    that another server has.
     """
     gathering = _Gathering(context, context.services.terminology)
     await gathering.add(wanted)
-    stored = StoredSource(gathering.read)
     own = [(each.get("resourceType"), each.get("url")) for each in brought]
 
     def is_hidden(resource_type: str, url: str) -> bool:
         return (resource_type, url) in own or stored.has(resource_type, url)
 
+    def routes(url: str) -> bool:
+        return elsewhere and ("CodeSystem", url) not in own and context.services.remote.server_of(url) is not None
+
+    stored = StoredSource(gathering.read, routes)
     source = LayeredSource(stored, by_rule(), ImplicitSource(), official(is_hidden))
     while True:
         try:
             return await apart(work, source)
         except NotRead as missing:
             await gathering.add([missing.wanted])
+        except Routed as routed:
+            held = {
+                id(each): each for wanted, some in gathering.read.items() if wanted.type == "ValueSet" for each in some
+            }
+            routed.needed = [each.resource for each in held.values()]
+            raise
 
 
 class StoredSource:
     """What has been read of stored resources; raises NotRead for what has not."""
 
-    def __init__(self, read: Mapping[Wanted, tuple[Held, ...]]) -> None:
+    def __init__(
+        self, read: Mapping[Wanted, tuple[Held, ...]], routes: Callable[[str], bool] = lambda url: False
+    ) -> None:
         self._read = read
+        self._routes = routes
 
     def _held(self, wanted: Wanted) -> tuple[Held, ...]:
         resources = self._read.get(wanted)
@@ -233,8 +253,11 @@ class StoredSource:
         return {each.version: each for each in resources}
 
     def code_system_versions(self, url: str) -> Sequence[str | None]:
-        """Return the versions of a code system."""
-        return list(self._versions("CodeSystem", url))
+        """Return the versions of a code system; raises Routed where another server is to be asked for it."""
+        versions = self._versions("CodeSystem", url)
+        if self._routes(url) and all(each.resource.get("content") in _CONTENTLESS for each in versions.values()):
+            raise Routed(url)
+        return list(versions)
 
     def code_system(self, url: str, version: str | None) -> CodeSystem | None:
         """Return a code system by its exact version."""

@@ -18,6 +18,7 @@ from fhir_server.engine.terminology import definitions, sent
 from fhir_server.engine.terminology.asked import Json, read_asked
 from fhir_server.engine.terminology.content import Wanted, mentioned, wanted_by, with_content
 from fhir_server.engine.terminology.faults import refusing
+from fhir_server.engine.terminology.remote import Routed
 from fhir_server.errors import BadRequest
 from fhir_server.r4 import values
 from fhir_server.r4.definitions import Operation
@@ -67,11 +68,30 @@ def _answering(operation: Operation, work: Work, *named_by: str) -> Run:
         brought = [part["resource"] for part in question.parameters["parameter"] if "resource" in part]
         brought += question.own
         expected = [*mentioned(question.parameters), *_composed(brought)]
-        with refusing():
-            answer = await with_content(context, lambda source: work(question, source), expected, brought)
+        try:
+            with refusing():
+                answer = await with_content(
+                    context, lambda source: work(question, source), expected, brought, elsewhere=True
+                )
+        except Routed as routed:
+            asked = f"{route.type}/${operation.code}"
+            answer = await context.services.remote.ask(routed, asked, _whole(question, operation))
         return Response(200, values.encode(answer))
 
     return run
+
+
+def _whole(question: Question, operation: Operation) -> Json:
+    """Return the parameters with what the URL names among them, for a server that has it not."""
+    subject = question.subject
+    if subject is None:
+        return question.parameters
+    if subject["resourceType"] == "ValueSet":
+        named: list[Json] = [{"name": "valueSet", "resource": subject}]
+    else:
+        name = "url" if operation.code == "validate-code" else "system"
+        named = [{"name": name, "valueUri": subject["url"]}]
+    return {**question.parameters, "parameter": [*question.parameters["parameter"], *named]}
 
 
 def _visited(number: int) -> None:
