@@ -26,6 +26,7 @@ from fhir_server.store.resources.history import HistoryStore
 from fhir_server.store.resources.resources import ResourceStore
 from fhir_server.store.search.parameters import SearchParameterStore
 from fhir_server.store.search.search import SearchStore
+from fhir_server.store.stores import Stores
 from fhir_server.store.terminology.files import VocabularyFiles
 from fhir_server.vocabulary.opened import OpenVocabularies
 from mappings.shared.own_urls import use_base
@@ -73,6 +74,7 @@ async def services_on(database: Database, settings: Settings, *, serving: bool =
         resources=resources,
         history=HistoryStore(database, resources),
         search=SearchStore(database),
+        stores=Stores(database),
         settings=settings,
         signing_key=await secret(database, "page-token"),
         following=SearchParameterSync(parameters, about),

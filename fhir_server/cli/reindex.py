@@ -20,7 +20,7 @@ from fhir_server.store.database.data_directory import StartupError
 from fhir_server.store.database.mongod import database_url
 from fhir_server.store.resources.collections import type_of
 from fhir_server.store.resources.reindexing import stored_types
-from fhir_server.store.work.jobs import JobStore, Lease
+from fhir_server.store.work.jobs import Lease
 
 
 def run(settings: Settings, types: Sequence[str], *, restart: bool = False, console: Console | None = None) -> Pass:
@@ -67,7 +67,7 @@ async def _base_url(shared: Services) -> str:
 
 async def _acquire(shared: Services) -> Lease:
     """Return the lease of the job; a process that was killed keeps it for a few seconds still."""
-    store = JobStore(shared.database)
+    store = shared.stores.jobs
     deadline = time.monotonic() + store.seconds + 2
     while time.monotonic() < deadline:
         lease = await store.acquire(NAME, shared.following.worker, early=True)

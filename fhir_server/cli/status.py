@@ -21,7 +21,7 @@ from fhir_server.store.database.mongod import database_url
 from fhir_server.store.database.mongod_lines import past_its_end
 from fhir_server.store.resources.index_versions import count_older, outdated
 from fhir_server.store.work.audit_journal import backlog_bytes
-from fhir_server.store.work.jobs import JobStore, Progress
+from fhir_server.store.work.jobs import Progress
 from fhir_server.store.work.queues import Queue, queues
 
 _MOST_ROWS = 100
@@ -73,7 +73,7 @@ async def _read(settings: Settings, types: Iterable[str]) -> _Status:
             if len(rows) > _MOST_ROWS:
                 break
         return _Status(
-            jobs=await JobStore(shared.database).progress(),
+            jobs=await shared.stores.jobs.progress(),
             parameters=await shared.following.store.state(),
             version=await shared.database.version(),
             rows=rows,

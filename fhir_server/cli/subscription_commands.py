@@ -46,10 +46,9 @@ def _print(settings: Settings, subscription: str | None) -> None:
 
 async def _read(settings: Settings, subscription: str | None) -> Any:
     from fhir_server.services import services
-    from fhir_server.store.work.subscriptions import SubscriptionStore
 
     async with services(settings) as shared:
-        store = SubscriptionStore(shared.database)
+        store = shared.stores.subscriptions
         if subscription is None:
             return [_described(state) for state in await store.every()]
         state = await store.find(subscription)

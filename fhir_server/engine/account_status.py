@@ -10,10 +10,6 @@ from collections.abc import Iterable
 
 from fhir_server.engine.context import Services
 from fhir_server.r4 import values
-from fhir_server.store.accounts.accounts import UserStore
-from fhir_server.store.accounts.grants import GrantStore
-from fhir_server.store.accounts.revocations import Revocations
-from fhir_server.store.accounts.sign_in import SessionStore
 from fhir_server.store.resources.resources import Draft
 from fhir_server.work.budget import together
 
@@ -34,11 +30,10 @@ async def end_access(services: Services, references: Iterable[str]) -> None:
     ended = list(references)
     if not ended:
         return
-    database = services.database
-    sessions, grants = SessionStore(database), GrantStore(database, Revocations(database))
-    users = await UserStore(database).ids_of(ended)
-    await together(*(sessions.end_all(user) for user in users))
-    await together(*(grants.revoke_user(user) for user in users))
+    stores = services.stores
+    users = await stores.users.ids_of(ended)
+    await together(*(stores.sessions.end_all(user) for user in users))
+    await together(*(stores.grants.revoke_user(user) for user in users))
 
 
 async def is_active(services: Services, fhir_user: str | None) -> bool:

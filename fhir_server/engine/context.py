@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fhir_server.store.resources.history import HistoryStore
     from fhir_server.store.resources.resources import ResourceStore, Version
     from fhir_server.store.search.search import SearchStore
+    from fhir_server.store.stores import Stores
     from fhir_server.vocabulary.opened import OpenVocabularies
 
 Return = Literal["minimal", "representation", "OperationOutcome"]
@@ -104,6 +105,7 @@ class Services:
     resources: ResourceStore
     history: HistoryStore
     search: SearchStore
+    stores: Stores
     settings: Settings
     signing_key: bytes
     following: SearchParameterSync

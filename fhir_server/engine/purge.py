@@ -17,9 +17,6 @@ from fhir_server.engine.referential_integrity import require_unused
 from fhir_server.engine.routes import route_of
 from fhir_server.errors import BadRequest, Conflict, FhirError, NotFound
 from fhir_server.store.resources.erasure import Eraser
-from fhir_server.store.work.async_requests import AsyncRequestStore
-from fhir_server.store.work.exports import ExportStore
-from fhir_server.store.work.purges import PurgeStore
 from fhir_server.work.items import set_aside
 
 AUDIT = "AuditEvent"
@@ -63,7 +60,7 @@ async def purge(context: Context, target: Target) -> None:
     Raises NotFound where there is nothing, Conflict for the current version, for what others need, and for the audit
     trail.
     """
-    services, record = context.services, PurgeStore(context.services.database)
+    services, record = context.services, context.services.stores.purges
     if target.type == AUDIT:
         raise Conflict("The audit trail is not purged.", code="business-rule")
     if not await record.is_unfinished(str(target)):
@@ -79,8 +76,8 @@ async def purge(context: Context, target: Target) -> None:
         quiet = replace(context, access=OpenAccess(), quiet=True)
         await delete(quiet, Request("DELETE", f"{target.type}/{target.id}"), target.type, target.id)
         await Eraser(services.resources).erase(target.type, [target.id])
-    await ExportStore(services.database).withdraw()
-    await AsyncRequestStore(services.database).withdraw()
+    await services.stores.exports.withdraw()
+    await services.stores.async_requests.withdraw()
     await record.finish(str(target))
 
 
@@ -104,7 +101,7 @@ async def _require_there(context: Context, target: Target) -> None:
 async def finish_purges(context: Context) -> int:
     """Finish the purges that were broken off, and return how many are done; one that fails does not stop the others."""
     finished = 0
-    for text in await PurgeStore(context.services.database).unfinished():
+    for text in await context.services.stores.purges.unfinished():
         with set_aside("purge.failed", seconds=None):
             await purge(context, target_of(text))
             finished += 1

@@ -15,7 +15,6 @@ from fhir_server.auth.accounts.user import User
 from fhir_server.engine.account_status import is_active
 from fhir_server.engine.context import Services
 from fhir_server.store.accounts.oauth import OAuthStore
-from fhir_server.store.accounts.password_resets import PasswordResets
 
 Reason: TypeAlias = Literal["invalid_credentials", "account_inactive", "too_many_attempts"]
 
@@ -117,7 +116,7 @@ async def set_password(
     Codes under way, grants that were never used, browsers' sessions and mailed codes end with it.
     """
     await store.users.change(account_id, password_hash=await hash_password(password))
-    await PasswordResets(services.database).forget(account_id)
+    await services.stores.password_resets.forget(account_id)
     await end_all(store, account_id, but=but)
 
 

@@ -28,7 +28,7 @@ def async_requests(services: Services) -> Job:
 
 
 async def _run(services: Services, lease: Lease) -> None:
-    store = AsyncRequestStore(services.database)
+    store = services.stores.async_requests
     await take_over(services, store, lease.owner)
     cleared = float("-inf")
     while True:

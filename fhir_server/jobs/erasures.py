@@ -14,7 +14,6 @@ from fhir_server.engine.context import Context, Services, now
 from fhir_server.engine.gdpr.erasure import erase_patient
 from fhir_server.engine.purge import finish_purges
 from fhir_server.jobs.runner import Job
-from fhir_server.store.work.erasures import ErasureStore
 from fhir_server.store.work.jobs import Lease
 from fhir_server.work.items import set_aside
 
@@ -30,7 +29,7 @@ def erasures(services: Services, base_url: str) -> Job:
 
 
 async def _run(services: Services, base_url: str, lease: Lease) -> None:
-    record = ErasureStore(services.database)
+    record = services.stores.erasures
     patients = [*await record.unfinished(), *await record.finished_since(now() - LOOKED_AFTER)]
     erased = 0
     for patient in patients:

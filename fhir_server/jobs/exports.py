@@ -28,7 +28,7 @@ def exports(services: Services) -> Job:
 
 
 async def _run(services: Services, lease: Lease) -> None:
-    store = ExportStore(services.database)
+    store = services.stores.exports
     cleared = swept = float("-inf")
     while True:
         if not await take_turns(services, store):

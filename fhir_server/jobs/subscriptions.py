@@ -48,7 +48,7 @@ def subscriptions(services: Services, base_url: str) -> Job:
 
 
 async def _run(services: Services, base_url: str, lease: Lease) -> None:
-    store = SubscriptionStore(services.database)
+    store = services.stores.subscriptions
     await store.prepare()
     while True:
         try:
@@ -78,7 +78,7 @@ class Deliveries:
     """What one worker delivers: some subscriptions at a time, each by a lease that others respect."""
 
     def __init__(self, services: Services, base_url: str) -> None:
-        self._store = SubscriptionStore(services.database)
+        self._store = services.stores.subscriptions
         worker = f"{services.following.worker}/{new_id()[-8:]}"
         telling = partial(tell_of_notification, services, base_url)
         self._deliverer = Deliverer(services, base_url, self._store, worker, telling, Circuits())

@@ -9,7 +9,6 @@ from typing import Protocol
 
 from fhir_server.services import services
 from fhir_server.settings import Settings
-from fhir_server.store.work.loads import Loads
 
 
 class State(Protocol):
@@ -39,7 +38,7 @@ class DatabaseState:
 
     async def _read(self) -> set[str]:
         async with services(self._settings) as shared:
-            loads = Loads(shared.database)
+            loads = shared.stores.loads
             # A transaction must not have to create the collection, so this is its first document.
             await loads.record(["format 1"])
             return await loads.keys()

@@ -114,7 +114,7 @@ async def target(settings: Settings, url: str | None) -> AsyncIterator[Target]:
         yield Remote(url)
         return
     async with services(settings) as shared:
-        yield Engine(shared, Loads(shared.database))
+        yield Engine(shared, shared.stores.loads)
 
 
 def _response_entries(body: bytes) -> list[dict[str, Any]]:

@@ -21,7 +21,6 @@ from fhir_server.jobs.exports import exports
 from fhir_server.jobs.index_upgrade import index_upgrade
 from fhir_server.jobs.runner import Job, Runner
 from fhir_server.jobs.search_parameters import search_parameters
-from fhir_server.store.work.jobs import JobStore
 
 
 def jobs(services: Services, base_url: str, gateway: Gateway) -> list[Job]:
@@ -52,7 +51,7 @@ async def background(services: Services, base_url: str, gateway: Gateway) -> Asy
     """Attend to the jobs meanwhile; what is written from now on will be told."""
     await notifications.feed(services).begin()
     await subscriptions.feed(services).begin()
-    runner = Runner(JobStore(services.database), services.following.worker, jobs(services, base_url, gateway))
+    runner = Runner(services.stores.jobs, services.following.worker, jobs(services, base_url, gateway))
     deliveries = subscriptions.Deliveries(services, base_url)
     runner.start()
     deliveries.start()

@@ -16,7 +16,6 @@ from fhir_server.settings import Settings
 from fhir_server.store.backup.archive import backups_of
 from fhir_server.store.database import disk
 from fhir_server.store.work.audit_journal import backlog_bytes
-from fhir_server.store.work.jobs import JobStore
 from fhir_server.store.work.queues import queues
 from fhir_server.work import metrics
 from fhir_server.work.ending import end
@@ -64,7 +63,7 @@ def _sample_machine(settings: Settings) -> None:
 
 
 async def _sample_work(services: Services) -> None:
-    for job in await JobStore(services.database).progress():
+    for job in await services.stores.jobs.progress():
         metrics.JOB_RUNNING.labels(job.name).set(job.owner is not None)
         metrics.JOB_LAG_SECONDS.labels(job.name).set(job.overdue)
         metrics.JOB_FAILED.labels(job.name).set(bool(job.failure))

@@ -108,6 +108,18 @@ def test_only_the_store_and_the_planner_write_filters() -> None:
             assert "fhir_server.search.planner.filters" not in imports(module), module
 
 
+def test_stores_are_made_in_one_place() -> None:
+    """No module makes a store on the database of the services: `services.stores` has one of each."""
+    stores = set(re.findall(r"-> (\w+):", text("fhir_server/store/stores.py")))
+    calls = [(module, node) for module in MODULES for node in ast.walk(tree(module)) if isinstance(node, ast.Call)]
+    made = [(module, node) for module, node in calls if isinstance(node.func, ast.Name) and node.func.id in stores]
+    assert not [
+        (module, ast.unparse(node))
+        for module, node in made
+        if re.search(r"(services|shared)\.database", ast.unparse(node)) and not module.startswith("fhir_server/store/")
+    ]
+
+
 def test_endpoints_share_nothing() -> None:
     """The endpoints of a subject are imported by the application alone; what others need has a module of its own."""
     named = [

@@ -125,4 +125,4 @@ async def _own(context: Context, route: Route) -> Export:
 
 
 def _store(context: Context) -> ExportStore:
-    return ExportStore(context.services.database.primary)
+    return context.services.stores.exports

@@ -76,7 +76,7 @@ async def kick_off(context: Context, request: Request, route: Route, inputs: Inp
     if asked.group or asked.patients:
         await members_of(context, asked, now())  # refuses what it cannot tell
     export = _export(context, request, asked)
-    store = ExportStore(context.services.database.primary)
+    store = context.services.stores.exports
     await _require_room(context, store, export.owner)
     await store.add(export)
     issue = Issue(

@@ -20,18 +20,8 @@ from fhir_server.engine.subscriptions.erasing import erase_subscriptions
 from fhir_server.errors import Conflict, PreconditionFailed
 from fhir_server.r4 import values
 from fhir_server.search.query.conditions import HasId, HasKey
-from fhir_server.store.accounts.accounts import UserStore
-from fhir_server.store.accounts.grants import GrantStore
-from fhir_server.store.accounts.login_names import LoginNames
-from fhir_server.store.accounts.password_resets import PasswordResets
-from fhir_server.store.accounts.revocations import Revocations
-from fhir_server.store.accounts.sign_in import SessionStore
-from fhir_server.store.confirmations import Confirmations
 from fhir_server.store.resources.erasure import Eraser
-from fhir_server.store.work.async_requests import AsyncRequestStore
-from fhir_server.store.work.erasures import Erasure, ErasureStore
-from fhir_server.store.work.exports import ExportStore
-from fhir_server.store.work.imports import ImportStore
+from fhir_server.store.work.erasures import Erasure
 
 _ROUNDS = 10
 _ATTEMPTS = 10
@@ -54,7 +44,7 @@ class _Erasing:
         self._services = services
         self._context = Context(services, base_url, quiet=True)
         self._patient = patient
-        self._record = ErasureStore(services.database)
+        self._record = services.stores.erasures
         self._eraser = Eraser(services.resources)
         self._counts: Counter[str] = Counter()
 
@@ -103,7 +93,7 @@ class _Erasing:
         for resource_type in sorted(by_type, key=lambda name: name == "Patient"):
             ids = by_type[resource_type]
             await self._eraser.erase(resource_type, ids)
-            await ImportStore(self._services.database).forget([f"{resource_type}/{each}" for each in ids])
+            await self._services.stores.imports.forget([f"{resource_type}/{each}" for each in ids])
             self._counts[resource_type] += len(ids)
 
     async def _finished(self, erasure: Erasure) -> Erasure:
@@ -112,8 +102,8 @@ class _Erasing:
             condition = own_condition(resource_type, self._patient)
             if condition is not None:
                 await self._eraser.erase_earlier(resource_type, condition)
-        await ExportStore(self._services.database).withdraw()
-        await AsyncRequestStore(self._services.database).withdraw()
+        await self._services.stores.exports.withdraw()
+        await self._services.stores.async_requests.withdraw()
         done = replace(erasure, finished=now(), counts=dict(self._counts))
         await self._record.save(done)
         return done
@@ -189,16 +179,15 @@ class _Erasing:
 
 async def close_account(services: Services, fhir_user: str) -> None:
     """End all that the user holds, on every worker, and remove the account with its names, where there is one."""
-    database = services.database
-    users, grants = UserStore(database), GrantStore(database, Revocations(database))
-    user = await users.find_by_fhir_user(fhir_user)
+    stores = services.stores
+    user = await stores.users.find_by_fhir_user(fhir_user)
     while user is not None:
-        await users.change(user.id, disabled=True)
-        await SessionStore(database).end_all(user.id)
-        await grants.revoke_user(user.id)
+        await stores.users.change(user.id, disabled=True)
+        await stores.sessions.end_all(user.id)
+        await stores.grants.revoke_user(user.id)
         await erase_subscriptions(services, user.id)
-        await grants.forget(user.id)
-        await PasswordResets(database).forget(user.id)
-        await Confirmations(database).forget(user.id)
-        await LoginNames(database).forget(user.id)
-        user = await users.find_by_fhir_user(fhir_user)
+        await stores.grants.forget(user.id)
+        await stores.password_resets.forget(user.id)
+        await stores.confirmations.forget(user.id)
+        await stores.login_names.forget(user.id)
+        user = await stores.users.find_by_fhir_user(fhir_user)

@@ -55,7 +55,7 @@ async def _taken(context: Context, route: Route) -> AsyncRequest | None:
 
 
 def _store(context: Context) -> AsyncRequestStore:
-    return AsyncRequestStore(context.services.database.primary)
+    return context.services.stores.async_requests
 
 
 def answer_bundle(taken: AsyncRequest, answer: bytes) -> bytes:

@@ -13,7 +13,7 @@ from fhir_server.engine.versions import new_id
 from fhir_server.errors import Issue, TooManyRequests, operation_outcome
 from fhir_server.r4 import values
 from fhir_server.store.accounts.bearer_tokens import meaning_document
-from fhir_server.store.work.async_requests import AsyncRequest, AsyncRequestStore
+from fhir_server.store.work.async_requests import AsyncRequest
 
 _INTERACTIONS = frozenset(
     {"search-type", "search-system", "history-instance", "history-type", "history-system", "batch", "operation"}
@@ -35,7 +35,7 @@ def is_answered_later(context: Context, request: Request, route: Route) -> bool:
 
 async def take(context: Context, request: Request, route: Route) -> Response:
     """Answer 202 with the URL where the answer will be; raises TooManyRequests."""
-    store = AsyncRequestStore(context.services.database.primary)
+    store = context.services.stores.async_requests
     owner = owner_of(context.access)
     most = context.services.settings.max_exports
     if await store.count_unfinished(owner) >= most:

@@ -20,7 +20,7 @@ from fhir_server.engine.subscriptions.registration import TYPE
 from fhir_server.errors import BadRequest
 from fhir_server.r4 import values
 from fhir_server.r4.definitions import Operation, OperationParameter
-from fhir_server.store.work.subscriptions import Event, State, SubscriptionStore
+from fhir_server.store.work.subscriptions import Event, State
 
 _DEFINITIONS = "http://hl7.org/fhir/uv/subscriptions-backport/OperationDefinition/backport-subscription-"
 MOST_EVENTS = 1000
@@ -62,7 +62,7 @@ EVENTS = definition(
 async def status(context: Context, request: Request, route: Route, inputs: Inputs) -> Response:
     """Answer with how a Subscription stands, or those of the caller; raises NotFound and BadRequest."""
     resources = await chosen(context, route, inputs)
-    store = SubscriptionStore(context.services.database.primary)
+    store = context.services.stores.subscriptions
     states = await store.find_all(resource["id"] for resource in resources)
     entries = [_status_entry(context, resource, states.get(resource["id"])) for resource in resources]
     answer: dict[str, Any] = {"resourceType": "Bundle", "type": "searchset", "total": len(entries)}
@@ -111,7 +111,7 @@ async def events(context: Context, request: Request, route: Route, inputs: Input
     Each is told with what the caller may read of it now. Raises NotFound, and BadRequest for a number that is none.
     """
     resource = await _one(context, route.id or "")
-    store = SubscriptionStore(context.services.database.primary)
+    store = context.services.stores.subscriptions
     state = await store.find(resource["id"])
     content = _content(inputs, resource)
     last = state.last if state else 0

@@ -11,7 +11,6 @@ from fhir_server.engine.access import Access, OpenAccess
 from fhir_server.engine.context import Services
 from fhir_server.engine.panels import confined
 from fhir_server.errors import Forbidden
-from fhir_server.store.accounts.accounts import ClientStore
 from fhir_server.store.accounts.bearer_tokens import bearer_token
 from fhir_server.store.accounts.grants import is_in_force
 from fhir_server.store.work.subscriptions import State
@@ -29,7 +28,7 @@ async def owners_access(services: Services, base_url: str, state: State, types: 
     token = bearer_token(meaning)
     if not await is_in_force(services.database, token):
         raise Forbidden("The grant, user or client that it was made by is no longer there.")
-    client = await ClientStore(services.database).find(token.client_id)
+    client = await services.stores.clients.find(token.client_id)
     scopes = token.scopes if client is None else token.scopes.narrowed_to(client.scopes)
     settings = services.settings
     access = ScopedAccess(replace(token, scopes=scopes), timezone=settings.default_timezone, base_url=base_url)

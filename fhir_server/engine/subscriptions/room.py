@@ -13,7 +13,7 @@ from fhir_server.engine.subscriptions.topics import SHIPPED
 from fhir_server.errors import TooManyRequests
 from fhir_server.search.index.index import SUBSCRIBER
 from fhir_server.search.index.keys import clean
-from fhir_server.store.work.subscriptions import LIVE, SubscriptionStore
+from fhir_server.store.work.subscriptions import LIVE
 
 if TYPE_CHECKING:
     from fhir_server.engine.context import Context
@@ -31,7 +31,7 @@ async def require_room(context: Context, made: Sequence[Draft]) -> None:
     most = context.services.settings.max_subscriptions
     if not access.token.scopes.has_level("system") and not access.is_staff and access.token.role != "admin":
         most = max(1, most // _PATIENTS_PART)
-    store = SubscriptionStore(context.services.database.primary)
+    store = context.services.stores.subscriptions
     there = await store.count_with(f"{SUBSCRIBER}={clean(owner_of(context))}", most)
     if there + new > most:
         raise TooManyRequests(f"There are {there} Subscriptions of yours, and at most {most}; delete one.")

@@ -23,7 +23,7 @@ from fhir_server.engine.subscriptions.stored_topics import types_told
 from fhir_server.engine.subscriptions.waking import listening, rung
 from fhir_server.errors import FhirError, Forbidden, Unprocessable
 from fhir_server.r4 import values
-from fhir_server.store.work.subscriptions import LIVE, State, SubscriptionStore
+from fhir_server.store.work.subscriptions import LIVE, State
 from fhir_server.work import metrics
 
 LOOK_SECONDS = 0.25
@@ -50,7 +50,7 @@ class Sockets:
         self.services = services
         self._base_url = base_url
         self._tell = tell
-        self._store = SubscriptionStore(services.database)
+        self._store = services.stores.subscriptions
         self._open: set[Socket] = set()
 
     def __len__(self) -> int:

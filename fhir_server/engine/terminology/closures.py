@@ -48,7 +48,7 @@ async def closure(context: Context, request: Request, route: Route, inputs: Inpu
         raise BadRequest(f"The parameter name has 1 to {_LONGEST_NAME} characters.", code="required")
     if len(added) > MOST_CONCEPTS:
         raise BadRequest(f"A request adds {MOST_CONCEPTS} concepts at most.", code="too-costly", expression="concept")
-    tables, owner = ClosureTables(context.services.database.primary), owner_of(context.access)
+    tables, owner = context.services.stores.closures, owner_of(context.access)
     if since is not None:
         return await _replayed(tables, owner, name, since, added)
     if not added:

@@ -8,7 +8,7 @@ from fhir_server.engine.access import owner_of
 from fhir_server.engine.context import Context
 from fhir_server.engine.terminology.asked import Json
 from fhir_server.r4 import values
-from fhir_server.store.terminology.kept import Kept, KeptResources
+from fhir_server.store.terminology.kept import Kept
 
 _BROUGHT = frozenset({"tx-resource", "valueSet", "codeSystem", "conceptMap"})
 
@@ -18,7 +18,7 @@ async def with_kept(context: Context, parameters: Json) -> Json:
     cache = next((part.get("valueId") or part.get("valueString") for part in _named(parameters, {"cache-id"})), None)
     if not isinstance(cache, str):
         return parameters
-    store, owner = KeptResources(context.services.database.primary), owner_of(context.access)
+    store, owner = context.services.stores.kept_resources, owner_of(context.access)
     kept = await store.read(owner, cache)
     brought = {
         name: values.encode(part["resource"])

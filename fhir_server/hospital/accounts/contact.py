@@ -28,7 +28,6 @@ from fhir_server.hospital.api.fhir import Fhir
 from fhir_server.hospital.api.problem import Problem
 from fhir_server.hospital.api.server import FacadeServer
 from fhir_server.http.audit.audit_context import seen
-from fhir_server.store.accounts.password_resets import PasswordResets
 from mappings.accounts import users
 from mappings.accounts.users import User
 from translations.catalogue import Language
@@ -105,7 +104,7 @@ async def confirm_contact(body: Confirmation, server: Server) -> Response:
     if not await is_unchanged(server.accounts, account):
         await _give_back(server, account, names, old)
         raise Problem("invalid_token")
-    await PasswordResets(server.services.database).forget(account.id)
+    await server.services.stores.password_resets.forget(account.id)
     if old is not None:
         await mail(server, notified, "contact-changed", choose_language(None, old.language))
     return Response(status_code=204)

@@ -61,9 +61,9 @@ class FacadeServer:
         admission: Admission,
     ) -> FacadeServer:
         """Return the facade's server, with its collections made."""
-        names, keys = accounts.names, IdempotencyKeys(services.database)
-        resets, settings = PasswordResets(services.database), services.settings
-        confirmations = Confirmations(services.database)
+        names, keys = accounts.names, services.stores.idempotency_keys
+        resets, settings = services.stores.password_resets, services.settings
+        confirmations = services.stores.confirmations
         await register_app(accounts)
         for store in (keys, resets, confirmations):
             await store.prepare()

@@ -34,7 +34,7 @@ def mail(services: Services, base_url: str) -> Job:
 
 
 async def _run(services: Services, base_url: str, lease: Lease) -> None:
-    queue, server = MailQueue(services.database), SmtpServer(services.settings)
+    queue, server = services.stores.mails, SmtpServer(services.settings)
     await queue.prepare()
     while True:
         try:

@@ -11,7 +11,6 @@ from fhir_server.errors import PreconditionFailed
 from fhir_server.hospital.api.references import decoded, relative
 from fhir_server.hospital.notifications.events import Event
 from fhir_server.hospital.notifications.wording import MappingContext, communication, communication_id, wants_news
-from fhir_server.store.work.mail_queue import MailQueue
 from mappings.billing import payments
 from mappings.shared import reading
 from mappings.shared.elements import Resource
@@ -24,7 +23,7 @@ class Teller:
         self._services = services
         self.base_url = base_url
         self._context = Context(services, base_url)
-        self._mails = MailQueue(services.database) if services.settings.smtp_host else None
+        self._mails = services.stores.mails if services.settings.smtp_host else None
 
     async def tell(self, event: Event, at: datetime) -> bool:
         """Tell the event, which happened `at`; returns whether it was new.

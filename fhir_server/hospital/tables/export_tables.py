@@ -25,7 +25,6 @@ from fhir_server.hospital.tables.tables import TABLES, Table
 from fhir_server.load.report import Summary, show, write_refusals
 from fhir_server.services import services
 from fhir_server.settings import Settings
-from fhir_server.store.accounts.accounts import UserStore
 from fhir_server.store.database.mongod import database_url
 from fhir_server.store.resources.listing import count
 from mappings.accounts.users import User
@@ -88,7 +87,7 @@ class _Course:
     def __init__(self, shared: Services, options: Options) -> None:
         self.summary = Summary()
         self._prefix = options.prefix
-        self._users = UserStore(shared.database)
+        self._users = shared.stores.users
         self._reading = Reading(shared, options.timezone)
 
     async def export(self, table: Table, writer: Writer, advance: Advance) -> None:

@@ -29,10 +29,8 @@ from fhir_server.load.report import Summary, show, write_refusals
 from fhir_server.load.worker import Refusal
 from fhir_server.services import authorization_store, services
 from fhir_server.settings import Settings
-from fhir_server.store.accounts.login_names import LoginNames
 from fhir_server.store.database.data_directory import StartupError
 from fhir_server.store.database.mongod import database_url
-from fhir_server.store.work.imports import ImportStore
 from mappings.shared import clinic_clock
 
 _PREFIX = re.compile(r"[A-Za-z0-9\-]{0,20}")
@@ -117,15 +115,15 @@ async def _prepare(settings: Settings) -> None:
     """Make the collections that transactions will write."""
     async with services(settings) as shared:
         await authorization_store(shared)
-        await LoginNames(shared.database).prepare()
-        await ImportStore(shared.database).prepare()
+        await shared.stores.login_names.prepare()
+        await shared.stores.imports.prepare()
 
 
 async def _vanished(settings: Settings, options: Options, rows: Mapping[str, Ordered | None]) -> list[Refusal]:
     """Return what the report says of rows that were imported before, and are not among these of the source."""
     said: list[Refusal] = []
     async with services(settings) as shared:
-        record = ImportStore(shared.database)
+        record = shared.stores.imports
         for table in TABLES:
             of_source, count = rows.get(table.name), 0
             async for logical_id in record.ids(table.type, options.prefix):

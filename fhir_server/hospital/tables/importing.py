@@ -30,16 +30,11 @@ from fhir_server.r4 import values
 from fhir_server.search.params.dates import beginning_key
 from fhir_server.search.query.conditions import HasKey
 from fhir_server.services import base_url
-from fhir_server.store.accounts.accounts import UserStore
-from fhir_server.store.accounts.grants import GrantStore
-from fhir_server.store.accounts.login_names import LoginNames
-from fhir_server.store.accounts.revocations import Revocations
 from fhir_server.store.database.mongo import Session
 from fhir_server.store.database.recording import RecordingDatabase
 from fhir_server.store.resources.listing import last_of
 from fhir_server.store.resources.resources import Version
-from fhir_server.store.work.erasures import ErasureStore
-from fhir_server.store.work.imports import Imported, ImportStore
+from fhir_server.store.work.imports import Imported
 from mappings.accounts.users import User
 from mappings.records import medical_documents
 from mappings.records.medical_documents import MedicalDocument
@@ -89,10 +84,10 @@ class Importer:
         self._shared = shared
         self.options = options
         self._base_url = base_url(shared.settings)
-        self._record = ImportStore(shared.database)
-        self._erasures = ErasureStore(shared.database)
-        self._users, self._names = UserStore(shared.database), LoginNames(shared.database)
-        self._grants = GrantStore(shared.database, Revocations(shared.database))
+        self._record = shared.stores.imports
+        self._erasures = shared.stores.erasures
+        self._users, self._names = shared.stores.users, shared.stores.login_names
+        self._grants = shared.stores.grants
         # As a Binary it must fit into a body: base64 is a third longer.
         largest = shared.settings.max_body_bytes // 4 * 3 - _AROUND_A_FILE
         self.files = None if options.files is None else FileFolder(options.files, largest)

@@ -12,6 +12,7 @@ from fhir_server.errors import Unavailable
 from fhir_server.hospital.billing import job as payments
 from fhir_server.hospital.notifications import reminders_job
 from fhir_server.jobs import erasures
+from fhir_server.store.stores import Stores
 from fhir_server.store.work.erasures import ErasureStore
 from fhir_server.store.work.purges import PurgeStore
 from fhir_server.work.budget import spend
@@ -54,8 +55,16 @@ def job(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Job:
 nothing: Any = None
 
 
+class NoDatabase:
+    primary = None
+
+
 class NoServices:
-    database = None
+    database: Any = NoDatabase()
+
+    @property
+    def stores(self) -> Stores:
+        return Stores(self.database)
 
 
 no_services: Any = NoServices()
