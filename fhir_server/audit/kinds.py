@@ -52,6 +52,7 @@ NAMED: dict[str, tuple[Code, Code | None]] = {
     "notification": (_EXPORT, None),
     "backup": (_EXPORT, None),
     "restored": (_IMPORT, None),
+    "validated": (_EXPORT, None),
     "package-installed": (_SECURITY_ALERT, _CONFIGURATION),
     "package-uninstalled": (_SECURITY_ALERT, _CONFIGURATION),
     "package-search-parameters": (_SECURITY_ALERT, _CONFIGURATION),

@@ -107,6 +107,30 @@ def reindex(
 
 
 @app.command()
+def validate(
+    types: Annotated[list[str] | None, typer.Argument(help="Resource types.")] = None,
+    *,
+    all_: Annotated[bool, typer.Option("--all", help="Of all types.")] = False,
+    report: Annotated[Path, typer.Option(help="Where to write what is wrong, as JSON lines.")] = Path(
+        "validation.jsonl"
+    ),
+    warnings: Annotated[bool, typer.Option("--warnings", help="Tell also what is only doubtful.")] = False,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Do not go on with one that was broken off.")] = False,
+) -> None:
+    """Validate what is stored by R4 and its profiles, beside a running server too. Exits with 1 for any error."""
+    from fhir_server.cli.validate import run
+
+    if bool(types) == all_:
+        raise StartupError("Name the types to validate, or say --all.")
+    settings = settings_with(data_dir=data_dir, database_url=database_url)
+    result = run(settings, types or [], report, warnings=warnings, restart=restart)
+    typer.echo(f"{result.done} of {result.total} resources validated, {result.faulty} with errors: {report}")
+    raise typer.Exit(1 if result.faulty or result.types else 0)
+
+
+@app.command()
 def purge(
     target: Annotated[str, typer.Argument(help="Such as Observation/1/_history/2, Observation/1 or Patient/1.")],
     *,
