@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from terminology.content.provider import Filter
 from terminology.model.concepts import CodeSystemInfo, Concept, Property, PropertyDefinition
 from terminology.systems.grammar import GrammarCodeSystem, named
 
@@ -64,3 +65,9 @@ class Ucum(GrammarCodeSystem):
         canonical = self._canonical_unit(code)
         unit = (Property("canonical", "code", canonical),) if canonical else ()
         return replace(named(code, code), properties=unit)
+
+    def _test(self, condition: Filter) -> Callable[[Concept], bool]:
+        """Return the test of a filter; `canonical = a`, as R4 has it, means all that comes down to what a year does."""
+        if condition.property == "canonical" and condition.op == "=":
+            condition = replace(condition, value=self._canonical_unit(condition.value) or condition.value)
+        return super()._test(condition)

@@ -12,6 +12,7 @@ from terminology import (
     CodeSystem,
     Coding,
     ExpandRequest,
+    Filter,
     LayeredSource,
     MemorySource,
     Selection,
@@ -120,3 +121,10 @@ def test_no_text_breaks_a_rule(text: str) -> None:
             again = system.concept(found.code)
             assert again is not None
             assert again.code == found.code
+
+
+def test_units_are_selected_by_any_unit_of_their_kind() -> None:
+    """R4's all-time-units is `canonical = a`: minutes are in it, and a barn, `b`, is not."""
+    ucum = Ucum(is_unit, {"min": "s", "a": "s", "b": "m2", "d": "s"}.get)
+    times = ucum.select(Selection(filters=(Filter("canonical", "=", "a"),)))
+    assert [code for code in ("min", "d", "a", "b") if code in times] == ["min", "d", "a"]
