@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-data coverage lint audit docs bench bench-search bench-facade bench-attacks bench-failover bench-load bench-tables bench-terminology lock messages definitions capability clean
+.PHONY: run test test-data coverage lint audit docs bench bench-search bench-facade bench-attacks bench-failover bench-load bench-tables bench-terminology conformance lock messages definitions capability clean
 
 run: .venv/installed
 	$(BIN)/fhir-server serve --open --demo
@@ -50,6 +50,9 @@ bench-failover: .venv/installed-dev
 
 bench-terminology: .venv/installed-dev
 	$(BIN)/python -m bench.terminology $(BENCH)
+
+conformance: test-data
+	$(BIN)/python -m tools.conformance
 
 lock: .venv/installed-dev
 	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-options --output-file requirements.lock pyproject.toml

@@ -173,7 +173,7 @@ class SliceMatching:
         if not profiles and path.endswith("resolve()"):
             profiles = [self._canonicals[id(each)] for each in nodes if id(each) in self._canonicals]
         if not profiles:
-            raise UnsupportedDiscriminator(f"the slice names no profile at {path[:100]!r}.")
+            return self._by_type(nodes, path)  # any resource of the type is meant
 
         def conforms(items: list[Item], run: Run) -> bool:
             return any(run.conforms(each, item) for item in items for each in profiles)

@@ -252,24 +252,26 @@ class _Compiler:
         discriminators = slicing.get("discriminator") or []
         if not discriminators:
             return None
-        plan = Slicing(
-            f" [{self._url}, element {id_}]", str(slicing.get("rules", "open")), bool(slicing.get("ordered"))
-        )
-        for each in outer:
-            name = str(each.slice_name)
-            slice_id = f"{id_}:{name}"
-            inner = [one for one in slices if str(one.slice_name).startswith(f"{name}/")]
-            plan.slices.append(
-                Slice(
-                    name,
-                    self._matching.predicate(each, discriminators),
-                    int(each.element.get("min", 0)),
-                    _number(each.element.get("max")),
-                    self.element(each, slice_id),
-                    self._slicing(node, inner, slice_id, each.element.get("slicing") or {}) if inner else None,
-                )
-            )
+        rules, ordered = str(slicing.get("rules", "open")), bool(slicing.get("ordered"))
+        plan = Slicing(f" [{self._url}, element {id_}]", rules, ordered)
+        try:
+            plan.slices += [self._slice(each, slices, id_, discriminators) for each in outer]
+        except SnapshotError as error:
+            return Slicing(plan.suffix, unchecked=str(error))  # all else that the profile says still holds
         return plan
+
+    def _slice(self, node: Node, slices: list[Node], id_: str, discriminators: list[Json]) -> Slice:
+        name = str(node.slice_name)
+        slice_id = f"{id_}:{name}"
+        inner = [each for each in slices if str(each.slice_name).startswith(f"{name}/")]
+        return Slice(
+            name,
+            self._matching.predicate(node, discriminators),
+            int(node.element.get("min", 0)),
+            _number(node.element.get("max")),
+            self.element(node, slice_id),
+            self._slicing(node, inner, slice_id, node.element.get("slicing") or {}) if inner else None,
+        )
 
 
 def _is_within(node: Node, slices: list[Node]) -> bool:

@@ -32,15 +32,21 @@ class Slice:
 
 @dataclass(slots=True)
 class Slicing:
-    """The slices of an element, and what may stand beside them."""
+    """The slices of an element, and what may stand beside them; `unchecked` says why they cannot be told apart."""
 
     suffix: str
-    rules: str
-    ordered: bool
+    rules: str = "open"
+    ordered: bool = False
     slices: list[Slice] = field(default_factory=list)
+    unchecked: str | None = None
 
     def faults(self, place: str, items: list[Item], runs: list[Run]) -> Iterator[Fault]:
         """Yield what is wrong with the values of the element as members of its slices."""
+        if self.unchecked is not None:
+            yield Fault(
+                place, "not-supported", f"The slices were not checked: {self.unchecked}{self.suffix}", "warning"
+            )
+            return
         members: list[list[int]] = [[] for _ in self.slices]
         homes: list[int | None] = []
         for index, (item, run) in enumerate(zip(items, runs, strict=True)):
@@ -48,7 +54,8 @@ class Slicing:
             if len(fitting) > 1:
                 names = ", ".join(self.slices[number].name for number in fitting)
                 text = f"This belongs to several slices at once: {names}.{self.suffix}"
-                yield Fault(item.place, "structure", text)
+                # No error: slices may look alike only because a value set of theirs is not known here.
+                yield Fault(item.place, "structure", text, "warning")
             for number in fitting[:1]:
                 members[number].append(index)
             homes.append(fitting[0] if fitting else None)

@@ -1,0 +1,1 @@
+"""A comparison of this server's validation with HL7's own validator: `make conformance`."""
