@@ -24,7 +24,6 @@ from fhir_server.store.database.data_directory import StartupError
 from fhir_server.store.database.mongod import database_url
 from fhir_server.store.resources.collections import type_of
 from fhir_server.store.resources.reindexing import stored_types
-from fhir_server.store.work.jobs import JobStore
 
 
 def run(
@@ -66,7 +65,7 @@ async def _validated(
     shared: Services, types: Sequence[str], report: Path, console: Console, *, warnings: bool, restart: bool
 ) -> Progress:
     steps = [Progress(())]
-    lease = await JobStore(shared.database).acquire(NAME, shared.following.worker, early=True)
+    lease = await shared.stores.jobs.acquire(NAME, shared.following.worker, early=True)
     if lease is None:
         raise StartupError("Another process validates what is stored. Wait for it, or stop it.")
     # What is written there is of patients: nobody else is to read it.
