@@ -79,6 +79,9 @@ class Deliverer:
                 pass
         except _Stop as stop:
             turn.state = await self.standing().become(turn.state, stop.status, str(stop))
+            if turn.state.status in LIVE:  # somebody has changed it, of which the order of writes is still to tell
+                await self.store.failed(turn.state, self.worker, _FIRST_PAUSE, None)
+                turn.held = False
         if turn.held:
             await self.store.release(turn.state, self.worker, turn.due(), waiting=not turn.parked)
 
