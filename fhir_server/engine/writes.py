@@ -31,6 +31,7 @@ from fhir_server.engine.profiles.gate import require_conforming
 from fhir_server.engine.subscriptions.room import require_room, require_stored_topics
 from fhir_server.errors import Conflict, Forbidden, Issue, MethodNotAllowed, NotFound, Unavailable
 from fhir_server.r4 import values
+from fhir_server.store.definitions.definitions import CORE_PACKAGE
 from fhir_server.store.resources.resources import AlreadyExists, Draft, Version
 from fhir_server.work.threads import sized
 
@@ -87,27 +88,30 @@ async def read_current(
     key = (resource_type, resource_id)
     if key in context.read_ahead:
         if context.read_ahead[key] is None:
-            await require_undefined(context, resource_type, resource_id)
+            await require_undefined(context, resource_type, resource_id, interaction)
         return context.read_ahead[key]
     where = context.access.where(resource_type, interaction)
     version = await context.services.resources.read(resource_type, resource_id, where=where, session=context.session)
     if version is None:
-        await require_undefined(context, resource_type, resource_id)
+        await require_undefined(context, resource_type, resource_id, interaction)
     if version is None and where is not None:
         await _require_unseen(context, resource_type, resource_id)
         raise NotFound(f"{resource_type}/{resource_id} does not exist.")
     return version
 
 
-async def require_undefined(context: Context, resource_type: str, resource_id: str) -> None:
-    """Raise MethodNotAllowed for an id that belongs to a package: what it defines is not the site's to change."""
+async def require_undefined(context: Context, resource_type: str, resource_id: str, interaction: str) -> None:
+    """Raise MethodNotAllowed for an id that belongs to a package: what it defines is not the site's to change.
+
+    An update may store something under an id that R4 itself uses: many bring R4's definitions along with their own.
+    """
     package = await context.services.definitions.owner(resource_type, resource_id)
-    if package is not None:
+    if package is not None and (package != CORE_PACKAGE or interaction != "update"):
         error = MethodNotAllowed(
             f"{resource_type}/{resource_id} is a definition of the package {package}, and only read here. "
             "Store what you want to say under another id."
         )
-        error.headers["Allow"] = "GET, HEAD, OPTIONS"
+        error.headers["Allow"] = "GET, HEAD, OPTIONS" if package != CORE_PACKAGE else "GET, HEAD, PUT, OPTIONS"
         raise error
 
 
@@ -214,6 +218,7 @@ async def flush(context: Context) -> None:
     for drafts in inserts.values():
         for some in _batched(drafts):
             await context.services.resources.insert_many(some, session=context.session)
+            await context.services.definitions.give_way(some[0].type, [draft.id for draft in some], context.session)
     for pairs in replacements.values():
         for few in _batched(pairs):
             await context.services.resources.replace_many(few, session=context.session)
@@ -296,4 +301,5 @@ async def _commit(context: Context, write: Write) -> bool:
         await context.services.resources.insert(write.draft)
     except AlreadyExists:
         return False
+    await context.services.definitions.give_way(write.draft.type, [write.draft.id])
     return True

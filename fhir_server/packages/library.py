@@ -82,6 +82,19 @@ class DefinitionLibrary:
         defined = await self.definitions.read(resource_type, resource_id)
         return None if defined is None else defined.package
 
+    async def give_way(self, resource_type: str, ids: Collection[str], session: Session | None = None) -> None:
+        """Take out of the searches what R4 defines under ids that the site uses now.
+
+        Reading takes the site's before it anyway.
+        """
+        taken = [
+            each
+            for each in ids
+            if resource_type in CORE_TYPES and official.official_url(resource_type, each) is not None
+        ]
+        if taken:
+            await self.definitions.remove_core(resource_type, taken, session)
+
     async def stored(self, resource_type: str, ids: Collection[str]) -> Collection[str]:
         """Return those of the ids that the site has used, for something that is deleted now, too."""
         return await self._resources.read_many(resource_type, list(ids))
@@ -126,6 +139,9 @@ class DefinitionLibrary:
             with working(Budget(_SECONDS, caller="definitions")):
                 made = await apart(self._core_definitions, resource_type, urls[start : start + _AT_ONCE])
             await self.definitions.keep(resource_type, made)
+            # After they are there: what the site stores meanwhile takes them out by itself.
+            used = await self.stored(resource_type, [each.id for each in made])
+            await self.definitions.remove_core(resource_type, used)
 
     def _core_definitions(self, resource_type: str, urls: Collection[str]) -> list[Definition]:
         made = []

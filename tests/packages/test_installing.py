@@ -102,11 +102,12 @@ async def test_what_a_package_has_is_not_the_sites_to_change(client: httpx.Async
         await client.put("ValueSet/a", json=value_set("a", status="retired")),
         await client.patch("ValueSet/a", json=patch, headers=headers),
         await client.delete("ValueSet/a"),
-        await client.put("StructureDefinition/Patient", json={**profile("Patient"), "status": "draft"}),
+        await client.delete("StructureDefinition/Patient"),
+        await client.patch("StructureDefinition/Patient", json=patch, headers=headers),
     ]
     for answer in answers:
         assert answer.status_code == 405, answer.text
-        assert "PUT" not in answer.headers["allow"]
+        assert "DELETE" not in answer.headers["allow"]
         assert "package" in answer.json()["issue"][0]["diagnostics"]
     for method, resource in (("PUT", value_set("a", status="retired")), ("DELETE", None)):
         entry = {"request": {"method": method, "url": "ValueSet/a"}} | ({"resource": resource} if resource else {})
@@ -116,6 +117,26 @@ async def test_what_a_package_has_is_not_the_sites_to_change(client: httpx.Async
         assert answer.status_code == 405, answer.text
     assert (await client.get("ValueSet/a")).json() == before
     assert (await client.get("Patient")).json()["total"] == 0
+
+
+async def test_the_site_may_use_an_id_of_r4(client: httpx.AsyncClient) -> None:
+    """What R4 has under it is then neither read nor found, before and after its definitions are made searchable."""
+    for number, code in enumerate(("administrative-gender", "account-status")):
+        own = {**value_set(code), "title": "Ours"}
+        transaction = {
+            "resourceType": "Bundle",
+            "type": "transaction",
+            "entry": [{"resource": own, "request": {"method": "PUT", "url": f"ValueSet/{code}"}}],
+        }
+        answer = await (client.put(f"ValueSet/{code}", json=own) if number else client.post("", json=transaction))
+        assert answer.status_code in (200, 201), answer.text
+        assert (await client.get(f"ValueSet/{code}")).json()["title"] == "Ours"
+        found = (await client.get("ValueSet", params={"_id": code})).json()
+        assert [entry["resource"]["title"] for entry in found["entry"]] == ["Ours"]
+        assert found["total"] == 1
+        assert (await client.delete(f"ValueSet/{code}")).status_code in (200, 204)
+        assert (await client.get(f"ValueSet/{code}")).status_code == 410
+        assert (await client.get("ValueSet", params={"_id": code})).json()["total"] == 0
 
 
 async def test_history_exports_and_the_whole_system_have_no_definitions(

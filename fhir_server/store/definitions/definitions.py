@@ -164,6 +164,14 @@ class DefinitionStore:
         with translated:
             await self._collection(resource_type).delete_one({"_id": resource_id})
 
+    async def remove_core(self, resource_type: str, ids: Collection[str], session: Session | None = None) -> None:
+        """Remove those of R4's own definitions of a type that have one of the ids."""
+        if ids:
+            with translated:
+                await self._collection(resource_type).delete_many(
+                    {"_id": {"$in": list(ids)}, "package": CORE_PACKAGE}, session=session
+                )
+
     async def remove(self, resource_type: str, package: str) -> int:
         """Remove the definitions of a type that a package has brought; return how many there were."""
         with translated:
