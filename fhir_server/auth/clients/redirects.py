@@ -10,7 +10,7 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _FORBIDDEN_SCHEMES = frozenset(
     {"javascript", "data", "vbscript", "file", "blob", "about", "view-source", "filesystem", "ws", "wss", "ftp"}
 )
-_HOST = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9._])?|[0-9a-f:.]*:[0-9a-f:.]*", re.ASCII)
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9._])?|(?=[^:]*:)[0-9a-f:.]*", re.ASCII)
 """A name (of IDN its ASCII form) or an address: no placeholder, and nothing that means more in a header."""
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 

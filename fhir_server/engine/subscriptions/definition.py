@@ -39,7 +39,7 @@ _PAYLOAD_PARAMETERS = ("charset=utf-8", "fhirversion=4.0")
 
 HIDDEN = "********"
 """What stands in the place of a secret wherever the resource is shown."""
-_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\x20-\x7e\t]*)")
+_HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*+([\x20-\x7e\t]*)")
 _RESERVED = frozenset(
     {"connection", "content-encoding", "content-length", "content-type", "expect", "host", "keep-alive", "te",
      "trailer", "transfer-encoding", "upgrade", "webhook-id", "webhook-signature", "webhook-timestamp"}

@@ -22,7 +22,7 @@ from fhir_server.r4.profiles.snapshot.tree import Node
 Predicate = Callable[[Item, Run], bool]
 
 _STEP = re.compile(r"\$this|[A-Za-z]+\((?:'[^']*'|[A-Za-z.]*)\)|[A-Za-z_][A-Za-z0-9_]*(?:\[x\])?")
-_ARGUMENT = re.compile(r"\(['\"]?([^'\"]*)['\"]?\)")
+_ARGUMENT = re.compile(r"[^(]*\(['\"]?([^'\"]*)['\"]?\)")
 
 
 class UnsupportedDiscriminator(SnapshotError):
@@ -85,7 +85,7 @@ class SliceMatching:
             targets = {each: self._trees.named(each, self._url) for each in _targets(node)}
             self._canonicals |= {id(root): each for each, root in targets.items()}
             return list(targets.values())
-        argument = _ARGUMENT.search(step)
+        argument = _ARGUMENT.match(step)
         if argument is not None:
             name = step[: argument.start()]
             if name in ("ofType", "as"):
@@ -230,7 +230,7 @@ def _values_step(item: Item, step: str, run: Run) -> list[Item]:
             return [root_item(target, item.place)]
         named = target_type(item, None)
         return [Item(item.place, named, {"resourceType": named})] if named else []
-    argument = _ARGUMENT.search(step)
+    argument = _ARGUMENT.match(step)
     if argument is None:
         return children_of(item, step)
     if step.startswith("extension("):
