@@ -117,7 +117,8 @@ def _ids(answer: dict[str, Any]) -> set[str] | str:
 
 @contextmanager
 def served(runner: asyncio.Runner, mongod_url: str, databases: Databases, settings: Settings) -> Iterator[Served]:
-    """Run a server on an empty database."""
+    """Run a server on an empty database, which finds what is stored and nothing of what R4 defines."""
+    settings = settings.model_copy(update={"search_core_definitions": False})
     name = databases.take()
     database = runner.run(Database.connect(mongod_url, name))
     app = FhirApp(handle, BASE, "/fhir")
