@@ -185,7 +185,7 @@ class Settings(TerminologySettings, ProfileSettings):
         description="Requests of one caller that wait because others of the same caller are worked on; beyond is 429.",
     )
     max_answer_bytes: Positive = Field(
-        default=64 * 1024 * 1024, description="What a bundle or a GraphQL statement may be answered with."
+        default=64 * 1024 * 1024, description="What a bundle, a GraphQL statement or a view may be answered with."
     )
     patient_share: float = Field(
         default=0.5,

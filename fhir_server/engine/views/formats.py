@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
-from fhir_server.errors import NotAcceptable
+from fhir_server.errors import NotAcceptable, TooLarge
 from fhir_server.r4 import values
 from fhir_server.r4.views import Column, Row
 
@@ -40,17 +40,28 @@ def chosen(format_: str | None, accept: str | None) -> str:
     return NDJSON
 
 
-def written(media_type: str, columns: Sequence[Column], rows: Iterable[Row], *, header: bool) -> bytes:
-    """Return the rows in a media type; `header` is about CSV."""
-    return _WRITERS[media_type](columns, rows, header)
+def written(media_type: str, columns: Sequence[Column], rows: Iterable[Row], *, header: bool, most: int) -> bytes:
+    """Return the rows in a media type; `header` is about CSV.
+
+    Raises TooLarge for more than `most` bytes: rows share what they repeat, and their text does not.
+    """
+    body = bytearray()
+    for piece in _WRITERS[media_type](columns, rows, header):
+        body += piece
+        if len(body) > most:
+            raise TooLarge(f"The rows are larger than {most} bytes (max_answer_bytes).", code="too-costly")
+    return bytes(body)
 
 
-def _json(columns: Sequence[Column], rows: Iterable[Row], header: bool) -> bytes:
-    return b"[" + b",".join(_objects(columns, rows)) + b"]"
+def _json(columns: Sequence[Column], rows: Iterable[Row], header: bool) -> Iterator[bytes]:
+    yield b"["
+    for number, line in enumerate(_objects(columns, rows)):
+        yield b"," + line if number else line
+    yield b"]"
 
 
-def _ndjson(columns: Sequence[Column], rows: Iterable[Row], header: bool) -> bytes:
-    return b"".join(line + b"\n" for line in _objects(columns, rows))
+def _ndjson(columns: Sequence[Column], rows: Iterable[Row], header: bool) -> Iterator[bytes]:
+    return (line + b"\n" for line in _objects(columns, rows))
 
 
 def _objects(columns: Sequence[Column], rows: Iterable[Row]) -> Iterable[bytes]:
@@ -58,13 +69,17 @@ def _objects(columns: Sequence[Column], rows: Iterable[Row]) -> Iterable[bytes]:
     return (values.encode(dict(zip(names, row, strict=True))) for row in rows)
 
 
-def _csv(columns: Sequence[Column], rows: Iterable[Row], header: bool) -> bytes:
+def _csv(columns: Sequence[Column], rows: Iterable[Row], header: bool) -> Iterator[bytes]:
     text = io.StringIO(newline="")
     writer = csv.writer(text)  # RFC 4180: lines end with CRLF
     if header:
         writer.writerow([column.name for column in columns])
-    writer.writerows([_cell(value) for value in row] for row in rows)
-    return text.getvalue().encode()
+    for row in rows:
+        writer.writerow([_cell(value) for value in row])
+        yield text.getvalue().encode()
+        text.seek(0)
+        text.truncate()
+    yield text.getvalue().encode()
 
 
 def _cell(value: Any) -> str:
@@ -78,7 +93,7 @@ def _cell(value: Any) -> str:
     return values.encode(value).decode()
 
 
-_WRITERS: dict[str, Callable[[Sequence[Column], Iterable[Row], bool], bytes]] = {
+_WRITERS: dict[str, Callable[[Sequence[Column], Iterable[Row], bool], Iterator[bytes]]] = {
     JSON: _json,
     NDJSON: _ndjson,
     CSV: _csv,

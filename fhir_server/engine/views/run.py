@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -22,10 +22,10 @@ from fhir_server.r4.validation import validate
 from fhir_server.r4.views import Row, View, ViewError, compile_view
 from fhir_server.search.query.compartments import compartment_types
 from fhir_server.store.resources.as_of import slice_after
-from fhir_server.work.threads import breathe, sized
+from fhir_server.store.resources.resources import Version
+from fhir_server.work.threads import apart, sized
 
 _SLICE = 200
-_MOST_ROWS = 100_000
 _REFERENCE = re.compile(r"(Patient|Group)/([A-Za-z0-9\-.]{1,64})")
 _CONTROLS = frozenset({"_pretty"})
 
@@ -42,19 +42,22 @@ async def run(context: Context, request: Request, route: Route, inputs: Inputs) 
     header = inputs.one("header")
     if header is not None and media_type != formats.CSV:
         raise BadRequest("header is about CSV; this answer is none.", code="invalid")
-    view = _view(inputs.one("viewResource"))
+    view = await sized(request.size, _view, inputs.one("viewResource"))
     limit = inputs.one("_limit")
-    rows = await _rows(context, view, inputs, _MOST_ROWS if limit is None else min(limit, _MOST_ROWS))
+    rows = await _rows(context, view, inputs, view.most_rows if limit is None else min(limit, view.most_rows))
     if limit is not None and len(rows) > limit:
         del rows[limit:]
-    elif len(rows) > _MOST_ROWS:
-        raise Unprocessable(f"The view has more than {_MOST_ROWS} rows: ask for fewer by _limit.", code="too-costly")
-    body = await sized(len(rows) * 200, _written, media_type, view, rows, header is not False)
+    elif len(rows) > view.most_rows:
+        raise Unprocessable(
+            f"The view has more than {view.most_rows} rows: ask for fewer by _limit.", code="too-costly"
+        )
+    most_bytes = context.services.settings.max_answer_bytes
+    body = await sized(len(rows) * 200, _written, media_type, view, rows, header is not False, most_bytes)
     return Response(200, body, content_type=media_type)
 
 
-def _written(media_type: str, view: View, rows: list[Row], header: bool) -> bytes:
-    return formats.written(media_type, view.columns, rows, header=header)
+def _written(media_type: str, view: View, rows: list[Row], header: bool, most: int) -> bytes:
+    return formats.written(media_type, view.columns, rows, header=header, most=most)
 
 
 def _view(definition: Any) -> View:
@@ -72,8 +75,23 @@ async def _rows(context: Context, view: View, inputs: Inputs, enough: int) -> li
     narrowed = [name for name in ("patient", "group", "_since") if inputs.all(name)]
     if sent and narrowed:
         raise BadRequest(f"{narrowed[0]} is about what is stored, but resources were sent.", code="invalid")
-    resources = _sent(context, sent) if sent else _stored(context, view, inputs)
-    async for resource in resources:
+    parts = _sent(context, sent) if sent else _stored(context, view, inputs)
+    async for part in parts:
+        some, used = await apart(_rows_of, view, part, enough - len(rows))
+        rows += some
+        for version in part[:used]:
+            if isinstance(version, Version):
+                note_resource(context.base_url, version.type, version.id, version.json)
+        if len(rows) > enough:
+            break
+    return rows
+
+
+def _rows_of(view: View, part: Sequence[Version | dict[str, Any]], enough: int) -> tuple[list[Row], int]:
+    """Return the rows of resources, and how many of these were looked at; what a view computes is for a thread."""
+    rows: list[Row] = []
+    for number, each in enumerate(part, 1):
+        resource = values.decode(each.json) if isinstance(each, Version) else each
         try:
             rows += view.rows(resource)
         except ViewError as error:
@@ -81,25 +99,28 @@ async def _rows(context: Context, view: View, inputs: Inputs, enough: int) -> li
             issue = Issue("processing", f"{which} does not fit the view. {error}", (error.expression,))
             raise Unprocessable(issues=[issue]) from error
         if len(rows) > enough:
-            break
-    return rows
+            return rows, number
+    return rows, len(part)
 
 
-async def _sent(context: Context, resources: list[Any]) -> AsyncIterator[dict[str, Any]]:
+async def _sent(context: Context, resources: list[Any]) -> AsyncIterator[Sequence[dict[str, Any]]]:
     """Yield the resources that were sent, which must be resources; raises Unprocessable."""
+    await apart(_require_valid, resources, context.services.settings.max_depth)
+    yield resources
+
+
+def _require_valid(resources: list[Any], max_depth: int) -> None:
     for number, resource in enumerate(resources):
-        faults = validate(resource, max_depth=context.services.settings.max_depth)
+        faults = validate(resource, max_depth=max_depth)
         serious = [fault for fault in faults if fault.severity in ("error", "fatal")]
         if serious:
             place = f"Parameters.parameter.where(name='resource')[{number}].resource"
             raise Unprocessable(
                 issues=[Issue(each.code, each.diagnostics, (place, *each.expression)) for each in serious]
             )
-        yield resource
-        await breathe()
 
 
-async def _stored(context: Context, view: View, inputs: Inputs) -> AsyncIterator[dict[str, Any]]:
+async def _stored(context: Context, view: View, inputs: Inputs) -> AsyncIterator[Sequence[Version]]:
     """Yield what is stored, in the order of ids, as the caller sees it."""
     asked = _asked(context, view, inputs)
     moment = now()
@@ -109,13 +130,8 @@ async def _stored(context: Context, view: View, inputs: Inputs) -> AsyncIterator
     after: str | None = ""
     while after is not None:
         part = await slice_after(context.services.resources, selected.selection, moment, after, _SLICE)
-        for row in part.resources:
-            if selected.keeps(row):
-                version = row.version
-                note_resource(context.base_url, version.type, version.id, version.json)
-                yield values.decode(version.json)
+        yield [row.version for row in part.resources if selected.keeps(row)]
         after = part.last
-        await breathe()
 
 
 def _asked(context: Context, view: View, inputs: Inputs) -> Asked:

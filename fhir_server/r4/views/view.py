@@ -13,6 +13,14 @@ from fhir_server.r4.fhirpath.items import Items, Scope
 
 _MOST_ROWS = 100_000
 """Rows that one resource may become: several lists side by side multiply."""
+_MOST_CELLS = 2_000_000
+"""Rows times columns: a wide view has fewer rows."""
+
+
+def most_rows(columns: int) -> int:
+    """Return how many rows of so many columns there may be."""
+    return min(_MOST_ROWS, _MOST_CELLS // max(columns, 1))
+
 
 Row: TypeAlias = tuple[Any, ...]
 """The values of a row, as JSON values, in the order of the view's columns."""
@@ -86,7 +94,7 @@ class Selection:
         outer, rows = scope.row, list[Row]()
         for scope.row, item in enumerate(foci):
             rows += self._rows_of([item], item.type, scope)
-            self._require_few(len(rows))
+            self._require_few(len(rows), len(rows[0]) if rows else 0)
         if not foci and self.or_null:
             scope.row = 0
             rows = self._rows_of([], type_name, scope)
@@ -105,7 +113,7 @@ class Selection:
     def _repeated(self, focus: Items, scope: Scope) -> Iterator[Item]:
         """Yield what the paths lead to, again and again, each item before what is below it."""
         waiting = list(reversed(focus))
-        beginning = len(waiting)
+        beginning, passed = len(waiting), 0
         while waiting:
             item = waiting.pop()
             scope.spend(1)
@@ -115,20 +123,23 @@ class Selection:
                 yield item
             below = [child for path in self.repeat for child in path.on([item], item.type, scope)]
             waiting.extend(reversed(below))
+            passed += 1
+            self._require_few(passed + len(waiting))  # a path that leads back to where it began has no end
 
     def _rows_of(self, focus: Items, type_name: str, scope: Scope) -> list[Row]:
         parts = [[tuple(cell.value(focus, type_name, scope) for cell in self.cells)]]
         parts += [selection.rows(focus, type_name, scope) for selection in self.selections]
         if self.union:
             parts.append([row for each in self.union for row in each.rows(focus, type_name, scope)])
-        self._require_few(prod(len(part) for part in parts))
+        self._require_few(prod(len(part) for part in parts), sum(len(part[0]) for part in parts if part))
         if len(parts) == 1:
             return parts[0]
         return [tuple(value for part in combination for value in part) for combination in product(*parts)]
 
-    def _require_few(self, count: int) -> None:
-        if count > _MOST_ROWS:
-            raise ViewError(f"A resource makes more than {_MOST_ROWS} rows.", self.place)
+    def _require_few(self, count: int, width: int = 1) -> None:
+        most = most_rows(width)
+        if count > most:
+            raise ViewError(f"A resource makes more than {most} rows.", self.place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +156,11 @@ class View:
     def columns(self) -> list[Column]:
         """What the rows hold."""
         return self.select.columns()
+
+    @property
+    def most_rows(self) -> int:
+        """How many rows an answer may have: fewer where there are many columns."""
+        return most_rows(len(self.columns))
 
     def rows(self, resource: dict[str, Any]) -> list[Row]:
         """Return the rows of a resource: none for one of another type; raises ViewError where it does not fit."""
