@@ -51,7 +51,7 @@ from fhir_server.http.content.raw_binary import is_raw_read, raw_answer
 from fhir_server.http.content.representation import JSON_REPRESENTATION, Representation, choose
 from fhir_server.http.headers import request_headers, require_single
 from fhir_server.http.limits import Limits, caller_of, limits_of
-from fhir_server.http.lines import CONTENT_TYPE, first_page, lines, next_page, wants_lines
+from fhir_server.http.lines import CONTENT_TYPE, first_page, lines, next_page, require_no_pages, wants_lines
 from fhir_server.r4.patching.formats import ACCEPT_PATCH
 from fhir_server.settings import Settings
 from fhir_server.work.budget import Budget, counted, working
@@ -72,6 +72,8 @@ class _Seen:
     request: Request | None = None
     response: Response | None = None
     disclosure: Disclosure = field(default_factory=Disclosure)
+    as_lines: bool = False
+    """Whether this is the first page of an answer in lines."""
 
 
 class FhirApp:
@@ -121,7 +123,7 @@ class FhirApp:
                 return None
         except BadRequest as error:
             return await rendered(failure(error, JSON_REPRESENTATION))
-        first = await self._recorded(first_page(scope, query), receive)
+        first = await self._recorded(first_page(scope, query), receive, as_lines=True)
         if first.status != 200:
             return first
 
@@ -131,9 +133,9 @@ class FhirApp:
 
         return Answer(200, [(b"content-type", CONTENT_TYPE.encode())], b"", pieces=lines(first, ask))
 
-    async def _recorded(self, scope: Scope, receive: Receive) -> Answer:
+    async def _recorded(self, scope: Scope, receive: Receive, *, as_lines: bool = False) -> Answer:
         """Return the answer to a request whose access is written down."""
-        seen = _Seen()
+        seen = _Seen(as_lines=as_lines)
         with disclosing() as seen.disclosure:
             answer = await self._answer(scope, receive, request_headers(scope["headers"]), seen)
             return self._record(scope, answer, seen)
@@ -179,13 +181,14 @@ class FhirApp:
         async with AsyncExitStack() as turn:
             if request.method in _WITH_BODY:
                 await self._take_body(request, receive, headers, seen, turn)
+            representation = _representation(request.path, request.query, headers)  # of a form, too
             await turn.enter_async_context(self.answers.turn(rows_weight(request, self._settings), receive))
             context = self._context(headers, seen.access)
             request.wants_content = request.method in ("GET", "HEAD") and is_raw_read(request.path, query, headers)
             seen.response = response = await self.handle(context, request)
             if request.wants_content and response.status == 200:
                 return await _raw(request, response, headers, response_headers(response, self.base_url))
-            answer = self._success(context, request, response, headers, _representation(request.path, query, headers))
+            answer = self._success(context, request, response, headers, representation)
             if response.location is None:
                 return await rendered(answer)
             # What was written is told, whatever that costs: a refusal would say that nothing has changed.
@@ -260,6 +263,8 @@ class FhirApp:
         size = SMALL + 1 if compressed else len(body)
         parsed = await sized(size, self._parsed, body, request, headers, limits)
         if isinstance(parsed, Form):
+            if seen.as_lines:
+                require_no_pages(parsed, and_form=True)
             request.query = request.query + parsed
         else:
             request.resource = parsed

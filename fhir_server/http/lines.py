@@ -5,7 +5,7 @@ Each page is a request of its own: it takes its turn, is judged by the rights of
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from urllib.parse import urlencode
 
 from starlette.types import Scope
@@ -41,10 +41,17 @@ def wants_lines(method: str, path: str, query: list[tuple[str, str]], headers: M
             return False
     except FhirError:
         return False
-    for name, value in query:
+    require_no_pages(query)
+    return True
+
+
+def require_no_pages(parameters: Iterable[tuple[str, str]], *, and_form: bool = False) -> None:
+    """Raise BadRequest for parameters that are about pages; with `and_form` for `_format`, too."""
+    for name, value in parameters:
+        if and_form and name == "_format":
+            raise BadRequest("_format stands in the URL, which asks for NDJSON.", code="not-supported")
         if name in _OF_PAGES and (name, value) != ("_total", "none"):
             raise BadRequest(f"{name} is about pages of a Bundle, and NDJSON has none.", code="not-supported")
-    return True
 
 
 def first_page(scope: Scope, query: list[tuple[str, str]]) -> Scope:

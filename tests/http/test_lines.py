@@ -50,10 +50,14 @@ async def test_all_pages_come_as_lines(client: httpx.AsyncClient, patients: list
 
 async def test_what_is_about_pages_is_refused(client: httpx.AsyncClient) -> None:
     """Lines have no pages and no totals; other faults are answered as always."""
-    for query in ("_count=5", "_total=accurate", "_summary=count"):
-        answer = await client.get(f"Patient?{query}", headers=LINES)
-        assert answer.status_code == 400
-        assert query.partition("=")[0] in answer.json()["issue"][0]["diagnostics"]
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    for query in ("_count=5", "_total=accurate", "_summary=count", "_pretty=true", "_format=xml"):
+        answers = [await client.post("Patient/_search", content=query, headers=LINES | form)]
+        if query != "_format=xml":
+            answers.append(await client.get(f"Patient?{query}", headers=LINES))
+        for answer in answers:
+            assert answer.status_code == 400, query
+            assert query.partition("=")[0] in answer.json()["issue"][0]["diagnostics"]
     answer = await client.get("Patient?birthdate=soon", headers=LINES)
     assert answer.status_code == 400
     assert answer.json()["resourceType"] == "OperationOutcome"
@@ -64,3 +68,11 @@ async def test_only_searches_have_lines(client: httpx.AsyncClient) -> None:
     for path in ("metadata", "Patient/1", "Patient/_history"):
         assert (await client.get(path, headers=LINES)).status_code == 406
     assert (await client.get("Patient", headers=LINES | {"Prefer": "respond-async"})).status_code == 406
+
+
+async def test_a_form_says_the_format(client: httpx.AsyncClient) -> None:
+    """Of a search by POST the parameters about its form may stand in the body."""
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = await client.post("Patient/_search", content="_format=xml", headers=form)
+    assert answer.headers["content-type"].startswith("application/fhir+xml")
+    assert (await client.post("Patient/_search", content="_format=nonsense", headers=form)).status_code == 406
