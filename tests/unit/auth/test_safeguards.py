@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from argon2 import PasswordHasher
 
@@ -190,3 +192,20 @@ def test_a_contradictory_or_unsafe_client_is_refused(changes: dict[str, object])
     given |= {"id": "c", "authentication": "none", "scopes": parse_scopes("patient/*.rs"), **changes}
     with pytest.raises(BadRequest):
         require_valid(Client(**given))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("status", ["304 Not Modified", "300 Multiple Choices", "302 Found"])
+async def test_a_redirect_to_nowhere_is_refused(status: str) -> None:
+    """An answer of the 300s without a Location is no fault of this server."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode())
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(Refused, match=f"it answers {status[:3]}"):
+            await fetch(f"http://127.0.0.1:{port}/", allow_internal=True)
