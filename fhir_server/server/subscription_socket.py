@@ -10,16 +10,14 @@ import asyncio
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from fhir_server.auth.permission.access import NoAccess, ScopedAccess
+from fhir_server.auth.permission.access import NoAccess
 from fhir_server.engine.access import Access, OpenAccess
 from fhir_server.engine.context import Services
 from fhir_server.engine.subscriptions.binding import MOST, binding_of
-from fhir_server.engine.subscriptions.registration import TYPE
+from fhir_server.engine.subscriptions.registration import TYPE, acts_by_same_rights
 from fhir_server.engine.subscriptions.sockets import Ended, Socket, Sockets
 from fhir_server.errors import FhirError
 from fhir_server.http.bearer import Authenticate
-from fhir_server.r4 import values
-from fhir_server.r4.subscriber import subscriber_name, subscriber_of
 
 _BIND_SECONDS = 30.0
 """How long a connection may stay without being bound to anything."""
@@ -111,19 +109,14 @@ class _Connection:
             await self._say("error: say bind ID, bind-with-token TOKEN or unbind ID")
 
     async def _may_bind(self, subscription: str) -> bool:
-        """Return whether the connection's own token is that of the Subscription's owner."""
+        """Return whether the connection's own token is of the Subscription's owner and rights."""
         access = self._access
         if isinstance(access, NoAccess):
             return False
         services: Services = self._sockets.services
         where = access.where(TYPE, "read")
         version = await services.resources.read(TYPE, subscription, where=where)
-        if version is None or version.deleted:
-            return False
-        owner = (
-            subscriber_name(access.token.client_id, access.token.user_id) if isinstance(access, ScopedAccess) else ""
-        )
-        return subscriber_of(values.decode(version.json)) == owner
+        return version is not None and not version.deleted and acts_by_same_rights(access, version)
 
     async def _bind(self, subscriptions: list[str], name: str) -> None:
         if not subscriptions:

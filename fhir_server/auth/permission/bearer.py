@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from fhir_server.auth.accounts.user import Role
 from fhir_server.auth.permission.scopes import Scopes
@@ -49,3 +50,14 @@ class BearerToken:
     def subject(self) -> str:
         """The `sub`: the user, or the client that acts for itself."""
         return self.user_id or self.client_id
+
+    @property
+    def rights(self) -> str:
+        """What the token's rights rest on, as one text: equal for tokens that may do the same."""
+        pairs = {
+            "scopes": " ".join(sorted(str(self.scopes).split())),
+            "patient": self.context.patient or "",
+            "role": self.role or "",
+            "user": self.fhir_user or "",
+        }
+        return urlencode(pairs)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
-
 from fhir_server.auth.permission.access import ScopedAccess
 from fhir_server.engine.access import Access, owner_of
 from fhir_server.engine.context import Context, Request, Response, now
@@ -70,11 +68,4 @@ def view_of(access: Access) -> str:
     """Return what names the rights of a token: another with the same may have the answer too."""
     if not isinstance(access, ScopedAccess):
         return ""
-    token = access.token
-    pairs = {
-        "scopes": " ".join(sorted(str(token.scopes).split())),
-        "patient": token.context.patient or "",
-        "role": token.role or "",
-        "user": token.fhir_user or "",
-    }
-    return urlencode(pairs)
+    return access.token.rights

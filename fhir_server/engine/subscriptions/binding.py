@@ -17,7 +17,7 @@ from fhir_server.engine.context import Context, Request, Response, Services, ins
 from fhir_server.engine.operations.inputs import Inputs
 from fhir_server.engine.routes import Route
 from fhir_server.engine.subscriptions.operations import chosen, definition, parameter
-from fhir_server.engine.subscriptions.registration import owner_of
+from fhir_server.engine.subscriptions.registration import TYPE, acts_by_same_rights, owner_of
 from fhir_server.errors import BadRequest, Forbidden
 from fhir_server.r4 import values
 from fhir_server.r4.subscriber import subscriber_of
@@ -40,14 +40,17 @@ class Binding(msgspec.Struct, frozen=True):
 
 async def binding_token(context: Context, request: Request, route: Route, inputs: Inputs) -> Response:
     """Answer with a token for the caller's Subscriptions by websocket; raises NotFound, Forbidden and BadRequest."""
-    by_websocket = [each for each in await chosen(context, route, inputs) if each["channel"]["type"] == "websocket"]
+    some = await chosen(context, route, inputs)
+    by_websocket = [each for each in some if each["channel"].get("type") == "websocket"]
     own = [each["id"] for each in by_websocket if subscriber_of(each) == owner_of(context)]
     if not by_websocket:
-        raise BadRequest("There is no such Subscription by websocket.", code="not-by_websocket")
-    if not own:
-        raise Forbidden("A websocket is bound to Subscriptions by their owner.")
+        raise BadRequest("There is no such Subscription by websocket.", code="not-found")
     if len(own) > MOST:
         raise BadRequest(f"A token is for at most {MOST} Subscriptions; name some by id.", code="too-costly")
+    versions = [await context.services.resources.read(TYPE, each) for each in own]
+    own = [each.id for each in versions if each is not None and acts_by_same_rights(context.access, each)]
+    if not own:
+        raise Forbidden("A websocket is bound to Subscriptions by their owner, with the rights that they act with.")
     expires = now() + _LIFETIME
     parameters = [
         {"name": "token", "valueString": token_of(context.services, Binding(tuple(own), expires.timestamp()))},

@@ -15,7 +15,7 @@ import msgspec
 
 from fhir_server.auth.permission.access import ScopedAccess
 from fhir_server.auth.tokens.sealed import seal, unseal
-from fhir_server.engine.access import OpenAccess
+from fhir_server.engine.access import Access, OpenAccess
 from fhir_server.engine.subscriptions.criteria import compiled
 from fhir_server.engine.subscriptions.definition import (
     HIDDEN,
@@ -32,7 +32,7 @@ from fhir_server.errors import Forbidden, Unprocessable
 from fhir_server.r4 import values
 from fhir_server.r4.subscriber import subscriber_name, subscriber_of, with_subscriber
 from fhir_server.settings import Settings
-from fhir_server.store.accounts.bearer_tokens import meaning_document
+from fhir_server.store.accounts.bearer_tokens import bearer_token, meaning_document
 from fhir_server.store.accounts.signing_keys import master_key
 
 if TYPE_CHECKING:
@@ -89,6 +89,19 @@ def owner_of(context: Context) -> str:
     """Return whose a Subscription is that the caller writes; "" on an open server."""
     access = context.access
     return subscriber_name(access.token.client_id, access.token.user_id) if isinstance(access, ScopedAccess) else ""
+
+
+def acts_by_same_rights(access: Access, version: Version) -> bool:
+    """Return whether a caller is the owner of a Subscription, by a token with the rights that it acts with.
+
+    What it tells goes to such a token alone: another of the same client and user may see less.
+    """
+    if not isinstance(access, ScopedAccess):
+        return subscriber_of(values.decode(version.json)) == ""
+    token, meaning = access.token, (version.subscriber or {}).get("token")
+    name = subscriber_name(token.client_id, token.user_id)
+    is_owner = subscriber_of(values.decode(version.json)) == name
+    return is_owner and meaning is not None and bearer_token(meaning).rights == token.rights
 
 
 def _is_owner(context: Context, stored: Mapping[str, Any]) -> bool:

@@ -297,3 +297,22 @@ async def test_one_client_cannot_take_all_places(
     await created(lab, observation("2"))
     await receiver.wait_for(1)
     endless.close()
+
+
+async def test_a_lesser_token_of_the_owner_binds_no_socket(server: SmartServer) -> None:
+    """What a Subscription tells by websocket goes to a token with its rights, and to no other of the same client."""
+    app = await server.add_client("system/*.cruds", secret=True, redirect_uris=[])
+
+    async def client(scope: str) -> httpx.AsyncClient:
+        answer = await app.token(grant_type="client_credentials", scope=scope)
+        return server.fhir(answer.json()["access_token"])
+
+    whole, same, lesser = [await client(f"system/{scope}") for scope in ("*.cruds", "*.cruds", "Subscription.rs")]
+    by_websocket = subscription("", "Observation")
+    by_websocket["channel"] = {"type": "websocket"}
+    made = await created(whole, by_websocket)
+    path = f"Subscription/{made['id']}/$get-ws-binding-token"
+    assert (await same.get(path)).status_code == 200
+    assert (await lesser.get(f"Subscription/{made['id']}")).status_code == 200
+    assert (await lesser.get(path)).status_code == 403
+    assert (await lesser.get("Subscription/$get-ws-binding-token")).status_code == 403
