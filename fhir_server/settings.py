@@ -77,7 +77,11 @@ class Settings(TerminologySettings, ProfileSettings):
     body_seconds: Seconds = Field(default=30, description="Within each span of this a body brings 1 KiB a second.")
     write_seconds: Seconds = Field(default=60, description="Within this a client that reads slowly goes on reading.")
     max_streams: Positive = Field(default=1000, description="Notification streams of one worker.")
-    max_streams_per_user: Positive = Field(default=10, description="Notification streams of one user on one worker.")
+    max_streams_per_user: Positive = Field(
+        default=10,
+        description="Streams of one user on one worker; also the websockets of an owner of Subscriptions, "
+        "and those of one address that are bound to nothing.",
+    )
     drain_seconds: float = Field(
         default=5, ge=0, le=8, description="After SIGTERM, how long requests are taken while readiness says 503."
     )

@@ -18,6 +18,7 @@ from fhir_server.engine.subscriptions.registration import TYPE, acts_by_same_rig
 from fhir_server.engine.subscriptions.sockets import Ended, Socket, Sockets
 from fhir_server.errors import FhirError
 from fhir_server.http.bearer import Authenticate
+from fhir_server.http.client_address import client_address
 
 _BIND_SECONDS = 30.0
 """How long a connection may stay without being bound to anything."""
@@ -35,7 +36,8 @@ class SubscriptionSocket:
     async def serve(self, websocket: WebSocket) -> None:
         """Serve one connection until either side closes it."""
         sockets = self.sockets
-        socket = sockets.open() if sockets is not None else None
+        address = client_address(websocket.scope)
+        socket = sockets.open(address.text if address.is_client else "") if sockets is not None else None
         if sockets is None or socket is None:
             await websocket.close(_TOO_MANY)
             return

@@ -23,6 +23,7 @@ from fhir_server.engine.subscriptions.stored_topics import types_told
 from fhir_server.engine.subscriptions.waking import listening, rung
 from fhir_server.errors import FhirError, Forbidden, Unprocessable
 from fhir_server.r4 import values
+from fhir_server.r4.subscriber import subscriber_name
 from fhir_server.store.work.subscriptions import LIVE, State
 from fhir_server.work import metrics
 
@@ -37,6 +38,10 @@ class Socket:
     bound: dict[str, int] = field(default_factory=dict)
     beaten: dict[str, datetime] = field(default_factory=dict)
     news: asyncio.Event = field(default_factory=asyncio.Event)
+    address: str = ""
+    """Where it comes from; empty where that is not known."""
+    owner: str = ""
+    """Whose Subscriptions it is bound to."""
 
 
 class Ended(Exception):
@@ -83,11 +88,13 @@ class Sockets:
                 if last > socket.bound.get(subscription, last):
                     socket.news.set()
 
-    def open(self) -> Socket | None:
-        """Return a new socket; None where there are as many as the setting allows."""
-        if len(self._open) >= self.services.settings.max_streams:
+    def open(self, address: str) -> Socket | None:
+        """Return a new socket; None where there are as many as the settings allow, of all or unbound of one address."""
+        settings = self.services.settings
+        unbound = [each for each in self._open if address and each.address == address and not each.bound]
+        if len(self._open) >= settings.max_streams or len(unbound) >= settings.max_streams_per_user:
             return None
-        socket = Socket()
+        socket = Socket(address=address)
         self._open.add(socket)
         return socket
 
@@ -102,12 +109,20 @@ class Sockets:
         Raises Ended.
         """
         state, definition = await self._standing(subscription)
+        self._require_room(socket, _owner(state))
         socket.bound[subscription] = state.delivered
         socket.beaten[subscription] = now()
         socket.news.set()
         if definition.by_topic:
             return self._notification(state, definition, "handshake")
         return f"bound {subscription}"
+
+    def _require_room(self, socket: Socket, owner: str) -> None:
+        """Let the socket be one of the owner's; raises Ended where that one has as many as the setting allows."""
+        others = [each for each in self._open if each is not socket and owner and each.owner == owner]
+        if len(others) >= self.services.settings.max_streams_per_user:
+            raise Ended(f"its owner has {len(others)} sockets, and no more may be (max_streams_per_user)")
+        socket.owner = owner
 
     async def _standing(self, subscription: str) -> tuple[State, Definition]:
         state = await self._store.find(subscription)
@@ -151,3 +166,9 @@ class Sockets:
             return f"ping {state.id}"
         about = About(state.id, definition, state.status, state.last, self._base_url)
         return encoded(bundle(about, kind, told or [], at=now()), definition.payload).decode()
+
+
+def _owner(state: State) -> str:
+    """Return what names the client and the user that a Subscription was written by; "" on an open server."""
+    meaning = (state.subscriber or {}).get("token")
+    return "" if meaning is None else subscriber_name(meaning["client"], meaning["user"])
