@@ -201,6 +201,8 @@ def is_public(address: str) -> bool:
         embedded = parsed.ipv4_mapped or parsed.sixtofour or (parsed.teredo[1] if parsed.teredo else None)
         if embedded is not None:
             return is_public(str(embedded))
+        if parsed.is_site_local:  # deprecated, and still routed within some networks
+            return False
         if parsed in ipaddress.ip_network("64:ff9b::/96"):
             return is_public(str(ipaddress.IPv4Address(int(parsed) & 0xFFFFFFFF)))
     return parsed.is_global and not parsed.is_multicast and not parsed.is_reserved
