@@ -200,7 +200,7 @@ def test_the_hospital_reads_no_id_from_such_a_reference() -> None:
 
 
 async def test_validate_warns_of_it(hospital: Hospital) -> None:
-    """The answer of `$validate` names the place, and says nothing worse."""
+    """The answer of `$validate` names the place, and tells of no fault."""
     resource = {
         "resourceType": "Observation",
         "status": "final",
@@ -209,4 +209,5 @@ async def test_validate_warns_of_it(hospital: Hospital) -> None:
     }
     answer = await ask(hospital.services, system_token(), "POST", "Observation/$validate", resource)
     issues = [(each["severity"], each.get("expression")) for each in values.decode(answer.json or b"")["issue"]]
-    assert issues == [("warning", ["Observation.subject.reference"]), ("information", None)]
+    assert ("warning", ["Observation.subject.reference"]) in issues
+    assert {severity for severity, _ in issues} <= {"warning", "information"}
