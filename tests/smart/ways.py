@@ -218,6 +218,8 @@ WAYS = [
     Way("operation", "GET", "Subscription/$status"),
     Way("operation", "GET", "Subscription/b/$status"),
     Way("operation", "GET", "Subscription/b/$events"),
+    Way("operation", "GET", "Subscription/$get-ws-binding-token?id=b"),
+    Way("operation", "GET", "Subscription/b/$get-ws-binding-token"),
     Way("async-status", "GET", _UNKNOWN_WORK),
     Way("async-cancel", "DELETE", _UNKNOWN_WORK),
     Way("async-file", "GET", f"{_UNKNOWN_WORK}/1.ndjson"),
