@@ -106,12 +106,17 @@ async def require_undefined(context: Context, resource_type: str, resource_id: s
     An update may store something under an id that R4 itself uses: many bring R4's definitions along with their own.
     """
     package = await context.services.definitions.owner(resource_type, resource_id)
-    if package is not None and (package != CORE_PACKAGE or interaction != "update"):
+    replaceable = package == CORE_PACKAGE
+    if package is not None and not (replaceable and interaction == "update"):
         error = MethodNotAllowed(
             f"{resource_type}/{resource_id} is a definition of the package {package}, and only read here. "
-            "Store what you want to say under another id."
+            + (
+                "PUT stores one of yours in its place."
+                if replaceable
+                else "Store what you want to say under another id."
+            )
         )
-        error.headers["Allow"] = "GET, HEAD, OPTIONS" if package != CORE_PACKAGE else "GET, HEAD, PUT, OPTIONS"
+        error.headers["Allow"] = "GET, HEAD, PUT, OPTIONS" if replaceable else "GET, HEAD, OPTIONS"
         raise error
 
 

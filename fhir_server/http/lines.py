@@ -13,6 +13,7 @@ from starlette.types import Scope
 from fhir_server.engine.routes import route_of
 from fhir_server.errors import BadRequest, FhirError
 from fhir_server.http.answer import Answer
+from fhir_server.http.content.representation import media_ranges
 from fhir_server.r4 import values
 
 CONTENT_TYPE = "application/fhir+ndjson"
@@ -30,11 +31,11 @@ Ask = Callable[[str], Awaitable[Answer]]
 def wants_lines(method: str, path: str, query: list[tuple[str, str]], headers: Mapping[str, str]) -> bool:
     """Return whether a request is a search to be answered as lines; raises BadRequest for what is only about pages.
 
-    `_format` goes before Accept. What is answered later has a form of its own.
+    `_format` goes before Accept, whose first entry of the highest quality counts. What is answered later has a form of
+    its own.
     """
-    formats = [value for name, value in query if name == "_format"]
-    asked = formats or [part.partition(";")[0] for part in headers.get("accept", "").split(",")[:1]]
-    if not any(each.strip().lower() in _NAMES for each in asked) or "respond-async" in headers.get("prefer", ""):
+    asked = [value.strip().lower() for name, value in query if name == "_format"] or _preferred(headers.get("accept"))
+    if not _NAMES.intersection(asked) or "respond-async" in headers.get("prefer", ""):
         return False
     try:
         if route_of(method, path).interaction not in _SEARCHES:
@@ -43,6 +44,11 @@ def wants_lines(method: str, path: str, query: list[tuple[str, str]], headers: M
         return False
     require_no_pages(query)
     return True
+
+
+def _preferred(accept: str | None) -> list[str]:
+    ranges = [media for media in media_ranges(accept or "") if media.quality > 0]
+    return [max(ranges, key=lambda media: media.quality).type] if ranges else []
 
 
 def require_no_pages(parameters: Iterable[tuple[str, str]], *, and_form: bool = False) -> None:

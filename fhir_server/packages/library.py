@@ -87,11 +87,9 @@ class DefinitionLibrary:
 
         Reading takes the site's before it anyway.
         """
-        taken = [
-            each
-            for each in ids
-            if resource_type in CORE_TYPES and official.official_url(resource_type, each) is not None
-        ]
+        if resource_type not in CORE_TYPES:
+            return
+        taken = [each for each in ids if official.official_url(resource_type, each) is not None]
         if taken:
             await self.definitions.remove_core(resource_type, taken, session)
 

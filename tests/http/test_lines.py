@@ -63,6 +63,21 @@ async def test_what_is_about_pages_is_refused(client: httpx.AsyncClient) -> None
     assert answer.json()["resourceType"] == "OperationOutcome"
 
 
+@pytest.mark.parametrize(
+    ("accept", "lines"),
+    [
+        ("application/fhir+ndjson;q=0, application/fhir+json", False),
+        ("application/fhir+json, application/fhir+ndjson", False),
+        ("application/fhir+json;q=0.5, application/fhir+ndjson", True),
+    ],
+)
+async def test_the_preferred_form_counts(client: httpx.AsyncClient, accept: str, lines: bool) -> None:
+    """By the qualities of Accept; the first of equal ones."""
+    answer = await client.get("Patient", headers={"Accept": accept})
+    assert answer.status_code == 200
+    assert ("ndjson" in answer.headers["content-type"]) is lines
+
+
 async def test_only_searches_have_lines(client: httpx.AsyncClient) -> None:
     """Any other interaction says that it has JSON and XML."""
     for path in ("metadata", "Patient/1", "Patient/_history"):

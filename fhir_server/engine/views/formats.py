@@ -34,8 +34,9 @@ def chosen(format_: str | None, accept: str | None) -> str:
             raise NotAcceptable(f"_format is csv, json or ndjson, not {format_[:80]!r}.")
         return wanted
     for part in (accept or "").split(","):
-        name = part.partition(";")[0].strip().lower()
-        if name in _NAMES:
+        name, _, parameters = part.lower().partition(";")
+        name, refused = name.strip(), parameters.replace(" ", "") in ("q=0", "q=0.0")
+        if name in _NAMES and not refused:
             return _NAMES[name]
     return NDJSON
 

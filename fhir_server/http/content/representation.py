@@ -94,13 +94,13 @@ def asks_for_resource(accept: str | None, format_: str | None = None) -> bool:
     """
     if format_:
         return True
-    return any(media.type in (FHIR_JSON, FHIR_XML) and media.quality > 0 for media in _media_ranges(accept or ""))
+    return any(media.type in (FHIR_JSON, FHIR_XML) and media.quality > 0 for media in media_ranges(accept or ""))
 
 
 @lru_cache(maxsize=1024)
 def body_format(content_type: str | None) -> BodyFormat:
     """Return the format of a request's body; raises UnsupportedMediaType for one that no interaction takes."""
-    media = next(_media_ranges(content_type or ""), None)
+    media = next(media_ranges(content_type or ""), None)
     if media is None:
         raise UnsupportedMediaType(f"A request with a body needs a Content-Type such as {FHIR_JSON}.")
     charset = media.parameters.get("charset", "utf-8").lower()
@@ -119,7 +119,7 @@ def body_format(content_type: str | None) -> BodyFormat:
 
 def is_fhir_type(content_type: str | None) -> bool:
     """Return whether a body sent to Binary is a resource in one of FHIR's formats rather than raw content."""
-    media = next(_media_ranges(content_type or ""), None)
+    media = next(media_ranges(content_type or ""), None)
     return media is not None and media.type in (FHIR_JSON, FHIR_XML)
 
 
@@ -150,7 +150,7 @@ def http_date(time: datetime) -> str:
 
 def _from_parameter(format_: str) -> MediaRange:
     # A plus sign in a URL decodes to a space, so application/fhir+json arrives with one unless it was sent as %2B.
-    media = next(_media_ranges(format_.strip().replace(" ", "+").replace(";+", ";")), None)
+    media = next(media_ranges(format_.strip().replace(" ", "+").replace(";+", ";")), None)
     if media is None or media.type not in _FORMATS or not _has_known_version(media):
         raise NotAcceptable(f"The _format {format_!r} is not supported; json and xml are.")
     # The specification has `_format` values mean FHIR's own formats, generic names too.
@@ -158,12 +158,12 @@ def _from_parameter(format_: str) -> MediaRange:
 
 
 def _from_accept(accept: str) -> tuple[MediaRange, bool]:
-    ranges = [media for media in _media_ranges(accept) if media.quality > 0]
+    ranges = [media for media in media_ranges(accept) if media.quality > 0]
     # A browser ranks application/xml above */*, but means pages, not FHIR: it gets indented JSON. Who names a format of
     # FHIR, or JSON, beside the pages gets that one.
     if any(media.type == _BROWSER for media in ranges) and not any(media.type in _NO_PAGES for media in ranges):
         return MediaRange(FHIR_JSON, {}, 1), True
-    refused = {media.type for media in _media_ranges(accept) if media.quality == 0}
+    refused = {media.type for media in media_ranges(accept) if media.quality == 0}
     candidates = [concrete for media in ranges if (concrete := _concrete(media, refused))]
     if not candidates:
         raise NotAcceptable(f"No format asked for by {accept[:200]!r} is supported; {FHIR_JSON} and {FHIR_XML} are.")
@@ -192,7 +192,8 @@ def _has_known_version(media: MediaRange) -> bool:
     return media.parameters.get("fhirversion", "4.0") in _FHIR_VERSIONS
 
 
-def _media_ranges(header: str) -> Iterator[MediaRange]:
+def media_ranges(header: str) -> Iterator[MediaRange]:
+    """Yield the entries of an Accept header, or of a Content-Type, in lower case."""
     for item in header.split(","):
         name, *rest = item.split(";")
         if name.strip():
