@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, fi
 from pydantic_settings import SettingsConfigDict
 
 from fhir_server.profile_settings import ProfileSettings
+from fhir_server.registration_settings import RegistrationSettings
 from fhir_server.terminology_settings import TerminologySettings
 from mappings.shared.own_urls import DEFAULT_BASE
 
@@ -40,7 +41,7 @@ class SettingsError(Exception):
     """A setting has a value that the server cannot use; the text names the setting."""
 
 
-class Settings(TerminologySettings, ProfileSettings):
+class Settings(TerminologySettings, ProfileSettings, RegistrationSettings):
     """The server's settings; `FHIR_SERVER_NAME` in the environment or a line of `fhir-server.env` sets `name`."""
 
     model_config = SettingsConfigDict(env_prefix="FHIR_SERVER_", env_file="fhir-server.env", extra="ignore")
@@ -228,10 +229,6 @@ class Settings(TerminologySettings, ProfileSettings):
     )
     max_sign_ups: Positive = Field(
         default=100, description="Sign-ups from one network address within 15 minutes before the next must wait."
-    )
-    dynamic_registration: bool = Field(default=False, description="Let apps register themselves at /oauth/register.")
-    max_registrations: Positive = Field(
-        default=20, description="Apps that register themselves from one network address within 15 minutes."
     )
     allow_internal_urls: bool = Field(
         default=False,

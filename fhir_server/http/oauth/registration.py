@@ -18,7 +18,7 @@ from fhir_server.http.audit.audit_context import seen
 from fhir_server.http.client_address import client_address
 from fhir_server.http.oauth.answers import OAuthError, answer, endpoint
 from fhir_server.http.oauth.forms import body_of
-from fhir_server.http.oauth.server import server_of
+from fhir_server.http.oauth.server import AuthorizationServer, server_of
 
 DEFAULT_SCOPES = "openid fhirUser launch launch/patient launch/encounter offline_access online_access patient/*.rs"
 _LARGEST_SCOPES = parse_scopes(f"{DEFAULT_SCOPES} patient/*.cruds user/*.cruds profile email")
@@ -42,7 +42,7 @@ async def register(request: Request) -> Response:
         name = code if code in allowed else "invalid_client_metadata"
         raise OAuthError(name, error.issues[0].diagnostics) from error
     await _count(request)
-    await server.store.clients.add(client)
+    await _add(server, client)
     seen().about(client=client.id, scope=client.scopes)
     return answer(_registered(client, secret), 201)
 
@@ -54,6 +54,14 @@ async def _count(request: Request) -> None:
     if wait:
         text = "Too many apps have been registered from this address (max_registrations)."
         raise OAuthError("temporarily_unavailable", text, 429, {"Retry-After": str(wait)})
+
+
+async def _add(server: AuthorizationServer, client: Client) -> None:
+    """Store the client, to be removed again if nobody uses it; raises OAuthError where too many wait for that."""
+    settings = server.services.settings
+    if not await server.store.clients.add_unused(client, settings.unused_client_life, settings.max_unused_clients):
+        text = "Too many apps were registered within the last hour that nobody has used (max_unused_clients)."
+        raise OAuthError("temporarily_unavailable", text, 429, {"Retry-After": "3600"})
 
 
 async def _metadata(request: Request) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from datetime import UTC, datetime, timedelta
 
 from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
@@ -121,29 +121,47 @@ def _user(document: Document) -> User:
     )
 
 
+UNUSED_UNTIL = "unused_until"
+"""When a client that registered itself is removed; its first token takes the field away."""
+_YOUNG = timedelta(hours=1)
+"""So long a new registration has the time to be used, however many others there are."""
+
+
 class ClientStore:
     """Reads and stores clients."""
 
     def __init__(self, database: Database) -> None:
         self._clients = database.collection(CLIENTS)
 
+    async def prepare(self, keep: timedelta) -> None:
+        """Let what an earlier build registered, and nobody has used, end as new registrations do."""
+        unused = {"self_registered": True, "used": {"$exists": False}, UNUSED_UNTIL: {"$exists": False}}
+        with translated:
+            await self._clients.update_many(unused, {"$set": {UNUSED_UNTIL: datetime.now(UTC) + keep}})
+
     async def add(self, client: Client) -> None:
         """Store a new client; raises Conflict where there is one of that id."""
-        document: dict[str, Any] = {
-            "_id": client.id,
-            "name": client.name,
-            "authentication": client.authentication,
-            "scopes": str(client.scopes),
-            "redirect_uris": list(client.redirect_uris),
-            "secret": client.secret_fingerprint,
-            "jwks": client.jwks,
-            "jwks_uri": client.jwks_uri,
-            "launch_url": client.launch_url,
-            "post_logout_redirect_uris": list(client.post_logout_redirect_uris),
-            "self_registered": client.self_registered,
-        }
         with translated:
-            await self._clients.insert_one(document)
+            await self._clients.insert_one(_client_document(client))
+
+    async def add_unused(self, client: Client, keep: timedelta, most: int) -> bool:
+        """Store a client that registered itself, to be removed after `keep` unless it has got a token by then.
+
+        Of `most` that wait for their first token the one registered first gives way, unless all are younger than an
+        hour: then return False, and nothing is stored.
+        """
+        now = datetime.now(UTC)
+        with translated:
+            waiting = await self._clients.count_documents({UNUSED_UNTIL: {"$gt": now}}, limit=most)
+            if waiting >= most and not await self._remove_unused(now + keep - _YOUNG):
+                return False
+            await self._clients.insert_one({**_client_document(client), UNUSED_UNTIL: now + keep})
+        return True
+
+    async def _remove_unused(self, ends_before: datetime) -> bool:
+        """Remove the unused client that ends first, if before that time; return whether there was one."""
+        ending = {UNUSED_UNTIL: {"$lte": ends_before}}
+        return await self._clients.find_one_and_delete(ending, sort=[(UNUSED_UNTIL, 1)]) is not None
 
     async def find(self, client_id: str) -> Client | None:
         """Return the client of that id."""
@@ -166,6 +184,22 @@ class ClientStore:
         """Remove the client and return whether there was one; what it holds must be revoked besides."""
         with translated:
             return (await self._clients.delete_one({"_id": client_id})).deleted_count == 1
+
+
+def _client_document(client: Client) -> Document:
+    return {
+        "_id": client.id,
+        "name": client.name,
+        "authentication": client.authentication,
+        "scopes": str(client.scopes),
+        "redirect_uris": list(client.redirect_uris),
+        "secret": client.secret_fingerprint,
+        "jwks": client.jwks,
+        "jwks_uri": client.jwks_uri,
+        "launch_url": client.launch_url,
+        "post_logout_redirect_uris": list(client.post_logout_redirect_uris),
+        "self_registered": client.self_registered,
+    }
 
 
 def _client(document: Document) -> Client:

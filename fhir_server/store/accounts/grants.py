@@ -19,7 +19,7 @@ from pymongo import UpdateOne
 from fhir_server.auth.permission.bearer import BearerToken
 from fhir_server.auth.permission.scopes import Scopes, parse_scopes
 from fhir_server.auth.tokens.secrets import CODE_LIFETIME, fingerprint, new_identifier, new_secret, successor
-from fhir_server.store.accounts.accounts import CLIENTS, USERS
+from fhir_server.store.accounts.accounts import CLIENTS, UNUSED_UNTIL, USERS
 from fhir_server.store.accounts.bearer_tokens import TOKENS, bearer_token, token_document
 from fhir_server.store.accounts.revocations import Revocations
 from fhir_server.store.database.mongo import Database, Document, Session, translated
@@ -173,9 +173,9 @@ class GrantStore:
 
     async def _touch(self, token: BearerToken, session: Session) -> bool:
         # Written and not only read: that is what makes a revocation at the same time conflict with this transaction.
-        now = {"$set": {"used": datetime.now(UTC)}}
+        use = {"$set": {"used": datetime.now(UTC)}, "$unset": {UNUSED_UNTIL: ""}}
         for name, condition in _anchors(token):
-            changed = await self._database.collection(name).update_one(condition, now, session=session)
+            changed = await self._database.collection(name).update_one(condition, use, session=session)
             if changed.matched_count == 0:
                 return False
         return True

@@ -1,4 +1,4 @@
-"""Everything that authorization keeps in the database, with its indexes; all but users and clients expires."""
+"""Everything that authorization keeps in the database, with its indexes; all but users and used clients expires."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from fhir_server.auth.permission.bearer import BearerToken
 from fhir_server.settings import Settings
-from fhir_server.store.accounts.accounts import CLIENTS, USERS, ClientStore, UserStore
+from fhir_server.store.accounts.accounts import CLIENTS, UNUSED_UNTIL, USERS, ClientStore, UserStore
 from fhir_server.store.accounts.bearer_tokens import TOKENS, BearerTokens
 from fhir_server.store.accounts.grants import CODES, GRANTS, GrantStore
 from fhir_server.store.accounts.login_names import LoginNames
@@ -40,7 +40,7 @@ def _by(*fields: str) -> Document:
 
 _INDEXES: dict[str, list[Document]] = {
     USERS: [{**_by("name"), "unique": True}, _by("fhir_user")],
-    CLIENTS: [_by("name")],
+    CLIENTS: [_by("name"), _expiring(UNUSED_UNTIL)],
     GRANTS: [_expiring(), _by("user"), _by("client"), _by("session")],
     CODES: [_expiring("forget")],
     TOKENS: [_expiring(), _by("grant"), _by("client")],
@@ -83,4 +83,5 @@ class OAuthStore(Generic[T]):
                 )
             )
         await LoginNames(database).prepare()
+        await ClientStore(database).prepare(settings.unused_client_life)
         return cls(database, settings, made, await secret(database, "oauth-pages"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from fhir_server.auth.clients import redirects
 from fhir_server.store.database.mongo import Database
-from tests.smart_server import App, SmartServer, smart_server
+from tests.smart_server import REDIRECT, App, SmartServer, smart_server
 
 APP: dict[str, Any] = {
     "client_name": "App",
@@ -153,6 +154,44 @@ async def test_no_flood_of_registrations(database: Database, mongod_url: str, tm
         assert {each.json()["error"] for each in refused} == {"temporarily_unavailable"}
         clients = await server.services.database.collection("oauth_clients").count_documents({"self_registered": True})
         assert clients == len(made)
+
+
+async def test_unused_registrations_are_few_and_end(database: Database, mongod_url: str, tmp_path: Path) -> None:
+    """Past the limit an unused one older than an hour gives way, else the next is refused; one with a token stays."""
+    most = {"max_registrations": 1000, "max_unused_clients": 3, "unused_client_hours": 24}
+    async with smart_server(mongod_url, database.name, tmp_path, **most) as server:
+        clients = server.services.database.collection("oauth_clients")
+        await server.add_user("anna", "patient", "Patient/a")
+        ids = [(await register(server, redirect_uris=[REDIRECT])).json()["client_id"] for _ in range(3)]
+        await server.launch(App(server.http, ids[0]), "anna", "patient/*.rs")
+        ids.append((await register(server)).json()["client_id"])
+        refused = await register(server)
+        assert (refused.status_code, refused.json()["error"]) == (429, "temporarily_unavailable")
+        assert int(refused.headers["Retry-After"]) >= 1
+        kept = await clients.find({"self_registered": True}).to_list()
+        assert {each["_id"] for each in kept} == set(ids)
+        assert {each["_id"] for each in kept if "unused_until" in each} == set(ids[1:])
+
+        hour_ago = datetime.now(UTC) + timedelta(hours=23) - timedelta(minutes=1)
+        await clients.update_one({"_id": ids[2]}, {"$set": {"unused_until": hour_ago}})
+        assert (await register(server)).status_code == 201
+        assert await server.store.clients.find(ids[2]) is None
+        assert (await register(server)).status_code == 429
+        indexes = await clients.index_information()
+        assert indexes["unused_until_ttl"]["expireAfterSeconds"] == 0
+
+
+async def test_unused_registrations_of_before_end_too(smart: SmartServer) -> None:
+    """What an earlier build stored without an end gets one at the next start, unless it has had a token."""
+    clients = smart.services.database.collection("oauth_clients")
+    unused, used = [(await register(smart)).json()["client_id"] for _ in range(2)]
+    await clients.update_many({"_id": {"$in": [unused, used]}}, {"$unset": {"unused_until": ""}})
+    await clients.update_one({"_id": used}, {"$set": {"used": datetime.now(UTC)}})
+    operators = await smart.add_client("patient/*.rs")
+    await smart.store.clients.prepare(timedelta(hours=1))
+    ending = [each["_id"] async for each in clients.find({"unused_until": {"$exists": True}})]
+    assert unused in ending
+    assert not {used, operators.client_id} & set(ending)
 
 
 async def test_a_large_registration_is_refused(smart: SmartServer) -> None:
