@@ -17,18 +17,35 @@ class Databases:
 
     def __init__(self, url: str) -> None:
         self._client = pymongo.MongoClient[dict[str, Any]](url)
+        self._oplog = self._client.local["oplog.rs"]
         self._empty: list[str] = []
+        self._taken: dict[str, Any] = {}
 
     def take(self) -> str:
         """Return the name of a database without a document; it may have collections of an earlier test."""
-        return self._empty.pop() if self._empty else f"test_{uuid.uuid4().hex[:12]}"
+        name = self._empty.pop() if self._empty else f"test_{uuid.uuid4().hex[:12]}"
+        self._taken[name] = self._oplog.find_one(sort=[("$natural", -1)])["ts"]
+        return name
 
     def give_back(self, name: str) -> None:
         """Remove every document, when nobody uses the database any more."""
         database = self._client.get_database(name, write_concern=WriteConcern(1, j=False))
-        for collection in database.list_collection_names():
+        for collection in self._written(name, self._taken.pop(name)):
             database[collection].delete_many({})
         self._empty.append(name)
+
+    def _written(self, name: str, since: Any) -> list[str]:
+        """Return the collections that something was written to: far fewer than there are."""
+        entries = self._oplog.aggregate(
+            [
+                {"$match": {"ts": {"$gte": since}, "op": {"$in": ["i", "u", "c"]}}},
+                {"$project": {"ns": {"$ifNull": ["$o.applyOps.ns", ["$ns"]]}}},
+                {"$unwind": "$ns"},
+                {"$group": {"_id": "$ns"}},
+            ]
+        )
+        namespaces = [entry["_id"].partition(".") for entry in entries]
+        return [collection for database, _, collection in namespaces if database == name and collection != "$cmd"]
 
     def close(self) -> None:
         """Close the connection."""

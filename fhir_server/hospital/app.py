@@ -58,7 +58,9 @@ _STATUSES = {404: "not_found", 405: "method_not_allowed", 400: "malformed", 413:
 
 def create_facade(settings: Settings) -> FastAPI:
     """Return the application; `state.facade` is its FacadeServer, set when the database is connected."""
+    elsewhere = settings.fhir_base_url is not None
     app = DescribedApi(
+        (settings.served & {"hms", "ehr"}, elsewhere),
         title="Hospital",
         version="1",
         description="The patient app's endpoints. Every answer comes from the FHIR resources under /fhir.",
@@ -71,7 +73,6 @@ def create_facade(settings: Settings) -> FastAPI:
         for router in _HMS:
             app.include_router(router, dependencies=_ALWAYS)
     if "ehr" in settings.served:
-        elsewhere = settings.fhir_base_url is not None
         for router in _EHR:
             app.include_router(
                 router,

@@ -7,7 +7,9 @@ https://hl7.org/fhir/R4/http.html#capabilities
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import version as package_version
 from typing import Any
@@ -71,35 +73,50 @@ async def answer(context: Context, request: Request, route: Route) -> Response:
 Required = Mapping[str, Sequence[str]]
 """The profiles that all resources of a type must meet."""
 
-_last: tuple[object, Mapping[str, Parameter], bytes, str] | None = None
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A statement, what it was made from, and its ETag."""
+
+    of: object
+    registered: Mapping[str, Parameter]
+    encoded: bytes
+    tag: str
+
+
+_made: deque[_Made] = deque(maxlen=4)
+"""The last statements made: a process that serves several applications, as tests do, makes each once."""
 
 
 async def _stated(context: Context) -> tuple[bytes, str]:
     """Return the statement's bytes and their ETag, made anew when a search parameter was added."""
     settings = context.services.settings
     asked = (context.base_url, _security(context.base_url, settings), base(), settings.profiles_required)
-    kept = _kept(asked)
-    return await apart(_make, *asked) if kept is None else kept
+    made = _kept(asked)
+    if made is None:
+        made = await apart(_make, *asked)
+    return made.encoded, made.tag
 
 
 def prepare(base_url: str, settings: Settings) -> None:
     """Make the statement, so that no request has to wait for it."""
-    _make(base_url, _security(base_url, settings), base(), settings.profiles_required)
+    asked = (base_url, _security(base_url, settings), base(), settings.profiles_required)
+    if _kept(asked) is None:
+        _make(*asked)
 
 
-def _kept(asked: object) -> tuple[bytes, str] | None:
-    if _last is None or _last[0] != asked or _last[1] is not parameters(_ANY):
-        return None
-    return _last[2], _last[3]
-
-
-def _make(base_url: str, security: dict[str, Any] | None, own_base: str, required: Required) -> tuple[bytes, str]:
-    global _last  # noqa: PLW0603 - a cache of one
+def _kept(asked: object) -> _Made | None:
     registered = parameters(_ANY)
-    made = values.encode(_statement(base_url, security, required))
-    tag = hashlib.sha256(made).hexdigest()[:16]
-    _last = (base_url, security, own_base, required), registered, made, tag
-    return made, tag
+    return next((made for made in tuple(_made) if made.registered is registered and made.of == asked), None)
+
+
+def _make(base_url: str, security: dict[str, Any] | None, own_base: str, required: Required) -> _Made:
+    registered = parameters(_ANY)
+    encoded = values.encode(_statement(base_url, security, required))
+    tag = hashlib.sha256(encoded).hexdigest()[:16]
+    made = _Made((base_url, security, own_base, required), registered, encoded, tag)
+    _made.append(made)
+    return made
 
 
 def _security(base_url: str, settings: Settings) -> dict[str, Any] | None:
@@ -141,12 +158,13 @@ def _statement(base_url: str | None, security: dict[str, Any] | None, required: 
 
 def _rest(base_url: str | None, security: dict[str, Any] | None, required: Required) -> dict[str, Any]:
     interactions = _interactions(None)
-    referring = _referring()
+    own = {name: _search_parameters(name, common=False) for name in sorted(RESOURCE_TYPES)}
+    referring = _referring(own)
     described: dict[str, Any] = {
         "extension": [{"url": _WEBSOCKET, "valueUri": socket_url(base_url or _NOWHERE)}],
         "mode": "server",
         **({"security": security} if security is not None else {}),
-        "resource": [_resource(name, referring[name], required.get(name, ())) for name in sorted(RESOURCE_TYPES)],
+        "resource": [_resource(name, own[name], referring[name], required.get(name, ())) for name in own],
         "interaction": [{"code": code} for code in _SYSTEM_INTERACTIONS if code in interactions],
         "searchParam": [
             *(_search_parameter(parameter) for parameter in _search_parameters(_ANY, common=True)),
@@ -158,9 +176,8 @@ def _rest(base_url: str | None, security: dict[str, Any] | None, required: Requi
     return _without_empty(described)
 
 
-def _resource(name: str, referring: list[str], required: Sequence[str]) -> dict[str, Any]:
+def _resource(name: str, own: Sequence[Parameter], referring: list[str], required: Sequence[str]) -> dict[str, Any]:
     interactions = _interactions(name)
-    own = _search_parameters(name, common=False)
     described = {
         **(_SUBSCRIPTIONS if name == "Subscription" else {}),
         "type": name,
@@ -251,11 +268,11 @@ def _search_parameter(parameter: Parameter) -> dict[str, str]:
     return {key: value for key, value in described.items() if value}
 
 
-def _referring() -> dict[str, list[str]]:
+def _referring(own: Mapping[str, Sequence[Parameter]]) -> dict[str, list[str]]:
     """Return, for each type, what may be asked of _revinclude: the reference parameters that can point to it."""
     referring: dict[str, list[str]] = {name: [] for name in RESOURCE_TYPES}
-    for name in sorted(RESOURCE_TYPES):
-        for parameter in _search_parameters(name, common=False):
+    for name, named in own.items():
+        for parameter in named:
             for target in parameter.target if parameter.type == "reference" else ():
                 referring[target].append(f"{name}:{parameter.code}")
     return referring

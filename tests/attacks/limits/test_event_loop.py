@@ -15,6 +15,7 @@ from fhir_server.engine.graphql.execution import _holding
 from fhir_server.engine.graphql.nodes import root
 from fhir_server.engine.interactions import capabilities
 from fhir_server.engine.operations import registry
+from fhir_server.hospital.api.description import openapi
 from fhir_server.hospital.app import create_facade
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.search import registry as registered
@@ -49,6 +50,7 @@ async def test_an_expression_on_many_resources_lets_others_in() -> None:
 
 async def test_the_description_is_made_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """It takes a third of a second, and each of the first requests asks for it; it is made once."""
+    openapi._descriptions.clear()
     makers: list[threading.Thread] = []
     making = FastAPI.openapi
 
@@ -70,7 +72,7 @@ async def test_no_request_makes_what_all_need(
     """A server that is ready has its search parameters and its CapabilityStatement."""
     register(())
     official_parameters.cache_clear()
-    monkeypatch.setattr(capabilities, "_last", None)
+    capabilities._made.clear()
     makers: list[threading.Thread] = []
     collect, state = registered._collect, capabilities._statement
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -18,10 +18,13 @@ from pydantic.json_schema import models_json_schema
 from fhir_server.hospital.api.description.examples import add_examples
 from fhir_server.hospital.api.problem import MEDIA_TYPE, PROBLEMS, ProblemDetails
 from fhir_server.work.threads import apart
-from mappings.shared.own_urls import problem_type
+from mappings.shared.own_urls import base, problem_type
 
 Responses = dict[int | str, dict[str, Any]]
 
+_making = threading.Lock()
+_descriptions: dict[tuple[Hashable, str], dict[str, Any]] = {}
+"""The descriptions made, by variant and by the base of the addresses in them."""
 _METHODS = frozenset({"get", "put", "post", "delete", "patch"})
 _OAUTH2 = {
     "type": "oauth2",
@@ -78,22 +81,23 @@ def operation_id(route: APIRoute) -> str:
 class DescribedApi(FastAPI):
     """An application whose description tells of each endpoint what follows from how it is asked."""
 
-    def setup(self) -> None:
-        """Add the routes of FastAPI's own, of which there are none here."""
-        self._making = threading.Lock()
-        self._whole: dict[str, Any] | None = None
-        super().setup()
+    def __init__(self, variant: Hashable, **named: Any) -> None:
+        """Take what tells the application's endpoints from those of others, and what FastAPI takes."""
+        self._variant = variant
+        super().__init__(**named)
 
     def openapi(self) -> dict[str, Any]:
-        """Return the description, which takes a third of a second to make."""
-        with self._making:
-            if self._whole is None:
-                self._whole = self._made()
-            return self._whole
+        """Return the description, which takes a third of a second to make: once in a process for each variant."""
+        with _making:
+            key = (self._variant, base())
+            if key not in _descriptions:
+                _descriptions[key] = self._made()
+            return _descriptions[key]
 
     async def described(self) -> dict[str, Any]:
         """Return the description, made where it holds nobody."""
-        return self._whole if self._whole is not None else await apart(self.openapi)
+        made = _descriptions.get((self._variant, base()))
+        return made if made is not None else await apart(self.openapi)
 
     @cached_property
     def description_json(self) -> bytes:
