@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from argon2 import PasswordHasher
 
 from fhir_server.auth.accounts import passwords
@@ -28,6 +29,14 @@ def own_hasher() -> Iterator[PasswordHasher]:
     own, passwords._hasher = passwords._hasher, PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     yield own
     passwords._hasher = own
+
+
+@pytest.fixture(autouse=True)
+def own_log() -> Iterator[None]:
+    """Undo what the test's server set of logging: one that logs critical lines alone would silence the next test's."""
+    configuration = structlog.get_config()
+    yield
+    structlog.configure(**configuration)
 
 
 @pytest.fixture(scope="session")
