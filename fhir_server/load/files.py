@@ -5,31 +5,14 @@ from __future__ import annotations
 import gzip
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 
-LINES_IN_A_PART = 400
-LARGEST_PART = 4 * 1024 * 1024
-"""Bytes of NDJSON after which a part ends early."""
+from fhir_server.engine.loading.parts import Part, chunks
 
 _GZIP = b"\x1f\x8b"
 _LINES = (".ndjson", ".jsonl")
 _LOADED = (".json", *_LINES)
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What one worker loads at a time: a JSON document, or some lines of NDJSON."""
-
-    path: Path
-    key: str
-    """Hash of the content: a part that was loaded is not loaded again, wherever it stands."""
-    data: bytes
-    first_line: int | None
-    """Number of the first line in the file; None for a document."""
-    size: int
-    """Bytes that the part takes of the file as it is on disk, for the progress bar."""
 
 
 def find_files(paths: Iterable[Path]) -> list[Path]:
@@ -48,7 +31,7 @@ def parts(path: Path) -> Iterator[Part]:
             yield _part(path, content.read(), None, path.stat().st_size)
             return
         start, number = 0, 1
-        for lines in _chunks(content):
+        for lines in chunks(content):
             yield _part(path, b"".join(lines), number, raw.tell() - start)
             start, number = raw.tell(), number + len(lines)
 
@@ -58,20 +41,7 @@ def _unpacked(raw: BufferedReader) -> BufferedReader | gzip.GzipFile:
 
 
 def _part(path: Path, data: bytes, first_line: int | None, size: int) -> Part:
-    return Part(path, hashlib.sha256(data).hexdigest(), data, first_line, size)
-
-
-def _chunks(content: Iterable[bytes]) -> Iterator[list[bytes]]:
-    lines: list[bytes] = []
-    size = 0
-    for line in content:
-        lines.append(line)
-        size += len(line)
-        if len(lines) == LINES_IN_A_PART or size >= LARGEST_PART:
-            yield lines
-            lines, size = [], 0
-    if lines:
-        yield lines
+    return Part(str(path), hashlib.sha256(data).hexdigest(), data, first_line, size)
 
 
 def _is_loaded(path: Path) -> bool:

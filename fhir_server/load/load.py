@@ -16,15 +16,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from fhir_server.load.files import Part, find_files, parts
+from fhir_server.engine.loading.loading import RETRIED, Loaded, Refusal
+from fhir_server.engine.loading.parts import Part
+from fhir_server.load.files import find_files, parts
 from fhir_server.load.report import Summary, show, write_refusals
 from fhir_server.load.state import DatabaseState, FileState, State
-from fhir_server.load.worker import RETRIED, Loaded, Refusal, load_part, start
+from fhir_server.load.worker import load_part, start
 from fhir_server.settings import Settings
 from fhir_server.store.database.data_directory import StartupError
 from fhir_server.store.database.mongod import database_url
 
-_Waiting = dict[tuple[Path, str], Loaded]
+_Waiting = dict[tuple[str, str], Loaded]
 """Parts with something refused that a later try may take, by file and key."""
 
 _AHEAD = 2
@@ -161,7 +163,7 @@ class _Course:
                 self._remember(key)
             self.summary.counts += loaded.counts
             if any(refusal.status in RETRIED for refusal in loaded.refusals):
-                waiting[part.path, part.key] = loaded
+                waiting[part.source, part.key] = loaded
             else:
                 self.summary.refusals += loaded.refusals
             self._progress.update(self._task, advance=part.size, resources=self.summary.resources)
@@ -171,9 +173,9 @@ class _Course:
 
 
 def _parts_again(waiting: _Waiting) -> Iterator[Part]:
-    for file in {path: None for path, _ in waiting}:
-        for part in parts(file):
-            if (file, part.key) in waiting:
+    for source in {source: None for source, _ in waiting}:
+        for part in parts(Path(source)):
+            if (source, part.key) in waiting:
                 # The progress bar has counted it.
                 yield replace(part, size=0)
 

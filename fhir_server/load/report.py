@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Column, Table
 
-from fhir_server.load.worker import Refusal
+from fhir_server.engine.loading.loading import Refusal
 
 _OUTCOMES = ("created", "updated", "unchanged", "deleted", "written", "refused")
 _SHOWN = 10

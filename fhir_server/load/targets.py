@@ -6,68 +6,19 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
-from fhir_server.engine.context import Context, Request, Services
-from fhir_server.engine.engine import handle
+from fhir_server.engine.context import Context
+from fhir_server.engine.loading.loading import Refused, Target, response_entries
+from fhir_server.engine.loading.transactions import Transactions
 from fhir_server.errors import FhirError
 from fhir_server.r4 import values
 from fhir_server.services import base_url, services
 from fhir_server.settings import Settings
-from fhir_server.store.database.recording import RecordingDatabase
-from fhir_server.store.work.loads import Loads
 
 _TIMEOUT_SECONDS = 300
-
-
-class Refused(Exception):
-    """A transaction was not taken; nothing of it is stored."""
-
-    def __init__(self, status: int, issues: list[dict[str, Any]]) -> None:
-        super().__init__(status)
-        self.status = status
-        self.issues = issues
-
-
-class Target(Protocol):
-    """Takes transactions."""
-
-    async def transaction(self, entries: list[dict[str, Any]], keys: list[str]) -> list[dict[str, Any]]:
-        """Carry out the entries as a transaction that is recorded under the keys; raises Refused.
-
-        Returns the entries of the transaction-response.
-        """
-
-    async def record(self, keys: list[str]) -> None:
-        """Record keys without a transaction, where the target keeps a record."""
-
-
-class Engine:
-    """The engine in this process. What was loaded is recorded within the transaction that loads it."""
-
-    def __init__(self, shared: Services, loads: Loads) -> None:
-        self._shared = shared
-        self._loads = loads
-        self._base_url = base_url(shared.settings)
-
-    async def transaction(self, entries: list[dict[str, Any]], keys: list[str]) -> list[dict[str, Any]]:
-        """Carry out the entries as a transaction; raises Refused."""
-        recording = RecordingDatabase.of(self._shared.database, partial(self._loads.record, keys))
-        shared = replace(self._shared, database=recording)
-        bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
-        try:
-            response = await handle(Context(shared, self._base_url, quiet=True), Request("POST", "", resource=bundle))
-        except FhirError as error:
-            raise Refused(error.status, [issue.to_fhir() for issue in error.issues]) from error
-        return _response_entries(response.json or b"{}")
-
-    async def record(self, keys: list[str]) -> None:
-        """Record keys in the database."""
-        await self._loads.record(keys)
 
 
 class Remote:
@@ -88,7 +39,7 @@ class Remote:
             raise Refused(503, [issue]) from error
         if status >= 300:
             raise Refused(status, _issues(answer, status))
-        return _response_entries(answer)
+        return response_entries(answer)
 
     async def record(self, keys: list[str]) -> None:
         """Do nothing: the command keeps the record itself."""
@@ -114,12 +65,7 @@ async def target(settings: Settings, url: str | None) -> AsyncIterator[Target]:
         yield Remote(url)
         return
     async with services(settings) as shared:
-        yield Engine(shared, shared.stores.loads)
-
-
-def _response_entries(body: bytes) -> list[dict[str, Any]]:
-    entries: list[dict[str, Any]] = values.decode(body).get("entry", [])
-    return entries
+        yield Transactions(Context(shared, base_url(settings), quiet=True), shared.stores.loads.record)
 
 
 def _issues(body: bytes, status: int) -> list[dict[str, Any]]:

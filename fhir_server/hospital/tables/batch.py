@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 
+from fhir_server.engine.loading.loading import Refusal
 from fhir_server.errors import Conflict, FhirError, Gone, Issue, Unprocessable
 from fhir_server.hospital.tables.cells import parse
 from fhir_server.hospital.tables.checks.findings import Finding
@@ -19,7 +20,6 @@ from fhir_server.hospital.tables.planned import Planned, with_entries
 from fhir_server.hospital.tables.resources import MappingContext, to_resources
 from fhir_server.hospital.tables.sources import Line
 from fhir_server.hospital.tables.tables import Table
-from fhir_server.load.worker import Refusal
 from fhir_server.store.work.imports import Imported
 from mappings.accounts.users import User
 from mappings.booking import appointments

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from fhir_server.engine.loading.loading import Refusal
 from fhir_server.hospital.tables import postgres
 from fhir_server.hospital.tables.checks.order import IN_A_ROW, Ordered
 from fhir_server.hospital.tables.csv_folder import CsvFolder
@@ -26,7 +27,6 @@ from fhir_server.hospital.tables.sources import Line, Source
 from fhir_server.hospital.tables.tables import BY_NAME, TABLES, Table
 from fhir_server.hospital.tables.worker import delete_rows, import_lines, start
 from fhir_server.load.report import Summary, show, write_refusals
-from fhir_server.load.worker import Refusal
 from fhir_server.services import authorization_store, services
 from fhir_server.settings import Settings
 from fhir_server.store.database.data_directory import StartupError

@@ -17,6 +17,7 @@ from typing import Any
 from fhir_server.engine.context import Context, Request, Services
 from fhir_server.engine.engine import handle
 from fhir_server.engine.interactions.preconditions import etag
+from fhir_server.engine.loading.loading import Refusal
 from fhir_server.errors import FhirError
 from fhir_server.hospital.api.references import decoded
 from fhir_server.hospital.tables.checks.references import Key, referred
@@ -25,7 +26,6 @@ from fhir_server.hospital.tables.planned import Planned
 from fhir_server.hospital.tables.resources import MappingContext
 from fhir_server.hospital.tables.sign_in import Account, Accounts
 from fhir_server.hospital.tables.tables import Table
-from fhir_server.load.worker import Refusal
 from fhir_server.r4 import values
 from fhir_server.search.params.dates import beginning_key
 from fhir_server.search.query.conditions import HasKey

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fhir_server.load import files
+from fhir_server.engine.loading.parts import LARGEST_PART, LINES_IN_A_PART
 from fhir_server.load.files import find_files, parts
 
 
@@ -39,18 +39,18 @@ def test_a_document_is_one_part(tmp_path: Path, packed: bool) -> None:
 @pytest.mark.parametrize("name", ["many.ndjson", "many.ndjson.gz"])
 def test_ndjson_is_cut_at_lines(tmp_path: Path, name: str) -> None:
     """The parts of NDJSON hold all its lines in order, say where they begin, and cover the file."""
-    lines = [b'{"line": %d}\n' % number for number in range(1, 2 * files.LINES_IN_A_PART + 11)]
+    lines = [b'{"line": %d}\n' % number for number in range(1, 2 * LINES_IN_A_PART + 11)]
     path = tmp_path / name
     path.write_bytes(gzip.compress(b"".join(lines)) if name.endswith(".gz") else b"".join(lines))
     found = list(parts(path))
-    assert [part.first_line for part in found] == [1, files.LINES_IN_A_PART + 1, 2 * files.LINES_IN_A_PART + 1]
+    assert [part.first_line for part in found] == [1, LINES_IN_A_PART + 1, 2 * LINES_IN_A_PART + 1]
     assert b"".join(part.data for part in found) == b"".join(lines)
     assert sum(part.size for part in found) == path.stat().st_size
 
 
 def test_long_lines_end_a_part_early(tmp_path: Path) -> None:
     """A part of NDJSON does not grow far beyond the size that it may have."""
-    line = b" " * (files.LARGEST_PART // 2) + b"\n"
+    line = b" " * (LARGEST_PART // 2) + b"\n"
     path = tmp_path / "long.ndjson"
     path.write_bytes(line * 4)
     assert [len(part.data) for part in parts(path)] == [2 * len(line)] * 2

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fhir_server.load.files import LINES_IN_A_PART, Part
-from fhir_server.load.units import Unit, Unreadable, units
+from fhir_server.engine.loading.parts import LINES_IN_A_PART, Part
+from fhir_server.engine.loading.units import Unit, Unreadable, units
 
 URN = "urn:uuid:61ebe359-bfdc-4613-8bf2-c5e300945f0a"
 PATIENT: dict[str, Any] = {"resourceType": "Patient", "active": True}
@@ -17,7 +16,7 @@ PATIENT: dict[str, Any] = {"resourceType": "Patient", "active": True}
 
 def part(content: Any, first_line: int | None = None) -> Part:
     data = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return Part(Path("file"), "key", data, first_line, len(data))
+    return Part("file", "key", data, first_line, len(data))
 
 
 def bundle(kind: str, *entries: dict[str, Any]) -> dict[str, Any]:

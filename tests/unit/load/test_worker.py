@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fhir_server.load.files import Part
-from fhir_server.load.targets import Refused
-from fhir_server.load.worker import Loaded, load_into
+from fhir_server.engine.loading.loading import Loaded, Refused, load_into
+from fhir_server.engine.loading.parts import Part
 
 Entries = list[dict[str, Any]]
 
@@ -69,7 +67,7 @@ def unnamed(bad: set[str]) -> Callable[[Entries], Refused | None]:
 def lines(count: int) -> Part:
     resources = ({"resourceType": "Patient", "id": str(number)} for number in range(count))
     data = b"\n".join(json.dumps(resource).encode() for resource in resources)
-    return Part(Path("file.ndjson"), "part", data, 1, len(data))
+    return Part("file.ndjson", "part", data, 1, len(data))
 
 
 def transaction(count: int) -> Part:
@@ -78,7 +76,7 @@ def transaction(count: int) -> Part:
         for at in range(count)
     ]
     data = json.dumps({"resourceType": "Bundle", "type": "transaction", "entry": entries}).encode()
-    return Part(Path("file.json"), "part", data, None, len(data))
+    return Part("file.json", "part", data, None, len(data))
 
 
 def run(part: Part, target: Memory, known: frozenset[str] = frozenset()) -> Loaded:

@@ -7,17 +7,19 @@ taken apart again where one of them is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from fhir_server.engine.loading.parts import LINES_IN_A_PART, Part
 from fhir_server.engine.transaction.references import Rewriter
 from fhir_server.errors import BadRequest, FhirError
-from fhir_server.load.files import LINES_IN_A_PART, Part
 from fhir_server.r4 import values
 from fhir_server.r4.definitions import RESOURCE_TYPES
 
 Entry = dict[str, Any]
+Write = Callable[[Any], Entry]
+"""Makes the entry that stores a resource; raises FhirError."""
 
 _RESOURCES = frozenset({"collection", "searchset"})
 _REQUESTS = frozenset({"batch", "transaction"})
@@ -43,20 +45,20 @@ class Unreadable:
     error: FhirError
 
 
-def units(part: Part) -> Iterator[Unit | Unreadable]:
-    """Yield what a part holds, in order."""
+def units(part: Part, write: Write | None = None) -> Iterator[Unit | Unreadable]:
+    """Yield what a part holds, in order; `write` makes the entry that stores a line, by the line's id unless said."""
     if part.first_line is not None:
-        return _of_lines(part.data, part.first_line)
+        return _of_lines(part.data, part.first_line, write or write_by_id)
     return _of_document(part.data)
 
 
-def _of_lines(data: bytes, first_line: int) -> Iterator[Unit | Unreadable]:
+def _of_lines(data: bytes, first_line: int, write: Write) -> Iterator[Unit | Unreadable]:
     entries: list[tuple[str, Entry]] = []
     for number, line in enumerate(data.splitlines(), first_line):
         if not line.removeprefix(values.BYTE_ORDER_MARK).strip():
             continue
         try:
-            entries.append((f"line {number}", _write(values.decode(line))))
+            entries.append((f"line {number}", write(values.decode(line))))
         except FhirError as error:
             yield Unreadable(f"line {number}", error)
     yield from _together(entries)
@@ -66,13 +68,13 @@ def _of_document(data: bytes) -> Iterator[Unit | Unreadable]:
     try:
         document = values.decode(data)
         if not isinstance(document, dict) or document.get("resourceType") != "Bundle":
-            yield Unit((_write(document),), ("",))
+            yield Unit((write_by_id(document),), ("",))
         elif document.get("type") in _REQUESTS:
             yield from _of_requests(document)
         elif document.get("type") in _RESOURCES:
             yield from _of_resources(_entries(document))
         elif document.get("type") in _STORED_WHOLE:
-            yield Unit((_write(document),), ("",))
+            yield Unit((write_by_id(document),), ("",))
         else:
             kind = str(document.get("type"))[:40]
             raise BadRequest(f"A Bundle of type {kind!r} is not something to load.", expression="Bundle.type")
@@ -98,7 +100,7 @@ def _of_resources(entries: list[Entry]) -> Iterator[Unit | Unreadable]:
             continue
         try:
             resource = _identified(entry.get("resource"), str(entry.get("fullUrl", "")))
-            writes.append((place, _rewritten(rewriter, _write(resource))))
+            writes.append((place, _rewritten(rewriter, write_by_id(resource))))
         except FhirError as error:
             yield Unreadable(place, error)
     yield from _together(writes)
@@ -132,8 +134,8 @@ def _identified(resource: Any, full_url: str) -> Any:
     return {"resourceType": resource.get("resourceType"), "id": uuid[1].lower(), **resource}
 
 
-def _write(resource: Any) -> Entry:
-    """Return the entry that stores a resource: under its id where it has one."""
+def write_by_id(resource: Any) -> Entry:
+    """Return the entry that stores a resource: under its id where it has one; raises BadRequest for anything else."""
     if not isinstance(resource, dict) or resource.get("resourceType") not in RESOURCE_TYPES:
         raise BadRequest("This is no FHIR R4 resource: it has no resourceType of R4.", code="structure")
     name, resource_id = resource["resourceType"], resource.get("id")
