@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from fhir_server.bulk_settings import BulkSettings
 from fhir_server.profile_settings import ProfileSettings
 from fhir_server.registration_settings import RegistrationSettings
 from fhir_server.terminology_settings import TerminologySettings
@@ -41,7 +42,7 @@ class SettingsError(Exception):
     """A setting has a value that the server cannot use; the text names the setting."""
 
 
-class Settings(TerminologySettings, ProfileSettings, RegistrationSettings):
+class Settings(TerminologySettings, ProfileSettings, RegistrationSettings, BulkSettings):
     """The server's settings; `FHIR_SERVER_NAME` in the environment or a line of `fhir-server.env` sets `name`."""
 
     model_config = SettingsConfigDict(env_prefix="FHIR_SERVER_", env_file="fhir-server.env", extra="ignore")
@@ -141,14 +142,6 @@ class Settings(TerminologySettings, ProfileSettings, RegistrationSettings):
     max_everything: Positive = Field(
         default=10_000, description="Resources that $everything answers with at once before a link carries the rest."
     )
-
-    max_exports: Positive = Field(
-        default=5, description="Bulk exports of one client that are under way at once; as many requests answered later."
-    )
-    max_async_seconds: float = Field(
-        default=300, gt=0, description="Processor time of a request that is answered later (Prefer: respond-async)."
-    )
-    export_keep_hours: float = Field(default=24, gt=0, description="How long the files of a bulk export are kept.")
 
     max_body_bytes: Positive = 64 * 1024 * 1024
     large_bytes_at_once: Positive = Field(

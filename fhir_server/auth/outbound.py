@@ -11,7 +11,7 @@ import asyncio
 import ipaddress
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import TypeAlias, TypeVar
@@ -70,6 +70,7 @@ class Outgoing:
 
 
 _PLAIN = Outgoing()
+_SILENCE = 30.0
 
 
 async def fetch(url: str, asked: Outgoing = _PLAIN, *, allow_internal: bool = False) -> Fetched:
@@ -88,8 +89,31 @@ async def send(url: str, sent: Outgoing, *, allow_internal: bool = False) -> int
     return await _exchange(url, sent, _status, allow_internal=allow_internal)
 
 
+async def receive(
+    url: str, asked: Outgoing, take: Callable[[AsyncIterator[bytes]], Awaitable[T]], *, allow_internal: bool = False
+) -> T:
+    """Have `take` read what the https URL answers: the bytes in pieces, packed as they come; raises Refused.
+
+    `asked.seconds` is for the whole, whose length is the taker's matter; silence for half a minute ends it.
+    """
+    return await _exchange(url, asked, partial(_passed_on, take), allow_internal=allow_internal, silence=_SILENCE)
+
+
+async def _passed_on(take: Callable[[AsyncIterator[bytes]], Awaitable[T]], response: httpx.Response) -> T:
+    if response.has_redirect_location:
+        raise Redirected(response.status_code, response.headers["location"])
+    if response.status_code != 200:
+        raise Answered(response.status_code, b"")
+    return await take(response.aiter_raw())
+
+
 async def _exchange(
-    url: str, asked: Outgoing, reading: Callable[[httpx.Response], Awaitable[T]], *, allow_internal: bool
+    url: str,
+    asked: Outgoing,
+    reading: Callable[[httpx.Response], Awaitable[T]],
+    *,
+    allow_internal: bool,
+    silence: float | None = None,
 ) -> T:
     parts = _parts(url)
     if not parts.hostname or not (parts.scheme == "https" or (allow_internal and parts.scheme == "http")):
@@ -101,7 +125,9 @@ async def _exchange(
             address = await _public_address(parts.hostname, port, allow_internal=allow_internal)
             pinned = httpx.URL(url).copy_with(host=address, port=port)
             # Ask no proxy and no netrc of the environment: the address that was checked is the one to ask.
-            async with httpx.AsyncClient(trust_env=False, verify=_certificates(), timeout=asked.seconds) as client:
+            async with httpx.AsyncClient(
+                trust_env=False, verify=_certificates(), timeout=silence or asked.seconds
+            ) as client:
                 headers = [("Host", host), *_pairs(asked.headers)]
                 extensions = {"sni_hostname": parts.hostname, "trace": progress.note}
                 async with client.stream(

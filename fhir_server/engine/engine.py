@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 
 from fhir_server.engine import operations
-from fhir_server.engine.bulk import answers as exports
 from fhir_server.engine.context import Ask, Context, Request, Response
 from fhir_server.engine.interactions import capabilities
 from fhir_server.engine.interactions.create import create
@@ -158,5 +157,5 @@ HANDLERS: dict[str, Handler] = {
     "batch": bundles.process,
     "async-status": answers.status,
     "async-cancel": answers.cancel,
-    "async-file": exports.file,
+    "async-file": answers.file,
 }

@@ -77,6 +77,7 @@ async def purge(context: Context, target: Target) -> None:
         await delete(quiet, Request("DELETE", f"{target.type}/{target.id}"), target.type, target.id)
         await Eraser(services.resources).erase(target.type, [target.id])
     await services.stores.exports.withdraw()
+    await services.stores.bulk_imports.withdraw()
     await services.stores.async_requests.withdraw()
     await record.finish(str(target))
 

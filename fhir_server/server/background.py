@@ -16,6 +16,7 @@ from fhir_server.jobs import subscriptions
 from fhir_server.jobs.async_requests import async_requests
 from fhir_server.jobs.backups import backups
 from fhir_server.jobs.blob_sweep import blob_sweep
+from fhir_server.jobs.bulk_imports import bulk_imports
 from fhir_server.jobs.erasures import erasures
 from fhir_server.jobs.exports import exports
 from fhir_server.jobs.index_upgrade import index_upgrade
@@ -30,6 +31,7 @@ def jobs(services: Services, base_url: str, gateway: Gateway) -> list[Job]:
         blob_sweep(services.resources.blobs),
         erasures(services, base_url),
         exports(services),
+        bulk_imports(services),
         index_upgrade(services, base_url),
         async_requests(services),
         subscriptions.subscriptions(services, base_url),

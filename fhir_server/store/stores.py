@@ -15,6 +15,7 @@ from fhir_server.store.database.mongo import Database
 from fhir_server.store.terminology.closures import ClosureTables
 from fhir_server.store.terminology.kept import KeptResources
 from fhir_server.store.work.async_requests import AsyncRequestStore
+from fhir_server.store.work.bulk_imports import BulkImportStore
 from fhir_server.store.work.erasures import ErasureStore
 from fhir_server.store.work.exports import ExportStore
 from fhir_server.store.work.idempotency import IdempotencyKeys
@@ -36,6 +37,11 @@ class Stores:
     def exports(self) -> ExportStore:
         """Bulk exports, and their files."""
         return ExportStore(self._database)
+
+    @cached_property
+    def bulk_imports(self) -> BulkImportStore:
+        """Bulk imports, and the lines that are still to be stored."""
+        return BulkImportStore(self._database)
 
     @cached_property
     def async_requests(self) -> AsyncRequestStore:

@@ -48,6 +48,9 @@ PERMISSIONS: Mapping[str, str] = {
 PURGE = "purge"
 """Removing versions for good, which no scope gives by itself: it is an operator's."""
 
+IMPORT = "import"
+"""Storing what a source holds, which is for services and operators: the server fetches it in their name."""
+
 _OPEN_TO_ALL = frozenset({"capabilities"})
 _DECIDED_INSIDE = frozenset({"batch", "operation", "async-status", "async-cancel", "async-file"})
 """Interactions that ask again for each thing they do."""
@@ -145,6 +148,8 @@ class ScopedAccess:
         if interaction in _OPEN_TO_ALL or (interaction in _DECIDED_INSIDE and self.token.scopes.resources):
             return
         permission = PERMISSIONS.get(interaction)
+        if interaction == IMPORT and self._may_import(resource_type or "*"):
+            return
         if interaction == PURGE and self._may_purge(resource_type or ""):
             return
         if permission is not None and self._has(permission, resource_type):
@@ -163,6 +168,16 @@ class ScopedAccess:
         """Return whether an operator acts, by a scope that lets all of the type be deleted."""
         return self.token.role == "admin" and any(
             scope.level == "user" and scope.covers("d", resource_type) and not scope.parameters
+            for scope in self.token.scopes.resources
+        )
+
+    def _may_import(self, resource_type: str) -> bool:
+        """Return whether a service or an operator acts, by a scope that lets the type be stored."""
+        levels = {"system", "user"} if self.token.role == "admin" else {"system"}
+        return any(
+            scope.level in levels
+            and (resource_type == "*" or scope.covers("c", resource_type) or scope.covers("u", resource_type))
+            and set(scope.permissions) & set("cu")
             for scope in self.token.scopes.resources
         )
 

@@ -103,6 +103,7 @@ class _Erasing:
             if condition is not None:
                 await self._eraser.erase_earlier(resource_type, condition)
         await self._services.stores.exports.withdraw()
+        await self._services.stores.bulk_imports.withdraw()
         await self._services.stores.async_requests.withdraw()
         done = replace(erasure, finished=now(), counts=dict(self._counts))
         await self._record.save(done)

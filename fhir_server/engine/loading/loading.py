@@ -42,6 +42,8 @@ class Loaded:
     part: str
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     """How many resources of a type were created, updated, unchanged or deleted."""
+    skipped: Counter[str] = field(default_factory=Counter)
+    """How many resources of a type were loaded already."""
     refusals: list[Refusal] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     """What is now loaded; with the key of the part where that is complete."""
@@ -110,12 +112,14 @@ class _Loading:
 
     async def _separable(self, unit: Unit, key: str) -> None:
         if key in self.already_loaded:
+            self.loaded.skipped.update(map(_type, unit.entries))
             return
-        left = [
-            (place, entry)
-            for place, entry in zip(unit.places, unit.entries, strict=True)
-            if self._key(place) not in self.already_loaded
-        ]
+        left: list[tuple[str, Entry]] = []
+        for place, entry in zip(unit.places, unit.entries, strict=True):
+            if self._key(place) in self.already_loaded:
+                self.loaded.skipped[_type(entry)] += 1
+            else:
+                left.append((place, entry))
         alone: list[tuple[str, Entry]] = []
         # The entries that a refusal names go apart, and the rest is sent again; a refusal that names none ends that.
         while len(left) > 1:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fhir_server.engine.bulk.kick_off import GROUP, PATIENT, SYSTEM, kick_off
+from fhir_server.engine.bulk_import import kick_off as imports
 from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.operations import purge
 from fhir_server.engine.operations.everything import everything
@@ -108,6 +109,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(SYSTEM, kick_off, frozenset({"system"})),
     Operation(PATIENT, kick_off, frozenset({"type"})),
     Operation(GROUP, kick_off, frozenset({"instance"})),
+    Operation(imports.DEFINITION, imports.kick_off, frozenset({"system"}), affects_state=True, reads_request=True),
     _terminology(terminology.EXPAND, terms.expand, "type", "instance"),
     _terminology(terminology.VALIDATE_CODE_IN_VALUE_SET, terms.validate_in_value_set, "type", "instance"),
     _terminology(terminology.BATCH_VALIDATE_CODE, terms.batch_validate_code, "type"),

@@ -1,4 +1,4 @@
-"""Whatever is carried out behind the scenes, at its own URL: bulk exports, and requests that are answered later."""
+"""Whatever is carried out behind the scenes, at its own URL: exports, imports, and requests that are answered later."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import msgspec
 
 from fhir_server.engine.access import owner_of, require_acting_for
 from fhir_server.engine.bulk import answers as exports
+from fhir_server.engine.bulk_import import answers as imports
 from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.disclosure import note_patients, note_question
 from fhir_server.engine.respond_async.taking import view_of
@@ -24,7 +25,8 @@ async def status(context: Context, request: Request, route: Route) -> Response:
     """
     taken = await _taken(context, route)
     if taken is None:
-        return await exports.status(context, request, route)
+        work = await imports.find(context, route)
+        return await (exports.status(context, request, route) if work is None else imports.status(context, work))
     if taken.finished is None:
         progress = "waiting for its turn" if taken.begun is None else "under way"
         return Response(202, None, headers={"X-Progress": progress, "Retry-After": "1"})
@@ -42,12 +44,21 @@ async def cancel(context: Context, request: Request, route: Route) -> Response:
     """End the work, or forget what came of it; answers 202. What has begun may still be carried out."""
     taken = await _taken(context, route)
     if taken is None:
-        return await exports.cancel(context, request, route)
+        work = await imports.find(context, route)
+        return await (exports.cancel(context, request, route) if work is None else imports.cancel(context, work))
     await _store(context).remove(taken)
     text = (
         "The request is forgotten." if taken.begun is None else "The answer is forgotten; what was begun may be done."
     )
     return Response(202, values.encode(operation_outcome([Issue("informational", text, (), "information")])))
+
+
+async def file(context: Context, request: Request, route: Route) -> Response:
+    """Answer with a file of an export or of an import; raises NotFound, and Forbidden where the token sees less."""
+    work = await imports.find(context, route)
+    return await (
+        exports.file(context, request, route) if work is None else imports.file(context, request, route, work)
+    )
 
 
 async def _taken(context: Context, route: Route) -> AsyncRequest | None:

@@ -16,7 +16,7 @@ from fhir_server.store.work.async_requests import AsyncRequest
 _INTERACTIONS = frozenset(
     {"search-type", "search-system", "history-instance", "history-type", "history-system", "batch", "operation"}
 )
-_ON_THEIR_OWN = frozenset({"export"})
+_ON_THEIR_OWN = frozenset({"export", "import"})
 """Operations that have an asynchronous answer of their own."""
 _READS = frozenset({"search-type", "search-system", "history-instance", "history-type", "history-system"})
 

@@ -1,0 +1,83 @@
+"""$import: takes what is asked for and answers where its progress can be looked up.
+
+https://github.com/smart-on-fhir/bulk-import/blob/master/import-pnp.md
+"""
+
+from __future__ import annotations
+
+from fhir_server.auth.permission.access import ScopedAccess
+from fhir_server.engine.access import owner_of
+from fhir_server.engine.bulk_import.asked import read_asked
+from fhir_server.engine.context import Context, Request, Response, now
+from fhir_server.engine.disclosure import note_question
+from fhir_server.engine.operations.inputs import Inputs
+from fhir_server.engine.routes import Route
+from fhir_server.engine.versions import new_id
+from fhir_server.errors import BadRequest, Issue, TooManyRequests, operation_outcome
+from fhir_server.r4 import values
+from fhir_server.r4.definitions import Operation, OperationParameter
+from fhir_server.store.accounts.bearer_tokens import meaning_document
+from fhir_server.store.work.bulk_imports import BulkImport
+
+_RETRY_SECONDS = "30"
+
+
+def _parameter(name: str, kind: str | None, least: int, most: str) -> OperationParameter:
+    return OperationParameter(name, "in", least, most, kind, None, (), ())
+
+
+DEFINITION = Operation(
+    name="Import",
+    code="import",
+    url="",
+    resource=("Resource",),
+    system=True,
+    type=False,
+    instance=False,
+    affectsState=True,
+    parameter=(
+        _parameter("input", None, 1, "*"),
+        _parameter("inputFormat", "code", 0, "1"),
+        _parameter("inputSource", "uri", 0, "1"),
+        _parameter("mode", "code", 0, "1"),
+        _parameter("storageDetail", None, 0, "1"),
+    ),
+)
+
+
+async def kick_off(context: Context, request: Request, route: Route, inputs: Inputs) -> Response:
+    """Answer 202 with the URL where the import's progress is told.
+
+    Raises BadRequest, Forbidden where the caller is no service or operator, and TooManyRequests.
+    """
+    if request.place:
+        raise BadRequest("$import has no place in a bundle: ask for it directly.", code="not-supported")
+    if not context.respond_async:
+        raise BadRequest("$import takes the header Prefer: respond-async, since its answer is made behind the scenes.")
+    context.access.require("import", "*")
+    asked = read_asked(context, request.resource)
+    store = context.services.stores.bulk_imports
+    owner = owner_of(context.access)
+    most = context.services.settings.max_exports
+    if await store.count_unfinished(owner) >= most:
+        error = TooManyRequests(f"{most} imports of yours are under way; wait for one, or end one by DELETE.")
+        error.headers["Retry-After"] = _RETRY_SECONDS
+        raise error
+    work = BulkImport(
+        id=new_id(),
+        owner=owner,
+        url=f"{context.base_url}/$import",
+        base_url=context.base_url,
+        token=meaning_document(context.access.token) if isinstance(context.access, ScopedAccess) else None,
+        inputs=asked.inputs,
+        source=asked.source,
+        by_identifier=asked.by_identifier,
+        created=now(),
+    )
+    await store.add(work)
+    note_question("$import", [("input", each.url) for each in asked.inputs])
+    issue = Issue(
+        "informational", "The import has been taken; its progress is told at Content-Location.", (), "information"
+    )
+    headers = {"Content-Location": f"{context.base_url}/_async/{work.id}"}
+    return Response(202, values.encode(operation_outcome([issue])), headers=headers)
