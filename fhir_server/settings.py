@@ -301,6 +301,11 @@ class Settings(TerminologySettings, ProfileSettings, RegistrationSettings, BulkS
         """The canonical bases of before, which are read as well."""
         return tuple(part.strip() for part in self.former_canonical_bases.split(",") if part.strip())
 
+    @property
+    def own_bases(self) -> tuple[str, ...]:
+        """The canonical bases of the hospital's own definitions, of now and of before."""
+        return (self.canonical_base, *self.former_bases, DEFAULT_BASE)
+
     @model_validator(mode="after")
     def _serves_what_there_is(self) -> Self:
         unknown = self.served - SERVICES

@@ -19,6 +19,10 @@ from urllib.parse import SplitResult, urlsplit
 
 import httpx
 
+from fhir_server.errors import FhirError, TooLarge
+from fhir_server.work.content_encoding import ACCEPTED, decompress
+from fhir_server.work.threads import sized
+
 T = TypeVar("T")
 Headers: TypeAlias = "Mapping[str, str] | Sequence[tuple[str, str]]"
 
@@ -128,7 +132,7 @@ async def _exchange(
             async with httpx.AsyncClient(
                 trust_env=False, verify=_certificates(), timeout=silence or asked.seconds
             ) as client:
-                headers = [("Host", host), *_pairs(asked.headers)]
+                headers = [("Host", host), ("Accept-Encoding", ACCEPTED), *_pairs(asked.headers)]
                 extensions = {"sni_hostname": parts.hostname, "trace": progress.note}
                 async with client.stream(
                     asked.method, pinned, headers=headers, content=asked.body, extensions=extensions
@@ -175,12 +179,24 @@ async def _read(response: httpx.Response, largest: int) -> Fetched:
 
 
 async def _content(response: httpx.Response, largest: int) -> bytes:
+    try:
+        return await content_of(response, largest)
+    except FhirError as error:
+        raise Refused(error.issues[0].diagnostics.rstrip(".")) from error
+
+
+async def content_of(response: httpx.Response, largest: int) -> bytes:
+    """Return the body of an answer that is being streamed, its codings undone; raises FhirError.
+
+    It is counted before it is unpacked and while it is, since one piece of 64 KB may be 64 MB unpacked.
+    """
     body = bytearray()
-    async for part in response.aiter_bytes():
+    async for part in response.aiter_raw():
         body += part
         if len(body) > largest:
-            raise Refused(f"it is larger than {largest} bytes")
-    return bytes(body)
+            raise TooLarge(f"It is larger than {largest} bytes.")
+    coding = response.headers.get("content-encoding")
+    return await sized(len(body), decompress, bytes(body), coding, limit=largest) if coding else bytes(body)
 
 
 def _max_age(cache_control: str) -> int | None:

@@ -205,7 +205,8 @@ def _registry(settings: Settings) -> Registry:
 
 
 def _installer(shared: Services) -> Installer:
-    return Installer(shared.database, shared.definitions, shared.following.worker)
+    worker, own_bases = shared.following.worker, shared.settings.own_bases
+    return Installer(shared.database, shared.definitions, worker, own_bases)
 
 
 async def _audited(

@@ -31,9 +31,16 @@ class Limits:
     unpacked: int = 2048 * _MIB
     file: int = 64 * _MIB
     files: int = 100_000
+    times: int = 100
+    """How many times as large as packed it may be unpacked; JSON shrinks to a thirtieth, and no further."""
+    always: int = 16 * _MIB
+    """So large it may be unpacked however small it is packed."""
 
 
 LIMITS = Limits()
+_HEADERS = 48 * 1024
+"""Bytes between the contents of two files: headers, the filling before them, and what is read ahead. A header that
+names a path has a few hundred; it is kept in memory whole, so it must not be as large as a file."""
 
 
 class Package:
@@ -91,22 +98,25 @@ class _Archive(Package):
                 yield path.name, data()
 
     def _files(self) -> Iterator[tuple[PurePosixPath, _Read]]:
-        total = number = 0
+        total, number = 0, 0
+        unpacking = _Unpacking(self._content, self._limits)
         try:
-            with tarfile.open(mode="r|", fileobj=_Unpacking(self._content, self._limits)) as tar:
+            with tarfile.open(mode="r|", fileobj=unpacking) as tar:
                 for member in tar:
                     number += 1
                     if number > self._limits.files:
                         raise PackageError(f"{self._name} has more than {self._limits.files} files.")
+                    path = _checked(member.name, self._name)
                     if member.isdir():
-                        _checked(member.name, self._name)
+                        unpacking.expect(0)
                         continue
-                    if not member.isfile():
+                    if not member.isfile() or member.issparse():
                         raise PackageError(f"{self._name} has {member.name[:80]!r} in it, which is no plain file.")
                     total += member.size
-                    if member.size > self._limits.file or total > self._limits.unpacked:
+                    if not 0 <= member.size <= self._limits.file or total > self._limits.unpacked:
                         raise PackageError(f"{self._name} is too large unpacked, at {member.name[:80]!r}.")
-                    yield _checked(member.name, self._name), _Read(tar, member)
+                    unpacking.expect(member.size)
+                    yield path, _Read(tar, member)
         except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, UnicodeError, ValueError, OSError) as error:
             raise PackageError(f"{self._name} is no archive of a package (.tgz).") from error
 
@@ -123,18 +133,27 @@ class _Read:
 
 
 class _Unpacking(io.RawIOBase):
-    """The bytes of an archive, unpacked piece by piece and no further than the limit."""
+    """The bytes of an archive, unpacked piece by piece and no further than the limits."""
 
     def __init__(self, content: bytes, limits: Limits) -> None:
         super().__init__()
         self._file = gzip.GzipFile(fileobj=io.BytesIO(content))
-        self._left = limits.unpacked + limits.files * 1024
+        most = limits.unpacked + limits.files * 1024
+        self._left = min(most, max(limits.always, len(content) * limits.times))
+        self._until_next = _HEADERS
+
+    def expect(self, size: int) -> None:
+        """Let as many bytes be read as a file has, and the headers after it."""
+        self._until_next = size + _HEADERS
 
     def read(self, size: int = -1) -> bytes:
         data = self._file.read(size)
         self._left -= len(data)
+        self._until_next -= len(data)
         if self._left < 0:
             raise PackageError("The archive is too large unpacked.")
+        if self._until_next < 0:
+            raise PackageError("The archive has a header in it that is too large.")
         return data
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fhir_server.errors import FhirError
 from fhir_server.packages.archive import Package
-from fhir_server.r4 import values
+from fhir_server.packages.faults import PackageError
+from fhir_server.r4 import official, values
 from fhir_server.r4.validation import validate
 
 Json = dict[str, Any]
@@ -27,6 +28,11 @@ _COMPUTED_WITH = frozenset({"CodeSystem", "ConceptMap", "SearchParameter", "Stru
 _TOLERATED = frozenset({"invariant", "exception", "code-invalid", "too-costly"})
 _ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 _MAX_DEPTH = 100
+_PUBLISHER_OF_R4 = "hl7."
+"""What the names of HL7's own packages begin with; the registry gives them to nobody else."""
+_MARKS = (b",", b"[", b"{")
+_MOST_VALUES = 20_000_000
+"""Values of all files together, counted by the marks between them: a few bytes each as text, a hundred as objects."""
 TAG_SYSTEM = "urn:fhir:package"
 """The system of the tag by which a definition says which package it is from."""
 
@@ -44,22 +50,45 @@ class Contents:
         return {each["baseDefinition"]: each["url"] for each in structures if "baseDefinition" in each}
 
 
-def read_contents(package: Package) -> Contents:
-    """Return what a package has to install."""
-    contents = Contents([], [])
+def read_contents(package: Package, own_bases: Sequence[str] = (), most_values: int = _MOST_VALUES) -> Contents:
+    """Return what a package has to install, and nothing under `own_bases`, which is the site's to define.
+
+    Raises PackageError where that is more than the memory should hold.
+    """
+    contents, ids = Contents([], []), set[tuple[str, str]]()
     for name, data in package.resources():
+        most_values -= sum(data.count(mark) for mark in _MARKS)
+        if most_values < 0:
+            raise PackageError(f"{package.manifest.id} has more values in it than any package needs, at {name[:80]!r}.")
         resource = _decoded(data)
         if resource is None:
             contents.left_out.append(f"{name}: it is no JSON object")
             continue
         if resource.get("resourceType") not in DEFINITION_TYPES:
             continue
-        reason = _fault(resource)
+        reason = _fault(resource) or _claim_fault(resource, package.manifest.name, own_bases)
+        if reason is None and (resource["resourceType"], resource["id"]) in ids:
+            reason = "another file has its id"
         if reason is None:
+            ids.add((resource["resourceType"], resource["id"]))
             contents.resources.append(resource)
         else:
             contents.left_out.append(f"{name}: {reason}")
     return contents
+
+
+def _claim_fault(resource: Json, package: str, own_bases: Sequence[str]) -> str | None:
+    """Return why a package may not define what a URL means: it is this site's, or R4's and the package is not HL7's.
+
+    Whatever a package has under a URL hides R4's own, so that a stranger's would change what R4's codes mean.
+    """
+    kind, url = resource["resourceType"], str(resource.get("url", "")).partition("|")[0]
+    if any(url == base or url.startswith(f"{base}/") for base in own_bases):
+        return "its URL is this site's own"
+    is_r4 = kind in official.TYPES and official.official_size(kind, url) > 0
+    if is_r4 and not package.startswith(_PUBLISHER_OF_R4):
+        return f"R4 defines its URL, and only packages of HL7's ({_PUBLISHER_OF_R4}*) may define it anew"
+    return None
 
 
 def _decoded(data: bytes) -> Json | None:

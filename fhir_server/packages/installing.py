@@ -45,9 +45,15 @@ class Report:
 
 
 class Installer:
-    """Installs packages into the database of a library; `worker` names this process."""
+    """Installs packages into the database of a library; `worker` names this process.
 
-    def __init__(self, database: Database, library: DefinitionLibrary, worker: str) -> None:
+    Under `own_bases` no package defines anything.
+    """
+
+    def __init__(
+        self, database: Database, library: DefinitionLibrary, worker: str, own_bases: Sequence[str] = ()
+    ) -> None:
+        self._own_bases = tuple(own_bases)
         self._database = database
         self._library = library
         self._jobs = JobStore(database)
@@ -72,7 +78,8 @@ class Installer:
             installed = [(each.name, each.version) for each in there.values()]
             installation = await resolve(package, installed, source, told)
             contents = {
-                each.manifest.id: await asyncio.to_thread(read_contents, each) for each in installation.packages
+                each.manifest.id: await asyncio.to_thread(read_contents, each, self._own_bases)
+                for each in installation.packages
             }
             report = Report(notes=list(installation.substitutes))
             await self._require_bases(installation, contents, there, report, allow_missing=allow_missing)

@@ -110,7 +110,7 @@ class Registry:
             try:
                 return (await fetch(url, asked, allow_internal=self._allow_internal)).body
             except Redirected as error:
-                url = urljoin(url, error.location)
+                url = _led_to(url, error.location)
             except Refused as error:
                 if str(error).endswith(" 404"):
                     raise _Missing(str(error)) from error
@@ -122,6 +122,13 @@ class Registry:
         if "public Internet" in reason or "https" in reason:
             return " For a registry of your own network set FHIR_SERVER_PACKAGE_REGISTRY_INTERNAL=true."
         return " Set FHIR_SERVER_PACKAGE_REGISTRY to a registry that this machine reaches, or install a file."
+
+
+def _led_to(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise PackageError(f"{url} leads to {location[:80]!r}, which is no URL.") from error
 
 
 class _Missing(PackageError):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gzip
 import hashlib
 import json
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -136,6 +138,36 @@ async def test_redirects_are_followed_a_few_times(fake: FakeRegistry, registry: 
     fake.answers["/moved"] = (302, {"Location": "file:///etc/passwd"}, b"")
     with pytest.raises(PackageError, match="cannot be fetched"):
         await client.fetch(await client.release("test.one", "1.0.0"))
+
+
+@pytest.mark.parametrize("location", ["http://[", "//", "http://x:99999/", "\\\\internal\\x", "data:,x", ""])
+async def test_a_redirect_to_no_url_is_refused(fake: FakeRegistry, registry: Any, location: str) -> None:
+    """Whatever a registry says, it is a PackageError."""
+    fake.publish()
+    fake.answers["/test.one-1.0.0.tgz"] = (302, {"Location": location}, b"")
+    with pytest.raises(PackageError):
+        await registry().fetch(await registry().release("test.one", "1.0.0"))
+
+
+async def test_what_is_sent_compressed_is_bounded_as_it_is_unpacked(fake: FakeRegistry, registry: Any) -> None:
+    """A piece of the network's may be a thousand times as large unpacked; more than the limit is never in memory."""
+    fake.publish()
+    gzipped = {"Content-Encoding": "gzip"}
+    _, _, metadata = fake.answers["/test.one"]
+    fake.answers["/test.one"] = (200, gzipped, gzip.compress(metadata))
+    assert (await registry().release("test.one", "1.0.0")).version == "1.0.0"
+    fake.answers["/test.one"] = (200, gzipped, gzip.compress(metadata + b" " * 60_000_000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(PackageError, match="times as large"):
+            await registry().release("test.one", "1.0.0")
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+    for headers in ({"Content-Encoding": "br"}, gzipped):
+        fake.answers["/test.one"] = (200, headers, b"x")
+        with pytest.raises(PackageError, match="cannot be fetched"):
+            await registry().release("test.one", "1.0.0")
 
 
 async def test_an_archive_beyond_the_limit_is_not_read_on(fake: FakeRegistry, registry: Any) -> None:

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 import httpx
 
+from fhir_server.auth.outbound import content_of
 from fhir_server.engine.access import OpenAccess
 from fhir_server.engine.context import Request, Response
 from fhir_server.engine.disclosure import note_resource
@@ -34,6 +35,7 @@ from fhir_server.hospital.api.fhir import Fhir
 from fhir_server.http.audit.audit_context import noted
 from fhir_server.http.request_ids import HEADER
 from fhir_server.r4 import values
+from fhir_server.work.content_encoding import ACCEPTED
 from fhir_server.work.request_id import request_id
 from mappings.shared import reading
 
@@ -92,6 +94,7 @@ class RemoteFhir:
         outgoing = {
             "Authorization": f"Bearer {token}",
             "Accept": _MEDIA_TYPE,
+            "Accept-Encoding": ACCEPTED,
             **({HEADER: own_id} if (own_id := request_id()) else {}),
             # A search by a parameter that the server leaves out would show what was not asked for.
             "Prefer": "handling=strict, return=representation",
@@ -101,16 +104,17 @@ class RemoteFhir:
         }
         try:
             async with self._http.stream(request.method, url, content=body, headers=outgoing) as answer:
-                content = bytearray()
-                async for part in answer.aiter_bytes():
-                    content += part
-                    if len(content) > self._largest:
-                        raise BadGateway(f"The FHIR server's answer is larger than {self._largest} bytes.")
-                return answer.status_code, answer.headers, bytes(content)
+                return answer.status_code, answer.headers, await self._content(answer)
         except httpx.InvalidURL as error:  # too long
             raise BadGateway("The FHIR server cannot be asked this.") from error
         except httpx.HTTPError as error:
             raise Unavailable(f"The FHIR server cannot be reached ({type(error).__name__}).") from error
+
+    async def _content(self, answer: httpx.Response) -> bytes:
+        try:
+            return await content_of(answer, self._largest)
+        except FhirError as error:
+            raise BadGateway(f"The FHIR server's answer cannot be read: {error.issues[0].diagnostics}") from error
 
     def _below_base(self, location: str) -> str:
         """Return the path of the resource that a Location names, without its version; raises BadGateway."""

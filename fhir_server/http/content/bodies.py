@@ -10,7 +10,6 @@ from urllib.parse import parse_qsl
 from starlette.types import Receive
 
 from fhir_server.errors import BadRequest, TooLarge, UnsupportedMediaType
-from fhir_server.http.content.content_encoding import decompress
 from fhir_server.http.content.representation import (
     FHIR_JSON,
     FHIR_XML,
@@ -22,6 +21,7 @@ from fhir_server.http.content.representation import (
 )
 from fhir_server.http.limits import Limits
 from fhir_server.r4.patching.formats import NOT_RESOURCES, PATCH_FORMATS, XML_PATCH, read_patch
+from fhir_server.work.content_encoding import decompress
 
 
 async def read_body(receive: Receive, headers: Mapping[str, str], limits: Limits) -> bytes:

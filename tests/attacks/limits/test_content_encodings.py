@@ -10,7 +10,7 @@ import pytest
 import zstandard
 
 from fhir_server.errors import FhirError
-from fhir_server.http.content.content_encoding import decompress
+from fhir_server.work.content_encoding import decompress
 
 LARGE = 64 * 1024 * 1024
 

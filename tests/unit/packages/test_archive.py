@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_server.packages.archive import Limits, integrity_of, open_package, package_of
+from fhir_server.packages.contents import read_contents
 from fhir_server.packages.faults import PackageError
 from tests.unit.packages.archives import archive, manifest, packed, plain, tgz, value_set
 
@@ -100,6 +101,52 @@ def test_padding_without_files_ends_at_the_limit() -> None:
     bomb = gzip.compress(b"\0" * 30_000_000)
     with pytest.raises(PackageError):
         package_of(bomb, "test", Limits(unpacked=1_000_000, files=10))
+
+
+def test_a_bomb_is_known_by_how_small_it_is_packed() -> None:
+    """No JSON shrinks to a hundredth; what does is refused before it is as large as the largest package may be."""
+    with pytest.raises(PackageError, match="too large unpacked"):
+        package_of(archive(manifest(), files={"package/a.json": b" " * 40_000_000}), "test")
+
+
+def _with_header(kind: bytes, content: bytes, name: str = "././@Header") -> bytes:
+    """Return an archive in which a header of that kind comes before the package.json."""
+    header, described = plain(name, len(content)), json.dumps(manifest()).encode()
+    header.type = kind
+    return packed([(header, content), (plain("package/package.json", len(described)), described)])
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
+def test_a_header_as_large_as_a_file_is_refused(kind: bytes) -> None:
+    """It is no file, so no limit of files would hold it, and it is kept in memory whole."""
+    with pytest.raises(PackageError, match="header"):
+        package_of(_with_header(kind, b"1" * 300_000), "test")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"size": "-5"}, {"size": "9" * 20}, {"path": "../x"}, {"GNU.sparse.size": "9", "GNU.sparse.map": "0,9"}],
+    ids=["a negative size", "a large size", "a path", "sparse"],
+)  # fmt: skip
+def test_a_header_does_not_get_round_the_rules(fields: dict[str, str]) -> None:
+    """What an extended header says of a file holds, and is looked at like what the file's own says."""
+    described = json.dumps(manifest()).encode()
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        tar.addfile(plain("package/package.json", len(described)), io.BytesIO(described))
+        member = plain("package/a.json", 9)
+        member.pax_headers = fields
+        tar.addfile(member, io.BytesIO(b"123456789"))
+    with pytest.raises(PackageError):
+        package_of(gzip.compress(buffer.getvalue(), mtime=0), "test")
+
+
+def test_a_package_of_many_values_is_not_taken_into_memory() -> None:
+    """A value of three bytes takes a hundred as an object: they are counted before any is made."""
+    content = archive(manifest(), files={"package/a.json": b"[" + b"{}," * 3000 + b"{}]"})
+    with pytest.raises(PackageError, match="more values"):
+        read_contents(package_of(content, "test"), most_values=5000)
+    assert read_contents(package_of(content, "test"), most_values=7000).left_out
 
 
 @pytest.mark.parametrize(

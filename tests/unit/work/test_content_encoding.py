@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhir_server.errors import BadRequest, TooLarge, UnsupportedMediaType
-from fhir_server.http.content.content_encoding import decompress
+from fhir_server.work.content_encoding import decompress
 
 _LIMIT = 100_000
 

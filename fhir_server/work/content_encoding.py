@@ -1,6 +1,7 @@
-"""Request bodies that arrive compressed: undone within a limit, so that a small bomb cannot fill the memory.
+"""Bodies that arrive compressed, of requests and of other servers' answers: undone within a limit, so that a small bomb
+cannot fill the memory.
 
-RFC 9110, section 8.4. Answers are compressed by the middleware in `fhir_server.server.app`.
+RFC 9110, section 8.4. Our own answers are compressed by the middleware in `fhir_server.server.app`.
 """
 
 from __future__ import annotations
