@@ -14,14 +14,14 @@ from dataclasses import dataclass
 
 import structlog
 
-from fhir_server.errors import FhirError
+from fhir_server.errors import FhirError, Unavailable
 from fhir_server.store.work.jobs import JobStore, Lease, LeaseLost
 from fhir_server.work.ending import end
 
 LOOK_SECONDS = 5.0
 """How often a worker looks whether a job needs somebody."""
 RETRY_SECONDS = 60.0
-"""How long a job that failed rests."""
+"""How long a job that failed rests; one that the database was away from, until the next look."""
 
 log = structlog.get_logger(__name__)
 
@@ -104,4 +104,5 @@ async def _release(job: Job, lease: Lease, work: asyncio.Future[None]) -> None:
         await lease.release(job.every)
     elif not isinstance(error, LeaseLost):
         log.error("job.failed", job=job.name, kind=type(error).__name__)
-        await lease.release(min(job.every, RETRY_SECONDS) or RETRY_SECONDS, type(error).__name__)
+        rest = LOOK_SECONDS if isinstance(error, Unavailable) else RETRY_SECONDS
+        await lease.release(min(job.every, rest) or rest, type(error).__name__)

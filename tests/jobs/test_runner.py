@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from fhir_server.errors import Unavailable
 from fhir_server.jobs.runner import Job, Runner, hold
 from fhir_server.store.database.mongo import Database
 from fhir_server.store.work.jobs import JobStore, Lease, LeaseLost
@@ -134,3 +135,24 @@ async def test_a_job_that_fails_says_so_and_is_tried_again(store: JobStore, monk
     await asyncio.sleep(0.1)
     await runner.stop()
     assert [(each.failure, each.owner) for each in await store.progress()] == [("", None)]
+
+
+async def test_a_job_that_the_database_was_away_from_goes_on_at_the_next_look(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not rest as one that has a fault of its own."""
+    monkeypatch.setattr("fhir_server.jobs.runner.LOOK_SECONDS", 0.1)
+    rounds = asyncio.Semaphore(0)
+
+    async def run(lease: Lease) -> None:
+        rounds.release()
+        raise Unavailable("The database is away.")
+
+    runner = Runner(store, "one", [Job("job", run, 0.0)], look_seconds=0.05)
+    runner.start()
+    try:
+        async with asyncio.timeout(50):
+            for _ in range(3):
+                await rounds.acquire()
+    finally:
+        await runner.stop()
