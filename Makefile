@@ -3,6 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Compiled modules are kept: every process that a test starts would compile them anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: run test test-data coverage lint audit docs bench bench-search bench-facade bench-attacks bench-failover bench-load bench-tables bench-terminology conformance lock messages definitions capability clean
 
