@@ -22,6 +22,9 @@ from fhir_server.store.accounts.oauth import OAuthStore
 from fhir_server.store.database import monitoring
 from fhir_server.store.database.mongo import Database
 from fhir_server.store.database.secrets import secret
+from fhir_server.store.encryption.following import KeyFollower
+from fhir_server.store.encryption.key_services import key_service
+from fhir_server.store.encryption.stored_keys import unlock
 from fhir_server.store.resources.history import HistoryStore
 from fhir_server.store.resources.resources import ResourceStore
 from fhir_server.store.search.parameters import SearchParameterStore
@@ -52,12 +55,20 @@ async def services(settings: Settings, *, serving: bool = False) -> AsyncIterato
     listeners = monitoring.listeners(settings) if serving else []
     database = await Database.connect(settings.database_url, settings.database_name, listeners)
     try:
+        service = key_service(settings, database.client)
+        await unlock(database, service)
         shared = await services_on(database, settings, serving=serving)
+        if service is not None:
+            shared.keys = KeyFollower(database, service, shared.following.say)
+            shared.following.on_return = shared.keys.look
+            await shared.keys.start()
         await shared.following.start()
         try:
             yield shared
         finally:
             await shared.following.stop()
+            if shared.keys is not None:
+                await shared.keys.stop()
     finally:
         await database.close()
 

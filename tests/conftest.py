@@ -16,6 +16,7 @@ from fhir_server.auth.accounts import passwords
 from fhir_server.store.database.mongo import Database
 from fhir_server.store.database.mongod import EmbeddedMongod, join
 from tests.databases import Databases
+from tests.encrypted import encrypted_where_asked
 
 pytest_plugins = ["tests.client", "tests.smart_server"]
 
@@ -86,6 +87,7 @@ def database_name(databases: Databases) -> Iterator[str]:
 async def database(mongod_url: str, database_name: str) -> AsyncIterator[Database]:
     """Yield a connected, empty database."""
     connected = await Database.connect(mongod_url, database_name)
+    await encrypted_where_asked(connected)
     try:
         yield connected
     finally:

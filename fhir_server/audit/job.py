@@ -19,7 +19,8 @@ from fhir_server.audit.drafts import AuditDrafts
 from fhir_server.audit.records import Record, decode_record, encode_record
 from fhir_server.engine.context import Context, Services
 from fhir_server.errors import FhirError
-from fhir_server.store.work.audit_journal import AuditJournal, Batch
+from fhir_server.store.encryption.key_ring import Unreadable
+from fhir_server.store.work.audit_journal import AuditJournal, Batch, open_line, seal_line
 
 SECONDS = 1.0
 _AT_ONCE = 200
@@ -39,6 +40,7 @@ class AuditTrail:
 
     def __init__(self, services: Services, base_url: str, directory: Path) -> None:
         self._resources = services.resources
+        self._cipher = services.database.cipher
         self._drafts = AuditDrafts(Context(services, base_url))
         self._journal = AuditJournal(directory)
         self._late: list[Batch] = []
@@ -48,7 +50,9 @@ class AuditTrail:
 
     def record(self, access: Record) -> None:
         """Write an access down; raises OSError where that cannot be done."""
-        self._journal.append(encode_record(access))
+        line = encode_record(access)
+        cipher = self._cipher
+        self._journal.append(line if cipher is None else seal_line(cipher.ring, access.id, access.milliseconds, line))
 
     async def flush(self) -> None:
         """Store all that was written down until now."""
@@ -101,8 +105,8 @@ class AuditTrail:
         records: list[Record] = []
         for line in lines:
             try:
-                records.append(decode_record(line))
-            except msgspec.DecodeError:
+                records.append(decode_record(line if self._cipher is None else open_line(self._cipher.ring, line)))
+            except (msgspec.DecodeError, Unreadable):
                 # Another version of this server wrote it. It must neither be lost nor keep the others from being told.
                 self._journal.set_aside(line)
                 _log.error("audit.unreadable", kept="among the journals, with the ending .unreadable")

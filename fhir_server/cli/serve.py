@@ -30,6 +30,8 @@ from fhir_server.store.backup.restoring import require_whole
 from fhir_server.store.database.data_directory import StartupError
 from fhir_server.store.database.mongo import Database
 from fhir_server.store.database.mongod import EmbeddedMongod, join
+from fhir_server.store.encryption.key_services import key_service
+from fhir_server.store.encryption.stored_keys import unlock
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -174,6 +176,7 @@ async def _require_database(settings: Settings) -> None:
     database = await Database.connect(settings.database_url or "", settings.database_name)
     try:
         await require_whole(database)
+        await unlock(database, key_service(settings, database.client))
     finally:
         await database.close()
 

@@ -17,7 +17,10 @@ async def contention(context: Context, entries: Sequence[Entry], error: RolledBa
 
     `context` and `entries` are those of the last attempt, with the versions that it read.
     """
-    changed = _made_by_others(entries, error) if isinstance(error, AlreadyExists) else await _changed(context, entries)
+    if isinstance(error, AlreadyExists):
+        changed = _made_by_others(context, entries, error)
+    else:
+        changed = await _changed(context, entries)
     issues = [
         Issue("conflict", f"{_name(entry)} is being changed by others all the time; try again.", (entry.place,))
         for entry in changed
@@ -25,8 +28,13 @@ async def contention(context: Context, entries: Sequence[Entry], error: RolledBa
     return Conflict(issues=issues) if issues else error
 
 
-def _made_by_others(entries: Sequence[Entry], error: AlreadyExists) -> list[Entry]:
-    return [entry for entry in entries if entry.writes and error.key in (entry.id, entry.condition)]
+def _made_by_others(context: Context, entries: Sequence[Entry], error: AlreadyExists) -> list[Entry]:
+    stored = context.services.resources.condition_as_stored
+    return [
+        entry
+        for entry in entries
+        if entry.writes and error.key in (entry.id, entry.condition and stored(entry.condition))
+    ]
 
 
 async def _changed(context: Context, entries: Sequence[Entry]) -> list[Entry]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fhir_server.packages.library import DefinitionLibrary
     from fhir_server.settings import Settings
     from fhir_server.store.database.mongo import Database, Session
+    from fhir_server.store.encryption.following import KeyFollower
     from fhir_server.store.resources.contents import Content
     from fhir_server.store.resources.history import HistoryStore
     from fhir_server.store.resources.resources import ResourceStore, Version
@@ -114,6 +115,8 @@ class Services:
     profiles: ProfileContent
     vocabularies: OpenVocabularies
     remote: RemoteTerminology
+    keys: KeyFollower | None = None
+    """The keys of the database, where it is encrypted."""
     reading: Services | None = None
     """The same with stores that read from secondaries, where the settings allow it; nothing is to be written by it."""
 

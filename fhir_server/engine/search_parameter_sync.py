@@ -14,7 +14,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from typing import TYPE_CHECKING, Any
@@ -49,6 +49,8 @@ class SearchParameterSync:
         self.worker = f"{socket.gethostname()}/{os.getpid()}/{secrets.token_hex(4)}"
         self.revision = 0
         """The revision that the registry has."""
+        self.on_return: Callable[[], Awaitable[None]] | None = None
+        """What else a process must learn that was out of touch, before it works again."""
         self._barrier = 0
         self._about = dict(about or {})
         self._acknowledged = Standing(-1, 0)
@@ -76,6 +78,10 @@ class SearchParameterSync:
             await self.store.leave(self.worker)
         except FhirError:
             log.warning("search_parameters.left_silently")
+
+    def say(self, name: str, value: Any) -> None:
+        """Tell others something about this process with its next announcement."""
+        self._about[name] = value
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -159,6 +165,8 @@ class SearchParameterSync:
         What it has written since may lack parameters that were added meanwhile, so those are indexed once more.
         """
         log.warning("search_parameters.out_of_touch", seconds=round(time.monotonic() - self._announced_at))
+        if self.on_return is not None:
+            await self.on_return()
         await self._announce()
         while True:
             state = await self.store.state()

@@ -23,6 +23,7 @@ from fhir_server.store.database.mongo import Database
 from fhir_server.store.search.explain import Execution
 from fhir_server.store.search.search import SearchStore
 from tests.databases import Databases
+from tests.encrypted import encrypted_where_asked
 
 BASE = "http://server.test/fhir"
 
@@ -121,6 +122,7 @@ def served(runner: asyncio.Runner, mongod_url: str, databases: Databases, settin
     settings = settings.model_copy(update={"search_core_definitions": False})
     name = databases.take()
     database = runner.run(Database.connect(mongod_url, name))
+    runner.run(encrypted_where_asked(database))
     app = FhirApp(handle, BASE, "/fhir")
     app.services = runner.run(services_on(database, settings))
     headers = {"Content-Type": "application/fhir+json"}

@@ -5,17 +5,23 @@ from __future__ import annotations
 from fhir_server.engine.context import Context
 from fhir_server.engine.search.concepts import resolve_concepts
 from fhir_server.engine.search.hierarchies import resolve_hierarchy
+from fhir_server.engine.search.resolve_hidden import resolve_hidden
 from fhir_server.search.query.ast import Query
 from fhir_server.search.query.conditions import Concepts
 from fhir_server.search.query.open_conditions import open_conditions, resolved
 
 
 async def resolve_terminology(context: Context, query: Query) -> Query:
-    """Return the query with nothing left to be resolved; raises BadRequest for what this server does not know."""
+    """Return the query with nothing left to be resolved; raises BadRequest for what this server does not know.
+
+    Also with nothing that an encrypted database cannot decide.
+    """
     answers = {
         asked: await (
             resolve_concepts(context, asked) if isinstance(asked, Concepts) else resolve_hierarchy(context, asked)
         )
         for asked in open_conditions(query)
     }
-    return resolved(query, answers) if answers else query
+    query = resolved(query, answers) if answers else query
+    # Of what is contained, the containers are looked at.
+    return await resolve_hidden(context, query) if query.contained == "false" else query

@@ -15,6 +15,7 @@ from fhir_server.engine.search.explain import explained
 from fhir_server.engine.search.heft import heft
 from fhir_server.engine.search.includes import included
 from fhir_server.engine.search.links import Place, Shown, followed, page_links, self_url
+from fhir_server.engine.search.resolve_hidden import resolve_hidden
 from fhir_server.engine.search.resolve_terminology import resolve_terminology
 from fhir_server.errors import BadRequest
 from fhir_server.r4 import values
@@ -120,7 +121,7 @@ class _Search:
         """Find the page, what is included with it, and the total."""
         query = self.query
         if query.contained != "false":
-            query = in_containers(query, await self.store.types())
+            query = await resolve_hidden(self.context, in_containers(query, await self.store.types()))
         defined = await self._defined()
         visible = self.context.access.visible
         self.plan = await sized(heft(self.place.pairs), compile_query, query, access=visible, defined=defined)

@@ -19,14 +19,22 @@ from fhir_server.search.query.conditions import EVERYTHING, RefersTo
 from fhir_server.search.query.criteria import chain_targets, is_canonical, key_names, reference_parameter
 from fhir_server.search.registry import parameters
 
+_TEXTS = frozenset({"string", "token", "uri", "reference"})
+
 
 @dataclass(frozen=True, slots=True)
 class SortField:
-    """One sort key: the expression of a document's value, null where there is none, after `stages`."""
+    """One sort key: the expression of a document's value, null where there is none, after `stages`.
+
+    Where the values are texts, `texts` are the beginnings of the keys that hold them, and `entries` is the expression
+    of the sealed index entries that these are in, for a database whose keys have no order.
+    """
 
     expression: Any
     descending: bool
     stages: tuple[Filter, ...] = ()
+    texts: tuple[str, ...] = ()
+    entries: Any = None
 
 
 # --- As an order of the index ------------------------------------------------------------------------------------
@@ -82,7 +90,11 @@ def _field(key: SortKey, resource_type: str, joins: Joins) -> SortField:
     only = f"{parameter.only}/" if parameter.only else ""
     spans = [_span(f"{name}{SORTED_BY[key.kind]}{only}") for name in names]
     mine = {"$filter": {"input": {"$ifNull": ["$keys", []]}, "as": "this", "cond": {"$or": spans}}}
-    return SortField({extreme: mine}, key.descending)
+    if key.kind not in _TEXTS:
+        return SortField({extreme: mine}, key.descending)
+    texts = tuple(f"{name}{SORTED_BY[key.kind]}{only}" for name in names)
+    entry = {"type": {"$literal": resource_type}, "_id": "$_id", "version": "$version", "index": "$index"}
+    return SortField({extreme: mine}, key.descending, (), texts, entry)
 
 
 def _span(prefix: str) -> Filter:
@@ -104,7 +116,8 @@ def _chained(key: SortKey, resource_type: str, joins: Joins) -> SortField:
     canonical = is_canonical(parameter)
     chains = [RefersTo(name, {}, canonical) for name in key_names(resource_type, parameter)]
     name = joins.new()
-    pipeline = [*inner.matching(target, [EVERYTHING]), *value.stages, {"$project": {"value": value.expression}}]
+    values = {"value": value.expression, **({"entries": value.entries} if value.texts else {})}
+    pipeline = [*inner.matching(target, [EVERYTHING]), *value.stages, {"$project": values}]
     look_up = {
         "from": target,
         "localField": name,
@@ -113,4 +126,6 @@ def _chained(key: SortKey, resource_type: str, joins: Joins) -> SortField:
         "as": name,
     }
     stages = ({"$set": {name: {"$concatArrays": [referring(each, target) for each in chains]}}}, {"$lookup": look_up})
-    return SortField({"$max" if key.descending else "$min": f"${name}.value"}, key.descending, stages)
+    extreme = "$max" if key.descending else "$min"
+    entries = f"${name}.entries" if value.texts else None
+    return SortField({extreme: f"${name}.value"}, key.descending, stages, value.texts, entries)

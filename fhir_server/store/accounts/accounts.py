@@ -74,7 +74,9 @@ class UserStore:
     async def all(self) -> list[User]:
         """Return all users by name."""
         with translated:
-            return [_user(document) for document in await self._users.find().sort("name").to_list()]
+            documents = await self._users.find().to_list()
+        # Sorted here: in an encrypted database names have no order.
+        return [_user(document) for document in sorted(documents, key=lambda each: str(each["name"]))]
 
     async def rename(self, user_id: str, username: str) -> None:
         """Change the username; raises Conflict where it is taken."""

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import msgspec
 
+from fhir_server.store.work.audit_journal import SealedLine
+
 KEY = "master.key"
 JOURNAL = "audit.journal"
 _FOLDER = "audit"
@@ -24,7 +26,7 @@ class _Line(msgspec.Struct, array_like=True, tag="access"):
     milliseconds: int
 
 
-_decoder = msgspec.json.Decoder(_Line)
+_decoder: msgspec.json.Decoder[_Line | SealedLine] = msgspec.json.Decoder(_Line | SealedLine)
 
 
 class SideFiles:

@@ -24,6 +24,8 @@ from fhir_server.store.database.monitoring import Commands
 from fhir_server.store.database.read_preference import OTHER_NODES, NodePreference, OneNode
 from fhir_server.store.database.transactions import FillsCache, Session, run_in_transaction
 from fhir_server.store.database.turns import Turns
+from fhir_server.store.encryption.database_cipher import DatabaseCipher
+from fhir_server.store.encryption.key_ring import KeyRing
 
 __all__ = ["Collection", "Database", "Document", "Session", "translated"]
 
@@ -103,6 +105,8 @@ class Database:
         self._ensuring: dict[str, asyncio.Task[None]] = {}
         self._turns = Turns()
         self.room = Room(client)
+        self.cipher: DatabaseCipher | None = None
+        """What seals and opens the documents; None where the database is not encrypted."""
 
     @classmethod
     async def connect(cls, url: str, name: str = "fhir", listeners: Sequence[Listener] = ()) -> Self:
@@ -132,6 +136,11 @@ class Database:
                 listener.database = connected.raw
         return connected
 
+    def encrypt(self, ring: KeyRing) -> None:
+        """Let what is written be sealed by these keys, and what is read be opened; for before anything else is done."""
+        self.cipher = DatabaseCipher(ring)
+        self._collections.clear()
+
     def reading(self, preference: NodePreference) -> Database:
         """Return this database for reads that nothing is written by, from the nodes preferred.
 
@@ -143,6 +152,7 @@ class Database:
         reading = Database(self.client, self.name)
         reading.raw = self.raw.with_options(read_preference=nodes, read_concern=ReadConcern("majority"))
         reading.primary = self
+        reading.cipher = self.cipher
         return reading
 
     async def close(self) -> None:
@@ -205,8 +215,17 @@ class Database:
         """Return the collection of that name."""
         collection = self._collections.get(name)
         if collection is None:
-            collection = self._collections[name] = self.raw[name]
+            collection = self.raw[name]
+            if self.cipher is not None:
+                collection = self.cipher.collection(collection)
+            self._collections[name] = collection
         return collection
+
+    async def rows(self, pipeline: list[Document], **options: Any) -> list[Document]:
+        """Return the rows of several types that a pipeline on the database makes, each with its `type`."""
+        cipher = self.cipher
+        cursor = await self.raw.aggregate(pipeline if cipher is None else cipher.pipeline("", pipeline), **options)
+        return await (cursor if cipher is None else cipher.results(cursor)).to_list()
 
     async def command(
         self,
@@ -221,6 +240,14 @@ class Database:
         """
         if self.primary is not self and "readConcern" not in command and _READS.intersection(command):
             command = command | {"readConcern": {"level": "majority"}}
+        if self.cipher is not None:
+            answer = await self._command(self.cipher.command(command), session, codec_options)
+            return self.cipher.opened(command, answer)
+        return await self._command(command, session, codec_options)
+
+    async def _command(
+        self, command: Document, session: Session | None, codec_options: CodecOptions[Document] | None
+    ) -> Document:
         return await self.raw.command(
             command, read_preference=self.raw.read_preference, session=session, codec_options=codec_options
         )

@@ -18,6 +18,7 @@ from fhir_server.errors import Unavailable
 from fhir_server.store.database.encoding import Document
 from fhir_server.store.database.failures import translated
 from fhir_server.store.database.mongo import Database
+from fhir_server.store.encryption.sealed_files import SealedFiles
 
 BUCKET = "blobs"
 CHUNK_BYTES = 1024 * 1024
@@ -31,12 +32,20 @@ class BlobStore:
         self._database = database
         self._bucket = AsyncGridFSBucket(database.raw, bucket_name=BUCKET, chunk_size_bytes=CHUNK_BYTES)
 
+    @property
+    def _sealed(self) -> SealedFiles | None:
+        cipher = self._database.cipher
+        return None if cipher is None else cipher.files(BUCKET, CHUNK_BYTES)
+
     async def write(self, resource_type: str, resource_id: str, version: int, data: bytes) -> str:
         """Store the bytes of a version and return the blob's id, which no other write shares."""
         # Two writers may race for one version; the loser must not discard the winner's bytes.
         blob = f"{resource_type}/{resource_id}/{version}/{secrets.token_hex(6)}"
+        sealed = self._sealed
+        chunk = None if sealed is None else sealed.chunk
         with translated:
-            await self._bucket.upload_from_stream_with_id(blob, blob, data)
+            stored = data if sealed is None else sealed.sealed(blob, data)
+            await self._bucket.upload_from_stream_with_id(blob, blob, stored, chunk_size_bytes=chunk)
         return blob
 
     async def read(self, blob: str) -> bytes:
@@ -48,8 +57,12 @@ class BlobStore:
         if not blobs:
             return {}
         files = self._database.collection(f"{BUCKET}.files")
+        sealed = self._sealed
         with translated:
-            return {file["_id"]: file["length"] async for file in files.find({"_id": {"$in": [*blobs]}}, {"length": 1})}
+            lengths = {
+                each["_id"]: each["length"] async for each in files.find({"_id": {"$in": [*blobs]}}, {"length": 1})
+            }
+        return lengths if sealed is None else {blob: sealed.length(length) for blob, length in lengths.items()}
 
     async def stream(self, blob: str) -> AsyncIterator[bytes]:
         """Yield the bytes of a blob in pieces, so that a large one need not be in memory at once."""
@@ -59,6 +72,10 @@ class BlobStore:
             except NoFile as error:
                 # A sweep of another server removed it between the two reads: the document says something else by now.
                 raise Unavailable(_CHANGED) from error
+            if (sealed := self._sealed) is not None:
+                async for piece in sealed.stream(download):
+                    yield piece
+                return
             while chunk := await download.readchunk():
                 yield chunk
 
@@ -66,14 +83,19 @@ class BlobStore:
         """Return the bytes of a blob from `start` to before `end`; reads only the chunks that they are in."""
         files, chunks = (self._database.collection(f"{BUCKET}.{name}") for name in ("files", "chunks"))
         with translated:
-            file = await files.find_one({"_id": blob}, {"chunkSize": 1})
+            file = await files.find_one({"_id": blob}, {"chunkSize": 1, "length": 1})
             if file is None:
                 raise Unavailable(_CHANGED)
-            size = file["chunkSize"]
+            sealed = self._sealed
+            size = file["chunkSize"] if sealed is None else sealed.piece
             numbers: Document = {"$gte": start // size, "$lte": (end - 1) // size}
             # GridFS's own reader fetches chunks ahead, up to 16 MB of them.
-            wanted = chunks.find({"files_id": blob, "n": numbers}, {"data": 1}).sort("n")
-            data = b"".join([chunk["data"] async for chunk in wanted])
+            wanted = chunks.find({"files_id": blob, "n": numbers}, {"n": 1, "data": 1}).sort("n")
+            pieces = [
+                each["data"] if sealed is None else sealed.open_piece(blob, each["n"], each["data"], file["length"])
+                async for each in wanted
+            ]
+        data = b"".join(pieces)
         begin = start % size
         return data[begin : begin + end - start]
 

@@ -30,7 +30,10 @@ INDEXED = "indexed"
 INDEX = ("keys", "ranges", "sort", "shape", UNINDEXED, INDEXED)
 """The fields that the search index writes."""
 
-CONTENT = ("json", "resource", "blob", "content", "claims", "links", "subscriber", *INDEX)
+SEALED = ("index", "~subscriber")
+"""The fields that there are beside others where the database is encrypted: see `store.encryption`."""
+
+CONTENT = ("json", "resource", "blob", "content", "claims", "links", "subscriber", *INDEX, *SEALED)
 """Every field that a version may lack: what the one before it had there must go."""
 
 

@@ -112,7 +112,7 @@ class HistoryStore:
         # A version that stands twice may take two of the rows.
         union += [{"$sort": {"updated": -1, "type": 1, "id": 1}}, {"$limit": 2 * limit}]
         with translated, limited() as limits:
-            rows = await (await self._database.raw.aggregate(union, allowDiskUse=True, **limits)).to_list()
+            rows = await self._database.rows(union, allowDiskUse=True, **limits)
         return list(_once(rows))[:limit]
 
     async def _current_since(self, rows: list[Document], time: datetime) -> list[Document]:

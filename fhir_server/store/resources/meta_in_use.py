@@ -24,6 +24,9 @@ _PREFIXES = ("_profile=", "_security|", "_tag|")
 _SETS = ("profile", "security", "tag")
 _KEYS: Document = {"keys": 1, "_id": 1}
 _FEW = 1000
+_META: Document = {"blob": 1, **{f"resource.meta.{name}": 1 for name in _SETS}}
+_CONTENT: Document = {"blob": 1, "json": 1}
+"""What is read where the database is encrypted, and has no resources beside their JSON."""
 
 
 async def metas_in_use(
@@ -45,6 +48,8 @@ async def _of_few(
     store: SearchStore, resource_type: str, visible: list[Document], session: Session | None
 ) -> list[Meta] | None:
     """Return the metas of all resources that are visible; None where those are many."""
+    if store.database.cipher is not None:
+        return await _of_few_sealed(store, resource_type, visible, session)
     sets: Document = {name: f"$resource.meta.{name}" for name in _SETS}
     stages: list[Document] = [
         {"$match": {"$and": visible}},
@@ -57,6 +62,15 @@ async def _of_few(
     return [await _meta(store, {"resource": {"meta": each["_id"]}, **each["_id"]}) for each in groups]
 
 
+async def _of_few_sealed(
+    store: SearchStore, resource_type: str, visible: list[Document], session: Session | None
+) -> list[Meta] | None:
+    """Return the metas of all resources that are visible, from their contents; None where those are many."""
+    command: Document = {"find": resource_type, "filter": {"$and": visible}, "projection": _CONTENT, "limit": _FEW}
+    documents, cut, _ = await store.ask(command | {"batchSize": _FEW + 1}, session)
+    return None if cut or len(documents) >= _FEW else [await _meta(store, each) for each in documents]
+
+
 async def _leaping(
     store: SearchStore, resource_type: str, prefix: str, visible: list[Document], session: Session | None
 ) -> list[Meta]:
@@ -64,7 +78,7 @@ async def _leaping(
     command: Document = {
         "find": resource_type,
         "filter": without_bounds(visible),
-        "projection": {"blob": 1, AT: {"$meta": "indexKey"}, **{f"resource.meta.{name}": 1 for name in _SETS}},
+        "projection": {AT: {"$meta": "indexKey"}, **(_META if store.database.cipher is None else _CONTENT)},
         "hint": _KEYS,
         "max": {"keys": after_prefix(prefix), "_id": ""},
         "limit": 1,
@@ -81,7 +95,8 @@ async def _leaping(
 
 async def _meta(store: SearchStore, document: Document) -> Meta:
     if document.get("blob") is None:
-        meta: Meta = document.get("resource", {}).get("meta", {})
+        resource = values.decode(document["json"]) if "json" in document else document.get("resource", {})
+        meta: Meta = resource.get("meta", {})
         return meta
     large: Meta = values.decode(await store.blobs.read(document["blob"])).get("meta", {})
     return large

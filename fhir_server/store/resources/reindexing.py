@@ -117,4 +117,5 @@ async def _change(
         kind = type(error).__name__
         log.error("reindex.failed", resource=f"{resource_type}/{resource_id}", kind=kind)
         return _Made(resource_id, number, {"$set": {UNINDEXED: kind}}, failed=True)
-    return _Made(resource_id, number, to_index_change(entries), failed=False)
+    stored = resources.index_entry(resource_type, (resource_id, number), entries)
+    return _Made(resource_id, number, to_index_change(stored), failed=False)

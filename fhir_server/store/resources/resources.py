@@ -21,6 +21,7 @@ from fhir_server.store.database.encoding import Document, encode, with_long_inte
 from fhir_server.store.database.failures import translated
 from fhir_server.store.database.mongo import Database, Session
 from fhir_server.store.database.time_limit import in_cursor, limited
+from fhir_server.store.encryption.sealed_resources import SealedResources
 from fhir_server.store.replacements import Replacement, copy_into_history, replace_each
 from fhir_server.store.resources.blobs import BlobStore
 from fhir_server.store.resources.documents import (
@@ -294,7 +295,24 @@ class ResourceStore:
         blob = None
         if len(draft.json) > self._blob_threshold:
             blob = await self.blobs.write(draft.type, draft.id, draft.version, draft.json)
-        return to_document(draft, blob)
+        document = to_document(draft, blob)
+        sealing = self._sealing(draft.type)
+        return document if sealing is None else sealing.version(document, draft.id, draft.version)
+
+    def _sealing(self, resource_type: str) -> SealedResources | None:
+        """Return what seals the resources of a type, None where they are kept as they are."""
+        cipher = self.database.cipher
+        return None if cipher is None else cipher.resources(resource_type)
+
+    def index_entry(self, resource_type: str, version: tuple[str, int], index: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the fields of the index entry of a version, given by id and number, as they are stored."""
+        sealing = self._sealing(resource_type)
+        return index if sealing is None else {**index, **sealing.index_entry(index, *version)}
+
+    def condition_as_stored(self, condition: str) -> str:
+        """Return the criteria of a conditional create as AlreadyExists names them."""
+        cipher = self.database.cipher
+        return condition if cipher is None else cipher.ring.blind.condition(condition)
 
     async def _read_together(self, resource_type: str, resource_ids: list[str]) -> list[Document | None]:
         collection = self.database.current(resource_type)

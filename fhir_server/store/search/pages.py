@@ -13,9 +13,11 @@ from fhir_server.search.planner.inside import Start
 from fhir_server.search.planner.query import Plan, TypePlan
 from fhir_server.search.planner.scans import Falling, Scan
 from fhir_server.store.database.encoding import Document
+from fhir_server.store.encryption.database_cipher import DatabaseCipher
 from fhir_server.store.search import commands
 from fhir_server.store.search.choice import StrategyChooser, Way
 from fhir_server.store.search.falling import SplitPoints, piece
+from fhir_server.store.search.sealed_sorts import is_by_text, sorted_rows
 
 Cursor: TypeAlias = list[Any]
 """Where a page ended, as plain data to be sealed into a link."""
@@ -39,9 +41,17 @@ class Reading:
     """One page being read: on through the stretches of each type, and through the types."""
 
     def __init__(  # noqa: PLR0917 - what every page needs
-        self, ask: Ask, chooser: StrategyChooser, cuts: SplitPoints, plan: Plan, fields: Document, cursor: Cursor | None
+        self,
+        ask: Ask,
+        chooser: StrategyChooser,
+        cuts: SplitPoints,
+        plan: Plan,
+        fields: Document,
+        cursor: Cursor | None,
+        cipher: DatabaseCipher | None = None,
     ) -> None:
         self._ask = ask
+        self._cipher = cipher
         self.chooser = chooser
         self.cuts = cuts
         self.plan = plan
@@ -59,6 +69,12 @@ class Reading:
         if self.snapshot is None and time is not None:
             self.snapshot = [time.time, time.inc]
         return documents, cut
+
+    async def read(self, plan: TypePlan, way: Way, part: int, after: Any, limit: int) -> tuple[list[Document], bool]:
+        """Return the next rows of one part of a way, and whether the answer was cut for its size."""
+        if self._cipher is not None and is_by_text(plan):
+            return await sorted_rows(self._cipher, self.ask, plan, way, after, limit, self.fields), False
+        return await self.ask(command_of(plan, way, part, after, limit, self.fields))
 
     async def has_more(self) -> bool:
         """Return whether there is a row after those that were read."""
@@ -83,8 +99,7 @@ class Reading:
                 if len(rows) < limit and not _full(rows, room):
                     self.part, self.after = self.part + 1, None
                 continue
-            command = command_of(plan, self.way, self.part, self.after, limit - len(rows), self.fields)
-            documents, cut = await self.ask(command)
+            documents, cut = await self.read(plan, self.way, self.part, self.after, limit - len(rows))
             for row in documents:
                 self.after = commands.position(part, row)
                 rows.append(([self.type, list(self.way), self.part, self.after], row))
@@ -142,7 +157,7 @@ class Merging(Reading):
         rows: list[Located] = []
         cut = True
         while cut and len(rows) < limit:
-            documents, cut = await self.ask(command_of(plan, way, 0, after, limit - len(rows), self.fields))
+            documents, cut = await self.read(plan, way, 0, after, limit - len(rows))
             for row in documents:
                 after = commands.position(None, row)
                 rows.append(([number, list(way), 0, after], row))

@@ -144,7 +144,7 @@ class Contents:
             command: Document = {
                 "find": collection,
                 "filter": {"$and": [wanted, *beyond]},
-                "projection": {"id": 1, "json": 1},
+                "projection": {"id": 1, "version": 1, "json": 1},
                 "sort": {"_id": 1},
                 "batchSize": 10_000,
             }

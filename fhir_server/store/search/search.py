@@ -35,12 +35,16 @@ from fhir_server.store.search.falling import SplitPoints, piece
 from fhir_server.store.search.kept_searches import keep, kept
 from fhir_server.store.search.pages import Cursor, Merging, Reading, Snapshot, beginning, command_of, parts_of
 from fhir_server.store.search.rows import BARE, HEAD, Contents, Row, to_row
+from fhir_server.store.search.sealed_plans import sealed_plan
+from fhir_server.store.search.sealed_sorts import is_by_text, matching
 
 __all__ = ["Page", "Row", "SearchStore"]
 
 Access: TypeAlias = "Condition | Mapping[str, Any] | None"
 _PLACE: Document = {"_id": 1, "updated": 1}
 """What tells where a row stands in its search, whatever leads the search."""
+_ENTRY: Document = {"keys": 1, "ranges": 1, "shape": 1, "updated": 1}
+_ENTRIES = 500
 _CODEC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
 
 
@@ -64,6 +68,11 @@ class SearchStore:
         self.cuts = SplitPoints(self._sampled)
         self.counts = CountMemory(self._asked)
 
+    def prepared(self, plan: Plan) -> Plan:
+        """Return a plan as it can be run: in an encrypted database, by keys as they are written there."""
+        cipher = self.database.cipher
+        return plan if cipher is None else sealed_plan(plan, cipher)
+
     async def types(self) -> list[str]:
         """Return the resource types of which there are, or were, resources."""
         return sorted(RESOURCE_TYPES.intersection(await self.database.collection_names()))
@@ -83,6 +92,7 @@ class SearchStore:
 
         With their index keys where `keys`; without what contents are large where not `contents`.
         """
+        plan = self.prepared(plan)
         fields = BARE if len(plan.types) > 1 and plan.sort else HEAD
         reading = self._reading(plan, {**fields, "keys": 1} if keys else fields, cursor, session)
         placed = await reading.rows(limit + 1, room)
@@ -102,7 +112,7 @@ class SearchStore:
 
     async def cursor_after(self, plan: Plan, rows: int, at: Snapshot) -> Cursor:
         """Return the cursor of the page that begins after so many rows of a snapshot."""
-        reading = self._reading(plan, _PLACE, beginning(at))
+        reading = self._reading(self.prepared(plan), _PLACE, beginning(at))
         placed = await reading.rows(rows)
         return reading.cursor(placed[-1][0]) if placed else beginning(at)
 
@@ -149,12 +159,25 @@ class SearchStore:
 
     async def ids(self, plan: Plan, limit: int, session: Session | None = None) -> list[str]:
         """Return the ids of the first `limit` rows of a plan."""
-        reading = self._reading(plan, _PLACE, None, session)
+        reading = self._reading(self.prepared(plan), _PLACE, None, session)
         return [document["_id"] for _, document in await reading.rows(limit)]
+
+    async def entries(self, plan: TypePlan, most: int, session: Session | None = None) -> list[Document] | None:
+        """Return the index entries of what meets a plan, as `query.match.holds` takes them; None where it is more."""
+        ids = await self.ids(Plan((plan,)), most + 1, session)
+        if len(ids) > most:
+            return None
+        entries: list[Document] = []
+        for start in range(0, len(ids), _ENTRIES):
+            wanted = {"_id": {"$in": ids[start : start + _ENTRIES]}}
+            command: Document = {"find": plan.collection, "filter": wanted, "projection": _ENTRY}
+            documents, _, _ = await self.ask(command | {"batchSize": _ENTRIES + 1}, session)
+            entries += documents
+        return entries
 
     async def count(self, plan: Plan, session: Session | None = None) -> int:
         """Return how many resources meet a plan."""
-        return sum([await self._count(each, session) for each in plan.types])
+        return sum([await self._count(each, session) for each in self.prepared(plan).types])
 
     async def _count(self, plan: TypePlan, session: Session | None) -> int:
         kind, number = ("read", 0) if plan.range_count else await self.chooser.choose(plan)
@@ -183,6 +206,7 @@ class SearchStore:
 
     async def reads(self, plan: TypePlan) -> int:
         """Return how many documents are read on the way to run a plan; no more are counted than tell few from many."""
+        plan = self.prepared(Plan((plan,))).types[0]
         kind, number = await self.chooser.choose(plan)
         if kind in {"inside", "gather"}:
             starts = plan.sources[number].starts
@@ -199,7 +223,7 @@ class SearchStore:
     async def explain(self, plan: Plan, limit: int) -> list[tuple[str, Way, list[Execution]]]:
         """Return, for each type, the way that its first page is found, and what the database does for each part."""
         explanations = []
-        for each in plan.types:
+        for each in self.prepared(plan).types:
             way = await self.chooser.choose(each)
             parts = range(len(parts_of(each, way)))
             executed = [await self._explained(await self._first(each, way, part, limit)) for part in parts]
@@ -208,6 +232,8 @@ class SearchStore:
 
     async def _first(self, plan: TypePlan, way: Way, part: int, limit: int) -> Document:
         """Return the first command that reads a part of a way."""
+        if self.database.cipher is not None and is_by_text(plan):
+            return matching(plan, way)
         match parts_of(plan, way)[part]:
             case Falling() as scan:
                 return piece(plan, scan, await self.cuts.of(plan, scan), None, 1, limit, HEAD).command
@@ -254,7 +280,7 @@ class SearchStore:
             return await self.ask(command, session, at)
 
         kind = Merging if plan.sort and len(plan.types) > 1 else Reading
-        return kind(ask, self.chooser, self.cuts, plan, fields, cursor)
+        return kind(ask, self.chooser, self.cuts, plan, fields, cursor, self.database.cipher)
 
     async def _asked(self, command: Document, at: Timestamp | None) -> tuple[list[Document], bool, Timestamp | None]:
         return await self.ask(command, None, at)

@@ -79,10 +79,16 @@ class CanonicalStore:
         if len(documents) > MOST:
             text = f"The operation would have to look at more than {MOST} stored {resource_type} resources."
             raise Unprocessable(text, code="too-costly")
+        cipher = self._database.cipher
+        plain = {} if cipher is None else {cipher.ring.blind.key(key): key for key in keys}
         documents.sort(key=lambda each: ("package" not in each, each["updated"], each["_id"]))
         return [
             CanonicalMatch(
-                each["_id"], each["version"], frozenset(each["named"]), each.get("package"), each.get("file")
+                each["_id"],
+                each["version"],
+                frozenset(plain.get(key, key) for key in each["named"]),
+                each.get("package"),
+                each.get("file"),
             )
             for each in documents
         ]

@@ -17,9 +17,11 @@ from pymongo import ReturnDocument
 
 from fhir_server.store.database.encoding import Document
 from fhir_server.store.database.mongo import Database, translated
+from fhir_server.store.encryption.sealed_files import SealedFiles
 
 REQUESTS = "server_async_requests"
 BUCKET = "async_requests"
+PIECE_BYTES = 1024 * 1024
 
 
 class AsyncRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,15 +62,16 @@ class AsyncRequestStore:
     """Keeps such requests with their bodies and answers."""
 
     def __init__(self, database: Database) -> None:
+        self._database = database
         self._requests = database.collection(REQUESTS)
         self._files = database.collection(f"{BUCKET}.files")
-        self._bucket = AsyncGridFSBucket(database.raw, bucket_name=BUCKET, chunk_size_bytes=1024 * 1024)
+        self._bucket = AsyncGridFSBucket(database.raw, bucket_name=BUCKET, chunk_size_bytes=PIECE_BYTES)
 
     async def add(self, request: AsyncRequest, body: bytes) -> None:
         """Store a new request."""
         with translated:
             if body:
-                await self._bucket.upload_from_stream_with_id(f"{request.id}.body", request.id, body)
+                await self._write(f"{request.id}.body", request.id, body)
             await self._requests.insert_one(_document(request))
 
     async def find(self, request_id: str, owner: str) -> AsyncRequest | None:
@@ -117,7 +120,7 @@ class AsyncRequestStore:
         mine: Document = {"_id": request.id, "finished": None, "begun": request.begun}
         with translated:
             await self._delete(name)
-            await self._bucket.upload_from_stream_with_id(name, request.id, answer)
+            await self._write(name, request.id, answer)
             stored = await self._requests.replace_one({**mine, "withdrawn": False}, _document(request))
             if stored.matched_count == 0:
                 await self._delete(name)
@@ -172,7 +175,20 @@ class AsyncRequestStore:
                 download = await self._bucket.open_download_stream(name)
             except NoFile:
                 return b""
+            if (sealed := self._sealed) is not None:
+                return b"".join([piece async for piece in sealed.stream(download)])
             return await download.read()
+
+    async def _write(self, name: str, request_id: str, content: bytes) -> None:
+        sealed = self._sealed
+        stored = content if sealed is None else sealed.sealed(name, content)
+        chunk = None if sealed is None else sealed.chunk
+        await self._bucket.upload_from_stream_with_id(name, request_id, stored, chunk_size_bytes=chunk)
+
+    @property
+    def _sealed(self) -> SealedFiles | None:
+        cipher = self._database.cipher
+        return None if cipher is None else cipher.files(BUCKET, PIECE_BYTES)
 
     async def _delete(self, name: str) -> None:
         with suppress(NoFile):

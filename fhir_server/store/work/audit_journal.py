@@ -12,6 +12,10 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
+from fhir_server.store.encryption.key_ring import KeyRing
+
 _SUFFIX = ".journal"
 _UNREADABLE = ".unreadable"
 
@@ -96,6 +100,39 @@ class AuditJournal:
         _lock(descriptor)
         hidden.rename(path)
         return path, descriptor
+
+
+class SealedLine(msgspec.Struct, frozen=True, array_like=True, tag="sealed"):
+    """A line of an encrypted server: of which access and when, which a backup must know, and the rest sealed."""
+
+    id: str
+    milliseconds: int
+    sealed: bytes
+
+    @property
+    def place(self) -> str:
+        """What the line is bound to."""
+        return f"{_PLACE}\x1f{self.id}\x1f{self.milliseconds}"
+
+
+_PLACE = "audit journal"
+_encode = msgspec.json.Encoder().encode
+_decoder = msgspec.json.Decoder(SealedLine)
+
+
+def seal_line(ring: KeyRing, access_id: str, milliseconds: int, line: bytes) -> bytes:
+    """Return the line of an access as an encrypted server writes it down."""
+    named = SealedLine(access_id, milliseconds, b"")
+    return _encode(msgspec.structs.replace(named, sealed=bytes(ring.seal(line, named.place))))
+
+
+def open_line(ring: KeyRing, line: bytes) -> bytes:
+    """Return a line as it was; one that was written down before encryption is as it was. Raises Unreadable."""
+    try:
+        sealed = _decoder.decode(line)
+    except msgspec.DecodeError:
+        return line
+    return ring.open(sealed.sealed, sealed.place)
 
 
 def _lock(descriptor: int) -> bool:

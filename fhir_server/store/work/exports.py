@@ -19,6 +19,7 @@ from gridfs.errors import NoFile
 from fhir_server.errors import NotFound
 from fhir_server.store.database.encoding import Document
 from fhir_server.store.database.mongo import Database, translated
+from fhir_server.store.encryption.sealed_files import SealedFiles, SealingWriter
 
 EXPORTS = "server_exports"
 BUCKET = "exports"
@@ -143,10 +144,17 @@ class ExportStore:
                 for file in export.files:
                     await self.discard(file.id)
 
-    def new_file(self, export: Export) -> tuple[str, AsyncGridIn]:
+    def new_file(self, export: Export) -> tuple[str, AsyncGridIn | SealingWriter]:
         """Return the id of a new file of the export, and what takes its content."""
         file_id = f"{export.id}.{ObjectId()}"
+        if (sealed := self._sealed) is not None:
+            return file_id, sealed.writer(self._bucket, file_id)
         return file_id, self._bucket.open_upload_stream_with_id(file_id, file_id)
+
+    @property
+    def _sealed(self) -> SealedFiles | None:
+        cipher = self._database.cipher
+        return None if cipher is None else cipher.files(BUCKET, CHUNK_BYTES)
 
     async def read(self, file_id: str, start: int = 0) -> AsyncIterator[bytes]:
         """Yield the bytes of a file as it is kept, from `start`; raises NotFound."""
@@ -155,6 +163,10 @@ class ExportStore:
                 download = await self._bucket.open_download_stream(file_id)
             except NoFile as error:
                 raise NotFound("The file has expired or was removed.") from error
+            if (sealed := self._sealed) is not None:
+                async for piece in sealed.stream(download, start):
+                    yield piece
+                return
             await download.seek(start)
             while chunk := await download.readchunk():
                 yield chunk

@@ -1,0 +1,1 @@
+"""Encryption at rest: keys, sealed values, and collections whose documents are sealed."""
