@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from fhir_server.cli.account_commands import clients, keys, users
+from fhir_server.cli.encryption_commands import encryption
 from fhir_server.cli.package_commands import packages
 from fhir_server.cli.subscription_commands import subscriptions
 from fhir_server.cli.table_commands import export_hms, import_hms
@@ -25,6 +26,7 @@ app = typer.Typer(
 app.add_typer(users, name="user")
 app.add_typer(clients, name="client")
 app.add_typer(keys, name="key")
+app.add_typer(encryption, name="encryption")
 app.add_typer(packages, name="package")
 app.add_typer(terminologies, name="terminology")
 app.add_typer(subscriptions, name="subscription")

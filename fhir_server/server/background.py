@@ -20,6 +20,7 @@ from fhir_server.jobs.bulk_imports import bulk_imports
 from fhir_server.jobs.erasures import erasures
 from fhir_server.jobs.exports import exports
 from fhir_server.jobs.index_upgrade import index_upgrade
+from fhir_server.jobs.key_rotation import key_rotation
 from fhir_server.jobs.runner import Job, Runner
 from fhir_server.jobs.search_parameters import search_parameters
 
@@ -39,6 +40,8 @@ def jobs(services: Services, base_url: str, gateway: Gateway) -> list[Job]:
         reminders(services, base_url),
         card_payments(services, base_url, gateway),
     ]
+    if services.keys is not None:
+        every_job.append(key_rotation(services))
     if services.settings.backup_dir is not None:
         every_job.append(backups(services.settings, services.settings.backup_dir))
     if services.settings.smtp_host:
