@@ -6,13 +6,16 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Compiled modules are kept: every process that a test starts would compile them anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test test-data coverage lint audit docs bench bench-search bench-facade bench-attacks bench-failover bench-load bench-tables bench-terminology conformance lock messages definitions capability clean
+.PHONY: run test test-encrypted test-data coverage lint audit docs bench bench-search bench-facade bench-attacks bench-encryption bench-failover bench-load bench-tables bench-terminology conformance lock messages definitions capability clean
 
 run: .venv/installed
 	$(BIN)/fhir-server serve --open --demo
 
 test: test-data
 	$(BIN)/pytest -n auto --dist worksteal --durations=10 -rs
+
+test-encrypted: test-data
+	TEST_ENCRYPTED=1 $(BIN)/pytest -n auto --dist worksteal tests/search
 
 coverage: test-data
 	$(BIN)/pytest -n auto --dist worksteal --cov --cov-report=term
@@ -43,6 +46,9 @@ bench-facade: .venv/installed-dev
 
 bench-load: .venv/installed-dev
 	$(BIN)/python -m bench.load $(BENCH)
+
+bench-encryption: .venv/installed-dev
+	$(BIN)/python -m bench.encryption $(BENCH)
 
 bench-attacks: .venv/installed-dev
 	$(BIN)/python -m bench.attacks $(BENCH)

@@ -89,7 +89,7 @@ def _process(command: list[str], **environment: str) -> Iterator[subprocess.Pope
             process.wait()
 
 
-def _await_answer(process: subprocess.Popen[bytes], url: str, method: str = "GET", patience: float = 60) -> float:
+def _await_answer(process: subprocess.Popen[bytes], url: str, method: str = "GET", patience: float = 300) -> float:
     started = time.perf_counter()
     while time.perf_counter() - started < patience:
         try:

@@ -202,16 +202,9 @@ class Settings(TerminologySettings, ProfileSettings, RegistrationSettings, BulkS
     max_subscriptions: Positive = Field(default=10_000, description="Of one client for one user; a patient: 100.")
     max_pending_events: Positive = Field(default=100_000, description="Events that may wait for one receiver.")
 
-    encryption_key_file: Path | None = Field(
-        default=None,
-        description="File with the key under which the database is encrypted; `fhir-server encryption key` makes one.",
-    )
-    encryption_key: str | None = Field(
-        default=None, repr=False, description="That key itself, 32 bytes in hexadecimal or base64."
-    )
-    encryption_key_service: Path | None = Field(
-        default=None, description="File that describes a key service, which keeps that key: KMIP, AWS, Azure or GCP."
-    )
+    encryption_key_file: Path | None = Field(default=None, description="Holds the key that the database is under.")
+    encryption_key: str | None = Field(default=None, repr=False, description="That key, in hexadecimal or base64.")
+    encryption_key_service: Path | None = Field(default=None, description="Describes a key service that keeps it.")
 
     backup_dir: Path | None = Field(
         default=None, description="Folder of the backups that the server makes by itself; without it, it makes none."

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from fhir_server.store.database.mongo import Database
 from fhir_server.store.encryption.key_services import OwnKey
 from fhir_server.store.encryption.stored_keys import unlock
@@ -14,6 +16,9 @@ ASKED = bool(os.environ.get("TEST_ENCRYPTED"))
 if ASKED:
     # Servers that tests start in processes of their own find it here.
     os.environ["FHIR_SERVER_ENCRYPTION_KEY"] = KEY.hex()
+
+
+plain_only = pytest.mark.skipif(ASKED, reason="It looks at ways and keys of a plain database.")
 
 
 async def encrypted_where_asked(database: Database) -> Database:

@@ -48,6 +48,8 @@ NAMED: dict[str, tuple[Code, Code | None]] = {
     "client-registration": (_SECURITY_ALERT, _CONFIGURATION),
     "client-removed": (_SECURITY_ALERT, _CONFIGURATION),
     "key-rotated": (_SECURITY_ALERT, _CONFIGURATION),
+    "encryption-key-rotated": (_SECURITY_ALERT, _CONFIGURATION),
+    "encryption-key-rewrapped": (_SECURITY_ALERT, _CONFIGURATION),
     "purged": (_PATIENT_RECORD, None),
     "notification": (_EXPORT, None),
     "backup": (_EXPORT, None),

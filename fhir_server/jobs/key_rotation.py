@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -26,6 +27,8 @@ from fhir_server.store.work.jobs import Lease
 NAME = "key-rotation"
 EVERY_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
+_BETWEEN = timedelta(days=1)
+"""Between two rotations for what was erased: each seals everything anew."""
 
 Told = Callable[[int], None]
 Document = dict[str, Any]
@@ -40,7 +43,15 @@ def key_rotation(services: Services) -> Job:
 
 async def _go_on(services: Services, _: Lease) -> None:
     if services.keys is not None:
+        if is_due(await _keys(services.keys), datetime.now(UTC)):
+            await begin(services.keys)
         await go_on(services, services.keys)
+
+
+def is_due(document: Document, now: datetime) -> bool:
+    """Return whether the data key is to be rotated because something was erased: at most once a day."""
+    erased, rotated = document.get("erased"), document.get("rotated")
+    return erased is not None and (rotated is None or now - rotated >= _BETWEEN)
 
 
 async def begin(keys: KeyFollower) -> None:
@@ -50,7 +61,7 @@ async def begin(keys: KeyFollower) -> None:
         return
     number = document["current"] + 1
     made = {"number": number, "wrapped": await keys.service.wrap(os.urandom(KEY_BYTES))}
-    await change(keys.database, document, data=[*document["data"], made], next=number)
+    await change(keys.database, document, data=[*document["data"], made], next=number, erased=None)
 
 
 async def go_on(services: Services, keys: KeyFollower, told: Told = lambda done: None) -> int:
@@ -67,7 +78,7 @@ async def go_on(services: Services, keys: KeyFollower, told: Told = lambda done:
     await services.following.barrier()
     resealed = await reseal(keys.database, told)
     current = [each for each in document["data"] if each["number"] == document["current"]]
-    await change(keys.database, document, data=current)
+    await change(keys.database, document, data=current, rotated=datetime.now(UTC))
     await keys.look()
     log.info("keys.rotated", number=document["current"], documents=resealed)
     return resealed

@@ -19,6 +19,7 @@ from fhir_server.search.query.parse import parse
 from fhir_server.settings import Settings
 from fhir_server.store.search.search import SearchStore
 from tests.databases import Databases
+from tests.encrypted import plain_only
 from tests.search import generated_queries as queries
 from tests.search.generated_resources import TYPES, Resource, Strategy
 from tests.search.oracle.elements import elements
@@ -80,6 +81,7 @@ def _worlds_and_searches() -> Strategy:
     )
 
 
+@plain_only
 @settings(
     max_examples=25,
     deadline=None,

@@ -107,6 +107,8 @@ class _Erasing:
         await self._services.stores.async_requests.withdraw()
         done = replace(erasure, finished=now(), counts=dict(self._counts))
         await self._record.save(done)
+        if self._services.keys is not None:
+            await self._services.keys.note_erasure()
         return done
 
     async def _anonymise(self, reference: str, gone: set[str]) -> None:

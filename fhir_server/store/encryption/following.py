@@ -14,7 +14,7 @@ import structlog
 
 from fhir_server.store.database.mongo import Database
 from fhir_server.store.encryption.key_services import KeyService
-from fhir_server.store.encryption.stored_keys import data_keys, stored
+from fhir_server.store.encryption.stored_keys import data_keys, note_erasure, stored
 from fhir_server.work.ending import end
 
 LOOK_SECONDS = 2.0
@@ -54,6 +54,10 @@ class KeyFollower:
         cipher.ring.renew(await data_keys(document, self.service), document["current"])
         self._edit = document["edit"]
         self._say(ABOUT, self._edit)
+
+    async def note_erasure(self) -> None:
+        """Note that something was erased, so that the data key is to be destroyed by which it was sealed."""
+        await note_erasure(self.database)
 
     async def _follow(self) -> None:
         while True:

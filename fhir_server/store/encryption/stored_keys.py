@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from pymongo.errors import DuplicateKeyError
@@ -58,6 +59,14 @@ async def change(database: Database, before: Mapping[str, Any], **fields: Any) -
     if changed.matched_count == 0:
         raise Conflict("The keys of the database are being changed by another process; try again.")
     return after
+
+
+async def note_erasure(database: Database) -> None:
+    """Note that something was erased which was sealed by the present data key."""
+    with translated:
+        await database.raw[COLLECTION].update_one(
+            {"_id": _NAME, "erased": None}, {"$set": {"erased": datetime.now(UTC)}, "$inc": {"edit": 1}}
+        )
 
 
 async def wrapped_anew(document: Mapping[str, Any], old: KeyService, new: KeyService) -> Document:

@@ -117,5 +117,7 @@ async def _change(
         kind = type(error).__name__
         log.error("reindex.failed", resource=f"{resource_type}/{resource_id}", kind=kind)
         return _Made(resource_id, number, {"$set": {UNINDEXED: kind}}, failed=True)
-    stored = resources.index_entry(resource_type, (resource_id, number), entries)
+    cipher = resources.database.cipher
+    sealing = None if cipher is None else cipher.resources(resource_type)
+    stored = entries if sealing is None else {**entries, **sealing.index_entry(entries, resource_id, number)}
     return _Made(resource_id, number, to_index_change(stored), failed=False)

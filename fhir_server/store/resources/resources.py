@@ -21,7 +21,6 @@ from fhir_server.store.database.encoding import Document, encode, with_long_inte
 from fhir_server.store.database.failures import translated
 from fhir_server.store.database.mongo import Database, Session
 from fhir_server.store.database.time_limit import in_cursor, limited
-from fhir_server.store.encryption.sealed_resources import SealedResources
 from fhir_server.store.replacements import Replacement, copy_into_history, replace_each
 from fhir_server.store.resources.blobs import BlobStore
 from fhir_server.store.resources.documents import (
@@ -296,18 +295,9 @@ class ResourceStore:
         if len(draft.json) > self._blob_threshold:
             blob = await self.blobs.write(draft.type, draft.id, draft.version, draft.json)
         document = to_document(draft, blob)
-        sealing = self._sealing(draft.type)
-        return document if sealing is None else sealing.version(document, draft.id, draft.version)
-
-    def _sealing(self, resource_type: str) -> SealedResources | None:
-        """Return what seals the resources of a type, None where they are kept as they are."""
         cipher = self.database.cipher
-        return None if cipher is None else cipher.resources(resource_type)
-
-    def index_entry(self, resource_type: str, version: tuple[str, int], index: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the fields of the index entry of a version, given by id and number, as they are stored."""
-        sealing = self._sealing(resource_type)
-        return index if sealing is None else {**index, **sealing.index_entry(index, *version)}
+        sealing = None if cipher is None else cipher.resources(draft.type)
+        return document if sealing is None else sealing.version(document, draft.id, draft.version)
 
     def condition_as_stored(self, condition: str) -> str:
         """Return the criteria of a conditional create as AlreadyExists names them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from bson import encode
 
 from fhir_server.engine.context import Context, Request, Services
 from fhir_server.engine.engine import handle
-from fhir_server.jobs.key_rotation import begin, go_on
+from fhir_server.engine.gdpr.erasure import erase_patient
+from fhir_server.errors import Unavailable
+from fhir_server.jobs.key_rotation import begin, go_on, is_due
 from fhir_server.r4 import values
 from fhir_server.services import services_on
 from fhir_server.settings import Settings
@@ -131,6 +134,29 @@ async def test_the_data_key_is_rotated(shared: Services) -> None:
     sealed = [value for some in (await _documents(database)).values() for each in some for value in each.values()]
     assert {key_number(value) for value in sealed if is_sealed(value)} == {2}
     await _require_filled(database)
+
+
+async def test_an_erasure_has_the_data_key_destroyed(shared: Services) -> None:
+    """By the next rotation, which is due at once, and at most once a day: what is left of the person does not open."""
+    database, keys = shared.database, shared.keys
+    assert keys is not None
+    await _fill(database)
+    raw = await database.raw["Patient"].find_one({"_id": "0"})
+    assert raw is not None
+    await erase_patient(shared, "http://server.test/fhir", "0")
+    document = await stored(database)
+    assert document is not None
+    assert is_due(document, datetime.now(UTC))
+    await begin(keys)
+    await go_on(shared, keys)
+    await database.raw["Patient"].insert_one(raw)
+    with pytest.raises(Unavailable):
+        await database.current("Patient").find_one({"_id": "0"})
+    await keys.note_erasure()
+    document = await stored(database)
+    assert document is not None
+    assert not is_due(document, datetime.now(UTC))
+    assert is_due(document, datetime.now(UTC) + timedelta(days=2))
 
 
 async def test_the_keys_are_wrapped_by_another_key(shared: Services, mongod_url: str) -> None:
