@@ -20,15 +20,15 @@ def _settings(data_dir: Path | None, database_url: str | None) -> Settings:
 
 
 def import_hms(
-    source: Annotated[str, typer.Argument(help="A folder of CSV files named by table, or a PostgreSQL URL.")],
+    source: Annotated[str, typer.Argument(help="A folder of CSV or JSON files named by table, or a PostgreSQL URL.")],
     *,
     prefix: Prefix = "",
     timezone: Timezone = None,
     encoding: Annotated[
-        str | None, typer.Option(help="Encoding of CSV files, such as cp1252 or utf-16; UTF-8 if left out.")
+        str | None, typer.Option(help="Encoding of the files, such as cp1252 or utf-16; UTF-8 if left out.")
     ] = None,
     null: Annotated[
-        list[str] | None, typer.Option(help="A text that means null in CSV files, such as NULL; may be repeated.")
+        list[str] | None, typer.Option(help="A text that means null in the files, such as NULL; may be repeated.")
     ] = None,
     files: Annotated[
         Path | None, typer.Option(help="The folder of the files that medical_documents.file_url points to.")

@@ -21,7 +21,7 @@ from fhir_server.store.database.data_directory import StartupError
 LONGEST_CELL = 16 * 1024 * 1024
 
 
-_DOUBTFUL = frozenset({"NULL", "\\N"})
+DOUBTFUL = frozenset({"NULL", "\\N"})
 """What MySQL, PostgreSQL and others write for null."""
 
 
@@ -68,7 +68,7 @@ class CsvFolder:
     def _line(self, place: str, columns: Sequence[str], row: Sequence[str]) -> Line:
         fault = None if len(row) == len(columns) else f"has {len(row)} cells for {len(columns)} columns"
         cells = dict(zip(columns, (None if text in self._nulls else text or None for text in row), strict=False))
-        doubtful = tuple(name for name, text in cells.items() if text in _DOUBTFUL)
+        doubtful = tuple(name for name, text in cells.items() if text in DOUBTFUL)
         return Line(place, cells, fault, doubtful=doubtful)
 
     @contextmanager

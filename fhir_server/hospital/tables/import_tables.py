@@ -19,11 +19,11 @@ from rich.console import Console
 from fhir_server.engine.loading.loading import Refusal
 from fhir_server.hospital.tables import postgres
 from fhir_server.hospital.tables.checks.order import IN_A_ROW, Ordered
-from fhir_server.hospital.tables.csv_folder import CsvFolder
+from fhir_server.hospital.tables.folder import TableFolder
 from fhir_server.hospital.tables.ids import from_logical
 from fhir_server.hospital.tables.importing import Done, Options
 from fhir_server.hospital.tables.progress import Advance, Bars, bars
-from fhir_server.hospital.tables.sources import Line, Source
+from fhir_server.hospital.tables.sources import Line, Source, Unreadable
 from fhir_server.hospital.tables.tables import BY_NAME, TABLES, Table
 from fhir_server.hospital.tables.worker import delete_rows, import_lines, start
 from fhir_server.load.report import Summary, show, write_refusals
@@ -50,7 +50,7 @@ def import_tables(
     report: Path = Path("import-report.jsonl"),
     console: Console | None = None,
 ) -> Summary:
-    """Import the tables in a folder of CSV files, or in the PostgreSQL database at a URL; returns what became of them.
+    """Import the tables in a folder of files, or in the PostgreSQL database at a URL; returns what became of them.
 
     Every row that was refused, or taken with a reservation, is in the report with its reasons. To import again changes
     nothing but what was changed at the source. Raises StartupError where there is nothing to import.
@@ -101,14 +101,14 @@ def opened(source: str, options: Options) -> Iterator[Source]:
     """Give the tables that the text names; raises StartupError."""
     if postgres.is_postgres(source):
         if options.encoding or options.nulls:
-            raise StartupError("--encoding and --null are about CSV files; a database says both itself.")
+            raise StartupError("--encoding and --null are about files; a database says both itself.")
         with postgres.connected(source) as tables:
             yield tables
         return
     folder = Path(source)
     if not folder.is_dir():
         raise StartupError(f"{source} is no folder, and no PostgreSQL URL.")
-    yield CsvFolder(folder, options.encoding, options.nulls)
+    yield TableFolder(folder, options.encoding, options.nulls)
 
 
 async def _prepare(settings: Settings) -> None:
@@ -158,7 +158,7 @@ class _Course:
         """Import every table that the source has."""
         started = time.monotonic()
         tables = [table for table in TABLES if self._has(table)]
-        if not tables:
+        if not tables and not self.summary.refusals:
             raise StartupError("There is none of the hospital's tables.")
         pool = ProcessPoolExecutor(
             self._workers, get_context("spawn"), initializer=start, initargs=(self._settings, self._options)
@@ -196,7 +196,12 @@ class _Course:
             self._note(clinics, _NO_ZONE.format(self.default_zone))
 
     def _has(self, table: Table) -> bool:
-        columns = self._source.columns(table)
+        try:
+            columns = self._source.columns(table)
+        except Unreadable as error:
+            self._refuse(table, str(error))
+            self.rows[table.name] = None
+            return False
         if columns is None:
             return False
         unknown = [name for name in columns if name not in table.every_column]

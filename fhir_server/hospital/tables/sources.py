@@ -1,4 +1,4 @@
-"""Where rows come from and where they go: what a folder of CSV files and a PostgreSQL database have in common."""
+"""Where rows come from and where they go: what folders of files and a PostgreSQL database have in common."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Protocol
 from fhir_server.errors import FhirError
 from fhir_server.hospital.tables.cells import Cells
 from fhir_server.hospital.tables.tables import Table
+from fhir_server.store.database.data_directory import StartupError
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +28,15 @@ class Line:
     """Ids of rows before it that may have its place, such as another payment of the same appointment."""
 
 
+class Unreadable(StartupError):
+    """A table cannot be read as a whole; the text says why."""
+
+
 class Source(Protocol):
     """Rows to import."""
 
     def columns(self, table: Table) -> Sequence[str] | None:
-        """Return the names of the table's columns, or None where there is no such table."""
+        """Return the names of the table's columns, or None where there is no such table; raises Unreadable."""
 
     def count(self, table: Table) -> int:
         """Return how many rows the table has."""
