@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import structlog
 from argon2 import PasswordHasher
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from fhir_server.auth.accounts import passwords
 from fhir_server.store.database.mongo import Database
@@ -19,6 +21,10 @@ from tests.databases import Databases
 from tests.encrypted import encrypted_where_asked
 
 pytest_plugins = ["tests.client", "tests.smart_server"]
+
+# How long an example takes says how busy the machine is.
+hypothesis_settings.register_profile("own", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("own")
 
 
 @pytest.fixture(scope="session", autouse=True)
