@@ -8,6 +8,7 @@ import pytest
 
 from fhir_server.engine.context import Services
 from fhir_server.jobs import index_upgrade
+from fhir_server.search.index.index import INDEX_VERSION
 from fhir_server.store.resources import documents, index_versions
 from fhir_server.store.resources.index_versions import count_older, outdated
 from fhir_server.store.resources.resources import ResourceStore
@@ -32,9 +33,9 @@ async def _upgrade(services: Services) -> None:
 def _next_release(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have this process index as the next release would."""
     for module in (documents, index_versions, index_upgrade):
-        monkeypatch.setattr(module, "INDEX_VERSION", 2)
+        monkeypatch.setattr(module, "INDEX_VERSION", INDEX_VERSION + 1)
     for module in (index_versions, index_upgrade):
-        monkeypatch.setattr(module, "OLDER", index_versions.OLDER | {documents.INDEXED: {"$ne": 2}})
+        monkeypatch.setattr(module, "OLDER", index_versions.OLDER | {documents.INDEXED: {"$ne": INDEX_VERSION + 1}})
 
 
 async def _keys(resources: ResourceStore) -> dict[str, Any]:
@@ -80,7 +81,7 @@ async def test_it_waits_for_workers_of_an_earlier_release(services: Services, mo
     _next_release(monkeypatch)
     await _upgrade(services)
     assert await _older(services) == 1
-    await store.announce("old", Standing(0, 0), {"base_url": BASE, "index": 2})
+    await store.announce("old", Standing(0, 0), {"base_url": BASE, "index": INDEX_VERSION + 1})
     await _upgrade(services)
     assert await _older(services) == 0
 

@@ -22,7 +22,7 @@ from fhir_server.search.index.keys import EVERY, clean, contained_key, unsorted_
 from fhir_server.search.params import references, words
 from fhir_server.search.shared import SHARED_KEY, SHARED_UNLESS_A_PATIENTS, is_shared
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 """The version of the index, kept with each stored resource: one more wherever a change to the code makes a resource
 write other entries, and a background job then indexes what is older anew. Search parameters of users do not count.
 """

@@ -4,9 +4,10 @@ Bounds are kept as UTC text, cut to the date at midnight, so that texts sort as 
 span, the high one is the first instant after it. An open end is "" or "~", and so is the end of the year 9999, which
 many systems write for "for ever". A leap second is the last moment of its minute, so that it is on its own day.
 
-Keys: `date<LOW` for each value, `date>` with the inverted greatest high bound, and `date~LOW` where a value is wider
-than a day or there are several, so that a search between two times can tell the usual short values by their low bound
-alone.
+Keys: `date<LOW` for each value, `date>` with the inverted greatest high bound, and, where from the lowest bound to the
+highest it is more than a day, `date~` with the class of that width and the lowest bound: `date~A2016-03-01` up to eight
+days, `B` up to 64, `C` up to 512, no letter beyond. So a search between two times tells the usual short values by their
+low bound alone, and looks for others no further back than they may reach.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ _TEXT = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+-]\d\d:\d\d)?)?)?)?", re.ASCII
 )
 _DAY = timedelta(days=1)
+_CLASSES = (("A", timedelta(days=8)), ("B", timedelta(days=64)), ("C", timedelta(days=512)))
+"""The classes of wide values by their greatest width, the narrowest first. No low bound begins with a letter."""
 _MOMENT = timedelta(microseconds=1)
 _INVERTED = str.maketrans("0123456789", "9876543210")
 
@@ -150,12 +153,12 @@ def inverted(bound: str) -> str:
     return "" if bound == END else f"{bound.translate(_INVERTED)}~"
 
 
-def slack(bound: str) -> str:
-    """Return the lowest low bound of a value no wider than a day that ends after the bound."""
+def slack(bound: str, width: timedelta = _DAY) -> str:
+    """Return the lowest low bound of a value no wider than that, by default a day, that ends after the bound."""
     if bound in (BEGINNING, END):
         return bound
     try:
-        return sortable(datetime.fromisoformat(bound).replace(tzinfo=UTC) - _DAY)
+        return sortable(datetime.fromisoformat(bound).replace(tzinfo=UTC) - width)
     except OverflowError:
         return BEGINNING
 
@@ -207,16 +210,25 @@ def _sortable_second(seconds: int) -> tuple[str, str]:
 def _write(name: str, bounds: list[tuple[str, str, bool]], entry: Entry) -> None:
     ranges: list[dict[str, Any]] = []
     keys = entry.keys
-    loose = len(bounds) > 1 or bounds[0][2]
-    latest = BEGINNING
     for low, high, _ in bounds:
         ranges.append({"l": low, "h": high})
         keys.append(f"{name}<{low}")
-        if loose:
-            keys.append(f"{name}~{low}")
-        latest = max(latest, high)
+    latest = max(high for _, high, _ in bounds)
     keys.append(f"{name}>{inverted(latest)}")
+    if len(bounds) > 1 or bounds[0][2]:
+        earliest = min(low for low, _, _ in bounds)
+        if (letter := _class(earliest, latest)) is not None:
+            keys.append(f"{name}~{letter}{earliest}")
     entry.ranges[name] = ranges
+
+
+def _class(low: str, high: str) -> str | None:
+    """Return the class of a width, empty beyond the widest; None within a day."""
+    if low == BEGINNING or high == END:
+        return ""
+    if slack(high) <= low:
+        return None
+    return next((letter for letter, width in _CLASSES if slack(high, width) <= low), "")
 
 
 def _add(several: list[tuple[str, str, bool]], bounds: tuple[str, str, bool] | None) -> None:
@@ -296,7 +308,7 @@ def _not_equal(name: str, low: str, high: str) -> Condition:
 
 
 def _greater(name: str, low: str, high: str) -> Condition:
-    return _any(name, [InRange(name, (("h", ">", high),))], high, None, Begins(high, None))
+    return _any(name, [InRange(name, (("h", ">", high),))], high, None, Begins(high, None), ends=high)
 
 
 def _less(name: str, low: str, high: str) -> Condition:
@@ -305,7 +317,7 @@ def _less(name: str, low: str, high: str) -> Condition:
 
 def _greater_or_equal(name: str, low: str, high: str) -> Condition:
     inside = InRange(name, (("l", ">=", low), ("h", "<=", high)))
-    return _any(name, [InRange(name, (("h", ">", high),)), inside], low, None, Begins(low, None))
+    return _any(name, [InRange(name, (("h", ">", high),)), inside], low, None, Begins(low, None), ends=high)
 
 
 def _less_or_equal(name: str, low: str, high: str) -> Condition:
@@ -328,9 +340,15 @@ def _overlaps(name: str, low: str, high: str) -> Condition:
 
 
 def _any(
-    name: str, tests: list[InRange], after: str | None, before: str | None, surely: Begins | None = None
+    name: str,
+    tests: list[InRange],
+    after: str | None,
+    before: str | None,
+    surely: Begins | None = None,
+    *,
+    ends: str | None = None,
 ) -> Condition:
-    window = Window(name, after, before, surely)
+    window = Window(name, after, before, surely, ends)
     return Narrowed(either(list(tests)), window_spans(window), window)
 
 
@@ -360,7 +378,27 @@ def window_spans(window: Window) -> Condition:
     if before is None:
         return KeySpan(f"{name}>", f"{name}>{inverted(after)}")
     low = slack(after)
-    return AnyOf((KeySpan(f"{name}<{low}", below(name, before)), KeySpan(f"{name}~", f"{name}~{min(low, before)}")))
+    wide = [KeySpan(*span) for span in wide_spans(name, after, min(low, before))]
+    return AnyOf((KeySpan(f"{name}<{low}", below(name, before)), *wide))
+
+
+def wide_spans(name: str, after: str, before: str | None, since: str = BEGINNING) -> list[tuple[str, str]]:
+    """Return spans with a key of every resource whose values are wider together than a day, end after a bound, and
+    begin before another, but not before `since`.
+
+    What an earlier release indexed has keys of the widest class, one for each value.
+    """
+    last = before if before != END else None
+    spans = [(f"{name}~{since}", f"{name}~{_CLASSES[0][0] if last is None else last}")]
+    for letter, width in _CLASSES:
+        high = f"{name}~{letter}{'~' if last is None else last}"
+        spans.append((f"{name}~{letter}{max(slack(after, width), since)}", high))
+    return [span for span in spans if span[0] < span[1]]
+
+
+def reaches(after: str) -> list[str]:
+    """Return from when on the wide values of each class may reach beyond a bound, in rising order."""
+    return [slack(after, width) for _, width in reversed(_CLASSES)]
 
 
 def merged(windows: Iterable[Window]) -> Window | None:
@@ -371,7 +409,8 @@ def merged(windows: Iterable[Window]) -> Window | None:
     after = [window.after for window in all_windows if window.after is not None]
     before = [window.before for window in all_windows if window.before is not None]
     surely = _all([window.surely for window in all_windows])
-    return Window(all_windows[0].name, max(after) if after else None, min(before) if before else None, surely)
+    ends = all_windows[0].ends if len(all_windows) == 1 else None
+    return Window(all_windows[0].name, max(after) if after else None, min(before) if before else None, surely, ends)
 
 
 def _all(several: list[Begins | None]) -> Begins | None:

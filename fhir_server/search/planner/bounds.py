@@ -7,14 +7,25 @@ one value: a long period, or one value of several, may match and stand before it
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import pairwise
 from typing import TypeAlias
 
 from fhir_server.search.index.element_paths import is_one_element
 from fhir_server.search.index.keys import SEPARATOR, SORTED_BY, after_prefix
-from fhir_server.search.params.dates import BEGINNING, END, below, day_after, inverted, merged, slack
+from fhir_server.search.params.dates import (
+    BEGINNING,
+    END,
+    below,
+    day_after,
+    inverted,
+    merged,
+    reaches,
+    slack,
+    wide_spans,
+)
 from fhir_server.search.params.strings import inverted as inverted_text
 from fhir_server.search.planner.scans import Collected, Falling, KeyRange, Scan, UpdatedWalk, flat
 from fhir_server.search.query.conditions import (
@@ -36,11 +47,11 @@ _ORDERED = frozenset({"string", "number", "quantity"})
 class Order:
     """Scans that read, in the order of a sort, every match of a condition.
 
-    `idle` is what they may read before the first match; None where they begin with one.
+    `idle` is what they may read before the first match; empty where they begin with one.
     """
 
     scans: tuple[Scan, ...]
-    idle: KeyRange | None = None
+    idle: tuple[KeyRange, ...] = ()
 
 
 def bounded(scans: tuple[Scan, ...], resource_type: str, name: str, condition: Condition) -> tuple[Order, ...]:
@@ -90,29 +101,60 @@ def _windows(name: str, asked: Iterable[Condition]) -> list[Window]:
 def _dated(walk: KeyRange | Falling, name: str, windows: list[Window]) -> tuple[Order, ...]:
     """Return the orders within what date conditions imply together.
 
-    All but the loose values (wide ones, several of one resource) are within a day, so those begin at most a day before
-    the bound; the loose ones that stand before it are read first, by keys of their own.
+    All but the wide values (several of one resource may be wide together) are within a day, so those begin at most a
+    day before the bound. The wide ones that stand before it are read first, by keys of their own.
     """
     window = merged(windows)
     assert window is not None
     after, before = window.after, window.before
     if walk.low == f"{name}<":
         whole = _cut(walk, walk.low, walk.high if before is None else below(name, before))
-        first = None if after is None else slack(after)
-        if whole is None or first in (None, BEGINNING) or f"{name}<{first}" >= whole.high:
-            return (Order((whole,)),) if whole is not None else ()
-        loose = KeyRange(f"{name}~", f"{name}~{first}")
-        idle = KeyRange(whole.low, f"{name}<{first}")
-        return Order((loose, replace(whole, low=idle.high)), loose), Order((whole,), idle)
+        return _rising(whole, name, after) if whole is not None else ()
     whole = _cut(walk, walk.low, walk.high if after is None else f"{name}>{inverted(after)}")
-    last = END if before is None else day_after(before)
-    if whole is None or before in (None, BEGINNING, END) or last == END:
-        return (Order((whole,)),) if whole is not None else ()
-    begin = f"{name}>{inverted(last)}"
-    if begin >= whole.high:
+    return _falling(whole, name, before) if whole is not None else ()
+
+
+def _rising(whole: KeyRange, name: str, after: str | None) -> tuple[Order, ...]:
+    """Return the orders of what ends after a bound, by its lowest bounds in the range."""
+    first = None if after is None else slack(after)
+    if after is None or first in (None, BEGINNING, END) or f"{name}<{first}" >= whole.high:
         return (Order((whole,)),)
-    idle, loose = KeyRange(whole.low, begin), KeyRange(f"{name}~", f"{name}~{before}")
-    return Order((Collected(loose, idle), replace(whole, low=begin)), loose), Order((whole,), idle)
+    begin = f"{name}<{first}"
+    wide = _wide(name, after, first)
+    return Order((*_earlier(name, after), replace(whole, low=begin)), wide), Order(
+        (whole,), (KeyRange(whole.low, begin),)
+    )
+
+
+def _earlier(name: str, after: str) -> Iterator[Scan]:
+    """Yield scans of the wide values, in the order of their lowest bounds, which begin more than a day before a bound.
+
+    What begins so early that only the widest reach beyond the bound stands in one order. The rest is collected, each
+    time from where on further classes may reach.
+    """
+    places = [*reaches(after), slack(after)]
+    if places[0] != BEGINNING:
+        yield KeyRange(f"{name}~", f"{name}~{places[0]}")
+    for place, following in pairwise(places):
+        among = KeyRange(f"{name}<{place}", f"{name}<{following}")
+        if among.low < among.high:
+            yield Collected(_wide(name, after, following, place), among)
+
+
+def _falling(whole: KeyRange, name: str, before: str | None) -> tuple[Order, ...]:
+    """Return the orders of what begins before a bound, by its highest bounds in the range."""
+    last = END if before is None else day_after(before)
+    begin = f"{name}>{inverted(last)}"
+    if before in (None, BEGINNING, END) or last == END or begin >= whole.high:
+        return (Order((whole,)),)
+    assert before is not None
+    idle = KeyRange(whole.low, begin)
+    wide = _wide(name, before, before)
+    return Order((Collected(wide, idle), replace(whole, low=begin)), wide), Order((whole,), (idle,))
+
+
+def _wide(name: str, after: str, before: str | None, since: str = BEGINNING) -> tuple[KeyRange, ...]:
+    return tuple(KeyRange(*span) for span in wide_spans(name, after, before, since))
 
 
 def _cut(walk: KeyRange | Falling, low: str, high: str) -> KeyRange | None:
@@ -165,7 +207,7 @@ def _valued(walk: KeyRange | Falling, resource_type: str, name: str, spans: list
         idle = KeyRange(walk.low, _backwards(name, family, last, walk.low))
         begun = replace(whole, low=idle.high)
     if not one:
-        return (Order((whole,), idle if idle.low < idle.high else None),)
+        return (Order((whole,), (idle,) if idle.low < idle.high else ()),)
     return (Order((begun,)),) if begun.low < begun.high else ()
 
 

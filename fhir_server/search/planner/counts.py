@@ -11,13 +11,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fhir_server.search.params.dates import BEGINNING, below, merged, slack
+from fhir_server.search.params.dates import BEGINNING, below, inverted, merged, slack, wide_spans
 from fhir_server.search.planner.joins import Filter
 from fhir_server.search.planner.scans import KeyRange, flat
 from fhir_server.search.query.conditions import AnyOf, Begins, Condition, KeySpan, Narrowed, Window
 
-_RANKED = "0123456789~"
-"""What may stand, in rising order, where texts of numbers and times differ."""
+_DIGITS = "0123456789~"
+"""What may stand, in rising order, where texts of numbers and times differ in a digit."""
+_SIGNS = ".0123456789T~"
+"""What may stand where one of two such texts goes on and the other, in falling order, ends with the last of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +59,37 @@ def _values(span: KeySpan) -> RangeCount | None:
 
 def _dates(window: Window, surely: Begins) -> RangeCount | None:
     name, first, until = window.name, surely.first, surely.until
+    if window.before is None and window.ends is not None:
+        return _ending(window, window.ends)
     last = f"{name}=" if until is None else below(name, until)
     end = "" if window.before is None else window.before
     if f"{name}<{first}" >= last:
         return None
     # What is within a day begins at most a day before the bound that it ends after.
-    others = [KeyRange(f"{name}<{BEGINNING if window.after is None else slack(window.after)}", f"{name}<{first}")]
+    after = BEGINNING if window.after is None else window.after
+    others = [KeyRange(f"{name}<{slack(after)}", f"{name}<{first}")]
     if until is not None and end:
         others.append(KeyRange(last, below(name, end)))
-    loose = KeyRange(f"{name}~", f"{name}~{end}" if end else f"{name}\x7f")
     if surely.wide:
-        others.append(KeyRange(f"{name}~", f"{name}~{first}"))
+        others += _wide(name, after, first)
         return RangeCount(KeyRange(f"{name}<{first}", last), tuple(filter(_is_any, others)))
-    doubtful = (KeyRange(f"{name}~{first}", loose.high),)
-    return RangeCount(KeyRange(f"{name}<{first}", last), tuple(filter(_is_any, [*others, loose])), doubtful)
+    others += _wide(name, after, end or None)
+    doubtful = tuple(_wide(name, first, end or None))
+    return RangeCount(KeyRange(f"{name}<{first}", last), tuple(filter(_is_any, others)), doubtful)
+
+
+def _ending(window: Window, ends: str) -> RangeCount | None:
+    """Return how to count what ends after a bound, or lies within the time until there: each resource has one key that
+    says when its last value ends.
+    """
+    name = window.name
+    span = KeyRange(f"{name}>", f"{name}>{inverted(ends)}")
+    inside = KeyRange(f"{name}<{window.after}", f"{name}<{ends}")
+    return RangeCount(span, tuple(filter(_is_any, [inside]))) if _is_any(span) else None
+
+
+def _wide(name: str, after: str, before: str | None) -> list[KeyRange]:
+    return [KeyRange(*span) for span in wide_spans(name, after, before)]
 
 
 def _is_any(span: KeyRange) -> bool:
@@ -92,10 +111,10 @@ def _prefixes(low: str, high: str) -> Iterator[str]:
     if same < len(low):
         yield low
         for place in range(same + 1, len(low)):
-            yield from (low[:place] + each for each in _RANKED if _comparable(low[place]) and each > low[place])
-        yield from (low[:same] + each for each in _RANKED if low[same] < each < high[same])
+            yield from (low[:place] + each for each in _others(low[place]) if each > low[place])
+        yield from (low[:same] + each for each in _SIGNS if low[same] < each < high[same])
     for place in range(same + (same < len(low)), len(high)):
-        yield from (high[:place] + each for each in _RANKED if _comparable(high[place]) and each < high[place])
+        yield from (high[:place] + each for each in _others(high[place]) if each < high[place])
 
 
 def _shorter(low: str, high: str) -> Iterator[str]:
@@ -107,6 +126,9 @@ def _in_common(low: str, high: str) -> int:
     return next((place for place in range(min(len(low), len(high))) if low[place] != high[place]), len(low))
 
 
-def _comparable(character: str) -> bool:
+def _others(character: str) -> str:
+    """Return what may stand in other texts at the place of a character."""
+    if character in ".T~":
+        return _SIGNS
     # Signs between digits stand at the same places in all texts.
-    return character in _RANKED or character < " "
+    return _DIGITS if character.isdigit() or character < " " else ""

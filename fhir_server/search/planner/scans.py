@@ -58,9 +58,9 @@ class Falling:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """The documents with keys in both ranges, found by those in `read`, collected and sorted by what is searched."""
+    """The documents with a key in one of `read` and one in `among`, found by the former, collected and sorted."""
 
-    read: KeyRange
+    read: tuple[KeyRange, ...]
     among: KeyRange
 
 
@@ -274,7 +274,8 @@ def within(scan: Scan) -> Filter:
         case KeyRange(low, high) | Falling(low, high):
             return {"keys": {"$elemMatch": {"$gte": low, "$lt": high}}}
         case Collected(read, among):
-            return {"$and": [within(read), within(among)]}
+            reads = [within(each) for each in read]
+            return {"$and": [reads[0] if len(reads) == 1 else {"$or": reads}, within(among)]}
         case Ids(ids):
             return {"_id": {"$in": list(ids)}}
         case UpdatedWalk(low, high):

@@ -131,13 +131,15 @@ class Begins:
 class Window:
     """What one or several date conditions imply: a value that ends after `after` and begins before `before`.
 
-    The other way round, `surely` implies the conditions; None where nothing simple does.
+    The other way round, `surely` implies the conditions, and so does any end after `ends`; None where nothing simple
+    does.
     """
 
     name: str
     after: str | None
     before: str | None
     surely: Begins | None = None
+    ends: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

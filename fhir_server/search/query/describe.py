@@ -84,7 +84,8 @@ def describe_scan(scan: Scan) -> str:
         case Falling(low, high):
             return f"keys from {_shown(high)!r} down to {_shown(low)!r}"
         case Collected(read, among):
-            return f"{describe_scan(read)} that have {describe_scan(among)} too, collected and sorted"
+            reads = " or ".join(map(describe_scan, read))
+            return f"{reads} that have {describe_scan(among)} too, collected and sorted"
         case Ids(ids):
             return f"id {_listed(ids)}"
         case PresenceScan(name, present):

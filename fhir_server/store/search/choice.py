@@ -57,7 +57,7 @@ class StrategyChooser:
         """Return the order that reads the least before its first match, or to collect where that is less."""
         idle: list[int] = []
         for order in plan.orders:
-            idle.append(0 if order.idle is None else await self._counted(plan.collection, (order.idle,), IDLE))
+            idle.append(await self._counted(plan.collection, order.idle, IDLE) if order.idle else 0)
             if idle[-1] < FEW:
                 return "order", len(idle) - 1
         least = min(idle)

@@ -37,7 +37,7 @@ def stretch(  # noqa: PLR0917 - a read and where it goes on
     wanted = [plan.filter, *({"$nor": [within(each)]} for each in scans[:part])]
     if isinstance(scan, Collected):
         both = replace(plan, filter={"$and": [*wanted, within(scan.among)]})
-        return collect(both, (scan.read,), after, limit, fields)
+        return collect(both, scan.read, after, limit, fields)
     if isinstance(scan, PresenceScan):
         return _shaped(plan, scan, wanted, after, limit, fields)
     if plan.stages:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from fhir_server.r4.values import encode
 from fhir_server.search.index.index import index
+from fhir_server.search.params.dates import inverted
 from fhir_server.search.params.dates import sortable as sortable_time
 from fhir_server.search.params.decimals import sortable as sortable_number
 from fhir_server.search.planner.counts import _prefixes, _shorter
@@ -42,6 +43,7 @@ numbers = st.one_of(
 @given(
     st.one_of(
         st.tuples(times, times, st.lists(times), st.just(("",))),
+        st.tuples(*[times.map(inverted)] * 2, st.lists(times.map(inverted)), st.just(("",))),
         st.tuples(numbers, numbers, st.lists(numbers), st.just(("", "\x01"))),
     )
 )

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhir_server.search.params.dates import date_range, inverted, slack, sortable
+from fhir_server.search.index.index import index
+from fhir_server.search.params.dates import date_range, inverted, slack, sortable, wide_spans
 
 moments = st.datetimes(datetime(2, 1, 1), datetime(9998, 1, 1)).map(lambda time: time.replace(tzinfo=UTC))
 
@@ -24,6 +25,47 @@ def test_texts_sort_as_times(first: datetime, second: datetime) -> None:
 def test_slack_is_a_day_before(time: datetime) -> None:
     """What lasts a day at most and ends after a time begins no earlier than a day before it."""
     assert slack(sortable(time)) == sortable(time - timedelta(days=1))
+
+
+widths = st.one_of(st.timedeltas(timedelta(0), timedelta(days=12)), st.integers(0, 3000).map(timedelta))
+limits = st.datetimes(datetime(2015, 1, 1), datetime(2022, 1, 1)).map(lambda time: time.replace(tzinfo=UTC))
+
+
+@given(st.lists(st.tuples(limits, widths), min_size=1, max_size=3), limits, limits)
+def test_wide_values_are_found_by_how_far_they_reach(
+    values: list[tuple[datetime, timedelta]], first: datetime, second: datetime
+) -> None:
+    """What begins more than a day before one bound and reaches beyond it has a key where such are looked for.
+
+    So does what an earlier release has indexed, which knew no widths.
+    """
+    after, before = sorted((first, second))
+    performed = [{"start": start.isoformat(), "end": (start + width).isoformat()} for start, width in values]
+    timing = {"repeat": {"boundsPeriod": performed[0]}, "event": [each["start"] for each in performed[1:]]}
+    request = {"resourceType": "ServiceRequest", "id": "s", "occurrenceTiming": timing}
+    entry = index(request)
+    [bounds] = entry["ranges"]["occurrence"]
+    if bounds["l"] < slack(sortable(after)) and bounds["h"] > sortable(after):
+        spans = wide_spans("occurrence", sortable(after), slack(sortable(after)))
+        for keys in (entry["keys"], [f"occurrence~{bounds['l']}"]):
+            assert any(low <= key < high for low, high in spans for key in keys), (spans, entry)
+    if (
+        bounds["l"] < sortable(before)
+        and bounds["h"] > sortable(after)
+        and any(key.startswith("occurrence~") for key in entry["keys"])
+    ):
+        spans = wide_spans("occurrence", sortable(after), sortable(before))
+        assert any(low <= key < high for low, high in spans for key in entry["keys"]), (spans, entry)
+
+
+@given(limits, widths, limits)
+def test_what_cannot_reach_a_bound_is_mostly_not_read(start: datetime, width: timedelta, after: datetime) -> None:
+    """A closed period up to 512 days is not looked at where it ends eight times its width before the bound, or more."""
+    period = {"start": start.isoformat(), "end": (start + width).isoformat()}
+    entry = index({"resourceType": "Encounter", "id": "e", "period": period})
+    if width <= timedelta(days=500) and start + 8 * max(width, timedelta(days=1)) + timedelta(days=8) < after:
+        spans = wide_spans("date", sortable(after), slack(sortable(after)))
+        assert not any(low <= key < high for low, high in spans for key in entry["keys"])
 
 
 @pytest.mark.parametrize(
