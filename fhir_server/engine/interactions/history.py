@@ -21,7 +21,8 @@ from fhir_server.engine.versions import new_id
 from fhir_server.errors import BadRequest, NotFound
 from fhir_server.r4 import values
 from fhir_server.r4.definitions import RESOURCE_TYPES
-from fhir_server.search.params.dates import EARLIEST, LATEST, date_range
+from fhir_server.search.params.date_bounds import EARLIEST, LATEST
+from fhir_server.search.params.dates import date_range
 from fhir_server.search.params.prefixes import split_prefix
 from fhir_server.store.resources.history import Cursor, Page
 from fhir_server.store.resources.resources import Version

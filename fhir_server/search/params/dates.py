@@ -22,18 +22,27 @@ from zoneinfo import ZoneInfo
 
 from fhir_server.r4.fhirpath import Item
 from fhir_server.search.index.entry import Entry
+from fhir_server.search.params.date_bounds import (
+    BEGINNING,
+    DAY,
+    EARLIEST,
+    END,
+    LATEST,
+    below,
+    inverted,
+    later,
+    slack,
+    sortable,
+    wide_spans,
+    width_class,
+)
 from fhir_server.search.params.prefixes import split_prefix
 from fhir_server.search.query.conditions import AnyOf, Begins, Condition, InRange, KeySpan, Narrowed, Window, either
 
-BEGINNING, END = "", "~"
 _TEXT = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d+))?)?(Z|[+-]\d\d:\d\d)?)?)?)?", re.ASCII
 )
-_DAY = timedelta(days=1)
-_CLASSES = (("A", timedelta(days=8)), ("B", timedelta(days=64)), ("C", timedelta(days=512)))
-"""The classes of wide values by their greatest width, the narrowest first. No low bound begins with a letter."""
 _MOMENT = timedelta(microseconds=1)
-_INVERTED = str.maketrans("0123456789", "9876543210")
 
 Span = tuple[str, str]
 
@@ -66,15 +75,15 @@ def _bounds_of(text: str, timezone: str) -> tuple[datetime, datetime]:
     if day is None:
         return _in_zone(start, zone), _in_zone(_month_after(start), zone)
     if hour is None:
-        return _in_zone(start, zone), _in_zone(_later(start, _DAY), zone)
+        return _in_zone(start, zone), _in_zone(later(start, DAY), zone)
     if int(hour) > 23 or int(minute) > 59 or int(second or 0) > 60:
         raise ValueError(f"not a time of day: {text[:60]}")
     low = _in_zone(start, zone, timedelta(hours=int(hour), minutes=int(minute)))
     if second == "60":
-        after = _later(low, timedelta(minutes=1))
+        after = later(low, timedelta(minutes=1))
         return after - _MOMENT, after
-    low = _later(low, timedelta(seconds=int(second or 0), microseconds=int((fraction or "0")[:6].ljust(6, "0"))))
-    return low, _later(low, _width(second, fraction))
+    low = later(low, timedelta(seconds=int(second or 0), microseconds=int((fraction or "0")[:6].ljust(6, "0"))))
+    return low, later(low, _width(second, fraction))
 
 
 def _width(second: str | None, fraction: str | None) -> timedelta:
@@ -107,13 +116,6 @@ def _in_zone(day: datetime, zone: tzinfo, time: timedelta = timedelta(0)) -> dat
         return EARLIEST if day.year < 5000 else LATEST
 
 
-EARLIEST, LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
-
-
-def _later(time: datetime, by: timedelta) -> datetime:
-    return datetime.max.replace(tzinfo=time.tzinfo) if datetime.max - time.replace(tzinfo=None) < by else time + by
-
-
 def _year_after(start: datetime) -> datetime:
     return datetime.max if start.year == 9999 else start.replace(year=start.year + 1)
 
@@ -128,46 +130,12 @@ def _month_after(start: datetime) -> datetime:
 def span(text: str, timezone: str) -> tuple[str, str, bool]:
     """Return the bounds of a date or time as sortable texts, and whether it is wider than a day; raises ValueError."""
     low, high = date_range(text, timezone)
-    return sortable(low), sortable(high), high - low > _DAY
-
-
-def sortable(time: datetime) -> str:
-    """Return an instant as text that sorts as time: ISO 8601 in UTC, without what is zero at its end."""
-    if time <= EARLIEST:
-        return BEGINNING
-    if time >= LATEST:
-        return END
-    text = time.replace(tzinfo=None).isoformat()
-    if text.endswith("T00:00:00"):
-        return text[:-9]
-    return text.rstrip("0") if time.microsecond else text
+    return sortable(low), sortable(high), high - low > DAY
 
 
 def beginning_key(name: str, moment: datetime) -> str:
     """Return the key of what begins at that very moment, by the parameter of that name."""
     return f"{name}<{sortable(moment.astimezone(UTC))}"
-
-
-def inverted(bound: str) -> str:
-    """Return a sortable bound such that a later time sorts first."""
-    return "" if bound == END else f"{bound.translate(_INVERTED)}~"
-
-
-def slack(bound: str, width: timedelta = _DAY) -> str:
-    """Return the lowest low bound of a value no wider than that, by default a day, that ends after the bound."""
-    if bound in (BEGINNING, END):
-        return bound
-    try:
-        return sortable(datetime.fromisoformat(bound).replace(tzinfo=UTC) - width)
-    except OverflowError:
-        return BEGINNING
-
-
-def day_after(bound: str) -> str:
-    """Return the latest high bound of a value no wider than a day that begins before the bound."""
-    if bound in (BEGINNING, END):
-        return bound
-    return sortable(_later(datetime.fromisoformat(bound).replace(tzinfo=UTC), _DAY))
 
 
 # --- Index -------------------------------------------------------------------------------------------------------
@@ -217,18 +185,9 @@ def _write(name: str, bounds: list[tuple[str, str, bool]], entry: Entry) -> None
     keys.append(f"{name}>{inverted(latest)}")
     if len(bounds) > 1 or bounds[0][2]:
         earliest = min(low for low, _, _ in bounds)
-        if (letter := _class(earliest, latest)) is not None:
+        if (letter := width_class(earliest, latest)) is not None:
             keys.append(f"{name}~{letter}{earliest}")
     entry.ranges[name] = ranges
-
-
-def _class(low: str, high: str) -> str | None:
-    """Return the class of a width, empty beyond the widest; None within a day."""
-    if low == BEGINNING or high == END:
-        return ""
-    if slack(high) <= low:
-        return None
-    return next((letter for letter, width in _CLASSES if slack(high, width) <= low), "")
 
 
 def _add(several: list[tuple[str, str, bool]], bounds: tuple[str, str, bool] | None) -> None:
@@ -288,7 +247,7 @@ def condition(name: str, text: str, timezone: str, now: datetime) -> Condition:
 def approximately(low: datetime, high: datetime, now: datetime) -> tuple[datetime, datetime]:
     """Return the span of time widened by a tenth of its distance from now."""
     distance = max(low - now, now - high, timedelta(0)) / 10
-    return (low - distance if low - EARLIEST > distance else EARLIEST), _later(high, distance)
+    return (low - distance if low - EARLIEST > distance else EARLIEST), later(high, distance)
 
 
 def overlapping(name: str, text: str, timezone: str) -> Condition:
@@ -352,11 +311,6 @@ def _any(
     return Narrowed(either(list(tests)), window_spans(window), window)
 
 
-def below(name: str, high: str) -> str:
-    """Return the end of the keys of low bounds before `high`."""
-    return f"{name}=" if high == END else f"{name}<{high}"
-
-
 CONDITIONS = {
     "eq": _equal,
     "ne": _not_equal,
@@ -380,25 +334,6 @@ def window_spans(window: Window) -> Condition:
     low = slack(after)
     wide = [KeySpan(*span) for span in wide_spans(name, after, min(low, before))]
     return AnyOf((KeySpan(f"{name}<{low}", below(name, before)), *wide))
-
-
-def wide_spans(name: str, after: str, before: str | None, since: str = BEGINNING) -> list[tuple[str, str]]:
-    """Return spans with a key of every resource whose values are wider together than a day, end after a bound, and
-    begin before another, but not before `since`.
-
-    What an earlier release indexed has keys of the widest class, one for each value.
-    """
-    last = before if before != END else None
-    spans = [(f"{name}~{since}", f"{name}~{_CLASSES[0][0] if last is None else last}")]
-    for letter, width in _CLASSES:
-        high = f"{name}~{letter}{'~' if last is None else last}"
-        spans.append((f"{name}~{letter}{max(slack(after, width), since)}", high))
-    return [span for span in spans if span[0] < span[1]]
-
-
-def reaches(after: str) -> list[str]:
-    """Return from when on the wide values of each class may reach beyond a bound, in rising order."""
-    return [slack(after, width) for _, width in reversed(_CLASSES)]
 
 
 def merged(windows: Iterable[Window]) -> Window | None:

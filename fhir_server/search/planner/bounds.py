@@ -15,17 +15,17 @@ from typing import TypeAlias
 
 from fhir_server.search.index.element_paths import is_one_element
 from fhir_server.search.index.keys import SEPARATOR, SORTED_BY, after_prefix
-from fhir_server.search.params.dates import (
+from fhir_server.search.params.date_bounds import (
     BEGINNING,
     END,
     below,
     day_after,
     inverted,
-    merged,
     reaches,
     slack,
     wide_spans,
 )
+from fhir_server.search.params.dates import merged
 from fhir_server.search.params.strings import inverted as inverted_text
 from fhir_server.search.planner.scans import Collected, Falling, KeyRange, Scan, UpdatedWalk, flat
 from fhir_server.search.query.conditions import (

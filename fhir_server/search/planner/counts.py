@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fhir_server.search.params.dates import BEGINNING, below, inverted, merged, slack, wide_spans
+from fhir_server.search.params.date_bounds import BEGINNING, below, inverted, slack, wide_spans
+from fhir_server.search.params.dates import merged
 from fhir_server.search.planner.joins import Filter
 from fhir_server.search.planner.scans import KeyRange, flat
 from fhir_server.search.query.conditions import AnyOf, Begins, Condition, KeySpan, Narrowed, Window

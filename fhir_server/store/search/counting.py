@@ -1,8 +1,9 @@
 """How many documents meet a plan, counted in full once in a while and brought up to date in between.
 
 A large number is remembered with the moment that was read. Asked again, only what was written since is looked at, in
-that moment and now: it counts no longer or counts now. So the answer is exact, whatever has been written meanwhile. The
-database keeps moments for five minutes at least; an older one, or much that was written, is counted in full again.
+that moment and now: it counts no longer or counts now. So the answer is exact, whatever has been written meanwhile, and
+is remembered in its turn. The database keeps moments for five minutes at least; an older one, or much that was written,
+is counted in full again.
 
 What changes without a new version (`silent_changes`: a purge, indexing anew) makes the number be counted in full again.
 """
@@ -13,7 +14,7 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
@@ -36,7 +37,7 @@ _SECONDS = 240.0
 _REMEMBERED = 1024
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Counted:
     number: int
     at: Timestamp
@@ -58,10 +59,11 @@ class CountMemory:
         key = (plan.collection, hashlib.sha256(repr(plan.filter).encode("utf-8", "surrogatepass")).digest())
         counted = self._remembered.get(key)
         if counted is not None and time.monotonic() - counted.since < _SECONDS:
-            number = await self._brought_up(plan, counted)
-            if number is not None:
+            fresh = await self._brought_up(plan, counted)
+            if fresh is not None:
+                self._remembered[key] = fresh
                 self._remembered.move_to_end(key)
-                return number
+                return fresh.number
         return await self._anew(key, command)
 
     async def _anew(self, key: tuple[str, bytes], command: Document) -> int:
@@ -74,8 +76,9 @@ class CountMemory:
                 self._remembered.popitem(last=False)
         return number
 
-    async def _brought_up(self, plan: TypePlan, counted: _Counted) -> int | None:
+    async def _brought_up(self, plan: TypePlan, counted: _Counted) -> _Counted | None:
         """Return the number as it is now; None where that takes to count again."""
+        since = time.monotonic()
         first = datetime.fromtimestamp(counted.at.time, UTC) - _LAG
         find: Document = {"find": plan.collection, "filter": {"updated": {"$gte": first}}, "projection": {"_id": 1}}
         find |= {"sort": {"updated": -1, "_id": 1}, "hint": "updated"}
@@ -86,12 +89,12 @@ class CountMemory:
         if await self._changes(plan.collection, at) != counted.changes:
             return None
         if not written:
-            return counted.number
+            return replace(counted, at=at, since=since)
         among = {"$and": [{"_id": {"$in": [each["_id"] for each in written]}}, commands.without_bounds([plan.filter])]}
         command = commands.aggregate(plan.collection, [{"$match": among}, {"$count": "n"}], 1, hint="_id_")
         then, was = await self._number(command, counted.at)
         now, _ = await self._number(command, at)
-        return counted.number + now - then if was == counted.at else None
+        return replace(counted, number=counted.number + now - then, at=at, since=since) if was == counted.at else None
 
     async def _changes(self, collection: str, at: Timestamp) -> int:
         documents, _, _ = await self.ask(command_for(collection), at)

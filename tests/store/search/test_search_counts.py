@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from fhir_server.r4.values import encode
 from fhir_server.search.index.index import index
-from fhir_server.search.params.dates import inverted
-from fhir_server.search.params.dates import sortable as sortable_time
+from fhir_server.search.params.date_bounds import inverted
+from fhir_server.search.params.date_bounds import sortable as sortable_time
 from fhir_server.search.params.decimals import sortable as sortable_number
 from fhir_server.search.planner.counts import _prefixes, _shorter
 from fhir_server.search.planner.query import Plan
@@ -159,3 +159,19 @@ async def test_a_number_is_counted_once(database: Database, monkeypatch: pytest.
     assert len(set(numbers)) == 1
     # Each time: what was written since, and what no version tells of.
     assert asked == [False, True, True, True, True, True]
+
+
+async def test_a_number_asked_for_often_is_never_counted_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was brought up is remembered in its turn: the time in which it can be begins anew."""
+    monkeypatch.setattr(counting, "LARGE", 0)
+    await store(database, [_body(random.Random(1), f"o{number}") for number in range(20)])
+    search, remembered = SearchStore(database), []
+    for number in range(3):
+        assert await search.count(plan("Observation", ("date", "ge2000"))) == 20 + number
+        remembered += search.counts._remembered.values()
+        await _write(ResourceStore(database), random.Random(number), f"another{number}")
+    assert [each.number for each in remembered] == [20, 21, 22]
+    moments = [(each.since, each.at) for each in remembered]
+    assert moments == sorted(set(moments))
