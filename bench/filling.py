@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any
 
 from pymongo import MongoClient
+from pymongo.errors import BulkWriteError
 
 from fhir_server.engine.versions import stamp
 from fhir_server.r4 import values
@@ -22,6 +23,7 @@ from fhir_server.store.database.encoding import encode
 from fhir_server.store.resources.documents import Draft, to_document
 
 _BATCH = 500
+_TAKEN = 11000
 _SHARE = 1_000
 """Records that a process writes before it takes others."""
 
@@ -46,7 +48,12 @@ def _fill_share(database_url: str, record: Record, numbers: range, base_url: str
             for draft in _drafts(batch, base_url):
                 by_type.setdefault(draft.type, []).append(encode(to_document(draft, None)))
             for resource_type, documents in by_type.items():
-                client[name][resource_type].insert_many(documents, ordered=False)
+                try:
+                    client[name][resource_type].insert_many(documents, ordered=False)
+                except BulkWriteError as error:
+                    # What a run that was ended has left stays as it is.
+                    if any(each["code"] != _TAKEN for each in error.details["writeErrors"]):
+                        raise
 
 
 def _drafts(entries: list[Json], base_url: str) -> Iterator[Draft]:
