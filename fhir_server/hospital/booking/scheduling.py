@@ -18,7 +18,7 @@ from fhir_server.errors import Conflict, PreconditionFailed
 from fhir_server.hospital.api.fields import Body, ClockTime, ResourceId, VisitDate
 from fhir_server.hospital.api.problem import Problem, invalid, refused
 from fhir_server.hospital.api.server import FacadeServer
-from fhir_server.hospital.catalogue.practices import Agenda, Practice, practices
+from fhir_server.hospital.catalogue.practices import Agenda, Practice, is_too_far_ahead, practices
 from mappings.catalogue import availability
 from mappings.catalogue.availability import Opening
 from mappings.shared import clinic_clock, reading
@@ -73,7 +73,7 @@ async def wanted(server: FacadeServer, practice: Practice, when: When) -> Wanted
     field = "appointment_time" if when.slot_id is None else "slot_id"
     slot = await _slot(server, when)
     day, matches = _asked(practice, when, slot)
-    if (day - clinic_clock.wall_date(now(), practice.clock)).days > server.settings.booking_days_ahead:
+    if is_too_far_ahead(server, practice, day):
         raise refused(field, "too_far_ahead")
     agenda = await Agenda.of(server, [practice], day, day)
     if slot is not None:

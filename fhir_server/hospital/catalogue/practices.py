@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from fhir_server.engine.context import instant
+from fhir_server.engine.context import instant, now
 from fhir_server.hospital.api.server import FacadeServer
 from mappings.booking import booking
 from mappings.catalogue import availability, doctors
@@ -102,10 +102,16 @@ def _of_role(server: FacadeServer, role: Resource, included: dict[str, dict[str,
             yield Practice(role, practitioner, location, server.clock_of(location))
 
 
+def is_too_far_ahead(server: FacadeServer, practice: Practice, day: date) -> bool:
+    """Return whether a day on the clinic's calendar cannot be booked yet."""
+    return (day - clinic_clock.wall_date(now(), practice.clock)).days > server.settings.booking_days_ahead
+
+
 @dataclass(slots=True)
 class Agenda:
     """The openings of practices over some days."""
 
+    server: FacadeServer
     slots: dict[str, list[dict[str, Any]]]
     """Slots by the id of their Schedule."""
 
@@ -115,7 +121,7 @@ class Agenda:
         await _add_schedules(server, asked)
         ids = sorted({schedule["id"] for practice in asked for schedule in practice.schedules})
         if not ids:
-            return cls({})
+            return cls(server, {})
         # A day in some zone begins up to a day before or after it does in UTC.
         begin, end = (datetime(day.year, day.month, day.day, tzinfo=UTC) for day in (first, last))
         criteria = [
@@ -127,10 +133,12 @@ class Agenda:
         for slot in (await server.fhir().all("Slot", criteria)).matches:
             schedule_id = reading.reference_id(slot.get("schedule"), "Schedule")
             slots.setdefault(schedule_id or "", []).append(slot)
-        return cls(slots)
+        return cls(server, slots)
 
     def openings(self, practice: Practice, day: date) -> list[Opening]:
-        """Return the openings of a day on the clinic's calendar; those that have begun are busy."""
+        """Return the openings of a day on the clinic's calendar; none where it is too far ahead to be booked."""
+        if is_too_far_ahead(self.server, practice, day):
+            return []
         written = [slot for schedule in practice.schedules for slot in self.slots.get(schedule["id"], ())]
         return availability.openings(
             practice.role, practice.location, written, day=day, clock=practice.clock, minutes=practice.slot_minutes
