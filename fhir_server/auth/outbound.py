@@ -132,7 +132,7 @@ async def _exchange(
             async with httpx.AsyncClient(
                 trust_env=False, verify=_certificates(), timeout=silence or asked.seconds
             ) as client:
-                headers = [("Host", host), ("Accept-Encoding", ACCEPTED), *_pairs(asked.headers)]
+                headers = [("Host", host), *_with_encodings(_pairs(asked.headers))]
                 extensions = {"sni_hostname": parts.hostname, "trace": progress.note}
                 async with client.stream(
                     asked.method, pinned, headers=headers, content=asked.body, extensions=extensions
@@ -156,6 +156,13 @@ class _Progress:
 
 def _pairs(headers: Headers) -> list[tuple[str, str]]:
     return list(headers.items() if isinstance(headers, Mapping) else headers)
+
+
+def _with_encodings(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Say which codings are undone here, unless whoever asks undoes others."""
+    if any(name.lower() == "accept-encoding" for name, _ in headers):
+        return headers
+    return [*headers, ("Accept-Encoding", ACCEPTED)]
 
 
 @cache

@@ -11,8 +11,11 @@ from terminology.content.filters import MatchingSet
 from terminology.content.provider import Filter, Selection
 from terminology.content.reading import property_named, read_concept, read_info, read_properties
 from terminology.model.concepts import CodeSystemInfo, Concept, Json
+from terminology.model.effort import effort
 
 _KEPT = 64
+_PARENTS_A_STEP = 10
+"""Parents that cost as much to look at as one step of other work."""
 
 
 @dataclass(slots=True)
@@ -40,6 +43,7 @@ class ResourceCodeSystem:
         for concept in resource.get("concept", ()):
             self._add(concept)
         self._link()
+        effort(len(self._entries))
 
     def _add(self, root: Json) -> None:
         # Not by recursion: a hierarchy may be deeper than the stack.
@@ -113,7 +117,9 @@ class ResourceCodeSystem:
             current = waiting.pop()
             if current == ancestor:
                 return current in self._entries
-            above = [parent for parent in self.parents(current) if parent not in seen]
+            parents = self.parents(current)
+            effort(len(parents) // _PARENTS_A_STEP)
+            above = [parent for parent in parents if parent not in seen]
             seen.update(above)
             waiting.extend(above)
         return False
@@ -147,6 +153,7 @@ class ResourceCodeSystem:
         every = [self._test(anchor), *tests] if anchor is not None else tests
 
         def admits(code: str) -> bool:
+            effort(len(every))
             return code in self._entries and all(test(code) for test in every)
 
         if wanted and anchor is None:

@@ -15,6 +15,7 @@ import re2
 from terminology.content.provider import Filter
 from terminology.content.reading import property_named
 from terminology.model.concepts import Concept, Property
+from terminology.model.effort import effort
 from terminology.model.issues import TerminologyError, issue
 
 CODE = {"concept", "code"}
@@ -198,6 +199,11 @@ def _computed(concept: Concept, name: str, system: Hierarchy) -> list[str]:
             return []
 
 
+def _passes(code: str, tests: Sequence[Callable[[str], bool]]) -> bool:
+    effort(len(tests))
+    return all(test(code) for test in tests)
+
+
 class MatchingSet:
     """The concepts among `candidates` that pass tests, walked only when they are counted or read; `admits` answers for
     one code without a walk.
@@ -223,7 +229,8 @@ class MatchingSet:
     def _listed(self) -> list[str]:
         if self._codes is None:
             tests, candidates = self._tests, self._candidates()
-            codes = [code for code in candidates if all(test(code) for test in tests)] if tests else list(candidates)
+            codes = [code for code in candidates if _passes(code, tests)] if tests else list(candidates)
+            effort(len(codes))
             self._members = frozenset(codes)
             self._codes = codes
         return self._codes

@@ -9,7 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from terminology.model.effort import effort
 from terminology.model.messages import message
+
+_ISSUES_A_STEP = 50
+"""Issues that cost as much to compare with as one step of other work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,7 @@ class Report:
         return True
 
     def _has(self, other_issue: Issue) -> bool:
+        effort(len(self.issues) // _ISSUES_A_STEP)
         return any(
             (other.text, other.expression, other.severity)
             == (other_issue.text, other_issue.expression, other_issue.severity)

@@ -8,6 +8,7 @@ from functools import cmp_to_key
 from typing import Any
 
 from terminology.model.concepts import CodeSystemInfo, Designation, Json
+from terminology.model.effort import effort
 from terminology.model.versions import canonical, compare
 
 EXPANSION_PARAMETER = "http://hl7.org/fhir/StructureDefinition/valueset-expansion-parameter"
@@ -192,6 +193,7 @@ def read_value_set(resource: Json, *, contained: bool = False) -> ValueSet:
 
 def _parts(compose: Json, name: str) -> Iterator[Include]:
     for index, part in enumerate(compose.get(name, ())):
+        effort(1 + len(part.get("concept", ())) + len(part.get("filter", ())))
         yield Include(
             path=f"ValueSet.compose.{name}[{index}]",
             system=part.get("system"),

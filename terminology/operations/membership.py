@@ -13,6 +13,7 @@ from terminology.content.provider import CodeSystem
 from terminology.model.codings import Coding
 from terminology.model.concepts import CodeSystemInfo, Concept, Designation
 from terminology.model.designations import Designations
+from terminology.model.effort import effort
 from terminology.model.issues import Report, issue, process_note
 from terminology.model.options import Options
 from terminology.model.value_sets import ConceptReference, Include, ValueSet, newest_first
@@ -20,6 +21,9 @@ from terminology.model.versions import latest, matches
 from terminology.operations.context import Context, unresolved_value_set
 from terminology.operations.selection import Member, Selector, expansion_entries
 from terminology.operations.statuses import standing_of, warning_issue
+
+_STEPS_AN_INCLUDE = 3
+"""What the look at one part of a value set costs, for one coding."""
 
 
 @dataclass(slots=True)
@@ -87,6 +91,7 @@ class MembershipCheck:
         self._selector.check_definition(value_set)
         with self._context.including(value_set):
             for part in (*value_set.includes, *value_set.excludes):
+                effort(_STEPS_AN_INCLUDE)
                 for reference in part.value_sets:
                     other = self._selector.imported(reference, value_set)
                     if other is None:
@@ -142,6 +147,7 @@ class MembershipCheck:
         return None if undetermined else False
 
     def _check_include(self, part: Include, asked: Question, picked: str | None) -> bool | None:
+        effort(_STEPS_AN_INCLUDE)
         verdict: bool | None = bool(part.value_sets)
         if part.system is not None:
             if part.system != asked.coding.system or not _is_of(part, asked, picked):

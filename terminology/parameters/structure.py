@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from terminology.model.concepts import Json
+from terminology.model.effort import effort
 from terminology.model.issues import TerminologyError, invalid
 
 _DEEPEST = 500
+_PARTS_A_STEP = 4
+"""Parts of an element that cost as much to look at as one step of other work."""
 _TEXT = "text"
 _FLAG = "boolean"
 
@@ -120,7 +123,9 @@ def check_structure(resource: Json) -> None:
         path, value, expected, depth = waiting.pop()
         if depth > _DEEPEST:
             raise invalid(f"{path} is nested too deeply", code="too-costly", at=path)
-        waiting.extend((*each, depth + 1) for each in _parts(path, value, expected))
+        parts = [(*each, depth + 1) for each in _parts(path, value, expected)]
+        effort(len(parts) // _PARTS_A_STEP + 1)
+        waiting.extend(parts)
 
 
 def _parts(path: str, value: Any, expected: Any) -> Iterator[tuple[str, Any, Any]]:

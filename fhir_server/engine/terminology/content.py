@@ -26,6 +26,7 @@ from fhir_server.work.threads import apart, sized
 from terminology import CodeSystem, LayeredSource, Source, ValueSet
 from terminology.content.references import Reference
 from terminology.model.concept_maps import ConceptMap
+from terminology.model.effort import counting
 from terminology.model.versions import split
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ _T = TypeVar("_T")
 _ROOM = 16 * 1024 * 1024
 """Bytes of JSON of the stored resources that a worker keeps in memory; as objects they take several times as much."""
 _STEPS_A_LOOK = 200
+_STEPS_A_VISIT = 5
 _CONTENTLESS = frozenset({"not-present", "example"})
 
 
@@ -216,7 +218,7 @@ async def with_content(
     source = LayeredSource(stored, by_rule(), ImplicitSource(), official(is_hidden))
     while True:
         try:
-            return await apart(work, source)
+            return await apart(_counting, work, source)
         except NotRead as missing:
             await gathering.add([missing.wanted])
         except Routed as routed:
@@ -225,6 +227,17 @@ async def with_content(
             }
             routed.needed = [each.resource for each in held.values()]
             raise
+
+
+def _counting(work: Callable[[Source], _T], source: Source) -> _T:
+    """Do the work with what it looks at counted against the request."""
+    with counting(spend_visits):
+        return work(source)
+
+
+def spend_visits(number: int) -> None:
+    """Count codes that the library looks at."""
+    spend(number * _STEPS_A_VISIT)
 
 
 class StoredSource:

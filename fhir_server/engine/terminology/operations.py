@@ -16,7 +16,7 @@ from fhir_server.engine.operations.inputs import Inputs
 from fhir_server.engine.routes import Route
 from fhir_server.engine.terminology import definitions, sent
 from fhir_server.engine.terminology.asked import Json, read_asked
-from fhir_server.engine.terminology.content import Wanted, mentioned, wanted_by, with_content
+from fhir_server.engine.terminology.content import Wanted, mentioned, spend_visits, wanted_by, with_content
 from fhir_server.engine.terminology.faults import refusing
 from fhir_server.engine.terminology.remote import Routed
 from fhir_server.errors import BadRequest
@@ -30,7 +30,6 @@ from terminology.parameters.batch import batch_validate
 from terminology.parameters.reader import ParametersReader
 
 _STEPS = 500
-_STEPS_A_VISIT = 5
 _MOST_VISITS = 1_000_000
 """Codes and value sets that the library may look at; the time that a request may take mostly ends it before."""
 
@@ -94,10 +93,6 @@ def _whole(question: Question, operation: Operation) -> Json:
     return {**question.parameters, "parameter": [*question.parameters["parameter"], *named]}
 
 
-def _visited(number: int) -> None:
-    spend(number * _STEPS_A_VISIT)
-
-
 async def _question(
     context: Context, request: Request, route: Route, operation: Operation, named_by: Iterable[str]
 ) -> Question:
@@ -105,7 +100,7 @@ async def _question(
     parameters = read_asked(context, request, operation)
     parameters = await sent.with_kept(context, parameters)
     subject = await _subject(context, route, parameters, named_by)
-    limits = Limits(context.services.settings.max_expansion_codes, _MOST_VISITS, _visited)
+    limits = Limits(context.services.settings.max_expansion_codes, _MOST_VISITS, spend_visits)
     return Question(parameters, subject, request.accept_language, limits)
 
 

@@ -25,6 +25,8 @@ from terminology import (
 )
 from terminology.content.code_systems import ResourceCodeSystem
 from terminology.model.concepts import Property
+from terminology.model.effort import counting
+from terminology.parameters.batch import batch_validate
 
 URL = "http://example.org/codes"
 CODES = {
@@ -84,6 +86,18 @@ Work = Callable[[Limits], Any]
 SOURCE = MemorySource([CODES, MAP, stored_expansion(20_000)])
 CODINGS = [Coding(URL, None, "c1", None)] * 500
 TEXTS = [Property("display", "string", "alpha")] * 200
+WIDE = {**CODES, "concept": [{"code": f"c{number}"} for number in range(400)]}
+PATTERNS = [{"property": "code", "op": "regex", "value": "(c|d?)*[0-9]*x?"}] * 100
+BELOW = [{"system": URL, "filter": [{"property": "concept", "op": "is-a", "value": "c2"}]}] * 300
+
+
+def batch(number: int) -> dict[str, Any]:
+    brought = {"name": "tx-resource", "resource": CODES}
+    asked = [{"name": "system", "valueUri": URL}, {"name": "code", "valueCode": "c1"}]
+    each = {"name": "validation", "resource": {"resourceType": "Parameters", "parameter": asked}}
+    return {"resourceType": "Parameters", "parameter": [brought, *[each] * number]}
+
+
 COSTLY: dict[str, Work] = {
     "excludes": lambda most: terminology.expand(ExpandRequest(resource=excludes(2000)), SOURCE, most),
     "codings in excludes": lambda most: terminology.validate_in_value_set(
@@ -101,6 +115,13 @@ COSTLY: dict[str, Work] = {
     "a closure": lambda most: terminology.extend_closure(
         [], [Coding(URL, None, f"c{number}", None) for number in range(500)], SOURCE, most
     ),
+    "patterns": lambda most: terminology.expand(
+        ExpandRequest(resource=value_set(include=[{"system": URL, "filter": PATTERNS}]), resources=[WIDE]), SOURCE, most
+    ),
+    "codings in includes": lambda most: terminology.validate_in_value_set(
+        ValidateRequest(codings=CODINGS, resource=value_set(include=BELOW)), SOURCE, most
+    ),
+    "a batch with resources": lambda most: batch_validate(batch(200), SOURCE, most),
     "properties": lambda most: terminology.find_matches(
         FindMatchesRequest(URL, None, TEXTS, exact=False), SOURCE, most
     ),
@@ -111,7 +132,7 @@ COSTLY: dict[str, Work] = {
 def test_what_multiplies_is_counted(work: Work) -> None:
     """What costs codes times parts ends where the budget does, and not later."""
     counted = Counted(STEPS)
-    with pytest.raises(OutOfBudget):
+    with counting(counted.spend), pytest.raises(OutOfBudget):
         work(limits(counted))
     assert counted.taken < STEPS + 3000
 
@@ -120,8 +141,9 @@ def test_ordinary_questions_are_far_from_it() -> None:
     """A few codings, excludes and properties take hundreds of steps, not thousands."""
     counted = Counted(STEPS)
     few = [Coding(URL, None, f"c{number}", None) for number in range(5)]
-    terminology.validate_in_value_set(ValidateRequest(codings=few, resource=excludes(20)), SOURCE, limits(counted))
-    terminology.translate(TranslateRequest(few[2:], url=MAP["url"]), SOURCE, limits(counted))
+    with counting(counted.spend):
+        terminology.validate_in_value_set(ValidateRequest(codings=few, resource=excludes(20)), SOURCE, limits(counted))
+        terminology.translate(TranslateRequest(few[2:], url=MAP["url"]), SOURCE, limits(counted))
     assert counted.taken < 1000
 
 
