@@ -18,6 +18,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.attack_definitions import attacks_on_definitions
 from bench.attack_forms import attacks_without_account
 from bench.attack_inputs import Attack, attacks
 from bench.client import Connection, Target
@@ -29,6 +30,7 @@ _CPU_AN_ENTRY = 0.002
 _MEMORY = 200.0
 _LATENCY = 0.250
 _PAUSE = 0.01
+_CALIBRATING = 5.0
 _FULLY_BUSY = 0.5
 """Seconds that the others are watched at least."""
 
@@ -151,10 +153,18 @@ async def _sent(target: Target, attack: Attack) -> tuple[int, bytes]:
     return reply.status, reply.body[:400]
 
 
-async def _carry_out(server: Server, target: Target, attacked: Target, attack: Attack, cost: float) -> Outcome:
+@dataclass(frozen=True)
+class _Costs:
+    """CPU seconds that are not an attack's: of each request of those who watch, and of the server's jobs a second."""
+
+    watching: float
+    idle: float
+
+
+async def _carry_out(server: Server, target: Target, attacked: Target, attack: Attack, costs: _Costs) -> Outcome:
     done = asyncio.Event()
     latencies: list[float] = []
-    before = usage(server.pid) or Usage()
+    before, begun = usage(server.pid) or Usage(), time.perf_counter()
     watching = [asyncio.create_task(_watch(target, done, latencies)) for _ in range(2)]
     peak = asyncio.create_task(_peak(server.pid, done))
     await asyncio.sleep(0.05)
@@ -165,27 +175,34 @@ async def _carry_out(server: Server, target: Target, attacked: Target, attack: A
     done.set()
     await asyncio.gather(*watching)
     most, after = await peak, usage(server.pid) or Usage()
+    others = costs.watching * len(latencies) + costs.idle * (time.perf_counter() - begun)
     ordered = sorted(latencies)
     return Outcome(
         attack,
         Counter(status for status, _ in replies),
         next((_text(body) for status, body in replies if status >= 400 or status == 0), ""),
         seconds,
-        max(0.0, after.server_cpu - before.server_cpu - cost * len(latencies)),
+        max(0.0, after.server_cpu - before.server_cpu - others),
         after.database_cpu - before.database_cpu,
         max(0.0, most - before.server_memory),
         ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))],
     )
 
 
-async def _cost_of_watching(server: Server, target: Target) -> float:
-    """Return the CPU seconds that each request of those who watch takes, where nothing else is asked."""
-    done, latencies, before = asyncio.Event(), list[float](), usage(server.pid) or Usage()
+async def _costs(server: Server, target: Target) -> _Costs:
+    """Return what the server takes where nothing is asked but by those who watch, and where nothing is asked at all."""
+    before, begun = usage(server.pid) or Usage(), time.perf_counter()
+    await asyncio.sleep(_CALIBRATING)
+    between, middle = usage(server.pid) or Usage(), time.perf_counter()
+    idle = (between.server_cpu - before.server_cpu) / (middle - begun)
+    done, latencies = asyncio.Event(), list[float]()
     watching = asyncio.create_task(_watch(target, done, latencies))
-    await asyncio.sleep(3)
+    await asyncio.sleep(_CALIBRATING)
     done.set()
     await watching
-    return ((usage(server.pid) or Usage()).server_cpu - before.server_cpu) / len(latencies)
+    after = usage(server.pid) or Usage()
+    busy = after.server_cpu - between.server_cpu - idle * (time.perf_counter() - middle)
+    return _Costs(max(0.0, busy) / len(latencies), idle)
 
 
 def _text(body: bytes) -> str:
@@ -197,7 +214,8 @@ async def _run(server: Server, wanted: str) -> int:
     """Send the requests to FHIR, of a caller who may do everything."""
     target = Target.of(server.base_url)
     await _fill(target)
-    return await _all(server, target, target, [attack for attack in attacks() if wanted in attack.name])
+    every = (*attacks(), *attacks_on_definitions())
+    return await _all(server, target, target, [attack for attack in every if wanted in attack.name])
 
 
 async def _run_without_account(server: Server, wanted: str) -> int:
@@ -211,10 +229,10 @@ async def _run_without_account(server: Server, wanted: str) -> int:
 async def _all(server: Server, target: Target, attacked: Target, chosen: list[Attack]) -> int:
     head = ("answer", "time", "CPU", "mongod", "memory", "others")
     print(f"{'':37}{head[0]:>14}{head[1]:>10}{head[2]:>10}{head[3]:>10}{head[4]:>10}{head[5]:>10}")
-    cost = await _cost_of_watching(server, target)
+    costs = await _costs(server, target)
     failed = 0
     for attack in chosen:
-        outcome = await _carry_out(server, target, attacked, attack, cost)
+        outcome = await _carry_out(server, target, attacked, attack, costs)
         failed += bool(outcome.faults())
         print(outcome.line(), flush=True)
     print(f"{failed} of them pass a bar." if failed else "None passes a bar.")
