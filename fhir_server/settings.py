@@ -14,6 +14,7 @@ from pydantic_settings import SettingsConfigDict
 from fhir_server.bulk_settings import BulkSettings
 from fhir_server.profile_settings import ProfileSettings
 from fhir_server.registration_settings import RegistrationSettings
+from fhir_server.sign_in_settings import SignInSettings
 from fhir_server.terminology_settings import TerminologySettings
 from mappings.shared.own_urls import DEFAULT_BASE
 
@@ -42,7 +43,7 @@ class SettingsError(Exception):
     """A setting has a value that the server cannot use; the text names the setting."""
 
 
-class Settings(TerminologySettings, ProfileSettings, RegistrationSettings, BulkSettings):
+class Settings(TerminologySettings, ProfileSettings, RegistrationSettings, BulkSettings, SignInSettings):
     """The server's settings; `FHIR_SERVER_NAME` in the environment or a line of `fhir-server.env` sets `name`."""
 
     model_config = SettingsConfigDict(env_prefix="FHIR_SERVER_", env_file="fhir-server.env", extra="ignore")

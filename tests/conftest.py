@@ -20,7 +20,7 @@ from fhir_server.store.database.mongod import EmbeddedMongod, join
 from tests.databases import Databases
 from tests.encrypted import encrypted_where_asked
 
-pytest_plugins = ["tests.client", "tests.smart_server"]
+pytest_plugins = ["tests.client", "tests.smart_server", "tests.identity_provider"]
 
 # How long an example takes says how busy the machine is.
 hypothesis_settings.register_profile("own", deadline=None, suppress_health_check=[HealthCheck.too_slow])

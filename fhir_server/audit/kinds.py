@@ -47,6 +47,8 @@ NAMED: dict[str, tuple[Code, Code | None]] = {
     "password-forgotten": (_SECURITY_ALERT, _USER),
     "client-registration": (_SECURITY_ALERT, _CONFIGURATION),
     "client-removed": (_SECURITY_ALERT, _CONFIGURATION),
+    "provider-added": (_SECURITY_ALERT, _CONFIGURATION),
+    "provider-removed": (_SECURITY_ALERT, _CONFIGURATION),
     "key-rotated": (_SECURITY_ALERT, _CONFIGURATION),
     "encryption-key-rotated": (_SECURITY_ALERT, _CONFIGURATION),
     "encryption-key-rewrapped": (_SECURITY_ALERT, _CONFIGURATION),

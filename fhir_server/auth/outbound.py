@@ -61,6 +61,15 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """Whatever a URL answers, errors included; a redirect is not followed."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Outgoing:
     """What is asked of a URL, and how much answer, in bytes, and time, in seconds, that may take."""
 
@@ -83,6 +92,16 @@ async def fetch(url: str, asked: Outgoing = _PLAIN, *, allow_internal: bool = Fa
     `allow_internal` permits http and addresses of this network, for a server whose partners live there.
     """
     return await _exchange(url, asked, partial(_read, largest=asked.largest), allow_internal=allow_internal)
+
+
+async def ask(url: str, asked: Outgoing, *, allow_internal: bool = False) -> Answer:
+    """Return what the https URL answers, whatever its status; raises Refused."""
+
+    async def read(response: httpx.Response) -> Answer:
+        content = await _content(response, asked.largest)
+        return Answer(response.status_code, response.headers.get("content-type", ""), content)
+
+    return await _exchange(url, asked, read, allow_internal=allow_internal)
 
 
 async def send(url: str, sent: Outgoing, *, allow_internal: bool = False) -> int:

@@ -21,13 +21,15 @@ clients = typer.Typer(no_args_is_help=True, help="Apps and services that ask for
 keys = typer.Typer(no_args_is_help=True, help="The keys that sign id_tokens.")
 
 
-def _run(work: Any, data_dir: Path | None, url: str | None) -> Any:
+def run_work(work: Any, data_dir: Path | None, url: str | None) -> Any:
+    """Return what the work does with the database that the options name."""
     from fhir_server.cli import accounts
 
     return accounts.run(settings_with(data_dir=data_dir, database_url=url), work)
 
 
-def _print(described: Any) -> None:
+def print_described(described: Any) -> None:
+    """Print what was done, as JSON."""
     typer.echo(json.dumps(described, indent=2, ensure_ascii=False))
 
 
@@ -51,7 +53,7 @@ def add_user(  # noqa: PLR0917 - each is an option
     if create_patient and fhir_user is not None:
         raise typer.BadParameter("--create-patient and --fhir-user exclude each other.")
     work = accounts.add_user(username, password, cast(Any, role), fhir_user, create_patient=create_patient)
-    _print(_run(work, data_dir, database_url))
+    print_described(run_work(work, data_dir, database_url))
 
 
 @users.command("list")
@@ -59,7 +61,7 @@ def list_users(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> No
     """List all users."""
     from fhir_server.cli import accounts
 
-    _print(_run(accounts.list_users, data_dir, database_url))
+    print_described(run_work(accounts.list_users, data_dir, database_url))
 
 
 @users.command("disable")
@@ -71,7 +73,7 @@ def disable_user(
     """Keep a user out, and end all that the user granted, at once."""
     from fhir_server.cli import accounts
 
-    _print(_run(accounts.disable_user(username), data_dir, database_url))
+    print_described(run_work(accounts.disable_user(username), data_dir, database_url))
 
 
 @users.command("password")
@@ -84,7 +86,7 @@ def change_password(
     """Change a user's password."""
     from fhir_server.cli import accounts
 
-    _print(_run(accounts.change_password(username, password), data_dir, database_url))
+    print_described(run_work(accounts.change_password(username, password), data_dir, database_url))
 
 
 @clients.command("add")
@@ -120,7 +122,7 @@ def add_client(  # noqa: PLR0917 - each is an option
         launch_url=launch_url,
         post_logout_redirect_uris=post_logout_redirect_uri or [],
     )
-    _print(_run(work, data_dir, database_url))
+    print_described(run_work(work, data_dir, database_url))
 
 
 @clients.command("list")
@@ -128,7 +130,7 @@ def list_clients(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> 
     """List all clients."""
     from fhir_server.cli import accounts
 
-    _print(_run(accounts.list_clients, data_dir, database_url))
+    print_described(run_work(accounts.list_clients, data_dir, database_url))
 
 
 @clients.command("remove")
@@ -140,8 +142,8 @@ def remove_client(
     """Remove a client, and end all that it holds, at once."""
     from fhir_server.cli import accounts
 
-    _run(accounts.remove_client(client_id), data_dir, database_url)
-    _print({"removed": client_id})
+    run_work(accounts.remove_client(client_id), data_dir, database_url)
+    print_described({"removed": client_id})
 
 
 @keys.command("rotate")
@@ -149,4 +151,4 @@ def rotate_keys(data_dir: DataDir = None, database_url: DatabaseUrl = None) -> N
     """Sign with a new key from now on."""
     from fhir_server.cli import accounts
 
-    _print(_run(accounts.rotate_keys, data_dir, database_url))
+    print_described(run_work(accounts.rotate_keys, data_dir, database_url))

@@ -52,7 +52,7 @@ def run(settings: Settings, work: Work[T]) -> T:
             raise StartupError("; ".join(issue.diagnostics for issue in error.issues)) from error
 
 
-def _told(event: str, work: Work[T], **details: str | None) -> Work[T]:
+def told(event: str, work: Work[T], **details: str | None) -> Work[T]:
     """Return the work, which is told in the audit trail."""
 
     async def worked(shared: Services, store: OAuthStore[Access]) -> T:
@@ -81,7 +81,7 @@ def add_user(
         await store.users.add(made)
         return described_user(made)
 
-    return _told("user-added", work, role=role)
+    return told("user-added", work, role=role)
 
 
 async def _new_patient(shared: Services, username: str) -> str:
@@ -122,7 +122,7 @@ def disable_user(username: str) -> Work[Described]:
         await sign_in.end_all(store, user.id)
         return described_user(replace(user, disabled=True))
 
-    return _told("user-disabled", work)
+    return told("user-disabled", work)
 
 
 def change_password(username: str, password: str) -> Work[Described]:
@@ -134,7 +134,7 @@ def change_password(username: str, password: str) -> Work[Described]:
         await sign_in.set_password(shared, store, user.id, password)
         return described_user(user)
 
-    return _told("password-changed", work)
+    return told("password-changed", work)
 
 
 async def _user(store: OAuthStore[Access], username: str) -> User:
@@ -178,7 +178,7 @@ def add_client(
         await store.clients.add(client)
         return described_client(client) | ({"client_secret": made_secret} if made_secret else {})
 
-    return _told("client-registration", work, name=name, scope=scope)
+    return told("client-registration", work, name=name, scope=scope)
 
 
 def _authentication(*, secret: bool, keys: bool) -> Authentication:
@@ -227,7 +227,7 @@ def remove_client(client_id: str) -> Work[None]:
             raise StartupError(f"There is no client {client_id!r}.")
         await store.grants.revoke_client(client_id)
 
-    return _told("client-removed", work, client=client_id)
+    return told("client-removed", work, client=client_id)
 
 
 # --- Keys --------------------------------------------------------------------------------------------------------

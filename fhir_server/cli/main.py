@@ -13,6 +13,7 @@ import typer
 from fhir_server.cli.account_commands import clients, keys, users
 from fhir_server.cli.encryption_commands import encryption
 from fhir_server.cli.package_commands import packages
+from fhir_server.cli.provider_commands import providers
 from fhir_server.cli.subscription_commands import subscriptions
 from fhir_server.cli.table_commands import export_hms, import_hms
 from fhir_server.cli.terminology_commands import terminologies
@@ -27,6 +28,7 @@ app.add_typer(users, name="user")
 app.add_typer(clients, name="client")
 app.add_typer(keys, name="key")
 app.add_typer(encryption, name="encryption")
+app.add_typer(providers, name="provider")
 app.add_typer(packages, name="package")
 app.add_typer(terminologies, name="terminology")
 app.add_typer(subscriptions, name="subscription")

@@ -80,7 +80,15 @@ async def sign_in(
     await store.attempts.forgive(counts)
     if account.disabled or not await is_active(services, account.fhir_user):
         raise NotSignedIn("account_inactive", account)
+    if not may_use_password(services, account):
+        raise NotSignedIn("invalid_credentials", account)
     return account
+
+
+def may_use_password(services: Services, account: User) -> bool:
+    """Return whether the account's holder may sign in by a password of this server, as the settings say."""
+    allowed = services.settings.password_sign_in
+    return allowed == "all" or (allowed == "patients" and account.role == "patient")
 
 
 async def confirm(store: OAuthStore[Any], account_id: str | None, password: str, address: str | None) -> User:
@@ -105,7 +113,9 @@ async def is_unchanged(store: OAuthStore[Any], account: User) -> bool:
     Else a sign-in with the old password that is under way would outlive the change.
     """
     now = await store.users.find(account.id)
-    return now is not None and now.password_hash == account.password_hash and not now.disabled
+    return (
+        now is not None and not now.disabled and (now.password_hash, now.role) == (account.password_hash, account.role)
+    )
 
 
 async def set_password(

@@ -24,6 +24,8 @@ from fhir_server.audit.notifications import tell_of_notification
 from fhir_server.engine.access import Access
 from fhir_server.engine.context import Services
 from fhir_server.engine.engine import handle
+from fhir_server.engine.providers.accounts import Accounts
+from fhir_server.engine.providers.connected import Providers
 from fhir_server.engine.subscriptions.binding import PATH
 from fhir_server.engine.subscriptions.sockets import Sockets
 from fhir_server.hospital.api.problem import Problem, answer
@@ -50,6 +52,7 @@ from fhir_server.http.oauth.server import AuthorizationServer
 from fhir_server.http.request_ids import RequestIds
 from fhir_server.http.stopping import ENDS_WITHIN, WORKER_ENDS_WITHIN, Stopping
 from fhir_server.http.welcome import welcome
+from fhir_server.jobs.provider_checks import provider_checks
 from fhir_server.server.background import background
 from fhir_server.server.preparation import prepare
 from fhir_server.server.sampling import sampled
@@ -161,13 +164,15 @@ class _Parts:
             app.state.watch = DatabaseWatch(shared.database, settings.database_silence_seconds, _give_up)
             app.state.watch.start()
             stack.callback(app.state.watch.stop)
+            store = await authorization_store(shared)
+            providers = Providers.of(store.providers, settings)
             if settings.fhir_base_url is None:
                 await stack.enter_async_context(self._sockets(shared))
-                await stack.enter_async_context(background(shared, self.fhir.base_url, gateway))
-            store = await authorization_store(shared)
+                checks = provider_checks(Accounts(shared, store, self.fhir.base_url), providers)
+                await stack.enter_async_context(background(shared, self.fhir.base_url, gateway, checks))
             await self._open_facade(stack, shared, store, gateway, stopping)
             if not settings.open:
-                await self._authorize(app, stack, shared, store)
+                await self._authorize(app, stack, shared, store, providers)
             if settings.metrics_port is not None:
                 await stack.enter_async_context(sampled(shared, self.facade.state.streams))
             if "fhir" in settings.served:
@@ -208,10 +213,15 @@ class _Parts:
         )
 
     async def _authorize(
-        self, app: Starlette, stack: AsyncExitStack, shared: Services, store: OAuthStore[Access]
+        self,
+        app: Starlette,
+        stack: AsyncExitStack,
+        shared: Services,
+        store: OAuthStore[Access],
+        providers: Providers,
     ) -> None:
         self.fhir.authenticate = self.socket.authenticate = bearer_authentication(store, shared)
-        app.state.oauth = AuthorizationServer.of(self.fhir.base_url, shared, store)
+        app.state.oauth = AuthorizationServer.of(self.fhir.base_url, shared, store, providers)
         trail = AuditTrail(shared, self.fhir.base_url, self.settings.data_dir / "audit")
         app.state.audit = await stack.enter_async_context(trail)
         self.fhir.record = trail.record

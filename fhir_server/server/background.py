@@ -52,11 +52,12 @@ def jobs(services: Services, base_url: str, gateway: Gateway) -> list[Job]:
 
 
 @asynccontextmanager
-async def background(services: Services, base_url: str, gateway: Gateway) -> AsyncIterator[None]:
-    """Attend to the jobs meanwhile; what is written from now on will be told."""
+async def background(services: Services, base_url: str, gateway: Gateway, *others: Job) -> AsyncIterator[None]:
+    """Attend to the jobs, and to others, meanwhile; what is written from now on will be told."""
     await notifications.feed(services).begin()
     await subscriptions.feed(services).begin()
-    runner = Runner(services.stores.jobs, services.following.worker, jobs(services, base_url, gateway))
+    every_job = [*jobs(services, base_url, gateway), *others]
+    runner = Runner(services.stores.jobs, services.following.worker, every_job)
     deliveries = subscriptions.Deliveries(services, base_url)
     runner.start()
     deliveries.start()

@@ -61,6 +61,11 @@ def registrations(address: str, free: int) -> tuple[Count, ...]:
     return (Count(_name("registration", network(address)), free),)
 
 
+def provider_sign_ins(address: str, free: int) -> tuple[Count, ...]:
+    """Return what a sign-in with an outside provider is counted under when it begins."""
+    return (Count(_name("provider", network(address)), free),)
+
+
 def mails(address: str) -> tuple[Count, ...]:
     """Return what a mail is counted under that anybody can have sent to an address."""
     return (Count(_name("mail", address), _FREE_MAILS),)

@@ -18,8 +18,9 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
 from fhir_server.auth.clients.client import Client
-from fhir_server.auth.clients.jwks import ClientKeys, Jwk
+from fhir_server.auth.clients.jwks import ClientKeys
 from fhir_server.auth.outbound import Refused
+from fhir_server.auth.tokens.key_sets import Jwk
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ALGORITHMS = {"RS384": "RSA", "ES384": "EC"}

@@ -25,6 +25,8 @@ def sign_id_token(
     about_user: Mapping[str, Any],
     nonce: str | None,
     signed_in: int | None,
+    acr: str | None = None,
+    amr: Sequence[str] = (),
 ) -> str:
     """Return the signed token; `about_user` are the claims that the granted scopes stand for."""
     now = int(time.time())
@@ -36,7 +38,7 @@ def sign_id_token(
         "iat": now,
         "exp": now + LIFETIME_SECONDS,
     }
-    optional = {"nonce": nonce, "auth_time": signed_in}
+    optional = {"nonce": nonce, "auth_time": signed_in, "acr": acr, "amr": list(amr) or None}
     claims |= {name: value for name, value in optional.items() if value is not None}
     return jwt.encode({"alg": ALGORITHM, "kid": key.id, "typ": "JWT"}, claims, key.key)
 

@@ -21,6 +21,7 @@ from fhir_server.work.metrics import SIGN_INS
 
 _EVENTS = {
     ("POST", "/oauth/login"): "login",
+    ("POST", "/oauth/link"): "login",
     ("POST", "/oauth/logout"): "logout",
     ("GET", "/oauth/logout/now"): "logout",
     ("POST", "/oauth/consent"): "consent",
@@ -46,6 +47,9 @@ _EVENTS = {
     ("POST", "/user/password/forgot"): "password-forgotten",
     ("POST", "/user/password/reset"): "password-changed",
 }
+_PROVIDER = "/oauth/providers/"
+_PROVIDER_EVENTS = {("GET", "callback"): "login", ("POST", "back_channel_logout"): "logout"}
+"""What a request below a provider's own path is, by its last part."""
 _TELLS_NOTHING = ("/fhir/", "/oauth/", "/health/", "/docs/", "/.well-known/")
 """Below these there are FHIR, which records by itself, and pages and documents that are the same for everybody."""
 _ALIKE = frozenset({"/", "/fhir", "/docs", "/openapi.json"})
@@ -104,6 +108,8 @@ def _event(scope: Scope) -> str | None:
     event = _EVENTS.get((scope["method"], path))
     if event is not None:
         return event
+    if path.startswith(_PROVIDER):
+        return _PROVIDER_EVENTS.get((scope["method"], path.removeprefix(_PROVIDER).partition("/")[2]))
     return None if path in _ALIKE or path.startswith(_TELLS_NOTHING) else "hospital"
 
 

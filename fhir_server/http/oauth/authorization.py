@@ -27,6 +27,8 @@ from fhir_server.store.accounts.sign_in import BrowserSession, Launch
 
 _LONGEST_STATE = 4000
 _LONGEST_SCOPE = 8000
+_LONGEST_ACR_VALUES = 500
+UNMET = "unmet_authentication_requirements"
 _FREE_SCOPES = PLAIN_SCOPES - {"offline_access", "online_access"}
 """What any app for users may ask for, whatever it is registered for: who the user is, and the context."""
 
@@ -72,6 +74,10 @@ class Authorization:
     """The user whom the app means by an id_token of ours."""
     login_hint: str = ""
     """What the user may sign in with, as the app believes."""
+    anew: bool = False
+    """Whether the user is to sign in once more, whenever that was before."""
+    acr_values: str = ""
+    """The classes of which the user's proof must have one, as words."""
     expires: float = 0
     sign_in_only: bool = False
     """Whether the app wants to know who the user is, and nothing of a FHIR server."""
@@ -96,7 +102,11 @@ class Authorization:
         """Return whether the user may decide as signed in; else somebody must sign in first, be it the same."""
         if user is None or session is None or self.user_id not in (None, user.id):
             return False
-        return session.signed_in.timestamp() >= self.signed_in_since
+        return session.signed_in.timestamp() >= self.signed_in_since and self.has_class(session.proof.acr)
+
+    def has_class(self, acr: str | None) -> bool:
+        """Return whether a proof of that class is one that the app wants."""
+        return not self.acr_values or acr in self.acr_values.split()
 
     def patient_for(self, user: User) -> str | None:
         """Return the patient that a launch without an EHR is about: patients work on themselves alone."""
@@ -148,6 +158,8 @@ async def checked(server: AuthorizationServer, client: Client, parameters: Mappi
         signed_in_since=_signed_in_since(parameters, now),
         user_id=await _hinted(server, client, parameters.get("id_token_hint")),
         login_hint=parameters.get("login_hint", "")[:LONGEST],
+        anew=bool(prompts_of(parameters) & _ANEW),
+        acr_values=await _acr_values(server, parameters),
         expires=now + REQUEST_LIFETIME.total_seconds(),
         sign_in_only=sign_in_only,
     )
@@ -177,6 +189,19 @@ def _signed_in_since(parameters: Mapping[str, str], now: float) -> float:
     if not _SECONDS.fullmatch(text):
         raise Rejection("invalid_request", "max_age is a number of seconds.")
     return max(0.0, now - int(text))
+
+
+async def _acr_values(server: AuthorizationServer, parameters: Mapping[str, str]) -> str:
+    """Return the classes that the app wants; raises Rejection where nobody here can prove who it is in any class.
+
+    https://openid.net/specs/openid-connect-unmet-authentication-requirements-1_0.html
+    """
+    asked = " ".join(parameters.get("acr_values", "").split())
+    if len(asked) > _LONGEST_ACR_VALUES:
+        raise Rejection("invalid_request", "The acr_values are too long.")
+    if asked and not await server.providers.of_sign_in():
+        raise Rejection(UNMET, "Users sign in by name and password, in no class of acr.")
+    return asked
 
 
 async def _hinted(server: AuthorizationServer, client: Client, hint: str | None) -> str | None:
@@ -214,9 +239,6 @@ def _require_code_flow(parameters: Mapping[str, str]) -> None:
         raise Rejection("request_uri_not_supported", "Request objects are not supported.")
     if "registration" in parameters:
         raise Rejection("registration_not_supported", "Apps are registered before they ask.")
-    if parameters.get("acr_values", "").strip():
-        # https://openid.net/specs/openid-connect-unmet-authentication-requirements-1_0.html
-        raise Rejection("unmet_authentication_requirements", "Users sign in by name and password, in no class of acr.")
 
 
 def _allowed(client: Client, parameters: Mapping[str, str]) -> Scopes:

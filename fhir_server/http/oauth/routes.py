@@ -22,7 +22,17 @@ from fhir_server.http.oauth.pages.consent import authorize, consent, show_consen
 from fhir_server.http.oauth.pages.encounters import pick_encounter, show_encounters
 from fhir_server.http.oauth.pages.patients import pick, show_picker
 from fhir_server.http.oauth.pages.sign_in import show_sign_in, sign_in
-from fhir_server.http.oauth.pages.sign_out import end_session_endpoint, show_sign_out, sign_out, sign_out_now
+from fhir_server.http.oauth.pages.sign_out import (
+    end_session_endpoint,
+    show_sign_out,
+    sign_out,
+    sign_out_now,
+    signed_out,
+)
+from fhir_server.http.oauth.providers.back import callback
+from fhir_server.http.oauth.providers.link import link, show_link
+from fhir_server.http.oauth.providers.signing_out import back_channel_logout
+from fhir_server.http.oauth.providers.there import begin
 from fhir_server.http.oauth.registration import register
 from fhir_server.http.oauth.token import token
 from fhir_server.http.oauth.userinfo import userinfo
@@ -54,6 +64,11 @@ _PAGES = [
     Route("/oauth/authorize", authorize, methods=["GET", "POST"]),
     Route("/oauth/login", show_sign_in, methods=["GET"]),
     Route("/oauth/login", sign_in, methods=["POST"]),
+    Route("/oauth/providers/{provider}", begin, methods=["GET"]),
+    Route("/oauth/providers/{provider}/callback", callback, methods=["GET"]),
+    Route("/oauth/link", show_link, methods=["GET"]),
+    Route("/oauth/link", link, methods=["POST"]),
+    Route("/oauth/signed_out", signed_out, methods=["GET"]),
     Route("/oauth/end_session", end_session_endpoint, methods=["GET", "POST"]),
     Route("/oauth/logout", show_sign_out, methods=["GET"]),
     Route("/oauth/logout", sign_out, methods=["POST"]),
@@ -76,6 +91,7 @@ _ENDPOINTS = [
     Route("/oauth/register", register, methods=["POST"]),
     Route("/oauth/userinfo", userinfo, methods=["GET", "POST"]),
     Route("/oauth/launch", prepare, methods=["POST"]),
+    Route("/oauth/providers/{provider}/back_channel_logout", back_channel_logout, methods=["POST"]),
 ]
 PAGES = frozenset(route.path for route in _PAGES)
 """The paths of what is shown to people, and is nothing for the scripts of other origins."""

@@ -13,6 +13,8 @@ from fhir_server.auth.endpoints import root_of
 from fhir_server.auth.outbound import Fetched, fetch
 from fhir_server.engine.access import Access
 from fhir_server.engine.context import Services
+from fhir_server.engine.providers.accounts import Accounts
+from fhir_server.engine.providers.connected import Providers
 from fhir_server.store.accounts.oauth import OAuthStore
 
 
@@ -25,16 +27,24 @@ class AuthorizationServer:
     services: Services
     store: OAuthStore[Access]
     client_keys: ClientKeys
+    providers: Providers
 
     @classmethod
-    def of(cls, base_url: str, services: Services, store: OAuthStore[Access]) -> AuthorizationServer:
+    def of(
+        cls, base_url: str, services: Services, store: OAuthStore[Access], providers: Providers
+    ) -> AuthorizationServer:
         """Return the server on connected stores."""
         allow_internal = services.settings.allow_internal_urls
 
         async def fetch_keys(url: str) -> Fetched:
             return await fetch(url, allow_internal=allow_internal)
 
-        return cls(base_url, services, store, ClientKeys(fetch_keys))
+        return cls(base_url, services, store, ClientKeys(fetch_keys), providers)
+
+    @property
+    def accounts(self) -> Accounts:
+        """The accounts of those who sign in with providers."""
+        return Accounts(self.services, self.store, self.base_url)
 
     @property
     def issuer(self) -> str:

@@ -101,6 +101,8 @@ async def _id_token(server: AuthorizationServer, code: Code) -> str:
         about_user=await claims_of(server, code.token),
         nonce=code.nonce,
         signed_in=code.signed_in,
+        acr=code.proof.acr,
+        amr=code.proof.amr,
     )
 
 

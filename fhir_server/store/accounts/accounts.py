@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError
 
-from fhir_server.auth.accounts.user import User, folded
+from fhir_server.auth.accounts.user import Role, User, folded
 from fhir_server.auth.clients.client import Client
 from fhir_server.auth.permission.scopes import parse_scopes
 from fhir_server.errors import Conflict
@@ -31,6 +31,11 @@ class UserStore:
                 await self._users.insert_one({"_id": user.id, **_document(user)})
             except DuplicateKeyError as error:
                 raise Conflict(f"There is a user {user.username!r} already.", code="duplicate") from error
+
+    async def remove(self, user_id: str) -> None:
+        """Remove an account that nothing rests on yet."""
+        with translated:
+            await self._users.delete_one({"_id": user_id})
 
     async def find(self, user_id: str) -> User | None:
         """Return the user of that id."""
@@ -87,9 +92,16 @@ class UserStore:
             except DuplicateKeyError as error:
                 raise Conflict("There is such a user already.", code="duplicate") from error
 
-    async def change(self, user_id: str, *, password_hash: str | None = None, disabled: bool | None = None) -> None:
+    async def change(
+        self,
+        user_id: str,
+        *,
+        password_hash: str | None = None,
+        disabled: bool | None = None,
+        role: Role | None = None,
+    ) -> None:
         """Change what is given; what the user holds must be revoked besides."""
-        changes = {"password": password_hash, "disabled": disabled}
+        changes = {"password": password_hash, "disabled": disabled, "role": role}
         with translated:
             await self._users.update_one(
                 {"_id": user_id}, {"$set": {name: value for name, value in changes.items() if value is not None}}

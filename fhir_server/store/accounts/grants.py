@@ -11,7 +11,7 @@ and a spent one that comes later has been stolen.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from pymongo import UpdateOne
@@ -22,6 +22,7 @@ from fhir_server.auth.tokens.secrets import CODE_LIFETIME, fingerprint, new_iden
 from fhir_server.store.accounts.accounts import CLIENTS, UNUSED_UNTIL, USERS
 from fhir_server.store.accounts.bearer_tokens import TOKENS, bearer_token, token_document
 from fhir_server.store.accounts.revocations import Revocations
+from fhir_server.store.accounts.sign_in import Proof
 from fhir_server.store.database.mongo import Database, Document, Session, translated
 
 GRANTS = "oauth_grants"
@@ -47,6 +48,7 @@ class Code:
     challenge: str
     nonce: str | None
     signed_in: int | None
+    proof: Proof = field(default_factory=Proof)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class GrantStore:
             "scopes": str(token.scopes),
             "patient": token.context.patient,
             "session": session,
+            "sign_in": code.proof.sign_in,
             "granted": now,
             "used": None,
             "revoked": False,
@@ -93,6 +96,7 @@ class GrantStore:
             "challenge": code.challenge,
             "nonce": code.nonce,
             "signed_in": code.signed_in,
+            "proof": [code.proof.sign_in, code.proof.acr, list(code.proof.amr)],
             "redeemed": False,
             "forget": now + _REPLAY_WATCH,
         }
@@ -111,7 +115,10 @@ class GrantStore:
                 return None
         if code["expires"] <= datetime.now(UTC):
             return None
-        return Code(bearer_token(code), code["redirect_uri"], code["challenge"], code["nonce"], code["signed_in"])
+        sign_in, acr, amr = code.get("proof") or (None, None, ())
+        proof = Proof(sign_in, acr, tuple(amr))
+        token = bearer_token(code)
+        return Code(token, code["redirect_uri"], code["challenge"], code["nonce"], code["signed_in"], proof)
 
     async def withdraw_code(self, secret: str) -> None:
         """Make a code worthless."""
@@ -221,6 +228,16 @@ class GrantStore:
     async def revoke_session(self, session: str) -> None:
         """End the grants that live only as long as the user's session."""
         await self._revoke({"session": session})
+
+    async def revoke_resting_on(self, sign_ins: Sequence[str]) -> None:
+        """End the grants that were given in sessions that began with these sign-ins with providers."""
+        await self._revoke({"sign_in": {"$in": list(sign_ins)}})
+
+    async def rest_on(self, sign_ins: Sequence[str]) -> set[str]:
+        """Return those of the sign-ins with providers that a live grant rests on."""
+        condition = {"sign_in": {"$in": list(sign_ins)}, "revoked": False, "expires": {"$gt": datetime.now(UTC)}}
+        with translated:
+            return set(await self._grants.distinct("sign_in", condition))
 
     async def revoke_client(self, client_id: str) -> None:
         """End all that a client holds, for users or for itself."""

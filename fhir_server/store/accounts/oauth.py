@@ -12,6 +12,15 @@ from fhir_server.store.accounts.accounts import CLIENTS, UNUSED_UNTIL, USERS, Cl
 from fhir_server.store.accounts.bearer_tokens import TOKENS, BearerTokens
 from fhir_server.store.accounts.grants import CODES, GRANTS, GrantStore
 from fhir_server.store.accounts.login_names import LoginNames
+from fhir_server.store.accounts.provider_sign_ins import (
+    IDENTITIES,
+    PENDING,
+    SIGN_INS,
+    IdentityStore,
+    PendingStore,
+    ProviderSignInStore,
+)
+from fhir_server.store.accounts.providers import ProviderStore
 from fhir_server.store.accounts.revocations import Revocations
 from fhir_server.store.accounts.sign_in import (
     ASSERTIONS,
@@ -41,10 +50,20 @@ def _by(*fields: str) -> Document:
 _INDEXES: dict[str, list[Document]] = {
     USERS: [{**_by("name"), "unique": True}, _by("fhir_user")],
     CLIENTS: [_by("name"), _expiring(UNUSED_UNTIL)],
-    GRANTS: [_expiring(), _by("user"), _by("client"), _by("session")],
+    GRANTS: [_expiring(), _by("user"), _by("client"), _by("session"), _by("sign_in")],
     CODES: [_expiring("forget")],
     TOKENS: [_expiring(), _by("grant"), _by("client")],
-    SESSIONS: [_expiring(), _by("user")],
+    SESSIONS: [_expiring(), _by("user"), _by("sign_in")],
+    IDENTITIES: [_by("user"), {**_by("issuer", "user"), "unique": True}],
+    PENDING: [_expiring()],
+    SIGN_INS: [
+        _expiring(),
+        _by("user"),
+        _by("provider"),
+        _by("issuer", "subject"),
+        _by("issuer", "sid"),
+        _by("checked"),
+    ],
     FAILURES: [_expiring()],
     LAUNCHES: [_expiring()],
     ASSERTIONS: [_expiring()],
@@ -66,11 +85,18 @@ class OAuthStore(Generic[T]):
         self.launches = LaunchStore(database)
         self.assertions = AssertionStore(database)
         self.keys = SigningKeyStore(database, settings)
+        self.providers = ProviderStore(database, self._provider_key)
+        self.identities = IdentityStore(database)
+        self.pending = PendingStore(database, self._provider_key)
+        self.provider_sign_ins = ProviderSignInStore(database, self._provider_key)
         self.revocations = Revocations(database)
         self.grants = GrantStore(database, self.revocations)
         self.tokens = BearerTokens(database, self.revocations, made)
         self.sealing_key = sealing_key
         """Seals what a browser carries from page to page."""
+
+    def _provider_key(self) -> bytes:
+        return self.keys.derived_key("identity providers")
 
     @classmethod
     async def open(cls, database: Database, settings: Settings, made: Callable[[BearerToken], T]) -> OAuthStore[T]:

@@ -30,6 +30,21 @@ class BrowserSession:
     id: str
     user_id: str
     signed_in: datetime
+    proof: Proof
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """How a user proved who it is: with a provider where `sign_in` names that one's sign-in, and in which class.
+
+    https://openid.net/specs/openid-connect-core-1_0.html#IDToken
+    """
+
+    sign_in: str | None = None
+    acr: str | None = None
+    amr: tuple[str, ...] = ()
+    leads_to: str | None = None
+    """The origin of the provider where signing out here leads on to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +62,19 @@ class SessionStore:
     def __init__(self, database: Database) -> None:
         self._sessions = database.collection(SESSIONS)
 
-    async def begin(self, user_id: str) -> str:
-        """Store a new session and return its cookie."""
+    async def begin(self, user_id: str, proof: Proof, *, signed_in: datetime | None = None) -> str:
+        """Store a new session and return its cookie; `signed_in` is when the user gave the proof, if not now."""
         cookie, now = new_secret(), datetime.now(UTC)
-        document = {"_id": fingerprint(cookie), "user": user_id, "signed_in": now, "expires": now + SESSION_LIFETIME}
+        document = {
+            "_id": fingerprint(cookie),
+            "user": user_id,
+            "signed_in": signed_in or now,
+            "sign_in": proof.sign_in,
+            "acr": proof.acr,
+            "amr": list(proof.amr),
+            "leads_to": proof.leads_to,
+            "expires": now + SESSION_LIFETIME,
+        }
         with translated:
             await self._sessions.insert_one(document)
         return cookie
@@ -61,7 +85,18 @@ class SessionStore:
             document = await self._sessions.find_one(
                 {"_id": fingerprint(cookie), "expires": {"$gt": datetime.now(UTC)}}
             )
-        return BrowserSession(document["_id"], document["user"], document["signed_in"]) if document else None
+        return _session(document) if document else None
+
+    async def end_resting_on(self, sign_ins: Sequence[str]) -> None:
+        """End the sessions that began with these sign-ins with providers."""
+        with translated:
+            await self._sessions.delete_many({"sign_in": {"$in": list(sign_ins)}})
+
+    async def rest_on(self, sign_ins: Sequence[str]) -> set[str]:
+        """Return those of the sign-ins with providers that a live session rests on."""
+        condition = {"sign_in": {"$in": list(sign_ins)}, "expires": {"$gt": datetime.now(UTC)}}
+        with translated:
+            return set(await self._sessions.distinct("sign_in", condition))
 
     async def end(self, session: str) -> None:
         """End the session; it is looked up at each use, so this holds at once."""
@@ -74,6 +109,13 @@ class SessionStore:
             documents = await self._sessions.find({"user": user_id}, {"_id": 1}).to_list()
             await self._sessions.delete_many({"user": user_id})
         return [session["_id"] for session in documents]
+
+
+def _session(document: Document) -> BrowserSession:
+    proof = Proof(
+        document.get("sign_in"), document.get("acr"), tuple(document.get("amr", ())), document.get("leads_to")
+    )
+    return BrowserSession(document["_id"], document["user"], document["signed_in"], proof)
 
 
 class AttemptStore:

@@ -77,7 +77,11 @@ class SigningKeyStore:
 
     def refresh_key(self) -> bytes:
         """Return the key that the successors of refresh tokens follow from: every worker's is the same."""
-        return hmac.new(self._master_key(), b"refresh tokens", hashlib.sha256).digest()
+        return self.derived_key("refresh tokens")
+
+    def derived_key(self, purpose: str) -> bytes:
+        """Return a key of 32 bytes for the purpose that follows from the master key: every worker's is the same."""
+        return hmac.new(self._master_key(), purpose.encode(), hashlib.sha256).digest()
 
     async def current(self) -> SigningKey:
         """Return the key that signs: the latest, made now where there is none or the latest is old."""

@@ -233,7 +233,14 @@ async def _grant(
         sign_in_only=authorization.sign_in_only,
     )
     signed_in = int(browser.session.signed_in.timestamp())
-    code = Code(token, authorization.redirect_uri, authorization.challenge, authorization.nonce, signed_in)
+    code = Code(
+        token,
+        authorization.redirect_uri,
+        authorization.challenge,
+        authorization.nonce,
+        signed_in,
+        browser.session.proof,
+    )
     offline = "offline_access" in scopes
     lasting = offline or "online_access" in scopes
     secret = await server.store.grants.add(

@@ -73,6 +73,8 @@ def render(
     )
     # A form's answer redirects to the app at last, and browsers hold form-action against that, too.
     app = f" {form_action(leads_to)}" if leads_to else ""
+    if browser is not None and browser.session is not None and browser.session.proof.leads_to:
+        app += f" {form_action(browser.session.proof.leads_to)}"  # where signing out leads
     policy = (
         "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; "
         f"form-action 'self'{app}"

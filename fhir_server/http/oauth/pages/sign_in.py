@@ -1,7 +1,8 @@
-"""The page where users sign in."""
+"""The page where users sign in: by name and password, or with an outside provider."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -14,28 +15,37 @@ from fhir_server.engine.sign_in import NotSignedIn
 from fhir_server.http.audit.audit_context import seen
 from fhir_server.http.client_address import client_address
 from fhir_server.http.device import device_of, set_device
-from fhir_server.http.oauth.authorization import Authorization, Refusal, unsealed
+from fhir_server.http.oauth.authorization import UNMET, Authorization, Refusal, unsealed
 from fhir_server.http.oauth.forms import form
 from fhir_server.http.oauth.pages.browser import Browser, browser_of, is_own_origin, set_session
 from fhir_server.http.oauth.pages.rendering import page, redirect, render
 from fhir_server.http.oauth.server import AuthorizationServer, server_of
+from fhir_server.store.accounts.sign_in import Proof
 
 APPS = "/oauth/apps"
+PASSWORD = Proof(amr=("pwd",))
+"""https://www.rfc-editor.org/rfc/rfc8176#section-2"""
 _WRONG = "The name or the password is wrong, or the account is not active."
 
 
 @page
 async def show_sign_in(request: Request) -> Response:
-    """Show the form, or lead on who is signed in already."""
+    """Show the form and the providers, or lead on who is signed in already, or where there is no choice."""
     server = server_of(request)
-    authorization = _authorization(server, request.query_params.get("request"))
+    authorization = authorization_of(server, request.query_params.get("request"))
     browser = await browser_of(request)
     if browser.user is not None and _is_enough(authorization, browser):
         return redirect(_next(server, authorization))
-    return await _form(request, browser, authorization, username=authorization.login_hint if authorization else "")
+    providers = await server.providers.of_sign_in()
+    if len(providers) == 1 and not _by_password(server):
+        return redirect(_begin_url(server, providers[0].id, authorization))
+    return await sign_in_page(
+        request, browser, authorization, username=authorization.login_hint if authorization else ""
+    )
 
 
-def _authorization(server: AuthorizationServer, sealed: str | None) -> Authorization | None:
+def authorization_of(server: AuthorizationServer, sealed: str | None) -> Authorization | None:
+    """Return the app's request that a page carries, where there is one; raises Refusal."""
     return unsealed(server, sealed) if sealed else None
 
 
@@ -49,7 +59,16 @@ def _next(server: AuthorizationServer, authorization: Authorization | None) -> s
     return "/oauth/consent?" + urlencode({"request": authorization.sealed(server)})
 
 
-async def _form(
+def _by_password(server: AuthorizationServer) -> bool:
+    return server.services.settings.password_sign_in in ("all", "patients")
+
+
+def _begin_url(server: AuthorizationServer, provider: str, authorization: Authorization | None) -> str:
+    carried = f"?{urlencode({'request': authorization.sealed(server)})}" if authorization else ""
+    return f"/oauth/providers/{provider}{carried}"
+
+
+async def sign_in_page(
     request: Request,
     browser: Browser,
     authorization: Authorization | None,
@@ -59,7 +78,9 @@ async def _form(
     seconds: int = 0,
     username: str = "",
 ) -> Response:
-    client = await server_of(request).store.clients.find(authorization.client_id) if authorization else None
+    """Return the page, with a message where something did not work."""
+    server = server_of(request)
+    client = await server.store.clients.find(authorization.client_id) if authorization else None
     response = render(
         request,
         "sign_in",
@@ -70,6 +91,11 @@ async def _form(
         message=message,
         seconds=seconds,
         username=username,
+        by_password=_by_password(server),
+        providers=[
+            (provider.name, _begin_url(server, provider.id, authorization))
+            for provider in await server.providers.of_sign_in()
+        ],
     )
     if seconds:
         response.headers["Retry-After"] = str(seconds)
@@ -78,38 +104,67 @@ async def _form(
 
 @page
 async def sign_in(request: Request) -> Response:
-    """Sign the user in and lead on; the browser gets a new session, so that one planted before is worth nothing."""
+    """Sign the user in by name and password, and lead on."""
     server, fields = server_of(request), await form(request)
-    authorization = _authorization(server, fields.get("request"))
+    authorization = authorization_of(server, fields.get("request"))
     browser = await browser_of(request)
     if not is_own_origin(request):
         raise Refusal("foreign_form")
     if not browser.sent(fields.get("csrf")):
-        return await _form(request, browser, authorization, status=400, message="form_expired")
+        return await sign_in_page(request, browser, authorization, status=400, message="form_expired")
     username = fields.get("username", "")[: LONGEST + 1]
-    user, wait = await _user(request, username, fields.get("password", ""))
+    user, wait = await verified_user(request, username, fields.get("password", ""))
     if user is None:
         status, message = (429, "wait") if wait else (401, "wrong")
-        return await _form(
+        return await sign_in_page(
             request, browser, authorization, status=status, message=message, seconds=wait, username=username
         )
-    if browser.session is not None:
-        await server.store.sessions.end(browser.session.id)
-    if authorization is not None and authorization.user_id not in (None, user.id):
-        other = {"error": "login_required", "error_description": "Another user than the app's signed in."}
-        response = redirect(authorization.answer_url(server, **other))
-    else:
-        response = redirect(_next(server, authorization))
-    cookie = await server.store.sessions.begin(user.id)
-    if not await signing_in.is_unchanged(server.store, user):
-        await server.store.sessions.end_all(user.id)
-        return await _form(request, browser, authorization, status=401, message="wrong", username=username)
-    set_session(response, server, cookie)
+    response = await begin_session(request, browser, authorization, user, PASSWORD)
     set_device(response, server.store.sealing_key, user, secure=server.is_secure)
     return response
 
 
-async def _user(request: Request, username: str, password: str) -> tuple[User | None, int]:
+async def begin_session(
+    request: Request,
+    browser: Browser,
+    authorization: Authorization | None,
+    user: User,
+    proof: Proof,
+    *,
+    signed_in: datetime | None = None,
+) -> Response:
+    """Return the answer that leads on whoever has proven to be the user, with a new session in the browser.
+
+    The session is a new one, so that a cookie planted before is worth nothing.
+    """
+    server = server_of(request)
+    if browser.session is not None:
+        await server.store.sessions.end(browser.session.id)
+    error = _error(authorization, user, proof)
+    if authorization is not None and error is not None:
+        response = redirect(authorization.answer_url(server, error=error[0], error_description=error[1]))
+    else:
+        response = redirect(_next(server, authorization))
+    cookie = await server.store.sessions.begin(user.id, proof, signed_in=signed_in)
+    if not await signing_in.is_unchanged(server.store, user):
+        await server.store.sessions.end_all(user.id)
+        return await sign_in_page(request, browser, authorization, status=401, message="wrong")
+    set_session(response, server, cookie)
+    return response
+
+
+def _error(authorization: Authorization | None, user: User, proof: Proof) -> tuple[str, str] | None:
+    """Return why the app's request is not answered by this user's proof, as an error of OpenID and its description."""
+    if authorization is None:
+        return None
+    if authorization.user_id not in (None, user.id):
+        return "login_required", "Another user than the app's signed in."
+    if not authorization.has_class(proof.acr):
+        return UNMET, "The user signed in, but in none of the classes that the app asks for."
+    return None
+
+
+async def verified_user(request: Request, username: str, password: str) -> tuple[User | None, int]:
     """Return the user whose name and password these are, or None and the seconds to wait after too many tries."""
     server = server_of(request)
     account = await signing_in.find(server.store, username)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -26,6 +26,7 @@ from fhir_server.http.oauth.authorization import Refusal
 from fhir_server.http.oauth.forms import form, query
 from fhir_server.http.oauth.pages.browser import Browser, browser_of, end_session, is_own_origin
 from fhir_server.http.oauth.pages.rendering import page, redirect, render
+from fhir_server.http.oauth.providers.signing_out import sign_out_url
 from fhir_server.http.oauth.server import AuthorizationServer, server_of
 
 _LONGEST_STATE = 4000
@@ -96,7 +97,7 @@ async def _checked(server: AuthorizationServer, parameters: Mapping[str, str]) -
         parameters.get("state"),
         subject,
         parameters.get("ui_locales"),
-        time.time() + REQUEST_LIFETIME.total_seconds(),
+        _expires(),
     )
 
 
@@ -159,16 +160,28 @@ async def sign_out(request: Request) -> Response:
 
 
 async def _ended(request: Request, browser: Browser, wish: SignOut) -> Response:
-    """End the session, and with it what was granted only for as long as it lasts; lead on."""
-    store = server_of(request).store
+    """End the session, and with it what was granted only for as long as it lasts; lead on, by way of the provider."""
+    server = server_of(request)
+    store, wish = server.store, replace(wish, expires=wish.expires or _expires())
+    away = await sign_out_url(server, browser.session, wish.sealed(server))
     if browser.user is not None:
         seen().by_user(browser.user)
     if browser.session is not None:
         await store.sessions.end(browser.session.id)
         await store.grants.revoke_session(browser.session.id)
-    response = _led_on(request, wish)
+    response = redirect(away) if away else _led_on(request, wish)
     end_session(response)
     return response
+
+
+@page
+async def signed_out(request: Request) -> Response:
+    """Lead on a browser that comes back from the provider where its user was signed out, too."""
+    return _led_on(request, _unsealed(server_of(request), request.query_params.get("state")))
+
+
+def _expires() -> float:
+    return time.time() + REQUEST_LIFETIME.total_seconds()
 
 
 def _led_on(request: Request, wish: SignOut) -> Response:

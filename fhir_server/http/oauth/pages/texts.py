@@ -13,6 +13,22 @@ _TEXTS: Mapping[str, str] = {
     "username": N_("User name"),
     "password": N_("Password"),
     "wrong": N_("The user name or the password is wrong."),
+    "or_with": N_("Or with an account that you have elsewhere:"),
+    "sign_in_with": N_("Sign in with {provider}"),
+    "provider_refused": N_("You were not signed in there. Try again, or sign in another way."),
+    "provider_failed": N_("The answer from there cannot be used. Try again, or sign in another way."),
+    "provider_silent": N_("It does not answer as it should. Try again later, or sign in another way."),
+    "provider_stale": N_("You have to prove there once more who you are. Try again."),
+    "not_let_in": N_("Your account gives no access here. The hospital can change that."),
+    "unknown_provider": N_("There is no such way to sign in."),
+    "link": N_("Connect your account"),
+    "link_text": N_(
+        "You are signed in with {provider}, which is not yet connected with an account here. If you have one, sign in "
+        "to it once; from then on {provider} is enough."
+    ),
+    "link_none": N_("If you have no account here, ask the hospital for one."),
+    "link_taken": N_("This account is connected with another account of {provider} already."),
+    "link_do": N_("Connect"),
     "wait": N_("Too many attempts. Try again in {seconds} seconds."),
     "form_expired": N_("This page was open for too long. Please try again."),
     "signed_in_as": N_("You are signed in as {user}."),
