@@ -28,3 +28,8 @@ class SignInSettings(BaseSettings):
     max_provider_sign_ins: int = Field(
         default=100, ge=1, description="Sign-ins with providers that one network address may begin within 15 minutes."
     )
+    authorization_server: str | None = Field(
+        default=None,
+        description="Id of the outside provider whose endpoints discovery and the CapabilityStatement tell, where it "
+        "and not this server is the authorization server that apps use.",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 _OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
@@ -36,16 +37,21 @@ _IN_STATEMENT = {
 }
 
 
-def security(base_url: str | None, *, registration: bool, cors: bool = True) -> dict[str, Any]:
+def security(
+    base_url: str | None, *, registration: bool, cors: bool = True, outside: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Return the element CapabilityStatement.rest.security; without a base URL it names no endpoints.
+
+    `outside` are those of another authorization server, by their names in discovery documents, in place of this one's.
 
     https://hl7.org/fhir/smart-app-launch/STU2.2/conformance.html#declaring-support-for-oauth2-endpoints
     """
     described: dict[str, Any] = {}
     if base_url is not None:
-        urls = endpoints(base_url, registration=registration)
+        urls = endpoints(base_url, registration=registration) if outside is None else outside
         named = [{"url": name, "valueUri": urls[key]} for name, key in _IN_STATEMENT.items() if key in urls]
-        described["extension"] = [{"url": _OAUTH_URIS, "extension": named}]
+        if named:
+            described["extension"] = [{"url": _OAUTH_URIS, "extension": named}]
     coding = {"system": _SERVICE, "code": "SMART-on-FHIR", "display": "SMART-on-FHIR"}
     return described | {
         "cors": cors,

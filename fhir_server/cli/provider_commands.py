@@ -25,6 +25,9 @@ def add_provider(  # noqa: PLR0917 - each is an option
     post: Annotated[bool, typer.Option("--post", help="It takes the secret in the body (client_secret_post).")] = False,
     scope: Annotated[str, typer.Option(help="The scopes to ask it for.")] = "openid profile",
     mapping: Annotated[Path | None, typer.Option(help="JSON file of what its claims mean here.")] = None,
+    tokens: Annotated[
+        Path | None, typer.Option(help="JSON file of what its access tokens mean here; none are taken without it.")
+    ] = None,
     userinfo: Annotated[bool, typer.Option("--userinfo", help="Also ask for claims at userinfo.")] = False,
     internal: Annotated[bool, typer.Option("--internal", help="It is in your own network.")] = False,
     unchecked: Annotated[bool, typer.Option("--unchecked", help="Add it though it does not answer.")] = False,
@@ -45,7 +48,8 @@ def add_provider(  # noqa: PLR0917 - each is an option
         "userinfo": userinfo,
         "internal": internal,
     }
-    print_described(run_work(work.add_provider(document, mapping=mapping, unchecked=unchecked), data_dir, database_url))
+    added = work.add_provider(document, mapping=mapping, tokens=tokens, unchecked=unchecked)
+    print_described(run_work(added, data_dir, database_url))
 
 
 def _secret(path: Path | None) -> str:

@@ -21,11 +21,14 @@ from fhir_server.store.accounts.oauth import OAuthStore
 from fhir_server.store.database.data_directory import StartupError
 
 
-def add_provider(document: dict[str, Any], *, mapping: Path | None, unchecked: bool) -> Work[Described]:
+def add_provider(
+    document: dict[str, Any], *, mapping: Path | None, tokens: Path | None, unchecked: bool
+) -> Work[Described]:
     """Return the work that adds a provider, once it has told of itself where that is not left out."""
 
     async def work(shared: Services, store: OAuthStore[Access]) -> Described:
-        provider = parse_provider(document | ({"accounts": _read(mapping)} if mapping else {}))
+        files = {"accounts": mapping, "tokens": tokens}
+        provider = parse_provider(document | {name: _read(path) for name, path in files.items() if path})
         require_distinct([*configured(shared.settings.providers_file), *await store.providers.all(), provider])
         if not unchecked:
             await _require_found(provider)

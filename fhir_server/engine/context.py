@@ -5,7 +5,7 @@ A request is the same whether it came over HTTP or stands as an entry of a batch
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -117,6 +117,8 @@ class Services:
     remote: RemoteTerminology
     keys: KeyFollower | None = None
     """The keys of the database, where it is encrypted."""
+    authorization_endpoints: Mapping[str, str] | None = None
+    """Those of the outside authorization server that the settings name, as far as it tells them; None without one."""
     reading: Services | None = None
     """The same with stores that read from secondaries, where the settings allow it; nothing is to be written by it."""
 

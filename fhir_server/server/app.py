@@ -21,11 +21,12 @@ from starlette_compress import CompressMiddleware, add_compress_type
 
 from fhir_server.audit.job import AuditTrail
 from fhir_server.audit.notifications import tell_of_notification
-from fhir_server.engine.access import Access
 from fhir_server.engine.context import Services
 from fhir_server.engine.engine import handle
 from fhir_server.engine.providers.accounts import Accounts
+from fhir_server.engine.providers.authorization_server import learn_endpoints
 from fhir_server.engine.providers.connected import Providers
+from fhir_server.engine.providers.tokens import OutsideTokens
 from fhir_server.engine.subscriptions.binding import PATH
 from fhir_server.engine.subscriptions.sockets import Sockets
 from fhir_server.hospital.api.problem import Problem, answer
@@ -59,7 +60,6 @@ from fhir_server.server.sampling import sampled
 from fhir_server.server.subscription_socket import SubscriptionSocket, refuse
 from fhir_server.services import PREFIX, authorization_store, base_url, services
 from fhir_server.settings import Settings
-from fhir_server.store.accounts.oauth import OAuthStore
 from fhir_server.store.database.mongod_lines import past_its_end
 from fhir_server.store.database.watching import DatabaseWatch
 from fhir_server.work.ending import end
@@ -166,13 +166,15 @@ class _Parts:
             stack.callback(app.state.watch.stop)
             store = await authorization_store(shared)
             providers = Providers.of(store.providers, settings)
+            accounts = Accounts(shared, store, self.fhir.base_url)
+            outside = OutsideTokens(accounts, providers, store.tokens.made)
             if settings.fhir_base_url is None:
                 await stack.enter_async_context(self._sockets(shared))
-                checks = provider_checks(Accounts(shared, store, self.fhir.base_url), providers)
+                checks = provider_checks(accounts, providers)
                 await stack.enter_async_context(background(shared, self.fhir.base_url, gateway, checks))
-            await self._open_facade(stack, shared, store, gateway, stopping)
+            await self._open_facade(stack, outside, gateway, stopping)
             if not settings.open:
-                await self._authorize(app, stack, shared, store, providers)
+                await self._authorize(app, stack, outside)
             if settings.metrics_port is not None:
                 await stack.enter_async_context(sampled(shared, self.facade.state.streams))
             if "fhir" in settings.served:
@@ -194,13 +196,9 @@ class _Parts:
             await end(task)
 
     async def _open_facade(
-        self,
-        stack: AsyncExitStack,
-        shared: Services,
-        store: OAuthStore[Access],
-        gateway: Gateway,
-        stopping: Stopping,
+        self, stack: AsyncExitStack, outside: OutsideTokens, gateway: Gateway, stopping: Stopping
     ) -> None:
+        shared, store = outside.accounts.services, outside.accounts.store
         state, settings, remote = self.facade.state, self.settings, None
         if settings.fhir_base_url is not None:
             remote = await stack.enter_async_context(RemoteFhir(settings.fhir_base_url, settings.max_body_bytes))
@@ -209,19 +207,14 @@ class _Parts:
         state.streams = OpenStreams(store, stopping, settings)
         stack.push_async_callback(state.streams.close)
         state.facade = await FacadeServer.open(
-            shared, self.fhir.base_url, store, gateway, remote, admission=self.fhir.admission
+            shared, self.fhir.base_url, store, gateway, remote, admission=self.fhir.admission, outside=outside
         )
 
-    async def _authorize(
-        self,
-        app: Starlette,
-        stack: AsyncExitStack,
-        shared: Services,
-        store: OAuthStore[Access],
-        providers: Providers,
-    ) -> None:
-        self.fhir.authenticate = self.socket.authenticate = bearer_authentication(store, shared)
-        app.state.oauth = AuthorizationServer.of(self.fhir.base_url, shared, store, providers)
+    async def _authorize(self, app: Starlette, stack: AsyncExitStack, outside: OutsideTokens) -> None:
+        shared, store = outside.accounts.services, outside.accounts.store
+        await learn_endpoints(shared, outside.providers)
+        self.fhir.authenticate = self.socket.authenticate = bearer_authentication(store, shared, outside)
+        app.state.oauth = AuthorizationServer.of(self.fhir.base_url, shared, store, outside.providers)
         trail = AuditTrail(shared, self.fhir.base_url, self.settings.data_dir / "audit")
         app.state.audit = await stack.enter_async_context(trail)
         self.fhir.record = trail.record

@@ -46,6 +46,9 @@ class BearerToken:
     sign_in_only: bool = False
     """Whether it was asked for without naming a FHIR base: it tells who the user is, and opens no FHIR server."""
 
+    provider: str | None = None
+    """The outside provider that issued it; None for a token of this server's own."""
+
     @property
     def subject(self) -> str:
         """The `sub`: the user, or the client that acts for itself."""

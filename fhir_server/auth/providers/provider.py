@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, TypeAdapter, Valid
 from pydantic import model_validator as checked
 
 from fhir_server.auth.accounts.user import Role
+from fhir_server.auth.permission.scopes import parse_scopes
 from fhir_server.errors import BadRequest
 
 _ID = r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?"
@@ -70,6 +71,47 @@ class AccountMapping(_Part):
         return self
 
 
+class TokenMapping(_Part):
+    """Which access tokens of the provider are taken at this server's FHIR base, and what their claims mean here.
+
+    https://www.rfc-editor.org/rfc/rfc9068, https://www.rfc-editor.org/rfc/rfc7662
+    """
+
+    audiences: tuple[str, ...] = ()
+    """What `aud` must hold one of; without any it is the FHIR base."""
+    introspection: bool = False
+    """Whether tokens that are no JWT are asked about at the provider."""
+    introspection_seconds: Annotated[float, Field(gt=0, le=60)] = 10.0
+    """How long its answer is kept."""
+    scope_claim: Claim = "scope"
+    scopes: dict[str, str] = Field(default_factory=dict)
+    """SMART scopes by the provider's own words, in place of these; words that are SMART scopes need none."""
+    fhir_user_claim: Claim = "fhirUser"
+    trust_fhir_user: bool = False
+    """Whether the provider vouches for the claim, so that a subject without an account here is that resource."""
+    patient_claim: Claim = "patient"
+    encounter_claim: Claim = "encounter"
+    trust_launch: bool = False
+    """Whether the provider vouches for the patient and encounter of a launch."""
+    machine_clients: tuple[str, ...] = ()
+    """The clients that act for themselves, by `system/` scopes; no other's token has any."""
+    capabilities: tuple[str, ...] = (
+        "client-confidential-symmetric",
+        "permission-patient",
+        "permission-user",
+        "permission-v1",
+        "permission-v2",
+    )
+    """What of SMART it can do, where it is the authorization server that discovery tells of."""
+
+    @field_validator("scopes")
+    @classmethod
+    def _are_scopes(cls, scopes: dict[str, str]) -> dict[str, str]:
+        if not all(parse_scopes(text) for text in scopes.values()):
+            raise ValueError("each of its words stands for SMART scopes such as user/*.rs")
+        return scopes
+
+
 class Provider(_Part):
     """An outside identity provider."""
 
@@ -89,6 +131,8 @@ class Provider(_Part):
     userinfo: bool = False
     """Whether claims are also asked for at its userinfo endpoint."""
     accounts: AccountMapping = Field(default_factory=AccountMapping)
+    tokens: TokenMapping | None = None
+    """What its access tokens mean here; None where none are taken."""
 
     @field_validator("name")
     @classmethod

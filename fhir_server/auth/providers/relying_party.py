@@ -220,6 +220,25 @@ class RelyingParty:
         claims = await self.verified(provider, token, _LOGOUT_TOKEN_TYPES)
         return read_logout_claims(claims, provider.issuer, provider.client_id)
 
+    async def introspected(self, provider: Provider, text: str) -> Mapping[str, Any] | None:
+        """Return what the provider says of an opaque token; None for one that is not active. Raises Refused."""
+        metadata = await self.discovery.of(provider)
+        if metadata.introspection_endpoint is None:
+            raise Refused("it tells no introspection endpoint")
+        async with self._client(provider) as client:
+            try:
+                answer = await client.introspect_token(
+                    metadata.introspection_endpoint,
+                    token=text,
+                    token_type_hint="access_token",  # noqa: S106
+                )
+                said = answer.json() if answer.status_code == 200 else None
+            except (AuthlibBaseError, httpx2.HTTPError, ValueError, TypeError) as error:
+                raise Refused("its introspection endpoint answers nothing of use") from error
+        if not isinstance(said, dict):
+            raise Refused("its introspection endpoint answers nothing of use")
+        return said if said.get("active") is True else None
+
     async def verified(self, provider: Provider, token: signed.Unverified, types: tuple[str, ...]) -> dict[str, Any]:
         """Return the claims of a token that the provider signed; raises NotProven, Refused."""
         metadata = await self.discovery.of(provider)

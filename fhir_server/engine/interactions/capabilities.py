@@ -91,7 +91,8 @@ _made: deque[_Made] = deque(maxlen=4)
 async def _stated(context: Context) -> tuple[bytes, str]:
     """Return the statement's bytes and their ETag, made anew when a search parameter was added."""
     settings = context.services.settings
-    asked = (context.base_url, _security(context.base_url, settings), base(), settings.profiles_required)
+    security = _security(context.base_url, settings, context.services.authorization_endpoints)
+    asked = (context.base_url, security, base(), settings.profiles_required)
     made = _kept(asked)
     if made is None:
         made = await apart(_make, *asked)
@@ -119,10 +120,11 @@ def _make(base_url: str, security: dict[str, Any] | None, own_base: str, require
     return made
 
 
-def _security(base_url: str, settings: Settings) -> dict[str, Any] | None:
+def _security(base_url: str, settings: Settings, outside: Mapping[str, str] | None = None) -> dict[str, Any] | None:
     if settings.open:
         return None
-    return endpoints.security(base_url, registration=settings.dynamic_registration, cors=bool(settings.allowed_origins))
+    cors = bool(settings.allowed_origins)
+    return endpoints.security(base_url, registration=settings.dynamic_registration, cors=cors, outside=outside)
 
 
 def capability_statement(base_url: str | None = None) -> dict[str, Any]:

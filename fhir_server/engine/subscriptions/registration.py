@@ -67,6 +67,9 @@ def prepared(
     if stored is not None and before is not None and not _is_owner(context, stored):
         return _turned_off(resource, stored), dict(before.subscriber) if before.subscriber else None
     token = context.access.token if isinstance(context.access, ScopedAccess) else None
+    if token is not None and token.provider is not None:
+        # Notifications act with the owner's rights of that moment, which nobody could ask another issuer about.
+        raise Forbidden("A Subscription is made by a token of this server's own, not by one of another issuer.")
     _require_possible(context, resource)
     own = stored is not None and subscriber_of(stored) == owner_of(context)
     secrets = _secrets(context.services.settings, resource, resource_id, before if own else None)

@@ -12,6 +12,7 @@ from starlette.requests import Request
 
 from fhir_server.engine.access import Access
 from fhir_server.engine.context import Services
+from fhir_server.engine.providers.tokens import OutsideTokens
 from fhir_server.hospital.api.fhir import Fhir, in_process
 from fhir_server.hospital.api.own_app import register_app
 from fhir_server.hospital.api.remote import RemoteFhir
@@ -59,6 +60,7 @@ class FacadeServer:
         remote: RemoteFhir | None = None,
         *,
         admission: Admission,
+        outside: OutsideTokens | None = None,
     ) -> FacadeServer:
         """Return the facade's server, with its collections made."""
         names, keys = accounts.names, services.stores.idempotency_keys
@@ -68,7 +70,7 @@ class FacadeServer:
         for store in (keys, resets, confirmations):
             await store.prepare()
         send = SmtpServer(settings).send if settings.smtp_host else None
-        authenticate = bearer_authentication(accounts, services)
+        authenticate = bearer_authentication(accounts, services, outside)
         base = remote.base_url if remote else base_url
         return cls(
             services,

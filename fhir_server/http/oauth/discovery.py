@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from fhir_server.auth.clients.assertions import ALGORITHMS
 from fhir_server.auth.endpoints import endpoints
 from fhir_server.auth.tokens.keys import ALGORITHM
+from fhir_server.engine.providers.authorization_server import smart_configuration_of
 from fhir_server.http.oauth.answers import OAuthError, endpoint
 from fhir_server.http.oauth.authorization import PROMPTS
 from fhir_server.http.oauth.claims import CLAIMS
@@ -92,13 +93,20 @@ def _shared(request: Request) -> dict[str, Any]:
 
 @endpoint
 async def smart_configuration(request: Request) -> Response:
-    """Answer with the SMART configuration, whatever Accept asks for."""
+    """Answer with the SMART configuration, whatever Accept asks for: this server's, or that of the outside one."""
+    server = server_of(request)
+    outside = await smart_configuration_of(server.services, server.providers)
+    if outside is not None:
+        return JSONResponse(outside)
     return JSONResponse(_shared(request) | {"capabilities": list(CAPABILITIES)})
 
 
 @endpoint
 async def openid_configuration(request: Request) -> Response:
     """Answer with the OpenID Provider configuration. https://openid.net/specs/openid-connect-discovery-1_0.html."""
+    outside = await smart_configuration_of(server_of(request).services, server_of(request).providers)
+    if outside is not None:
+        raise OAuthError("not_found", f"The issuer is {outside['issuer']}, which tells of itself.", 404)
     claims = {
         "userinfo_endpoint": server_of(request).url("/oauth/userinfo"),
         "end_session_endpoint": server_of(request).url("/oauth/end_session"),

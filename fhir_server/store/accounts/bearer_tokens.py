@@ -23,7 +23,7 @@ class BearerTokens(Generic[T]):
     def __init__(self, database: Database, revocations: Revocations, made: Callable[[BearerToken], T]) -> None:
         self._tokens = database.collection(TOKENS)
         self._revocations = revocations
-        self._made = made
+        self.made = made
         self._remembered: dict[str, tuple[datetime, T]] = {}
         self._under: int | None = None
 
@@ -56,7 +56,7 @@ class BearerTokens(Generic[T]):
         if document is None:
             return None
         token = bearer_token(document)
-        made = (token.expires, self._made(token))
+        made = (token.expires, self.made(token))
         # Only under the number that was current before the token was read: a revocation may have come between.
         if number is not None and number == self._under:
             if len(self._remembered) >= _MOST_REMEMBERED:
@@ -79,6 +79,7 @@ def bearer_token(document: Document) -> BearerToken:
         context=LaunchContext(document["patient"], document["encounter"], document["extra"]),
         grant=document["grant"],
         sign_in_only=document.get("sign_in_only", False),
+        provider=document.get("provider"),
     )
 
 
@@ -103,4 +104,5 @@ def meaning_document(token: BearerToken) -> Document:
         "extra": token.context.extra,
         "grant": token.grant,
         "sign_in_only": token.sign_in_only,
+        "provider": token.provider,
     }

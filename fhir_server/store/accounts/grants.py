@@ -269,8 +269,9 @@ async def is_in_force(database: Database, token: BearerToken) -> bool:
 
 
 def _anchors(token: BearerToken) -> list[tuple[str, Document]]:
-    anchors: list[tuple[str, Document]] = [(CLIENTS, {"_id": token.client_id})]
-    if token.user_id is not None:
+    # A provider's clients are not registered here, and neither is a user whom it vouches for without an account.
+    anchors: list[tuple[str, Document]] = [] if token.provider else [(CLIENTS, {"_id": token.client_id})]
+    if token.user_id is not None and not (token.provider and token.user_id.startswith(f"{token.provider}:")):
         anchors.append((USERS, {"_id": token.user_id, "disabled": False}))
     if token.grant is not None:
         anchors.append((GRANTS, {"_id": token.grant, "revoked": False}))

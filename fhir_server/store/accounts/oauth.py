@@ -13,6 +13,7 @@ from fhir_server.store.accounts.bearer_tokens import TOKENS, BearerTokens
 from fhir_server.store.accounts.grants import CODES, GRANTS, GrantStore
 from fhir_server.store.accounts.login_names import LoginNames
 from fhir_server.store.accounts.provider_sign_ins import (
+    ENDED,
     IDENTITIES,
     PENDING,
     SIGN_INS,
@@ -56,6 +57,7 @@ _INDEXES: dict[str, list[Document]] = {
     SESSIONS: [_expiring(), _by("user"), _by("sign_in")],
     IDENTITIES: [_by("user"), {**_by("issuer", "user"), "unique": True}],
     PENDING: [_expiring()],
+    ENDED: [_expiring()],
     SIGN_INS: [
         _expiring(),
         _by("user"),

@@ -21,6 +21,9 @@ from fhir_server.store.database.mongo import Database, Document, translated
 IDENTITIES = "oauth_identities"
 PENDING = "oauth_provider_pending"
 SIGN_INS = "oauth_provider_sign_ins"
+ENDED = "oauth_provider_ended"
+_ENDED_REMEMBERED = timedelta(hours=24)
+"""How long a provider's tokens of an ended session are refused: longer than any should live."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +142,7 @@ class ProviderSignInStore:
 
     def __init__(self, database: Database, key: Callable[[], bytes]) -> None:
         self._sign_ins = database.collection(SIGN_INS)
+        self._ended = database.collection(ENDED)
         self._key = key
 
     async def add(
@@ -208,6 +212,21 @@ class ProviderSignInStore:
         """Forget sign-ins; what rests on them must be ended besides."""
         with translated:
             await self._sign_ins.delete_many({"_id": {"$in": list(sign_ins)}})
+
+    async def note_ended(self, issuer: str, subject: str | None, sid: str | None) -> None:
+        """Remember that a session of the issuer has ended, or all of a subject: its tokens of before count no more."""
+        now = datetime.now(UTC)
+        name = _name(issuer, f"sid {sid}" if sid is not None else f"sub {subject}")
+        change = {"$set": {"ended": now, "expires": now + _ENDED_REMEMBERED}}
+        with translated:
+            await self._ended.update_one({"_id": name}, change, upsert=True)
+
+    async def has_ended(self, issuer: str, subject: str, sid: str | None, issued: datetime) -> bool:
+        """Return whether a token that was issued then is of a session that has ended since."""
+        names = [_name(issuer, f"sub {subject}"), *([_name(issuer, f"sid {sid}")] if sid is not None else [])]
+        condition = {"_id": {"$in": names}, "ended": {"$gte": issued}}
+        with translated:
+            return await self._ended.find_one(condition, {"_id": 1}) is not None
 
     async def _ids(self, condition: Document) -> list[str]:
         with translated:

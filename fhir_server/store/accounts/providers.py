@@ -26,8 +26,9 @@ class ProviderStore:
     async def add(self, provider: Provider) -> None:
         """Store a new provider; raises Conflict where one has its id."""
         document: Document = {"_id": provider.id, **provider.model_dump(mode="json", exclude={"id", "client_secret"})}
-        # A group's name may hold what a name in a document must not.
+        # A group's or scope's name may hold what a name in a document must not.
         document["accounts"] = provider.accounts.model_dump_json()
+        document["tokens"] = provider.tokens.model_dump_json() if provider.tokens else None
         if provider.secret is not None:
             document["sealed_secret"] = seal(provider.secret.encode(), self._key(), provider.id)
         with translated:
@@ -49,7 +50,9 @@ class ProviderStore:
 
     def _provider(self, document: Document) -> Provider:
         described = {name: value for name, value in document.items() if name not in ("_id", "sealed_secret")}
-        described |= {"id": document["_id"], "accounts": _parsed(document["accounts"])}
+        described |= {"id": document["_id"], "accounts": json.loads(document["accounts"])}
+        if described.get("tokens") is not None:
+            described["tokens"] = json.loads(described["tokens"])
         if "sealed_secret" in document:
             secret = unseal(document["sealed_secret"], self._key(), document["_id"])
             if secret is None:
@@ -59,7 +62,3 @@ class ProviderStore:
                 )
             described["client_secret"] = secret.decode()
         return parse_provider(described)
-
-
-def _parsed(text: str) -> object:
-    return json.loads(text)

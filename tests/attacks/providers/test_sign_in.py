@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hmac
 import json
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +13,6 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import httpx
 import pytest
 from joserfc import jwt
-from joserfc.jwk import OctKey
 
 from fhir_server.auth.outbound import Answer, Outgoing, Refused
 from fhir_server.auth.providers.discovery import Discovery, ask_provider, read_metadata
@@ -32,8 +32,8 @@ async def _refused(browser: Browser, page: httpx.Response) -> None:
     assert not await _is_signed_in(browser)
 
 
-def _unsigned(header: dict[str, Any], claims: dict[str, Any]) -> str:
-    parts = [json.dumps(part).encode() for part in (header | {"alg": "none"}, claims)]
+def _unsigned(header: dict[str, Any], claims: dict[str, Any], alg: str = "none") -> str:
+    parts = [json.dumps(part).encode() for part in (header | {"alg": alg}, claims)]
     return ".".join(base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts) + "."
 
 
@@ -41,8 +41,9 @@ def _by_public_key(idp: IdentityProvider) -> Callable[[dict[str, Any], dict[str,
     """Sign by HMAC with the public key as the secret, which everybody knows."""
 
     def encode(header: dict[str, Any], claims: dict[str, Any]) -> str:
-        secret = OctKey.import_key(idp.key.as_pem(private=False))
-        return jwt.encode(header | {"alg": "HS256"}, claims, secret, algorithms=["HS256"])
+        signed = _unsigned(header, claims, alg="HS256").rstrip(".")
+        proof = hmac.digest(idp.key.as_pem(private=False), signed.encode(), "sha256")
+        return f"{signed}.{base64.urlsafe_b64encode(proof).rstrip(b'=').decode()}"
 
     return encode
 
@@ -73,7 +74,9 @@ async def test_a_signature_that_proves_nothing(hospital: SmartServer, idp: Ident
     idp.encode = encoders.get(how)
     idp.headers = {"logout token": {"typ": "logout+jwt"}, "unknown kid": {"kid": "k9"}}.get(how, {})
     browser = hospital.browser()
-    await _refused(browser, await idp.sign_in(browser))
+    page = await idp.sign_in(browser)
+    await _refused(browser, page)
+    assert "cannot be used" in page.text  # it was read and refused, and not unreadable
 
 
 @pytest.mark.parametrize(

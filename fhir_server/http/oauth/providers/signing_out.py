@@ -67,6 +67,8 @@ async def back_channel_logout(request: Request) -> Response:
     if not await server.store.assertions.accept(provider.issuer, signed_out.jti, time.time() + _REMEMBERED_SECONDS):
         raise OAuthError("invalid_request", "The logout token was used before.")
     seen().about(subject=signed_out.subject)
-    sign_ins = await server.store.provider_sign_ins.named(provider.issuer, signed_out.subject, signed_out.sid)
-    await end_sign_ins(server.store, sign_ins)
+    named = provider.issuer, signed_out.subject, signed_out.sid
+    await server.store.provider_sign_ins.note_ended(*named)
+    await end_sign_ins(server.store, await server.store.provider_sign_ins.named(*named))
+    await server.store.revocations.announce()
     return Response(status_code=200, headers=dict(NO_STORE))
