@@ -63,6 +63,31 @@ EXTENSIONS = Package(
 )
 """HL7's extensions for R4 (CC0-1.0)."""
 
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """An archive of Maven Central's, by its coordinates and the SHA-256 of the file."""
+
+    group: str
+    name: str
+    version: str
+    sha256: str
+
+    @property
+    def file_name(self) -> str:
+        """The name of the archive."""
+        return f"{self.name}-{self.version}.tar.gz"
+
+
+KEYCLOAK = Distribution(
+    "org.keycloak",
+    "keycloak-quarkus-dist",
+    "26.7.3",
+    "77657f30b7e90d70f727712ce1c967f430fd6a5e9f458d32d8c6df0635345f47",
+)
+KEYCLOAK_HOME = "keycloak-26.7.3"
+"""Keycloak (Apache-2.0), with which the tests of outside identity providers sign in; needs Java 17 to run."""
+
 GUIDES = (IPS, EXTENSIONS)
 
 EXAMPLES_ZIP = "r4-examples.zip"
@@ -85,6 +110,41 @@ def fetch(folder: Path) -> None:
         check(folder / package.file_name, package.integrity)
     if not (folder / EXAMPLES_ZIP).exists():
         repack(folder / EXAMPLES.file_name, folder / EXAMPLES_ZIP)
+    fetch_distribution(KEYCLOAK, folder)
+    build_keycloak(folder)
+
+
+def build_keycloak(folder: Path) -> None:
+    """Unpack Keycloak and have it put itself together, which takes longer than all its starts afterwards."""
+    archive, home = folder / KEYCLOAK.file_name, folder / KEYCLOAK_HOME
+    if home.exists() or not archive.exists() or shutil.which("java") is None:
+        return
+    unfinished = folder / f"{KEYCLOAK_HOME}.part"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    with tarfile.open(archive) as files:
+        files.extractall(unfinished, filter="data")
+    made = unfinished / KEYCLOAK_HOME
+    command = [str(made / "bin" / "kc.sh"), "build", "--db=dev-mem", "--cache=local"]
+    if subprocess.run(command, check=False, timeout=1200, stdout=subprocess.DEVNULL).returncode:
+        raise SystemExit("Keycloak cannot be built: it needs Java 17 or later")
+    made.rename(home)
+    unfinished.rmdir()
+
+
+def fetch_distribution(distribution: Distribution, folder: Path) -> None:
+    """Have Maven put the archive into the folder; without Maven the tests that need it are skipped, or fail in CI."""
+    archive, maven = folder / distribution.file_name, shutil.which("mvn")
+    if not archive.exists():
+        if maven is None:
+            print(f"mvn is missing (apt-get install maven): the tests that need {archive.name} are left out")
+            return
+        named = f"{distribution.group}:{distribution.name}:{distribution.version}:tar.gz"
+        command = [maven, "-q", "-B", "dependency:copy", f"-Dartifact={named}", f"-DoutputDirectory={folder}"]
+        if subprocess.run(command, check=False, timeout=1200, stdout=subprocess.DEVNULL).returncode:
+            raise SystemExit(f"mvn cannot fetch {named}: see its settings.xml")
+    if hashlib.sha256(archive.read_bytes()).hexdigest() != distribution.sha256:
+        archive.unlink()
+        raise SystemExit(f"{archive.name} was another file than expected, and has been removed")
 
 
 def download(package: Package, folder: Path) -> None:
