@@ -11,7 +11,7 @@ A hashed fact begins with a control character that no FHIR string may hold, whic
 
 from __future__ import annotations
 
-import base64
+import binascii
 import hashlib
 import re
 from collections.abc import Iterable
@@ -45,7 +45,7 @@ class BlindKeys:
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
-        self._beginnings = lru_cache(_CACHED)(self._digest)
+        self._beginning_of = lru_cache(1024)(self._hash_of)
         self.key = lru_cache(_CACHED)(self._asked)
         """Returns how a key is written; one that is written so already stays as it is."""
         self._written = lru_cache(_CACHED)(self._blind)
@@ -137,9 +137,14 @@ class BlindKeys:
         return MARK + self._fact(label, fact)
 
     def _letters(self, label: str, text: str) -> str:
-        lengths = range(1, min(len(text), LETTERS) + 1)
-        hashes = [self._beginnings(label, text[:length], _LETTER_BYTES) for length in lengths]
-        return "".join(hashes) + (self._fact(label, text) if len(text) > LETTERS else "")
+        state = self._beginning_of(label).copy()
+        hashes = bytearray()
+        for letter in text[:LETTERS]:
+            state.update(letter.encode("utf-8", "surrogatepass"))
+            hashes += state.copy().digest()
+        # Of three bytes each: what is written of them together is what is written of each, one behind the other.
+        written = _written(hashes)
+        return written + self._fact(label, text) if len(text) > LETTERS else written
 
     def _path(self, label: str, path: str) -> str:
         if "/" not in path:
@@ -149,11 +154,11 @@ class BlindKeys:
         return "".join(self._fact(label, path[:end]) for end in ends)
 
     def _fact(self, label: str, fact: str) -> str:
-        return self._digest(label, fact, _FACT_BYTES)
-
-    def _digest(self, label: str, fact: str, size: int) -> str:
         said = f"{label}{SEPARATOR}{fact}".encode("utf-8", "surrogatepass")
-        return base64.urlsafe_b64encode(hashlib.blake2b(said, key=self._secret, digest_size=size).digest()).decode()
+        return _written(hashlib.blake2b(said, key=self._secret, digest_size=_FACT_BYTES).digest())
+
+    def _hash_of(self, label: str) -> hashlib.blake2b:
+        return hashlib.blake2b(f"{label}{SEPARATOR}".encode(), key=self._secret, digest_size=_LETTER_BYTES)
 
     # --- What is asked -------------------------------------------------------------------------------------------
 
@@ -213,3 +218,7 @@ class BlindKeys:
         inner = self.span(f"b{second}", f"b{other}")
         family = self._blind(f"{first}{SEPARATOR}")
         return None if inner is None else (family + inner[0][1:], family + inner[1][1:])
+
+
+def _written(hashed: bytes | bytearray) -> str:
+    return binascii.b2a_base64(hashed, newline=False).decode()

@@ -27,8 +27,10 @@ Filter = Mapping[str, Any]
 HISTORY = "_history"
 INDEX = "index"
 _ENTRY = ("keys", "ranges")
-_UNUSUAL = re.compile(rb"[0-9.]{34}|[eE][+-]?[0-9]{4}")
+_UNUSUAL = re.compile(rb'(?:":|[,\[])-?(?:[0-9.]{34}|[0-9.]+[eE][+-]?[0-9]{4})')
 """What a number has that may not fit into a decimal of BSON."""
+_SHAPES = bytes.maketrans(b"123456789.E-", b"0000000000e+")
+_UNUSUAL_SHAPES = (b"0" * 34, b"0e0000", b"0e+0000")
 _SIZE = {"$binarySize": "$json"}
 _WRITTEN = frozenset({"json", "content", "subscriber", "resource", "keys", "ranges", "conditions"})
 
@@ -36,6 +38,13 @@ _WRITTEN = frozenset({"json", "content", "subscriber", "resource", "keys", "rang
 def type_of(collection: str) -> str:
     """Return the type of the resources in a collection, current or earlier ones."""
     return collection.removesuffix(HISTORY)
+
+
+def _may_not_fit(json: bytes) -> bool:
+    """Return whether a number in a JSON may be beyond the decimals of BSON; in most there is none that looks so."""
+    shapes = json.translate(_SHAPES)
+    looks_so = any(shape in shapes for shape in _UNUSUAL_SHAPES)
+    return looks_so and _UNUSUAL.search(json) is not None
 
 
 class SealedResources(SealedDocuments):
@@ -58,7 +67,7 @@ class SealedResources(SealedDocuments):
     def version(self, document: Filter, resource_id: str, version: int) -> Document:
         """Return the document of a version as it is stored."""
         row = f"{resource_id}\x1f{version}"
-        if "json" in document and _UNUSUAL.search(document["json"]):
+        if "json" in document and _may_not_fit(document["json"]):
             # A plain database holds the resource beside its JSON, and no number that does not fit there.
             with translated:
                 encode({"resource": document.get("resource")})
