@@ -14,8 +14,10 @@ run: .venv/installed
 test: test-data
 	$(BIN)/pytest -n auto --dist worksteal --durations=10 -rs
 
+ENCRYPTED = tests/search/test_lookup.py tests/search/test_modifiers.py tests/search/test_values.py tests/search/test_contained_chains.py
+
 test-encrypted: test-data
-	TEST_ENCRYPTED=1 $(BIN)/pytest -n auto --dist worksteal tests/search
+	TEST_ENCRYPTED=1 $(BIN)/pytest -n auto --dist worksteal $(ENCRYPTED)
 
 coverage: test-data
 	$(BIN)/pytest -n auto --dist worksteal --cov --cov-report=term
