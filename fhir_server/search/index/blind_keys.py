@@ -192,8 +192,13 @@ class BlindKeys:
         if sign in "|$":
             system, separator, rest = fact.partition(SEPARATOR)
             return f"{MARK}{self._fact(f'{name}{sign}', system)}{SEPARATOR}" if separator and not rest else None
-        if sign != "=" or SEPARATOR in fact:
+        text, separator, rest = fact.partition(SEPARATOR)
+        if sign != "=" or rest:
             return None
+        if separator:
+            return f"{MARK}{self._letters(name, text)}{SEPARATOR}"
+        if fact.partition("/")[0] in RESOURCE_TYPES and "/" in fact and name != "identifier":
+            return fact  # references to resources of this server
         if fact.endswith("/"):
             return None if fact.count("/") > _PARTS else f"{MARK}{self._path(name, fact)}"
         letters = len(fact) <= LETTERS and any(map(str.isalnum, fact))

@@ -51,6 +51,13 @@ def test_texts_are_found_as_they_are_written(text: str, other: str) -> None:
     assert (BLIND.key(asked.keys[0]) == _written(key)) is (asked.keys[0] == key)
 
 
+@given(WORDS, WORDS)
+def test_texts_are_found_by_what_they_are_folded_to(text: str, other: str) -> None:
+    """As `_filter` asks for equal texts: folded, with the mark of its end behind it."""
+    key, asked = f"family={strings.text_fact(text)}", f"family={strings.fold(other)}{SEPARATOR}"
+    assert _found(KeySpan(asked, after_prefix(asked)), key) is (strings.fold(text) == strings.fold(other))
+
+
 @given(CODES, CODES, CODES, CODES)
 def test_tokens_are_found_by_system_and_code(system: str, code: str, other_system: str, other: str) -> None:
     """By the code, by both, and by the system alone."""
@@ -77,6 +84,14 @@ def test_uris_are_found_by_their_paths(path: list[str], below: list[str]) -> Non
 def test_what_keeps_its_order_stays_as_it_is(key: str) -> None:
     """Dates, numbers, positions, and references to resources of this server."""
     assert _written(key) == key
+
+
+def test_references_are_found_by_their_type() -> None:
+    """All that refers to any resource of a type of this server's."""
+    span = KeySpan("subject=Patient/", after_prefix("subject=Patient/"))
+    assert _found(span, "subject=Patient/1")
+    assert not _found(span, "subject=Group/1")
+    assert not _found(span, "subject=https://elsewhere.example.org/Patient/1")
 
 
 def test_amounts_keep_their_order_in_a_blind_unit() -> None:
