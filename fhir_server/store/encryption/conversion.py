@@ -78,7 +78,7 @@ class _Conversion:
         """Convert a stored document; return whether it had to be."""
         if _is_converted(document) is self._encrypting:
             return False
-        before = document["_id"]
+        before = dict(document)
         if isinstance(documents, SealedResources):
             after = await self._resource(name, documents, document)
         else:
@@ -86,9 +86,9 @@ class _Conversion:
         collection = self._plain.raw[name]
         with translated:
             await collection.replace_one({"_id": after["_id"]}, after, upsert=True)
-            if after["_id"] != before:
-                await collection.delete_one({"_id": before})
-        return after != document
+            if after["_id"] != before["_id"]:
+                await collection.delete_one({"_id": before["_id"]})
+        return after != before
 
     async def _resource(self, name: str, documents: SealedResources, document: Document) -> Document:
         resource_id = documents.id_of(document)

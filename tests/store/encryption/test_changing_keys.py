@@ -96,7 +96,7 @@ async def test_a_plain_database_becomes_encrypted_and_plain_again(plain: Databas
     assert _holds_canary(await _documents(plain)) == set()
     await change(plain, document, state="on")
     await _require_filled(encrypted)
-    await convert(plain, encrypted, lambda done: None, encrypting=False)
+    assert await convert(plain, encrypted, lambda done: None, encrypting=False)
     await plain.raw.drop_collection("server_keys")
     await _require_filled(plain)
     after = await _documents(plain)
