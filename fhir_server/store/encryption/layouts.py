@@ -39,6 +39,8 @@ LAYOUTS: dict[str, Layout] = {
     "oauth_users": Layout(sealed=frozenset({"username", "password"}), blind=frozenset({"name"})),
     "searches": Layout(sealed=frozenset({"state"})),
     "server_async_requests": Layout(sealed=frozenset({"token", "path", "query", "location", "questions"})),
+    "server_bulk_import_parts": Layout(sealed=frozenset({"data", "refusals", "unread"})),
+    "server_bulk_imports": Layout(sealed=frozenset({"inputs", "source", "token", "failure"})),
     "server_exports": Layout(sealed=frozenset({"url", "asked", "token", "failure"})),
     "server_imports": Layout(sealed=frozenset({"digest", "file", "password"})),
     "server_jobs": Layout(sealed=frozenset({"state"})),

@@ -78,6 +78,8 @@ class ImportPart(msgspec.Struct, frozen=True, kw_only=True):
     """An OperationOutcome for each line that was refused."""
     unread: tuple[bytes, ...] = ()
     """The same for each line that was too long to be kept."""
+    refused: int = 0
+    """How many lines both are, where they themselves are sealed."""
 
 
 class Total(msgspec.Struct, frozen=True):
@@ -145,7 +147,7 @@ class BulkImportStore:
             documents = await self._imports.find({"expires": {"$lte": datetime.now(UTC)}}).to_list()
             for document in documents:
                 await self.remove(_import(document))
-            ids = await self._imports.distinct("_id")
+            ids = [document["_id"] async for document in self._imports.find({}, {"_id": 1})]
             await self._parts.delete_many({"work": {"$nin": ids}})
 
     async def withdraw(self) -> None:
@@ -185,7 +187,7 @@ class BulkImportStore:
 
     async def give_up(self, work: str) -> None:
         """Count the parts that were worth another try as done."""
-        change = {"$set": {"state": "done", "data": b""}}
+        change: Document = {"$set": {"state": "done"}, "$unset": {"data": ""}}
         with translated:
             await self._parts.update_many({"_id": _below(work), "state": {"$ne": "done"}}, change)
 
@@ -193,7 +195,7 @@ class BulkImportStore:
         """Return how many lines of the parts that are worth another try were refused."""
         stages: list[Document] = [
             {"$match": {"_id": _below(work), "state": "again"}},
-            {"$group": {"_id": None, "lines": {"$sum": {"$size": "$refusals"}}}},
+            {"$group": {"_id": None, "lines": {"$sum": "$refused"}}},
         ]
         with translated:
             async for row in await self._parts.aggregate(stages):
@@ -202,8 +204,7 @@ class BulkImportStore:
 
     async def totals(self, work: str) -> dict[int, Total]:
         """Return what became of each input so far, by its number."""
-        lines = {"$add": [{"$size": "$refusals"}, {"$size": "$unread"}]}
-        counted = {"input": 1, "number": 1, "stored": 1, "refused": lines}
+        counted = {"input": 1, "number": 1, "stored": 1, "refused": 1}
         totals: dict[int, Total] = {}
         with translated:
             async for row in self._parts.find({"_id": _below(work)}, counted).sort("_id", 1):
@@ -254,6 +255,8 @@ def _below(prefix: str) -> Document:
 def _document(row: BulkImport | ImportPart) -> Document:
     document: Document = msgspec.to_builtins(row, builtin_types=(datetime, bytes))
     document["_id"] = document.pop("id")
+    if isinstance(row, ImportPart):
+        document["refused"] = len(row.refusals) + len(row.unread)
     return document
 
 
