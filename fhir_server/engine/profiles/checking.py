@@ -9,6 +9,7 @@ from typing import Any
 from fhir_server.engine.access import OpenAccess
 from fhir_server.engine.context import Context
 from fhir_server.engine.profiles.content import NotRead
+from fhir_server.engine.profiles.questionnaires import questionnaire_faults, questionnaires_of
 from fhir_server.engine.profiles.terminology import LibraryTerminology
 from fhir_server.engine.terminology.content import with_content
 from fhir_server.errors import FhirError, Issue
@@ -81,7 +82,7 @@ async def profile_faults(
     everything: bool = False,
     targets: Targets | None = None,
 ) -> list[Fault]:
-    """Return what a resource breaks of its profiles and extensions, and of `profiles`.
+    """Return what a resource breaks of its profiles and extensions, of `profiles`, and of its questionnaire.
 
     Definitions and terminology are used with the server's own rights, so that the answer is the same for everybody.
     """
@@ -90,16 +91,19 @@ async def profile_faults(
     await content.read_mentioned(services, mentions_of(resource))
     ours = replace(context, access=OpenAccess(), session=None)
     resolve = targets.resolve if targets is not None else _resolve_nothing
+    questionnaires = await questionnaires_of(context, resource)
 
     def work(source: Source) -> list[Fault]:
-        return validate_profiles(
+        terminology = LibraryTerminology(source, content.answers)
+        faults = validate_profiles(
             resource,
             content.plans,
             profiles=profiles,
-            terminology=LibraryTerminology(source, content.answers),
+            terminology=terminology,
             resolve=resolve,
             everything=everything,
         )
+        return faults + questionnaire_faults(resource, questionnaires, terminology, everything=everything)
 
     while True:
         try:

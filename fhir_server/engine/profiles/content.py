@@ -109,7 +109,7 @@ class ProfileContent:
 
     def calls_for_a_look(self, mentions: Mentions) -> bool:
         """Return whether what a resource mentions may break a definition; what cannot, costs no validation."""
-        if mentions.profiles or mentions.modifiers:
+        if mentions.profiles or mentions.modifiers or mentions.questionnaire:
             return True
         if any(self._may_be_defined(url) for url in mentions.extensions):
             return True

@@ -14,11 +14,13 @@ class Mentions:
     modifiers: set[str] = field(default_factory=set)
     codings: set[tuple[str, str]] = field(default_factory=set)
     profiles: set[str] = field(default_factory=set)
+    questionnaire: bool = False
+    """Whether it names the questionnaire that it answers."""
 
 
 def mentions_of(resource: Any) -> Mentions:
     """Return what a resource, valid by the base specification, mentions."""
-    mentions = Mentions()
+    mentions = Mentions(questionnaire=_answers_a_questionnaire(resource))
     pending: list[Any] = [resource]
     while pending:
         node = pending.pop()
@@ -35,6 +37,13 @@ def mentions_of(resource: Any) -> Mentions:
             if type(system) is str and type(code) is str:
                 mentions.codings.add((system, code))
     return mentions
+
+
+def _answers_a_questionnaire(resource: Any) -> bool:
+    if resource.get("resourceType") == "Bundle":
+        entries = resource.get("entry", ())
+        return any(_answers_a_questionnaire(each["resource"]) for each in entries if type(each.get("resource")) is dict)
+    return resource.get("resourceType") == "QuestionnaireResponse" and "questionnaire" in resource
 
 
 _NAMED = frozenset({"extension", "modifierExtension", "meta"})

@@ -274,3 +274,63 @@ def test_a_policy_that_means_nothing_is_refused(name: str, text: str) -> None:
     """At start, by the name of the setting."""
     with pytest.raises(SettingsError, match=name):
         settings_with(**{name: text})
+
+
+def questions(**more: Any) -> Json:
+    item = {"linkId": "smoker", "type": "boolean", "required": True}
+    return {
+        "resourceType": "Questionnaire",
+        "id": "q",
+        "url": "http://q.test/q",
+        "status": "active",
+        "item": [item],
+        **more,
+    }
+
+
+def answers(canonical: str, **answer: Any) -> Json:
+    return {
+        "resourceType": "QuestionnaireResponse",
+        "questionnaire": canonical,
+        "status": "completed",
+        "item": [{"linkId": "smoker", "answer": [answer]}],
+    }
+
+
+@pytest.mark.parametrize("canonical", ["http://q.test/q", "http://q.test/q|2", "Questionnaire/q"])
+async def test_a_response_answers_its_questionnaire(client: httpx.AsyncClient, canonical: str) -> None:
+    """At every door; of several versions the one that is named, and a change counts at once."""
+    await client.put("Questionnaire/q", json=questions(version="2"))
+    older = questions(version="1", id="older", item=[{"linkId": "smoker", "type": "string"}])
+    await client.put("Questionnaire/older", json=older)
+    assert (await client.post("QuestionnaireResponse", json=answers(canonical, valueBoolean=True))).status_code == 201
+    wrong = answers(canonical, valueString="yes")
+    refused = await client.post("QuestionnaireResponse", json=wrong)
+    assert refused.status_code == 422
+    place = "QuestionnaireResponse.item[0].answer[0].value"
+    assert refused.json()["issue"][0]["expression"] == [place]
+    batch = {"resourceType": "Bundle", "type": "transaction"}
+    entry = {"resource": wrong, "request": {"method": "POST", "url": "QuestionnaireResponse"}}
+    assert (await client.post("", json={**batch, "entry": [entry, entry]})).status_code == 422
+    judged = await client.post("QuestionnaireResponse/$validate", json=wrong)
+    assert place in str(judged.json())
+    await client.put("Questionnaire/q", json=questions(version="2", item=older["item"]))
+    assert (await client.post("QuestionnaireResponse", json=wrong)).status_code == 201
+
+
+async def test_a_response_to_an_unknown_questionnaire_is_stored(client: httpx.AsyncClient) -> None:
+    """And $validate says that it was not checked."""
+    response = answers("http://q.test/none", valueString="x")
+    assert (await client.post("QuestionnaireResponse", json=response)).status_code == 201
+    told = (await client.post("QuestionnaireResponse/$validate", json=response)).json()["issue"]
+    assert [(each["severity"], each["expression"]) for each in told if "not known" in each["diagnostics"]] == [
+        ("warning", ["QuestionnaireResponse.questionnaire"])
+    ]
+
+
+async def test_a_contained_questionnaire_is_answered(client: httpx.AsyncClient) -> None:
+    """It needs no other place."""
+    contained = {"contained": [questions()]}
+    good = {**answers("#q", valueBoolean=True), **contained}
+    assert (await client.post("QuestionnaireResponse", json=good)).status_code == 201
+    assert (await client.post("QuestionnaireResponse", json={**good, "item": []})).status_code in (400, 422)
