@@ -33,3 +33,6 @@ class SignInSettings(BaseSettings):
         description="Id of the outside provider whose endpoints discovery and the CapabilityStatement tell, where it "
         "and not this server is the authorization server that apps use.",
     )
+    require_second_factor: Literal["none", "staff", "all"] = Field(
+        default="none", description="Who must have a second factor to sign in by a password of this server."
+    )

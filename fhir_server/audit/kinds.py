@@ -43,6 +43,8 @@ NAMED: dict[str, tuple[Code, Code | None]] = {
     "user-added": (_SECURITY_ALERT, _USER),
     "user-changed": (_SECURITY_ALERT, _USER),
     "user-disabled": (_SECURITY_ALERT, _USER),
+    "second-factor-set": (_SECURITY_ALERT, _USER),
+    "second-factor-removed": (_SECURITY_ALERT, _USER),
     "password-changed": (_SECURITY_ALERT, _USER),
     "password-forgotten": (_SECURITY_ALERT, _USER),
     "client-registration": (_SECURITY_ALERT, _CONFIGURATION),

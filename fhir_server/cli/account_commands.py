@@ -89,6 +89,19 @@ def change_password(
     print_described(run_work(accounts.change_password(username, password), data_dir, database_url))
 
 
+@users.command("second-factor")
+def set_second_factor(
+    username: Annotated[str, typer.Option(help="The name that the user signs in with.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Take it away instead.")] = False,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+) -> None:
+    """Give a user an authenticator's secret and recovery codes, shown now and never again."""
+    from fhir_server.cli import accounts
+
+    print_described(run_work(accounts.set_second_factor(username, remove=remove), data_dir, database_url))
+
+
 @clients.command("add")
 def add_client(  # noqa: PLR0917 - each is an option
     name: Annotated[str, typer.Option(help="What users are shown.")],

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fhir_server.auth.accounts import one_time_codes
 from fhir_server.auth.accounts import user as users
 from fhir_server.auth.accounts.password_policy import TEXTS, weakness
 from fhir_server.auth.accounts.passwords import hash_password
@@ -22,6 +23,7 @@ from fhir_server.engine import sign_in
 from fhir_server.engine.access import Access
 from fhir_server.engine.context import Context, Request, Services
 from fhir_server.engine.engine import handle
+from fhir_server.engine.second_factor.factors import SecondFactors
 from fhir_server.errors import FhirError
 from fhir_server.services import authorization_store, base_url, services
 from fhir_server.settings import Settings
@@ -135,6 +137,28 @@ def change_password(username: str, password: str) -> Work[Described]:
         return described_user(user)
 
     return told("password-changed", work)
+
+
+def set_second_factor(username: str, *, remove: bool) -> Work[Described]:
+    """Return the work that gives an account a second factor, told here and nowhere again, or takes it away.
+
+    What the user began and granted before ends.
+    """
+
+    async def work(shared: Services, store: OAuthStore[Access]) -> Described:
+        user = await _user(store, username)
+        described = described_user(user)
+        if remove:
+            if not await store.second_factors.remove(user.id):
+                raise StartupError(f"The user {username!r} has no second factor.")
+        else:
+            secret, codes = await SecondFactors(shared.settings, store).enrol_unproven(user)
+            described |= {"uri": one_time_codes.uri(secret, user.username, base_url(shared.settings))}
+            described |= {"recovery_codes": codes}
+        await sign_in.end_all(store, user.id)
+        return described
+
+    return told("second-factor-removed" if remove else "second-factor-set", work)
 
 
 async def _user(store: OAuthStore[Access], username: str) -> User:

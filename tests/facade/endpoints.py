@@ -89,8 +89,15 @@ ENDPOINTS = (
     _row(
         "2",
         "POST /user/login",
-        "invalid_credentials too_many_attempts account_inactive",
+        "invalid_credentials too_many_attempts account_inactive second_factor_required second_factor_missing",
         body={"username": "mara@example.org", "password": "wrong"},
+        open=True,
+    ),
+    _row(
+        "second factor",
+        "POST /user/login/second-factor",
+        "invalid_credentials too_many_attempts account_inactive",
+        body={"challenge": "unknown", "code": "000000"},
         open=True,
     ),
     _row("3", "POST /user/token/refresh", "invalid_token", body={"refresh_token": "x"}, open=True),

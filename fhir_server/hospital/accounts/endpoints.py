@@ -12,8 +12,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from fhir_server.auth.accounts.login_names import LONGEST
+from fhir_server.auth.accounts.user import User as Account
 from fhir_server.engine import sign_in as signing_in
-from fhir_server.hospital.accounts import accounts, contact, sessions
+from fhir_server.hospital.accounts import accounts, contact, second_factor, sessions
 from fhir_server.hospital.accounts.profile_change import change_patient
 from fhir_server.hospital.accounts.sessions import Tokens
 from fhir_server.hospital.api.answers import UserAnswer, user_answer
@@ -21,6 +22,7 @@ from fhir_server.hospital.api.caller import AppCalled, Called, Caller, Server, r
 from fhir_server.hospital.api.description.openapi import errors
 from fhir_server.hospital.api.fields import BirthDate, Body, Email, Language, Name, Password, Phone, Zone
 from fhir_server.hospital.api.problem import Problem
+from fhir_server.hospital.api.server import FacadeServer
 from fhir_server.http.device import set_device
 from mappings.accounts.users import Gender, User
 from mappings.shared.rows import Url
@@ -84,10 +86,40 @@ class LoggedIn(Tokens):
     user: UserAnswer | None
 
 
-@router.post("/login", responses=errors("invalid_credentials", "account_inactive", "too_many_attempts"))
+class SecondFactorCode(Body):
+    """What the login answered, and a code of the authenticator app, or a recovery code."""
+
+    challenge: Annotated[str, Field(max_length=200)]
+    code: Annotated[str, Field(max_length=40)]
+
+
+@router.post(
+    "/login",
+    responses=errors(
+        "invalid_credentials",
+        "second_factor_required",
+        "second_factor_missing",
+        "account_inactive",
+        "too_many_attempts",
+    ),
+)
 async def login(body: Login, request: Request, response: Response, server: Server) -> LoggedIn:
-    """Sign in."""
+    """Sign in; an account with a second factor is asked for its code."""
     account = await accounts.sign_in(server, body.username, body.password, request)
+    await second_factor.require(server, account)
+    return await _logged_in(server, account, response)
+
+
+@router.post("/login/second-factor", responses=errors("invalid_credentials", "account_inactive", "too_many_attempts"))
+async def login_with_second_factor(
+    body: SecondFactorCode, request: Request, response: Response, server: Server
+) -> LoggedIn:
+    """Sign in by the code of the second factor, after the password."""
+    account = await second_factor.proven(server, body.challenge, body.code, accounts.address_of(request))
+    return await _logged_in(server, account, response)
+
+
+async def _logged_in(server: FacadeServer, account: Account, response: Response) -> LoggedIn:
     tokens = await sessions.begin(server.accounts, account)
     set_device(response, server.accounts.sealing_key, account, secure=server.is_secure)
     fhir = server.fhir()

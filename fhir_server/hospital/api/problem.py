@@ -22,8 +22,10 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "bad_cursor": (400, N_("The cursor is not one of this list.")),
     "invalid_token": (401, N_("The access token is missing or not valid.")),
     "invalid_credentials": (401, N_("The name or the password is wrong.")),
+    "second_factor_required": (401, N_("A code of the second factor is needed, too.")),
     "payment_declined": (402, N_("The payment was declined.")),
     "forbidden": (403, N_("The access token does not allow this.")),
+    "second_factor_missing": (403, N_("The account needs a second factor, which is set up on the sign-in page.")),
     "account_inactive": (403, N_("The account is not active.")),
     "not_found": (404, N_("There is no such thing.")),
     "file_missing": (404, N_("The hospital has not brought this file in.")),
@@ -91,6 +93,9 @@ class ProblemDetails(BaseModel):
     detail: str
     code: str
     request_id: str | None = Field(default=None, description="The id of the request, as in the header X-Request-Id.")
+    challenge: str | None = Field(
+        default=None, description="With `second_factor_required`: what `POST /user/login/second-factor` takes."
+    )
     errors: list[FieldError] | None = Field(default=None, description="The faulty fields, with status 422.")
 
 
@@ -104,9 +109,11 @@ class Problem(FhirError):
         detail: str | None = None,
         errors: Sequence[tuple[str, str]] = (),
         headers: Mapping[str, str] | None = None,
+        challenge: str | None = None,
     ) -> None:
         super().__init__(detail or PROBLEMS[problem][1])
         self.problem = problem
+        self.challenge = challenge
         self.detail = detail
         self.errors = [FieldError(field=field, message=message) for field, message in errors]
         self.headers.update(headers or {})
@@ -176,6 +183,7 @@ def answer(problem: Problem, language: Language) -> JSONResponse:
         status=status,
         detail=texts.said(problem.detail, language) if problem.detail else title,
         code=problem.problem,
+        challenge=problem.challenge,
         request_id=chosen_id() or None,
         errors=_faults(problem, title, language),
     )

@@ -22,6 +22,9 @@ from fhir_server.work.metrics import SIGN_INS
 _EVENTS = {
     ("POST", "/oauth/login"): "login",
     ("POST", "/oauth/link"): "login",
+    ("POST", "/oauth/second_factor"): "login",
+    ("POST", "/oauth/second_factor/enrolment"): "login",
+    ("POST", "/user/login/second-factor"): "login",
     ("POST", "/oauth/logout"): "logout",
     ("GET", "/oauth/logout/now"): "logout",
     ("POST", "/oauth/consent"): "consent",

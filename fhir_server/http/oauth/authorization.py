@@ -28,6 +28,8 @@ from fhir_server.store.accounts.sign_in import BrowserSession, Launch
 _LONGEST_STATE = 4000
 _LONGEST_SCOPE = 8000
 _LONGEST_ACR_VALUES = 500
+MULTI_FACTOR = "http://schemas.openid.net/pape/policies/2007/06/multi-factor"
+"""The class of who signs in here by a password and a second factor."""
 UNMET = "unmet_authentication_requirements"
 _FREE_SCOPES = PLAIN_SCOPES - {"offline_access", "online_access"}
 """What any app for users may ask for, whatever it is registered for: who the user is, and the context."""
@@ -199,8 +201,8 @@ async def _acr_values(server: AuthorizationServer, parameters: Mapping[str, str]
     asked = " ".join(parameters.get("acr_values", "").split())
     if len(asked) > _LONGEST_ACR_VALUES:
         raise Rejection("invalid_request", "The acr_values are too long.")
-    if asked and not await server.providers.of_sign_in():
-        raise Rejection(UNMET, "Users sign in by name and password, in no class of acr.")
+    if asked and MULTI_FACTOR not in asked.split() and not await server.providers.of_sign_in():
+        raise Rejection(UNMET, "Users sign in by name and password, or with a second factor besides.")
     return asked
 
 

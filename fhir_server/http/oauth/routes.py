@@ -21,6 +21,7 @@ from fhir_server.http.oauth.pages.apps import revoke_app, show_apps
 from fhir_server.http.oauth.pages.consent import authorize, consent, show_consent
 from fhir_server.http.oauth.pages.encounters import pick_encounter, show_encounters
 from fhir_server.http.oauth.pages.patients import pick, show_picker
+from fhir_server.http.oauth.pages.second_factor import enrol, prove_second_factor, show_enrolment, show_second_factor
 from fhir_server.http.oauth.pages.sign_in import show_sign_in, sign_in
 from fhir_server.http.oauth.pages.sign_out import (
     end_session_endpoint,
@@ -64,6 +65,10 @@ _PAGES = [
     Route("/oauth/authorize", authorize, methods=["GET", "POST"]),
     Route("/oauth/login", show_sign_in, methods=["GET"]),
     Route("/oauth/login", sign_in, methods=["POST"]),
+    Route("/oauth/second_factor", show_second_factor, methods=["GET"]),
+    Route("/oauth/second_factor", prove_second_factor, methods=["POST"]),
+    Route("/oauth/second_factor/enrolment", show_enrolment, methods=["GET"]),
+    Route("/oauth/second_factor/enrolment", enrol, methods=["POST"]),
     Route("/oauth/providers/{provider}", begin, methods=["GET"]),
     Route("/oauth/providers/{provider}/callback", callback, methods=["GET"]),
     Route("/oauth/link", show_link, methods=["GET"]),

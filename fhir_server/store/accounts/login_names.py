@@ -14,6 +14,7 @@ from pymongo.errors import DuplicateKeyError
 
 from fhir_server.store.accounts.accounts import USERS
 from fhir_server.store.accounts.provider_sign_ins import IDENTITIES, SIGN_INS
+from fhir_server.store.accounts.second_factors import SECOND_FACTORS
 from fhir_server.store.database.mongo import Database, Session, translated
 
 LOGIN_NAMES = "login_names"
@@ -90,12 +91,13 @@ class LoginNames:
             await self._names.delete_many({"_id": {"$in": names}, "user": user_id, "expires": {"$exists": True}})
 
     async def forget(self, user_id: str) -> None:
-        """Remove the user's names, identities elsewhere, and account; what was granted must be revoked besides."""
+        """Remove the user's names, identities elsewhere, second factor and account; revoke what was granted besides."""
         with translated:
             await self._names.delete_many({"user": user_id})
             for name in (IDENTITIES, SIGN_INS):
                 await self._database.collection(name).delete_many({"user": user_id})
-            await self._database.collection(USERS).delete_one({"_id": user_id})
+            for name in (SECOND_FACTORS, USERS):
+                await self._database.collection(name).delete_one({"_id": user_id})
 
     async def names_of(self, user_id: str) -> list[str]:
         """Return the names that the user signs in with."""

@@ -23,6 +23,7 @@ from fhir_server.store.accounts.provider_sign_ins import (
 )
 from fhir_server.store.accounts.providers import ProviderStore
 from fhir_server.store.accounts.revocations import Revocations
+from fhir_server.store.accounts.second_factors import SecondFactorStore
 from fhir_server.store.accounts.sign_in import (
     ASSERTIONS,
     FAILURES,
@@ -88,6 +89,7 @@ class OAuthStore(Generic[T]):
         self.assertions = AssertionStore(database)
         self.keys = SigningKeyStore(database, settings)
         self.providers = ProviderStore(database, self._provider_key)
+        self.second_factors = SecondFactorStore(database, lambda: self.keys.derived_key("second factors"))
         self.identities = IdentityStore(database)
         self.pending = PendingStore(database, self._provider_key)
         self.provider_sign_ins = ProviderSignInStore(database, self._provider_key)
@@ -96,6 +98,10 @@ class OAuthStore(Generic[T]):
         self.tokens = BearerTokens(database, self.revocations, made)
         self.sealing_key = sealing_key
         """Seals what a browser carries from page to page."""
+
+    def recovery_key(self) -> bytes:
+        """Return the key under which recovery codes are fingerprinted."""
+        return self.keys.derived_key("recovery codes")
 
     def _provider_key(self) -> bytes:
         return self.keys.derived_key("identity providers")

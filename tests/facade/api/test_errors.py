@@ -296,8 +296,13 @@ ELSEWHERE = {
     ("contact confirm", "invalid_token"),
     ("contact confirm", "email_taken"),
     ("contact confirm", "conflict"),
+    ("2", "second_factor_required"),
+    ("2", "second_factor_missing"),
+    ("second factor", "invalid_credentials"),
+    ("second factor", "too_many_attempts"),
+    ("second factor", "account_inactive"),
 }
-"""What needs a mail server or many requests: tests/attacks/accounts is about it."""
+"""What needs a mail server, many requests or a second factor: tests/attacks/accounts, tests/second_factor have it."""
 
 
 def test_every_error_is_brought_about() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from urllib.parse import urlencode
 
 from starlette.requests import Request
@@ -15,14 +14,15 @@ from fhir_server.engine.sign_in import NotSignedIn
 from fhir_server.http.audit.audit_context import seen
 from fhir_server.http.client_address import client_address
 from fhir_server.http.device import device_of, set_device
-from fhir_server.http.oauth.authorization import UNMET, Authorization, Refusal, unsealed
+from fhir_server.http.oauth.authorization import Authorization, Refusal
 from fhir_server.http.oauth.forms import form
-from fhir_server.http.oauth.pages.browser import Browser, browser_of, is_own_origin, set_session
+from fhir_server.http.oauth.pages.browser import Browser, browser_of, is_own_origin
 from fhir_server.http.oauth.pages.rendering import page, redirect, render
+from fhir_server.http.oauth.pages.second_factor import next_page
+from fhir_server.http.oauth.pages.session import authorization_of, begin_session, next_url
 from fhir_server.http.oauth.server import AuthorizationServer, server_of
 from fhir_server.store.accounts.sign_in import Proof
 
-APPS = "/oauth/apps"
 PASSWORD = Proof(amr=("pwd",))
 """https://www.rfc-editor.org/rfc/rfc8176#section-2"""
 _WRONG = "The name or the password is wrong, or the account is not active."
@@ -35,7 +35,7 @@ async def show_sign_in(request: Request) -> Response:
     authorization = authorization_of(server, request.query_params.get("request"))
     browser = await browser_of(request)
     if browser.user is not None and _is_enough(authorization, browser):
-        return redirect(_next(server, authorization))
+        return redirect(next_url(server, authorization))
     providers = await server.providers.of_sign_in()
     if len(providers) == 1 and not _by_password(server):
         return redirect(_begin_url(server, providers[0].id, authorization))
@@ -44,19 +44,8 @@ async def show_sign_in(request: Request) -> Response:
     )
 
 
-def authorization_of(server: AuthorizationServer, sealed: str | None) -> Authorization | None:
-    """Return the app's request that a page carries, where there is one; raises Refusal."""
-    return unsealed(server, sealed) if sealed else None
-
-
 def _is_enough(authorization: Authorization | None, browser: Browser) -> bool:
     return authorization is None or authorization.is_answered_by(browser.user, browser.session)
-
-
-def _next(server: AuthorizationServer, authorization: Authorization | None) -> str:
-    if authorization is None:
-        return APPS
-    return "/oauth/consent?" + urlencode({"request": authorization.sealed(server)})
 
 
 def _by_password(server: AuthorizationServer) -> bool:
@@ -119,49 +108,12 @@ async def sign_in(request: Request) -> Response:
         return await sign_in_page(
             request, browser, authorization, status=status, message=message, seconds=wait, username=username
         )
+    led_on = await next_page(request, browser, user, fields.get("request"))
+    if led_on is not None:
+        return led_on
     response = await begin_session(request, browser, authorization, user, PASSWORD)
     set_device(response, server.store.sealing_key, user, secure=server.is_secure)
     return response
-
-
-async def begin_session(
-    request: Request,
-    browser: Browser,
-    authorization: Authorization | None,
-    user: User,
-    proof: Proof,
-    *,
-    signed_in: datetime | None = None,
-) -> Response:
-    """Return the answer that leads on whoever has proven to be the user, with a new session in the browser.
-
-    The session is a new one, so that a cookie planted before is worth nothing.
-    """
-    server = server_of(request)
-    if browser.session is not None:
-        await server.store.sessions.end(browser.session.id)
-    error = _error(authorization, user, proof)
-    if authorization is not None and error is not None:
-        response = redirect(authorization.answer_url(server, error=error[0], error_description=error[1]))
-    else:
-        response = redirect(_next(server, authorization))
-    cookie = await server.store.sessions.begin(user.id, proof, signed_in=signed_in)
-    if not await signing_in.is_unchanged(server.store, user):
-        await server.store.sessions.end_all(user.id)
-        return await sign_in_page(request, browser, authorization, status=401, message="wrong")
-    set_session(response, server, cookie)
-    return response
-
-
-def _error(authorization: Authorization | None, user: User, proof: Proof) -> tuple[str, str] | None:
-    """Return why the app's request is not answered by this user's proof, as an error of OpenID and its description."""
-    if authorization is None:
-        return None
-    if authorization.user_id not in (None, user.id):
-        return "login_required", "Another user than the app's signed in."
-    if not authorization.has_class(proof.acr):
-        return UNMET, "The user signed in, but in none of the classes that the app asks for."
-    return None
 
 
 async def verified_user(request: Request, username: str, password: str) -> tuple[User | None, int]:

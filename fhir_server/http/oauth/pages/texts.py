@@ -29,6 +29,23 @@ _TEXTS: Mapping[str, str] = {
     "link_none": N_("If you have no account here, ask the hospital for one."),
     "link_taken": N_("This account is connected with another account of {provider} already."),
     "link_do": N_("Connect"),
+    "second_factor": N_("One more step"),
+    "second_factor_text": N_("Type the code that your authenticator app shows now, or one of your recovery codes."),
+    "code": N_("Code"),
+    "code_if_any": N_("Code of the authenticator app, if your account has one"),
+    "wrong_code": N_("The code is wrong, or was used before."),
+    "enrolment": N_("Set up a second factor"),
+    "enrolment_text": N_(
+        "Your account needs an authenticator app. Scan the picture with it, then type the code that it shows."
+    ),
+    "enrolment_secret": N_("Without a camera, type this into the app:"),
+    "enrol": N_("Set up"),
+    "recovery_codes": N_("Your recovery codes"),
+    "recovery_codes_text": N_(
+        "Keep these codes safe: each signs you in once, when you do not have your authenticator app. They are not "
+        "shown again."
+    ),
+    "go_on": N_("Go on"),
     "wait": N_("Too many attempts. Try again in {seconds} seconds."),
     "form_expired": N_("This page was open for too long. Please try again."),
     "signed_in_as": N_("You are signed in as {user}."),

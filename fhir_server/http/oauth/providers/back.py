@@ -23,7 +23,8 @@ from fhir_server.http.oauth.authorization import Authorization, Refusal
 from fhir_server.http.oauth.forms import query
 from fhir_server.http.oauth.pages.browser import Browser, browser_of
 from fhir_server.http.oauth.pages.rendering import page
-from fhir_server.http.oauth.pages.sign_in import authorization_of, sign_in_page
+from fhir_server.http.oauth.pages.session import authorization_of
+from fhir_server.http.oauth.pages.sign_in import sign_in_page
 from fhir_server.http.oauth.providers.entering import enter
 from fhir_server.http.oauth.providers.link import offer_link
 from fhir_server.http.oauth.providers.there import callback_url, provider_of

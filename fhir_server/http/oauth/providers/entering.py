@@ -15,7 +15,7 @@ from fhir_server.auth.providers.relying_party import SignedIn
 from fhir_server.http.audit.audit_context import seen
 from fhir_server.http.oauth.authorization import Authorization
 from fhir_server.http.oauth.pages.browser import Browser
-from fhir_server.http.oauth.pages.sign_in import begin_session
+from fhir_server.http.oauth.pages.session import begin_session
 from fhir_server.http.oauth.server import server_of
 from fhir_server.store.accounts.sign_in import Proof
 

@@ -21,7 +21,9 @@ from fhir_server.http.oauth.authorization import Refusal
 from fhir_server.http.oauth.forms import form
 from fhir_server.http.oauth.pages.browser import Browser, browser_of, is_own_origin, set_session
 from fhir_server.http.oauth.pages.rendering import page, redirect, render
-from fhir_server.http.oauth.pages.sign_in import authorization_of, sign_in_page, verified_user
+from fhir_server.http.oauth.pages.second_factor import lacks_second_factor
+from fhir_server.http.oauth.pages.session import authorization_of
+from fhir_server.http.oauth.pages.sign_in import sign_in_page, verified_user
 from fhir_server.http.oauth.providers.entering import enter
 from fhir_server.http.oauth.server import server_of
 from fhir_server.store.accounts.provider_sign_ins import Pending
@@ -61,9 +63,12 @@ async def link(request: Request) -> Response:
     seen().about(provider=provider.id, linked=provider.id)
     authorization = authorization_of(server, data["request"])
     username = fields.get("username", "")[: LONGEST + 1]
+    wrong = False
     user, wait = await verified_user(request, username, fields.get("password", ""))
-    if user is None:
-        status, message = (429, "wait") if wait else (401, "wrong")
+    if user is not None:
+        wait, wrong = await lacks_second_factor(request, user, fields.get("code", ""))
+    if user is None or wrong:
+        status, message = (429, "wait") if wait else (401, "wrong" if user is None else "wrong_code")
         return _link_page(
             request, browser, provider, secret, status=status, message=message, seconds=wait, username=username
         )

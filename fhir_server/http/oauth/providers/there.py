@@ -18,7 +18,8 @@ from fhir_server.http.oauth.authorization import Authorization, Refusal
 from fhir_server.http.oauth.forms import query
 from fhir_server.http.oauth.pages.browser import Browser, browser_of, set_session
 from fhir_server.http.oauth.pages.rendering import page, redirect
-from fhir_server.http.oauth.pages.sign_in import authorization_of, sign_in_page
+from fhir_server.http.oauth.pages.session import authorization_of
+from fhir_server.http.oauth.pages.sign_in import sign_in_page
 from fhir_server.http.oauth.server import AuthorizationServer, server_of
 from fhir_server.store.accounts.provider_sign_ins import Pending
 
