@@ -37,3 +37,25 @@ def set_device(response: Response, key: bytes, account: User, *, secure: bool) -
 def _proof(key: bytes, account: User, nonce: str) -> str:
     text = f"device\x00{account.id}\x00{nonce}".encode("utf-8", "replace")
     return hmac.new(key, text, hashlib.sha256).hexdigest()
+
+
+_LONGEST_NAME = 300
+_BROWSERS = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
+_SYSTEMS = (
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Android", "Android"),
+    ("Windows", "Windows"),
+    ("Mac OS X", "macOS"),
+    ("Linux", "Linux"),
+)
+
+
+def device_name(request: Request) -> str:
+    """Return what kind of browser a request says that it comes from, such as "Firefox, Windows"; empty for others.
+
+    Nothing rests on it: it helps people to tell their own sessions apart.
+    """
+    agent = request.headers.get("user-agent", "")[:_LONGEST_NAME]
+    names = (next((name for sign, name in names if sign in agent), "") for names in (_BROWSERS, _SYSTEMS))
+    return ", ".join(filter(None, names))

@@ -29,6 +29,8 @@ _EVENTS = {
     ("GET", "/oauth/logout/now"): "logout",
     ("POST", "/oauth/consent"): "consent",
     ("POST", "/oauth/apps"): "revocation",
+    ("POST", "/oauth/sessions"): "logout",
+    ("POST", "/oauth/sessions/all"): "logout",
     ("POST", "/oauth/token"): "token",
     ("POST", "/oauth/introspect"): "introspection",
     ("POST", "/oauth/revoke"): "revocation",

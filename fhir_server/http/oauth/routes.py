@@ -22,6 +22,7 @@ from fhir_server.http.oauth.pages.consent import authorize, consent, show_consen
 from fhir_server.http.oauth.pages.encounters import pick_encounter, show_encounters
 from fhir_server.http.oauth.pages.patients import pick, show_picker
 from fhir_server.http.oauth.pages.second_factor import enrol, prove_second_factor, show_enrolment, show_second_factor
+from fhir_server.http.oauth.pages.sessions import end_sessions, show_sessions
 from fhir_server.http.oauth.pages.sign_in import show_sign_in, sign_in
 from fhir_server.http.oauth.pages.sign_out import (
     end_session_endpoint,
@@ -86,6 +87,9 @@ _PAGES = [
     Route("/oauth/consent", consent, methods=["POST"]),
     Route("/oauth/apps", show_apps, methods=["GET"]),
     Route("/oauth/apps", revoke_app, methods=["POST"]),
+    Route("/oauth/sessions", show_sessions, methods=["GET"]),
+    Route("/oauth/sessions", end_sessions, methods=["POST"]),
+    Route("/oauth/sessions/all", end_sessions, methods=["POST"]),
 ]
 _ENDPOINTS = [
     Route("/oauth/jwks", jwks, methods=["GET"]),

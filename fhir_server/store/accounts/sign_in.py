@@ -21,6 +21,7 @@ SESSIONS = "oauth_sessions"
 FAILURES = "oauth_failures"
 LAUNCHES = "oauth_launches"
 ASSERTIONS = "oauth_assertions"
+_MOST_SHOWN = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class BrowserSession:
     user_id: str
     signed_in: datetime
     proof: Proof
+    device: str = ""
+    """What the browser said that it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ class SessionStore:
     def __init__(self, database: Database) -> None:
         self._sessions = database.collection(SESSIONS)
 
-    async def begin(self, user_id: str, proof: Proof, *, signed_in: datetime | None = None) -> str:
+    async def begin(self, user_id: str, proof: Proof, *, signed_in: datetime | None = None, device: str = "") -> str:
         """Store a new session and return its cookie; `signed_in` is when the user gave the proof, if not now."""
         cookie, now = new_secret(), datetime.now(UTC)
         document = {
@@ -73,6 +76,7 @@ class SessionStore:
             "acr": proof.acr,
             "amr": list(proof.amr),
             "leads_to": proof.leads_to,
+            "device": device,
             "expires": now + SESSION_LIFETIME,
         }
         with translated:
@@ -86,6 +90,13 @@ class SessionStore:
                 {"_id": fingerprint(cookie), "expires": {"$gt": datetime.now(UTC)}}
             )
         return _session(document) if document else None
+
+    async def of_user(self, user_id: str) -> list[BrowserSession]:
+        """Return the user's live sessions, the latest first."""
+        condition = {"user": user_id, "expires": {"$gt": datetime.now(UTC)}}
+        with translated:
+            documents = await self._sessions.find(condition).sort("signed_in", -1).limit(_MOST_SHOWN).to_list()
+        return [_session(document) for document in documents]
 
     async def end_resting_on(self, sign_ins: Sequence[str]) -> None:
         """End the sessions that began with these sign-ins with providers."""
@@ -115,7 +126,7 @@ def _session(document: Document) -> BrowserSession:
     proof = Proof(
         document.get("sign_in"), document.get("acr"), tuple(document.get("amr", ())), document.get("leads_to")
     )
-    return BrowserSession(document["_id"], document["user"], document["signed_in"], proof)
+    return BrowserSession(document["_id"], document["user"], document["signed_in"], proof, document.get("device", ""))
 
 
 class AttemptStore:

@@ -35,6 +35,7 @@ LAYOUTS: dict[str, Layout] = {
     "oauth_launches": Layout(sealed=frozenset({"extra"})),
     "oauth_provider_ended": Layout(blind_id=True),
     "oauth_provider_sign_ins": Layout(blind=frozenset({"subject", "sid"})),
+    "oauth_sessions": Layout(sealed=frozenset({"device"})),
     "oauth_tokens": Layout(sealed=frozenset({"username", "extra"})),
     "oauth_users": Layout(sealed=frozenset({"username", "password"}), blind=frozenset({"name"})),
     "searches": Layout(sealed=frozenset({"state"})),

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from fhir_server.auth.accounts.user import User
 from fhir_server.engine import sign_in as signing_in
+from fhir_server.http.device import device_name
 from fhir_server.http.oauth.authorization import UNMET, Authorization, Refusal, unsealed
 from fhir_server.http.oauth.pages.browser import Browser, set_session
 from fhir_server.http.oauth.pages.rendering import redirect
@@ -52,7 +53,7 @@ async def begin_session(
         response = redirect(authorization.answer_url(server, error=error[0], error_description=error[1]))
     else:
         response = redirect(next_url(server, authorization))
-    cookie = await server.store.sessions.begin(user.id, proof, signed_in=signed_in)
+    cookie = await server.store.sessions.begin(user.id, proof, signed_in=signed_in, device=device_name(request))
     if not await signing_in.is_unchanged(server.store, user):
         await server.store.sessions.end_all(user.id)
         raise Refusal("expired")
