@@ -30,6 +30,7 @@ from fhir_server.store.resources.resources import ResourceStore
 from fhir_server.store.search.parameters import SearchParameterStore
 from fhir_server.store.search.search import SearchStore
 from fhir_server.store.stores import Stores
+from fhir_server.store.terminology.canonicals import CanonicalStore
 from fhir_server.store.terminology.files import VocabularyFiles
 from fhir_server.vocabulary.opened import OpenVocabularies
 from mappings.shared.own_urls import use_base
@@ -79,18 +80,20 @@ async def services_on(database: Database, settings: Settings, *, serving: bool =
     resources = ResourceStore(database, settings.blob_threshold_bytes)
     parameters = SearchParameterStore(database, resources)
     about: dict[str, object] = {"index": INDEX_VERSION, **({"base_url": base_url(settings)} if serving else {})}
+    canonicals = CanonicalStore(database, resources)
     made = partial(index, timezone=settings.default_timezone, base_url=base_url(settings))
     shared = Services(
         database=database,
         resources=resources,
         history=HistoryStore(database, resources),
         search=SearchStore(database),
+        canonicals=canonicals,
         stores=Stores(database),
         settings=settings,
         signing_key=await secret(database, "page-token"),
         following=SearchParameterSync(parameters, about),
         terminology=TerminologyContent(),
-        definitions=DefinitionLibrary(database, resources, made, core=settings.search_core_definitions),
+        definitions=DefinitionLibrary(database, resources, canonicals, made, core=settings.search_core_definitions),
         profiles=ProfileContent(),
         remote=RemoteTerminology(settings),
         vocabularies=OpenVocabularies(VocabularyFiles(database, settings.data_dir / "terminology")),
@@ -104,8 +107,14 @@ def _reading(shared: Services) -> Services:
     """Return the services whose stores read from the nodes that the settings prefer."""
     database = shared.database.reading(shared.settings.read_preference)
     resources = ResourceStore(database, shared.settings.blob_threshold_bytes)
-    history, search = HistoryStore(database, resources), SearchStore(database)
-    return replace(shared, database=database, resources=resources, history=history, search=search)
+    return replace(
+        shared,
+        database=database,
+        resources=resources,
+        history=HistoryStore(database, resources),
+        search=SearchStore(database),
+        canonicals=CanonicalStore(database, resources),
+    )
 
 
 async def authorization_store(shared: Services) -> OAuthStore[Access]:

@@ -206,7 +206,7 @@ def _registry(settings: Settings) -> Registry:
 
 def _installer(shared: Services) -> Installer:
     worker, own_bases = shared.following.worker, shared.settings.own_bases
-    return Installer(shared.database, shared.definitions, worker, own_bases)
+    return Installer(shared.database, shared.definitions, shared.stores.jobs, worker, own_bases)
 
 
 async def _audited(

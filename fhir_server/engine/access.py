@@ -28,9 +28,6 @@ class Access(Protocol):
         Chains, `_has`, includes and sorting see what a search sees.
         """
 
-    def where(self, resource_type: str, interaction: str = "search-type") -> Mapping[str, Any] | None:
-        """Return the same condition as a filter of the database."""
-
     def attributed(self, resource: Mapping[str, Any], interaction: str) -> Mapping[str, Any]:
         """Return the resource with the mark of who reports it, or without one where it is not a patient's report."""
 
@@ -51,10 +48,6 @@ class OpenAccess:
         """Allow any interaction."""
 
     def visible(self, resource_type: str, interaction: str = "search-type") -> Condition | None:
-        """Return no condition."""
-        return None
-
-    def where(self, resource_type: str, interaction: str = "search-type") -> Mapping[str, Any] | None:
         """Return no condition."""
         return None
 
@@ -100,5 +93,5 @@ def viewer(access: Access, types: Iterable[str], interaction: str = "search-type
     view: str | None = getattr(access, "rights" if others else "sees_as", None)
     if view is not None:
         return hashlib.sha256(view.encode()).hexdigest()[:16]
-    seen = [(name, where) for name in types if (where := access.where(name, interaction)) is not None]
+    seen = [(name, part) for name in types if (part := access.visible(name, interaction)) is not None]
     return hashlib.sha256(repr(seen).encode()).hexdigest()[:16] if seen else ""

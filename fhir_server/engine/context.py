@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fhir_server.store.resources.resources import ResourceStore, Version
     from fhir_server.store.search.search import SearchStore
     from fhir_server.store.stores import Stores
+    from fhir_server.store.terminology.canonicals import CanonicalStore
     from fhir_server.vocabulary.opened import OpenVocabularies
 
 Return = Literal["minimal", "representation", "OperationOutcome"]
@@ -106,6 +107,7 @@ class Services:
     resources: ResourceStore
     history: HistoryStore
     search: SearchStore
+    canonicals: CanonicalStore
     stores: Stores
     settings: Settings
     signing_key: bytes

@@ -11,20 +11,18 @@ from collections.abc import Iterable
 from fhir_server.auth.permission.patient_writes import Change
 from fhir_server.engine.context import Context
 from fhir_server.errors import Forbidden, Issue
-from fhir_server.search.planner.filters import to_filter
 from fhir_server.search.query.conditions import Condition
 
 
 async def require_own_targets(context: Context, changes: Iterable[Change]) -> None:
     """Raise Forbidden where a change leads to what its writer may not lead to, the same whether it is there or not."""
-    wanted: dict[tuple[str, str], tuple[Condition | None, Change]] = {}
+    targets: dict[tuple[str, str], tuple[Condition | None, Change]] = {}
     for change in changes:
         for kind, resource_id, condition in context.access.links(change):
-            wanted[kind, resource_id] = (condition, change)
+            targets[kind, resource_id] = (condition, change)
     issues: dict[str, list[str]] = defaultdict(list)
-    for (kind, resource_id), (condition, change) in wanted.items():
-        where = None if condition is None else to_filter(condition)
-        target = await context.services.resources.read(kind, resource_id, where=where, session=context.session)
+    for (kind, resource_id), (condition, change) in targets.items():
+        target = await context.services.resources.read(kind, resource_id, where=condition, session=context.session)
         if target is None or target.deleted:
             issues[change.type].append(f"{kind}/{resource_id}")
     if issues:

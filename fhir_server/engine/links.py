@@ -71,7 +71,7 @@ async def decided(context: Context, writes: Sequence[Write]) -> list[Write]:
 
 def leads_anywhere(context: Context) -> bool:
     """Return whether the caller has the right to every target that the server would follow a link to."""
-    return all(context.access.where(kind, interaction) is None for kind, interaction in FOLLOWED.items())
+    return all(context.access.visible(kind, interaction) is None for kind, interaction in FOLLOWED.items())
 
 
 def _stamped(write: Write, allowed: set[str]) -> Write:
@@ -89,10 +89,10 @@ async def _allowed(context: Context, links: Iterable[str]) -> set[str]:
         ids.setdefault(kind, []).append(resource_id)
     allowed: set[str] = set()
     for kind, some in ids.items():
-        where = context.access.where(kind, FOLLOWED[kind])
+        where = context.access.visible(kind, FOLLOWED[kind])
         if where is None:
             allowed |= {f"{kind}/{resource_id}" for resource_id in some}
-        elif context.access.visible(kind, FOLLOWED[kind]) != NOTHING:
+        elif where != NOTHING:
             visible = await context.services.resources.among(kind, some, where, context.session)
             allowed |= {f"{kind}/{resource_id}" for resource_id in visible}
     return allowed

@@ -90,7 +90,7 @@ async def read_current(
         if context.read_ahead[key] is None:
             await require_undefined(context, resource_type, resource_id, interaction)
         return context.read_ahead[key]
-    where = context.access.where(resource_type, interaction)
+    where = context.access.visible(resource_type, interaction)
     version = await context.services.resources.read(resource_type, resource_id, where=where, session=context.session)
     if version is None:
         await require_undefined(context, resource_type, resource_id, interaction)
@@ -121,7 +121,7 @@ async def require_undefined(context: Context, resource_type: str, resource_id: s
 
 
 async def _require_unseen(context: Context, resource_type: str, resource_id: str) -> None:
-    seen = context.access.where(resource_type, "read")
+    seen = context.access.visible(resource_type, "read")
     resources = context.services.resources
     version = await resources.read(resource_type, resource_id, where=seen, session=context.session)
     if version is not None and not version.deleted:
@@ -171,7 +171,7 @@ async def told(context: Context, resource_type: str, resource_id: str, response:
 
     Who sends a whole resource knows what is answered; who sends a patch would be shown the rest.
     """
-    where = context.access.where(resource_type, "read")
+    where = context.access.visible(resource_type, "read")
     if where is None:
         return response
     if await context.services.resources.read(resource_type, resource_id, where=where, session=context.session):

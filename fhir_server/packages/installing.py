@@ -51,12 +51,17 @@ class Installer:
     """
 
     def __init__(
-        self, database: Database, library: DefinitionLibrary, worker: str, own_bases: Sequence[str] = ()
+        self,
+        database: Database,
+        library: DefinitionLibrary,
+        jobs: JobStore,
+        worker: str,
+        own_bases: Sequence[str] = (),
     ) -> None:
         self._own_bases = tuple(own_bases)
         self._database = database
         self._library = library
-        self._jobs = JobStore(database)
+        self._jobs = jobs
         self._worker = worker
 
     async def install(

@@ -19,6 +19,7 @@ from typing import Any
 from fhir_server.packages.contents import DEFINITION_TYPES, stamped
 from fhir_server.r4 import official, values
 from fhir_server.search.index.keys import clean
+from fhir_server.search.query.conditions import Condition
 from fhir_server.store.database.mongo import Database, Session
 from fhir_server.store.definitions.definitions import CORE_PACKAGE, Defined, Definition, DefinitionStore
 from fhir_server.store.definitions.packages import PackageStore
@@ -45,12 +46,20 @@ class DefinitionLibrary:
     `core` says whether searches find R4's own.
     """
 
-    def __init__(self, database: Database, resources: ResourceStore, index: Index, *, core: bool = True) -> None:
+    def __init__(
+        self,
+        database: Database,
+        resources: ResourceStore,
+        canonicals: CanonicalStore,
+        index: Index,
+        *,
+        core: bool = True,
+    ) -> None:
         self._core = core
         self.definitions = DefinitionStore(database, resources)
         self.packages = PackageStore(database)
-        self._database = database
         self._resources = resources
+        self._canonicals = canonicals
         self._index = index
         self._loaded: set[str] = set()
         self._loading: dict[str, asyncio.Lock] = {}
@@ -59,7 +68,7 @@ class DefinitionLibrary:
         self,
         resource_type: str,
         resource_id: str,
-        where: Mapping[str, Any] | None = None,
+        where: Condition | None = None,
         session: Session | None = None,
     ) -> Defined | None:
         """Return the definition with an id, None where there is none, or none that meets the caller's condition."""
@@ -101,9 +110,8 @@ class DefinitionLibrary:
         """Return those of the canonical URLs that something of the site or of a package has."""
         keys = {f"url={clean(each)}": each for each in urls}
         named = list(keys)
-        canonicals = CanonicalStore(self._database, self._resources)
         looks = [named[start : start + _AT_ONCE] for start in range(0, len(named), _AT_ONCE)]
-        matches = [each for some in looks for each in await canonicals.find(resource_type, some, None)]
+        matches = [each for some in looks for each in await self._canonicals.find(resource_type, some, None)]
         return {keys[key] for each in matches for key in each.keys}
 
     async def searched(self, resource_types: Iterable[str]) -> frozenset[str]:

@@ -116,7 +116,7 @@ class _Connection:
         if isinstance(access, NoAccess):
             return False
         services: Services = self._sockets.services
-        where = access.where(TYPE, "read")
+        where = access.visible(TYPE, "read")
         version = await services.resources.read(TYPE, subscription, where=where)
         return version is not None and not version.deleted and acts_by_same_rights(access, version)
 

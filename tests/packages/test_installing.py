@@ -42,7 +42,7 @@ class Shelf:
 @pytest.fixture
 def installer(services: Services) -> Installer:
     """An installer on the test's database."""
-    return Installer(services.database, services.definitions, "test")
+    return Installer(services.database, services.definitions, services.stores.jobs, "test")
 
 
 @pytest.fixture
@@ -306,7 +306,7 @@ async def test_an_installation_that_was_broken_off_shows_nothing_and_begins_agai
 
 async def test_two_do_not_install_at_once(services: Services, installer: Installer) -> None:
     """The second is told to wait."""
-    other = Installer(services.database, services.definitions, "other")
+    other = Installer(services.database, services.definitions, services.stores.jobs, "other")
     async with other._alone():
         with pytest.raises(PackageError, match="just now"):
             await installer.install(package_of(archive(manifest(), value_set("a")), "test"), None)

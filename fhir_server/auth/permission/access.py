@@ -22,7 +22,6 @@ from fhir_server.r4.reports import marked, unmarked
 from fhir_server.r4.subscriber import subscriber_name
 from fhir_server.search.index.index import SUBSCRIBER
 from fhir_server.search.index.keys import clean
-from fhir_server.search.planner.filters import to_filter
 from fhir_server.search.query.conditions import NOTHING, AnyOf, Condition, HasId, HasKey, every
 from fhir_server.search.query.match import holds
 from fhir_server.search.query.parse import parse
@@ -94,7 +93,6 @@ class ScopedAccess:
         self._base_url = base_url
         self._conditions: dict[tuple[str, str], Condition | None] = {}
         self._writers: dict[tuple[str, str], Writer | None] = {}
-        self._filters: dict[tuple[str, str], Mapping[str, Any] | None] = {}
 
     @property
     def is_staff(self) -> bool:
@@ -206,14 +204,6 @@ class ScopedAccess:
     def visible(self, resource_type: str, interaction: str = "search-type") -> Condition | None:
         """Return the condition of what the interaction may see or touch; None means everything of the type."""
         return self._condition(resource_type, PERMISSIONS[interaction])
-
-    def where(self, resource_type: str, interaction: str = "search-type") -> Mapping[str, Any] | None:
-        """Return the same as a filter of the database."""
-        key = (resource_type, PERMISSIONS[interaction])
-        if key not in self._filters:
-            condition = self._condition(*key)
-            self._filters[key] = None if condition is None else to_filter(condition)
-        return self._filters[key]
 
     def attributed(self, resource: Mapping[str, Any], interaction: str) -> Mapping[str, Any]:
         """Return the resource marked as reported by the bearer, or without a mark where the bearer is no patient."""
@@ -372,10 +362,6 @@ class NoAccess:
     def visible(self, resource_type: str, interaction: str = "search-type") -> Condition | None:
         """Return what nothing meets."""
         return NOTHING
-
-    def where(self, resource_type: str, interaction: str = "search-type") -> Mapping[str, Any] | None:
-        """Return what nothing meets."""
-        return to_filter(NOTHING)
 
     def attributed(self, resource: Mapping[str, Any], interaction: str) -> Mapping[str, Any]:
         """Return the resource without a mark."""

@@ -15,7 +15,7 @@ from fhir_server.engine.search.resolve_terminology import resolve_terminology
 from fhir_server.errors import BadRequest, NotFound, NotSupported
 from fhir_server.r4 import values
 from fhir_server.search.params.dates import date_range
-from fhir_server.search.planner.query import compile_query
+from fhir_server.search.query.conditions import HasId
 from fhir_server.search.query.parse import parse
 from fhir_server.store.resources.as_of import Selection, slice_after
 
@@ -85,8 +85,7 @@ async def _of_group(context: Context, group: str, moment: datetime) -> set[str]:
 
 
 async def _group(context: Context, group: str, moment: datetime, *, required: bool) -> Mapping[str, Any]:
-    where = context.access.where("Group", "read")
-    selection = Selection("Group", {"$and": [{"_id": group}, where or {}]})
+    selection = Selection("Group", HasId((group,)), access=lambda name: context.access.visible(name, "read"))
     groups = await slice_after(context.services.resources, selection, moment, "", 1)
     if not groups.resources:
         if required:
@@ -134,8 +133,8 @@ async def _meeting(context: Context, text: str, moment: datetime) -> set[str]:
         timezone=context.services.settings.default_timezone,
         base_url=context.base_url,
     )
-    plan = compile_query(await resolve_terminology(context, query), access=context.access.visible).types[0]
-    selection = Selection("Patient", plan.filter, plan.stages)
+    condition = (await resolve_terminology(context, query)).condition("Patient")
+    selection = Selection("Patient", condition, context.access.visible)
     ids: set[str] = set()
     after: str | None = ""
     while after is not None:

@@ -1,4 +1,4 @@
-"""Which resources of a type belong into an export, as conditions of the database."""
+"""Which resources of a type belong into an export."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ from fhir_server.engine.bulk.asked import Asked, filter_queries
 from fhir_server.engine.bulk.members import Members
 from fhir_server.engine.context import Context
 from fhir_server.search.index.keys import after_prefix
-from fhir_server.search.planner.filters import to_filter
-from fhir_server.search.planner.query import compile_query
-from fhir_server.search.query.ast import Criterion, Query
 from fhir_server.search.query.compartments import index_names, membership
-from fhir_server.search.query.conditions import EVERYTHING, All, Condition, HasId, HasKey, KeySpan, either
+from fhir_server.search.query.conditions import EVERYTHING, Condition, HasId, HasKey, KeySpan, either, every
 from fhir_server.store.resources.as_of import PastResource, Selection
 
 _FEW = 2000
@@ -61,22 +58,20 @@ async def wanted(context: Context, asked: Asked, resource_type: str, members: Me
     belonging = _belonging(resource_type, members.ids)
     if belonging is not None:
         selection = _selection(context, asked, resource_type, [*conditions, belonging])
-        hint = "_id_" if isinstance(belonging, HasId) else "keys"
         always = _belonging(resource_type, members.new) if members.new and asked.since is not None else None
-        return Wanted(replace(selection, hint=hint, always=None if always is None else to_filter(always)))
+        return Wanted(replace(selection, by_keys=isinstance(belonging, HasKey), always=always))
     conditions.append(_of_any_patient(resource_type))
     selection = _selection(context, asked, resource_type, conditions)
     prefixes = () if resource_type == "Patient" else tuple(f"{name}=Patient/" for name in _names(resource_type))
     # What members that are new have is wanted however old, so the time is looked at here.
-    everything = replace(selection, own_keys=prefixes, always={} if members.new and asked.since is not None else None)
+    always = EVERYTHING if members.new and asked.since is not None else None
+    everything = replace(selection, own_keys=prefixes, always=always)
     return Wanted(everything, members)
 
 
 def _selection(context: Context, asked: Asked, resource_type: str, conditions: list[Condition]) -> Selection:
-    condition: Condition = All(tuple(conditions)) if conditions else EVERYTHING
-    query = Query(types=(resource_type,), criteria=(Criterion("", "", {resource_type: condition}),))
-    plan = compile_query(query, access=context.access.visible).types[0]
-    return Selection(resource_type, plan.filter, plan.stages, since=asked.since, until=asked.until)
+    condition = every(conditions)
+    return Selection(resource_type, condition, context.access.visible, since=asked.since, until=asked.until)
 
 
 def _names(resource_type: str) -> tuple[str, ...]:

@@ -112,7 +112,7 @@ def condition_key(context: Context, resource_type: str, query: Query) -> str:
 
     What the caller may see is a part of it, since for another caller the same criteria find something else.
     """
-    seen = context.access.where(resource_type)
+    seen = context.access.visible(resource_type)
     text = f"{resource_type}?{to_url(query)}" + (f" {seen}" if seen is not None else "")
     return hashlib.sha256(text.encode()).hexdigest()[:40]
 
@@ -171,7 +171,7 @@ async def find_each(context: Context, queries: Sequence[Query]) -> list[Matches]
 
 
 async def _by_keys(context: Context, resource_type: str, criteria: Sequence[KeyCriteria]) -> list[list[Version] | None]:
-    where = context.access.where(resource_type)
+    where = context.access.visible(resource_type)
     return await context.services.resources.matches(resource_type, criteria, where=where, session=context.session)
 
 

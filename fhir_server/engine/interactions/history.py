@@ -64,7 +64,7 @@ async def history(context: Context, request: Request, route: Route) -> Response:
         limit=max(asked.count, 1),
         room=context.services.settings.max_page_bytes,
         cursor=asked.cursor,
-        access=lambda name: context.access.where(name, route.interaction),
+        access=lambda name: context.access.visible(name, route.interaction),
     )
     if route.id is not None and not page.versions and asked.whole:
         raise NotFound(f"{route.type}/{route.id} does not exist.")
@@ -107,7 +107,7 @@ async def _total(context: Context, route: Route, asked: _Asked, page: Page) -> i
         since=asked.since,
         at=asked.at,
         until=page.versions[0].updated,
-        access=lambda name: context.access.where(name, route.interaction),
+        access=lambda name: context.access.visible(name, route.interaction),
         exact=asked.count == 0,
     )
 

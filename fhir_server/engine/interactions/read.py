@@ -20,7 +20,7 @@ async def read(context: Context, request: Request, resource_type: str, resource_
     if request.wants_content:
         return await _content(context, request, resource_type, resource_id, None)
     version = await context.services.resources.read(
-        resource_type, resource_id, where=context.access.where(resource_type, "read"), session=context.session
+        resource_type, resource_id, where=context.access.visible(resource_type, "read"), session=context.session
     )
     if version is None:
         version = await defined(context, resource_type, resource_id)
@@ -37,7 +37,7 @@ async def vread(context: Context, request: Request, resource_type: str, resource
             resource_type,
             resource_id,
             int(version_id),
-            where=context.access.where(resource_type, "vread"),
+            where=context.access.visible(resource_type, "vread"),
             session=context.session,
         )
     if version is None:
@@ -48,7 +48,7 @@ async def vread(context: Context, request: Request, resource_type: str, resource
 
 async def defined(context: Context, resource_type: str, resource_id: str, interaction: str = "read") -> Version | None:
     """Return what R4 or a package defines under an id that the site has not used, as far as the caller may see it."""
-    where = context.access.where(resource_type, interaction)
+    where = context.access.visible(resource_type, interaction)
     definition = await context.services.definitions.read(resource_type, resource_id, where, context.session)
     return None if definition is None else definition.version
 
@@ -57,7 +57,7 @@ async def _content(
     context: Context, request: Request, resource_type: str, resource_id: str, version_id: int | None
 ) -> Response:
     """Answer with a Binary as `_answer` does, but leave its content where it is."""
-    where = context.access.where(resource_type, "read" if version_id is None else "vread")
+    where = context.access.visible(resource_type, "read" if version_id is None else "vread")
     url = f"{resource_type}/{resource_id}" + ("" if version_id is None else f"/_history/{version_id}")
     binary = await read_content(context.services.resources, resource_id, version_id, where=where)
     response = _answer(context, request, binary[0] if binary else None, url)

@@ -29,7 +29,7 @@ async def meta_in_use(context: Context, resource_type: str | None) -> Response:
     asked = [name for name in stored if resource_type in (None, name) and context.access.visible(name) != NOTHING]
     metas: list[Mapping[str, Any]] = []
     for name in asked:
-        where = context.access.where(name)
+        where = context.access.visible(name)
         metas += await metas_in_use(context.services.search, name, where, context.session)
     parameter = {"name": "return", "valueMeta": _union(metas) or _NONE}
     return Response(200, values.encode({"resourceType": "Parameters", "parameter": [parameter]}))

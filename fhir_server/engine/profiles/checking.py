@@ -62,7 +62,7 @@ class Targets:
             return
         try:
             self.context.access.require("read", named.type)
-            where = self.context.access.where(named.type, "read")
+            where = self.context.access.visible(named.type, "read")
         except FhirError:
             return
         version = await self.context.services.resources.read(named.type, named.id, where=where)

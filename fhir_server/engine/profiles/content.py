@@ -18,7 +18,7 @@ from fhir_server.r4.profiles.definitions import LayeredDefinitions, OfficialDefi
 from fhir_server.r4.profiles.mentions import Mentions
 from fhir_server.r4.profiles.plans import Plans
 from fhir_server.search.index.keys import clean
-from fhir_server.store.terminology.canonicals import CanonicalMatch, CanonicalStore, Place
+from fhir_server.store.terminology.canonicals import CanonicalMatch, Place
 from terminology.model.versions import latest, matches
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class ProfileContent:
         current = await _find(services, wanted)
         structures: dict[str, list[Json]] = {each: [] for each in wanted}
         if current:
-            versions = await CanonicalStore(services.database, services.resources).read(_TYPE, current)
+            versions = await services.canonicals.read(_TYPE, current)
             for version in versions.values():
                 structure = values.decode(version.json)
                 structures.setdefault(structure.get("url", ""), []).append(structure)
@@ -134,7 +134,6 @@ class ProfileContent:
 
 
 async def _find(services: Services, urls: Iterable[str]) -> list[CanonicalMatch]:
-    store = CanonicalStore(services.database, services.resources)
     keys = [f"url={clean(each)}" for each in urls]
     looks = [keys[start : start + _AT_ONCE] for start in range(0, len(keys), _AT_ONCE)]
-    return [each for some in looks for each in await store.find(_TYPE, some, None)]
+    return [each for some in looks for each in await services.canonicals.find(_TYPE, some, None)]

@@ -139,7 +139,7 @@ async def _local_or_remote(
 
 
 async def _by_id(context: Context, resource_id: str) -> ValueSet:
-    search, where = context.services.search, context.access.where("ValueSet", "read")
+    search, where = context.services.search, context.access.visible("ValueSet", "read")
     rows = await search.read(await search.by_ids("ValueSet", [resource_id], where, 1, None), None)
     if not rows:
         version = await defined(context, "ValueSet", resource_id)

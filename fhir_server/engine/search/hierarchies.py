@@ -52,13 +52,13 @@ async def _reached(context: Context, resource_type: str, parent: str, start: str
 
 
 async def _above(context: Context, resource_type: str, parent: str, ids: Sequence[str]) -> list[str]:
-    where = context.access.where(resource_type)
+    where = context.access.visible(resource_type)
     rows = await context.services.search.by_ids(resource_type, ids, where, len(ids), None)
     return [each for row in rows for each in sorted(named_in(row.keys, resource_type, (parent,)))]
 
 
 async def _below(context: Context, resource_type: str, parent: str, ids: Sequence[str]) -> list[str]:
     keys = [f"{parent}={resource_type}/{each}" for each in ids]
-    where = context.access.where(resource_type)
+    where = context.access.visible(resource_type)
     rows = await context.services.search.by_keys(resource_type, keys, where, _MOST, None, ())
     return [row.id for row in rows]

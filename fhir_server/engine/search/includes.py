@@ -75,7 +75,7 @@ async def _round(  # noqa: PLR0917 - what is wanted, and of what
     existing = await context.services.search.types() if any(each.reverse for each in includes) else frozenset()
     backward = len(existing) * len(includes) * len(rows)
     keys = await sized(_KEY_BYTES * (forward + backward), _keys_of, includes, rows, existing)
-    search, where = context.services.search, context.access.where
+    search, where = context.services.search, context.access.visible
     reads = [search.by_ids(name, sorted(values), where(name), limit, at) for name, values in sorted(ids.items())]
     hidden = {name: [place[1] for place in seen if place[0] == name] for name in keys}
     reads += [

@@ -245,7 +245,7 @@ class _Turn:
 
 async def see(services: Services, access: Access, event: Event) -> Told:
     """Return the event with the version that it is about, where the owner sees that, and the resource, now."""
-    where = access.where(event.type, "read")
+    where = access.visible(event.type, "read")
     version = await services.resources.read_version(event.type, event.id, event.version, where=where)
     return Told(event, None if version is None or version.deleted else version.json)
 

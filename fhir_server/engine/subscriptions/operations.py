@@ -128,7 +128,7 @@ async def _told(context: Context, event: Event, content: Content) -> Told:
     """Return an event with the version that it is about, as far as the caller may read that."""
     if content == "empty":
         return Told(event, None)
-    where = context.access.where(event.type, "read")
+    where = context.access.visible(event.type, "read")
     version = await context.services.resources.read_version(event.type, event.id, event.version, where=where)
     if version is None or version.deleted:
         return Told(event, None)

@@ -20,7 +20,7 @@ from fhir_server.engine.terminology.remote import Routed
 from fhir_server.errors import Forbidden, Unprocessable
 from fhir_server.r4 import values
 from fhir_server.search.index.keys import EVERY, clean
-from fhir_server.store.terminology.canonicals import MOST, CanonicalMatch, CanonicalStore, Place
+from fhir_server.store.terminology.canonicals import MOST, CanonicalMatch, Place
 from fhir_server.work.budget import spend, together
 from fhir_server.work.threads import apart, sized
 from terminology import CodeSystem, LayeredSource, Source, ValueSet
@@ -158,8 +158,8 @@ class _Gathering:
             context.access.require("read", resource_type)
         except Forbidden:
             return []  # what the caller may not read does not exist
-        where = context.access.where(resource_type, "read")
-        return await _store(context).find(resource_type, keys, where, context.session)
+        where = context.access.visible(resource_type, "read")
+        return await context.services.canonicals.find(resource_type, keys, where, context.session)
 
     async def _held(self, resource_type: str, row: CanonicalMatch) -> Held | None:
         if self.context.session is not None:
@@ -171,7 +171,7 @@ class _Gathering:
     ) -> None:
         if not rows:
             return
-        versions = await _store(self.context).read(resource_type, rows, self.context.session)
+        versions = await self.context.services.canonicals.read(resource_type, rows, self.context.session)
         for place, version in versions.items():
             held[place] = made = await sized(len(version.json), _made, version.json)
             if place[3] is not None:
@@ -184,10 +184,6 @@ def _made(json: bytes) -> Held:
     held = Held(values.decode(json), len(json))
     _ = held.references  # which walks through it, so it is done here, in a thread where it is large
     return held
-
-
-def _store(context: Context) -> CanonicalStore:
-    return CanonicalStore(context.services.database, context.services.resources)
 
 
 async def with_content(

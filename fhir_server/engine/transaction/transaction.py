@@ -199,7 +199,7 @@ async def _read_ahead(context: Context, entries: Iterable[Entry]) -> None:
         if entry.writes and entry.route.interaction != "create":
             wanted.setdefault(entry.route.type or "", set()).update(entry.written_ids)
     for resource_type, ids in wanted.items():
-        if not ids or any(context.access.where(resource_type, name) is not None for name in _REPLACING):
+        if not ids or any(context.access.visible(resource_type, name) is not None for name in _REPLACING):
             continue
         versions_by_id = await context.services.resources.read_many(resource_type, list(ids), session=context.session)
         context.read_ahead.update(

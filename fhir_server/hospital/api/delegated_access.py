@@ -46,10 +46,6 @@ class ActingAccess:
         """Return the condition of what may be seen."""
         return None if _is_free(resource_type, interaction) else self._own.visible(resource_type, interaction)
 
-    def where(self, resource_type: str, interaction: str = "search-type") -> Mapping[str, Any] | None:
-        """Return the same as a filter of the database."""
-        return None if _is_free(resource_type, interaction) else self._own.where(resource_type, interaction)
-
     def attributed(self, resource: Mapping[str, Any], interaction: str) -> Mapping[str, Any]:
         """Return the resource, marked as the user's report where it holds a file that the user sends."""
         if self._reporter is not None and resource["resourceType"] in _REPORTED:

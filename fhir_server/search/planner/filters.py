@@ -42,6 +42,11 @@ def new_joins(access: Access = everyone) -> Joins:
     return Joins(access, to_filter)
 
 
+def filter_of(where: Condition | None) -> Filter:
+    """Return the filter of what a caller may see, which holds of everything where that is None."""
+    return {} if where is None else to_filter(where)
+
+
 def to_filter(condition: Condition, joins: Joins | None = None) -> Filter:
     """Return the filter of a condition; one on other resources adds its look-ups to `joins`, and needs it."""
     match condition:

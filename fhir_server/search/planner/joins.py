@@ -5,7 +5,7 @@ For each document, one is looked up that its references lead to, or that refers 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -13,7 +13,7 @@ from fhir_server.search.index.keys import CANONICAL, CANONICAL_MARK, EVERY
 from fhir_server.search.query.conditions import Condition, ReferredBy, RefersTo
 
 Filter: TypeAlias = dict[str, Any]
-Access: TypeAlias = Callable[[str], "Condition | Mapping[str, Any] | None"]
+Access: TypeAlias = Callable[[str], "Condition | None"]
 Translate: TypeAlias = "Callable[[Condition, Joins], Filter]"
 
 
@@ -46,7 +46,7 @@ class Joins:
         filters: list[Filter] = [{"keys": EVERY}, *(self.translate(each, self) for each in conditions)]
         allowed = self.access(resource_type)
         if allowed is not None:
-            filters.append(dict(allowed) if isinstance(allowed, Mapping) else self.translate(allowed, self))
+            filters.append(self.translate(allowed, self))
         return {"$and": filters}
 
     def matching(self, resource_type: str, conditions: list[Condition]) -> list[Filter]:

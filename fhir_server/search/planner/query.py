@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from fhir_server.search.planner.bounds import Order, bounded
 from fhir_server.search.planner.counts import RangeCount, range_count
@@ -53,23 +52,15 @@ class Plan:
     sort: tuple[SortField, ...] = field(default=())
 
 
-def compile_query(
-    query: Query, access: Access | Mapping[str, Any] | None = None, defined: Mapping[str, str] | None = None
-) -> Plan:
+def compile_query(query: Query, access: Access = everyone, defined: Mapping[str, str] | None = None) -> Plan:
     """Return the plan for a query.
 
-    `access` says which resources of a type the caller may see (None: all of them), also in chains and `_has`: a
-    function of the type, or for a search of one type without joins the database condition itself. `defined` says in
-    which further collection there are definitions of a type, to be searched with what is stored.
+    `access` says which resources of a type the caller may see, also in chains and `_has`. `defined` says in which
+    further collection there are definitions of a type, to be searched with what is stored.
     """
-    allowed: Access = everyone
-    if callable(access):
-        allowed = access
-    elif access is not None:
-        allowed = lambda resource_type: access  # noqa: E731 - a rule of one type
     places = [(name, name) for name in query.types]
     places += [(name, defined[name]) for name in query.types if defined and name in defined]
-    plans = tuple(_type_plan(query, name, allowed, place, alone=len(places) == 1) for name, place in places)
+    plans = tuple(_type_plan(query, name, access, place, alone=len(places) == 1) for name, place in places)
     return Plan(plans, plans[0].sort if plans else ())
 
 
@@ -81,21 +72,39 @@ def _sort_fields(query: Query, resource_type: str, access: Access) -> tuple[Sort
 def _type_plan(query: Query, resource_type: str, access: Access, collection: str, *, alone: bool) -> TypePlan:
     condition = query.condition(resource_type)
     own = access(resource_type)
-    conditions = [condition] if own is None or isinstance(own, Mapping) else [condition, own]
-    joins = new_joins(access)
+    conditions = [condition] if own is None else [condition, own]
+    wanted = document_filter(resource_type, condition, access)
     paths = drives(All(tuple(conditions)))
     return TypePlan(
         type=resource_type,
         drives=paths,
-        filter=joins.visible(resource_type, [condition]),
-        stages=(*_early(condition), *joins.stages) if joins.stages else (),
-        sources=sources(condition, resource_type, access) if joins.stages else (),
+        filter=wanted.filter,
+        stages=wanted.stages,
+        sources=sources(condition, resource_type, access) if wanted.stages else (),
         sort=_sort_fields(query, resource_type, access),
         orders=_orders(query, resource_type, condition) if alone else (),
         range_count=range_count(condition) if own is None else None,
-        exact=own is None and paths[0].exact and not joins.stages,
+        exact=own is None and paths[0].exact and not wanted.stages,
         collection=collection,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentFilter:
+    """Which documents of a type are live, meet a condition and are the caller's to see.
+
+    `stages` look up what `filter` needs of other resources.
+    """
+
+    filter: Filter
+    stages: tuple[Filter, ...] = ()
+
+
+def document_filter(resource_type: str, condition: Condition, access: Access = everyone) -> DocumentFilter:
+    """Return the filter of the live resources of a type that meet a condition and that the caller may see."""
+    joins = new_joins(access)
+    visible = joins.visible(resource_type, [condition])
+    return DocumentFilter(visible, (*_early(condition), *joins.stages) if joins.stages else ())
 
 
 def _orders(query: Query, resource_type: str, condition: Condition) -> tuple[Order, ...]:

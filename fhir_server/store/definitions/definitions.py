@@ -15,6 +15,8 @@ from pymongo import ReplaceOne
 from pymongo.errors import BulkWriteError
 
 from fhir_server.search.index.index import INDEX_VERSION
+from fhir_server.search.planner.filters import filter_of
+from fhir_server.search.query.conditions import Condition
 from fhir_server.store.database.encoding import Document
 from fhir_server.store.database.failures import translated
 from fhir_server.store.database.mongo import CURRENT_INDEXES, Database, Session
@@ -69,11 +71,11 @@ class DefinitionStore:
         self,
         resource_type: str,
         resource_id: str,
-        where: Mapping[str, Any] | None = None,
+        where: Condition | None = None,
         session: Session | None = None,
     ) -> Defined | None:
         """Return the definition with an id, None where there is none that meets `where`."""
-        condition: Document = {"$and": [{"_id": resource_id}, dict(where or {})]}
+        condition: Document = {"$and": [{"_id": resource_id}, filter_of(where)]}
         with translated, limited() as limit:
             document = await self._collection(resource_type).find_one(
                 condition, _FIELDS, session=session, **in_cursor(limit)

@@ -9,9 +9,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from fhir_server.search.index.keys import EVERY
+from fhir_server.search.planner.filters import everyone, to_filter
+from fhir_server.search.planner.joins import Access
+from fhir_server.search.planner.query import DocumentFilter, document_filter
+from fhir_server.search.query.conditions import EVERYTHING, Condition
 from fhir_server.store.database.encoding import Document
 from fhir_server.store.database.failures import translated
 from fhir_server.store.resources.documents import PROJECTION
@@ -22,22 +27,28 @@ MOST_BYTES = 8 * 1024 * 1024
 _HEAD: Document = {"version": 1, "updated": 1, "method": 1}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Selection:
-    """Which resources of a type are wanted, in the shape of current documents.
+    """Which resources of a type are wanted: those that meet a condition and that `access` lets the caller see.
 
-    `stages` look up what `filter` asks of other resources. `since` leaves out what was last changed before, but for
-    what meets `always`. `own_keys` are beginnings of index keys that are returned with each resource.
+    `since` leaves out what was last changed before, but for what meets `always`. `own_keys` are beginnings of index
+    keys that are returned with each resource. `by_keys`: few have the keys that the condition asks for, so it is those
+    that are read, and not all of the type in order.
     """
 
     type: str
-    filter: Mapping[str, Any]
-    stages: tuple[Mapping[str, Any], ...] = ()
+    condition: Condition = EVERYTHING
+    access: Access = everyone
     since: datetime | None = None
-    always: Mapping[str, Any] | None = None
+    always: Condition | None = None
     until: datetime | None = None
     own_keys: tuple[str, ...] = ()
-    hint: str = "_id_"
+    by_keys: bool = False
+
+    @cached_property
+    def documents(self) -> DocumentFilter:
+        """Its filter, in the shape of current documents."""
+        return document_filter(self.type, self.condition, self.access)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +104,14 @@ async def _current(
     own: list[Mapping[str, Any]] = [{"_id": {"$gt": after}}, {"updated": {"$lte": latest}}, {"keys": EVERY}]
     own += _since(selection)
     pipeline: list[Document] = [
-        {"$match": {"$and": own if selection.stages else [*own, selection.filter]}},
+        {"$match": {"$and": own if selection.documents.stages else [*own, selection.documents.filter]}},
         {"$sort": {"_id": 1}},
     ]
     pipeline += _joined(selection)
     pipeline += [{"$limit": limit}, {"$project": _shown(selection)}]
-    options: dict[str, Any] = {"allowDiskUse": True} | ({} if selection.since else {"hint": selection.hint})
+    options: dict[str, Any] = {"allowDiskUse": True} | (
+        {} if selection.since else {"hint": "keys" if selection.by_keys else "_id_"}
+    )
     rows: list[PastResource] = []
     size = 0
     with translated:
@@ -116,13 +129,12 @@ def _since(selection: Selection) -> list[Document]:
     if selection.since is None:
         return []
     changed: Document = {"updated": {"$gt": selection.since}}
-    return [changed if selection.always is None else {"$or": [changed, dict(selection.always)]}]
+    return [changed if selection.always is None else {"$or": [changed, to_filter(selection.always)]}]
 
 
 def _joined(selection: Selection) -> list[Document]:
-    if not selection.stages:
-        return []
-    return [*(dict(stage) for stage in selection.stages), {"$match": selection.filter}]
+    documents = selection.documents
+    return [*documents.stages, {"$match": documents.filter}] if documents.stages else []
 
 
 def _shown(selection: Selection) -> Document:
@@ -193,8 +205,8 @@ async def _earlier(
             {"$match": {"_id": {"$in": list(some)}}},
             # As the documents of current versions are, which the filter is made for.
             {"$set": {"_id": "$id"}},
-            *(dict(stage) for stage in selection.stages),
-            {"$match": {"$and": [selection.filter, *changed]}},
+            *selection.documents.stages,
+            {"$match": {"$and": [selection.documents.filter, *changed]}},
             {"$project": _shown(selection)},
         ]
         with translated:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from fhir_server.search.planner.filters import filter_of
+from fhir_server.search.query.conditions import Condition
 from fhir_server.store.database.encoding import Document
 from fhir_server.store.database.failures import translated
 from fhir_server.store.resources.contents import BlobContent, Content
@@ -13,7 +12,7 @@ from fhir_server.store.resources.resources import ResourceStore
 
 
 async def read_content(
-    store: ResourceStore, resource_id: str, version: int | None = None, *, where: Mapping[str, Any] | None = None
+    store: ResourceStore, resource_id: str, version: int | None = None, *, where: Condition | None = None
 ) -> tuple[Version, Content | None] | None:
     """Return a version (by default the current one) of a Binary and its content; None as for `read` and `read_version`.
 
@@ -21,7 +20,7 @@ async def read_content(
     """
     projection = {**PROJECTION, "content": 1}
     if version is None:
-        condition: Document = {"$and": [{"_id": resource_id}, where or {}]}
+        condition: Document = {"$and": [{"_id": resource_id}, filter_of(where)]}
         with translated:
             document = await store.database.current("Binary").find_one(condition, projection)
     else:

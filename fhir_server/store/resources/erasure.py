@@ -35,7 +35,7 @@ class Eraser:
     async def earlier(self, resource_type: str, where: Condition) -> list[Version]:
         """Return the earlier versions that meet a condition on current ones; no index helps with that."""
         with translated:
-            documents = await self._database.history(resource_type).find(of_earlier(dict(to_filter(where)))).to_list()
+            documents = await self._database.history(resource_type).find(of_earlier(to_filter(where))).to_list()
         return [await self._resources.version(resource_type, each["id"], each) for each in documents]
 
     async def linking(self, resource_type: str, links: Iterable[str]) -> dict[str, set[str]]:
@@ -70,7 +70,7 @@ class Eraser:
 
     async def erase_earlier(self, resource_type: str, where: Condition) -> None:
         """Remove the earlier versions that meet a condition on current ones."""
-        condition = of_earlier(dict(to_filter(where)))
+        condition = of_earlier(to_filter(where))
         history = self._database.history(resource_type)
         await self._discard(history, condition)
         with translated:

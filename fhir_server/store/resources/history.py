@@ -8,11 +8,11 @@ https://hl7.org/fhir/R4/http.html#history
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
+from fhir_server.search.query.conditions import Condition
 from fhir_server.store.database.encoding import Document
 from fhir_server.store.database.failures import translated
 from fhir_server.store.database.mongo import Database
@@ -24,7 +24,7 @@ from fhir_server.store.resources.resources import PROJECTION, ResourceStore, Ver
 
 __all__ = ["Cursor", "HistoryStore", "Page"]
 
-Access = Callable[[str], Mapping[str, Any] | None]
+Access = Callable[[str], Condition | None]
 _KEY: Document = {"updated": 1, "version": 1, "id": 1, "type": 1, "earlier": 1, "size": JSON_SIZE, "blob": 1}
 
 

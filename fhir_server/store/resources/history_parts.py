@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from fhir_server.search.planner.filters import filter_of
+from fhir_server.search.query.conditions import Condition
 from fhir_server.store.database.encoding import Document
 from fhir_server.store.resources.documents import of_earlier
 
@@ -34,7 +36,7 @@ class Part:
     since: datetime | None
     until: datetime | None
     cursor: Cursor | None
-    where: Mapping[str, Any] | None
+    where: Condition | None
     after: datetime | None = None
     before: datetime | None = None
     """Bounds that are not included."""
@@ -84,7 +86,7 @@ class Part:
             "from": self.type,
             "localField": "id",
             "foreignField": "_id",
-            "pipeline": [{"$match": self.where}, {"$project": {"_id": 1}}],
+            "pipeline": [{"$match": filter_of(self.where)}, {"$project": {"_id": 1}}],
             "as": "now",
         }
         return [{"$lookup": now}, {"$match": {"now": {"$ne": []}}}, {"$unset": "now"}]
@@ -98,7 +100,8 @@ class Part:
         yield {"updated": {"$lte": self.until}} if self.until else {}
         yield {"updated": {"$gt": self.after}} if self.after else {}
         yield {"updated": {"$lt": self.before}} if self.before else {}
-        yield (of_earlier(self.where) if id_field == "id" else self.where) or {}
+        seen = filter_of(self.where)
+        yield of_earlier(seen) if id_field == "id" else seen
         if self.cursor is None:
             return
         time = EPOCH + self.cursor.updated * MILLISECOND

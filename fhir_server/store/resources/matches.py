@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pymongo.read_concern import ReadConcern
 
+from fhir_server.search.planner.filters import filter_of
 from fhir_server.search.query.conditions import Condition
 from fhir_server.search.query.match import holds
 from fhir_server.store.database.encoding import Document
@@ -37,7 +37,7 @@ async def find_matches(
     database: Database,
     resource_type: str,
     criteria: Sequence[KeyCriteria],
-    where: Mapping[str, Any] | None,
+    where: Condition | None,
     session: Session | None,
 ) -> list[list[Document] | None]:
     """Return for each of the criteria at most two documents that meet it; None where too much has the keys to tell.
@@ -52,7 +52,7 @@ async def find_matches(
         collection = collection.with_options(read_concern=ReadConcern("majority"))
     with limited() as time:
         cursor = collection.find(
-            {"$and": [wanted, where]} if where else wanted,
+            {"$and": [wanted, filter_of(where)]},
             {**PROJECTION, "keys": 1},
             session=session,
             limit=limit,

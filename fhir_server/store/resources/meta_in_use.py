@@ -13,6 +13,8 @@ from bson.max_key import MaxKey
 
 from fhir_server.r4 import values
 from fhir_server.search.index.keys import EVERY, after_prefix
+from fhir_server.search.planner.filters import filter_of
+from fhir_server.search.query.conditions import Condition
 from fhir_server.store.database.encoding import Document
 from fhir_server.store.database.mongo import Session
 from fhir_server.store.search.commands import AT, aggregate, without_bounds
@@ -30,13 +32,13 @@ _CONTENT: Document = {"blob": 1, "json": 1}
 
 
 async def metas_in_use(
-    store: SearchStore, resource_type: str, where: Mapping[str, Any] | None, session: Session | None
+    store: SearchStore, resource_type: str, where: Condition | None, session: Session | None
 ) -> list[Meta]:
     """Return metas of live resources that meet `where`: each profile, label and tag in use stands in one of them.
 
     A label or tag without a code and a system is none that could be searched for, and may be missing.
     """
-    visible: list[Document] = [{"keys": EVERY}, *([dict(where)] if where is not None else [])]
+    visible: list[Document] = [{"keys": EVERY}, filter_of(where)]
     if where is not None:
         few = await _of_few(store, resource_type, visible, session)
         if few is not None:

@@ -16,6 +16,8 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
 from fhir_server.errors import Conflict
+from fhir_server.search.planner.filters import filter_of
+from fhir_server.search.query.conditions import Condition
 from fhir_server.store.database.command_batcher import CommandBatcher
 from fhir_server.store.database.encoding import Document, encode, with_long_integers
 from fhir_server.store.database.failures import translated
@@ -61,14 +63,14 @@ class ResourceStore:
         resource_type: str,
         resource_id: str,
         *,
-        where: Mapping[str, Any] | None = None,
+        where: Condition | None = None,
         session: Session | None = None,
     ) -> Version | None:
         """Return the current version, maybe a tombstone; None where there is none, or none that meets `where`."""
         if where is None and session is None:
             document = await self._reads.ask(resource_type, resource_id)
         else:
-            condition = {"$and": [{"_id": resource_id}, where or {}]}
+            condition = {"$and": [{"_id": resource_id}, filter_of(where)]}
             with translated, limited() as limit:
                 current = self.database.current(resource_type)
                 document = await current.find_one(condition, PROJECTION, session=session, **in_cursor(limit))
@@ -88,11 +90,11 @@ class ResourceStore:
         self,
         resource_type: str,
         resource_ids: Sequence[str],
-        where: Mapping[str, Any],
+        where: Condition,
         session: Session | None = None,
     ) -> set[str]:
         """Return those of the ids whose current version meets a condition."""
-        condition = {"$and": [{"_id": {"$in": list(resource_ids)}}, where]}
+        condition = {"$and": [{"_id": {"$in": list(resource_ids)}}, filter_of(where)]}
         with translated, limited() as limit:
             current = self.database.current(resource_type)
             documents = await current.find(condition, {"_id": 1}, session=session, **in_cursor(limit)).to_list()
@@ -103,7 +105,7 @@ class ResourceStore:
         resource_type: str,
         criteria: Sequence[KeyCriteria],
         *,
-        where: Mapping[str, Any] | None = None,
+        where: Condition | None = None,
         session: Session | None = None,
     ) -> list[list[Version] | None]:
         """Return for each of the criteria at most two resources that meet them; None where too much has the keys.
@@ -128,7 +130,7 @@ class ResourceStore:
         resource_id: str,
         version: int,
         *,
-        where: Mapping[str, Any] | None = None,
+        where: Condition | None = None,
         session: Session | None = None,
     ) -> Version | None:
         """Return that version, current or earlier; None where there is none, or none that meets `where`.
@@ -156,7 +158,7 @@ class ResourceStore:
         resource_id: str,
         version: int,
         *,
-        where: Mapping[str, Any] | None,
+        where: Condition | None,
         projection: Mapping[str, int],
         session: Session | None = None,
     ) -> Document | None:

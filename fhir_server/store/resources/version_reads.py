@@ -6,8 +6,9 @@ Current first: a version that moves into history meanwhile is already there when
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from fhir_server.search.planner.filters import filter_of
+from fhir_server.search.query.conditions import Condition
 from fhir_server.store.database.encoding import Document
 from fhir_server.store.database.failures import translated
 from fhir_server.store.database.mongo import Database, Session
@@ -43,7 +44,7 @@ async def find_version(
     resource_id: str,
     version: int,
     *,
-    where: Mapping[str, Any] | None,
+    where: Condition | None,
     projection: Mapping[str, int],
     session: Session | None = None,
 ) -> Document | None:
@@ -52,15 +53,15 @@ async def find_version(
     An earlier version must meet it, and the current one too.
     """
     current, history = database.current(resource_type), database.history(resource_type)
-    condition: Document = {"$and": [{"_id": resource_id, "version": version}, where or {}]}
+    condition: Document = {"$and": [{"_id": resource_id, "version": version}, filter_of(where)]}
     with translated, limited() as limit:
         document = await current.find_one(condition, projection, session=session, **in_cursor(limit))
         if document is None and where is not None:
-            seen: Document = {"$and": [{"_id": resource_id}, where]}
+            seen: Document = {"$and": [{"_id": resource_id}, filter_of(where)]}
             if await current.find_one(seen, {"_id": 1}, session=session, **in_cursor(limit)) is None:
                 return None
         if document is None:
-            condition = {"$and": [{"_id": f"{resource_id}/{version}"}, of_earlier(where or {})]}
+            condition = {"$and": [{"_id": f"{resource_id}/{version}"}, of_earlier(filter_of(where))]}
             document = await history.find_one(condition, projection, session=session, **in_cursor(limit))
     return document
 

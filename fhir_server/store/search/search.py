@@ -7,10 +7,10 @@ for later goes on from the same row in what is current.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC
-from typing import Any, TypeAlias
+from typing import Any
 
 from bson.codec_options import CodecOptions
 from bson.timestamp import Timestamp
@@ -40,7 +40,6 @@ from fhir_server.store.search.sealed_sorts import is_by_text, matching
 
 __all__ = ["Page", "Row", "SearchStore"]
 
-Access: TypeAlias = "Condition | Mapping[str, Any] | None"
 _PLACE: Document = {"_id": 1, "updated": 1}
 """What tells where a row stands in its search, whatever leads the search."""
 _ENTRY: Document = {"keys": 1, "ranges": 1, "shape": 1, "updated": 1}
@@ -125,13 +124,19 @@ class SearchStore:
         return await kept(self.database.primary, name)
 
     async def by_ids(
-        self, resource_type: str, ids: Sequence[str], where: Access, limit: int, at: Snapshot
+        self, resource_type: str, ids: Sequence[str], where: Condition | None, limit: int, at: Snapshot
     ) -> list[Row]:
         """Return the live resources with these ids that the caller may see, with their keys; `read` adds contents."""
         return await self._rows_of(resource_type, [{"_id": {"$in": list(ids)}}, {"keys": EVERY}], where, limit, at)
 
     async def by_keys(  # noqa: PLR0917 - a read and its limits
-        self, resource_type: str, keys: Sequence[str], where: Access, limit: int, at: Snapshot, hidden: Sequence[str]
+        self,
+        resource_type: str,
+        keys: Sequence[str],
+        where: Condition | None,
+        limit: int,
+        at: Snapshot,
+        hidden: Sequence[str],
     ) -> list[Row]:
         """Return the resources with one of these keys that the caller may see, but for the hidden ids, with their
         keys; `read` adds contents.
@@ -140,10 +145,10 @@ class SearchStore:
         return await self._rows_of(resource_type, wanted, where, limit, at)
 
     async def _rows_of(
-        self, resource_type: str, wanted: list[Document], where: Access, limit: int, at: Snapshot
+        self, resource_type: str, wanted: list[Document], where: Condition | None, limit: int, at: Snapshot
     ) -> list[Row]:
         if where is not None:
-            wanted.append(dict(where) if isinstance(where, Mapping) else to_filter(where))
+            wanted.append(to_filter(where))
         command: Document = {"find": resource_type, "filter": {"$and": wanted}, "projection": {**HEAD, "keys": 1}}
         rows: list[Row] = []
         after = ""

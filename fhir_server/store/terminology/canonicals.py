@@ -8,11 +8,13 @@ change, a deletion and a purge show in the next request of every worker, whateve
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from fhir_server.errors import Unprocessable
+from fhir_server.search.planner.filters import filter_of
+from fhir_server.search.query.conditions import Condition
 from fhir_server.store.database.encoding import Document
 from fhir_server.store.database.failures import translated
 from fhir_server.store.database.mongo import Database, Session
@@ -57,7 +59,7 @@ class CanonicalStore:
         self,
         resource_type: str,
         keys: Sequence[str],
-        where: Mapping[str, Any] | None,
+        where: Condition | None,
         session: Session | None = None,
     ) -> list[CanonicalMatch]:
         """Return the resources with one of the keys that the caller may see, the last changed last.
@@ -65,8 +67,7 @@ class CanonicalStore:
         Those of packages come first, so that the site's own stand in their place; R4's own are not among them. Raises
         Unprocessable where there are more than MOST.
         """
-        wanted: Document = {"keys": {"$in": list(keys)}}
-        condition = wanted if where is None else {"$and": [wanted, dict(where)]}
+        condition: Document = {"$and": [{"keys": {"$in": list(keys)}}, filter_of(where)]}
         named = {"$setIntersection": ["$keys", {"$literal": keys}]}
         fields: Document = {"version": 1, "updated": 1, "package": 1, "file": 1, "named": named}
         of_packages: Document = {"$and": [condition, {"package": {"$ne": CORE_PACKAGE}}]}

@@ -26,7 +26,9 @@ _WAYS = [
 async def installed(services: Services) -> Services:
     """The services, with a package."""
     content = archive(manifest(), value_set("a"), value_set("b", title="Shown"), profile("p"))
-    await Installer(services.database, services.definitions, "test").install(package_of(content, "test"), None)
+    await Installer(services.database, services.definitions, services.stores.jobs, "test").install(
+        package_of(content, "test"), None
+    )
     return services
 
 

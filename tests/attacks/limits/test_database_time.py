@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
+from fhir_server.search.index.keys import EVERY
+from fhir_server.search.query.conditions import HasKey
 from fhir_server.settings import Settings
 from fhir_server.store.database.mongo import Database
 from fhir_server.store.resources.history import HistoryStore
@@ -53,7 +55,7 @@ async def test_a_search_that_takes_too_long_is_refused(
     assert "max_database_seconds" in answer.text
 
 
-_SEEN: dict[str, Any] = {"keys": "*"}
+_SEEN = HasKey((EVERY,))
 ASKED: dict[str, Callable[[Database], Awaitable[Any]]] = {
     "read": lambda database: ResourceStore(database).read("Patient", "1"),
     "conditional read": lambda database: ResourceStore(database).read("Patient", "1", where=_SEEN),

@@ -37,7 +37,7 @@ async def read(services: Services, moment: datetime, size: int) -> list[tuple[st
     rows: list[tuple[str, int]] = []
     after: str | None = ""
     while after is not None:
-        part = await slice_after(services.resources, Selection("Basic", {}), moment, after, size)
+        part = await slice_after(services.resources, Selection("Basic"), moment, after, size)
         rows += [(each.version.id, each.version.version) for each in part.resources]
         after = part.last
         await asyncio.sleep(0)

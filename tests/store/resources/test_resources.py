@@ -9,6 +9,7 @@ import pytest
 
 from fhir_server.errors import Conflict, TooLarge, Unprocessable
 from fhir_server.r4.values import decode
+from fhir_server.search.query.conditions import HasKey
 from fhir_server.store.database.mongo import Database, Session
 from fhir_server.store.resources.resources import AlreadyExists, ResourceStore, Version
 from tests.store.drafts import draft, tombstone
@@ -42,9 +43,9 @@ async def test_unknown_type_and_id_read_as_nothing(store: ResourceStore) -> None
 async def test_read_obeys_the_extra_condition(store: ResourceStore) -> None:
     """A resource that does not meet the caller's condition reads as one that does not exist."""
     await store.insert(draft())
-    assert await store.read("Patient", "1", where={"keys": "id=1"}) is not None
-    assert await store.read("Patient", "1", where={"keys": "id=2"}) is None
-    assert await store.read_version("Patient", "1", 1, where={"keys": "id=2"}) is None
+    assert await store.read("Patient", "1", where=HasKey(("id=1",))) is not None
+    assert await store.read("Patient", "1", where=HasKey(("id=2",))) is None
+    assert await store.read_version("Patient", "1", 1, where=HasKey(("id=2",))) is None
 
 
 async def test_earlier_versions_stay_readable(store: ResourceStore) -> None:
