@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
-from mappings.shared.own_urls import identifier_key
+from fhir_server.own_urls import identifier_key
 
 Ask = tuple[str, str, Any]
 """Method, path and body."""

@@ -15,6 +15,7 @@ from fhir_server.engine.profiles.content import ProfileContent
 from fhir_server.engine.search_parameter_sync import SearchParameterSync
 from fhir_server.engine.terminology.content import TerminologyContent
 from fhir_server.engine.terminology.remote import RemoteTerminology
+from fhir_server.own_urls import use_base
 from fhir_server.packages.library import DefinitionLibrary
 from fhir_server.search.index.index import INDEX_VERSION, index
 from fhir_server.settings import Settings
@@ -33,7 +34,6 @@ from fhir_server.store.stores import Stores
 from fhir_server.store.terminology.canonicals import CanonicalStore
 from fhir_server.store.terminology.files import VocabularyFiles
 from fhir_server.vocabulary.opened import OpenVocabularies
-from mappings.shared.own_urls import use_base
 
 PREFIX = "/fhir"
 

@@ -12,11 +12,11 @@ from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, fi
 from pydantic_settings import SettingsConfigDict
 
 from fhir_server.bulk_settings import BulkSettings
+from fhir_server.own_urls import DEFAULT_BASE
 from fhir_server.profile_settings import ProfileSettings
 from fhir_server.registration_settings import RegistrationSettings
 from fhir_server.sign_in_settings import SignInSettings
 from fhir_server.terminology_settings import TerminologySettings
-from mappings.shared.own_urls import DEFAULT_BASE
 
 SERVICES = frozenset({"fhir", "hms", "ehr", "auth"})
 """FHIR; the hospital's endpoints 1 to 28; those of its health record, 29 to 36; the authorization server."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from http import HTTPStatus
 from typing import Any
 
@@ -16,6 +15,7 @@ from fhir_server.audit.kinds import Code, Kind, kind
 from fhir_server.audit.records import AccessRecord, Actor, Detail, EntryRecord
 from fhir_server.engine.context import instant_of
 from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.r4.ids import is_id
 
 Element = dict[str, Any]
 
@@ -32,7 +32,6 @@ _MOST_ENTITIES = 20_000
 """More than the largest bundle has entries, or an answer patients: what stands past a limit would go untold."""
 _LONGEST = 4000
 _LONGEST_QUERY = 64 * 1024
-_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 
 
 def audit_event(record: AccessRecord) -> Element:
@@ -170,7 +169,7 @@ def _whole(question: str) -> str:
 
 def _reference(path: str) -> str | None:
     parts = path.split("/")
-    is_instance = len(parts) > 1 and parts[0] in RESOURCE_TYPES and _ID.fullmatch(parts[1])
+    is_instance = len(parts) > 1 and parts[0] in RESOURCE_TYPES and is_id(parts[1])
     return "/".join(parts[:2]) if is_instance else None
 
 

@@ -20,14 +20,13 @@ from fhir_server.engine.subscriptions import registration
 from fhir_server.engine.transaction.references import places_of
 from fhir_server.errors import BadRequest, Issue, Unprocessable
 from fhir_server.r4 import values
+from fhir_server.r4.ids import is_id
 from fhir_server.r4.references import conditional
 from fhir_server.r4.validation import validate
 from fhir_server.search import custom
 from fhir_server.search.index.index import index
 from fhir_server.store.resources.resources import Draft, Version
 from fhir_server.work.threads import sized
-
-_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 
 
 def new_id() -> str:
@@ -41,7 +40,7 @@ def new_id() -> str:
 
 def require_id(resource_id: str) -> None:
     """Raise BadRequest unless the text can be a logical id."""
-    if not _ID.fullmatch(resource_id):
+    if not is_id(resource_id):
         raise BadRequest(
             f"{resource_id[:80]!r} is not a logical id: letters, digits, '-' and '.', at most 64.", code="value"
         )

@@ -11,12 +11,11 @@ import re
 from typing import NamedTuple
 
 from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.r4.ids import ID_PATTERN
 
-_LITERAL = re.compile(
-    r"(https?://[^\s?#]+/)?([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/([A-Za-z0-9\-.]{1,64}))?"
-)
-_VERSIONED = re.compile(r"(\S+)/_history/[A-Za-z0-9\-.]{1,64}")
-_MENTION = re.compile(r"([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})(?:[/?#]|\Z)")
+_LITERAL = re.compile(rf"(https?://[^\s?#]+/)?([A-Z][A-Za-z]+)/({ID_PATTERN})(?:/_history/({ID_PATTERN}))?")
+_VERSIONED = re.compile(rf"(\S+)/_history/{ID_PATTERN}")
+_MENTION = re.compile(rf"([A-Z][A-Za-z]+/{ID_PATTERN})(?:[/?#]|\Z)")
 _CONDITIONAL = re.compile(r"([A-Z][A-Za-z]+)\?(\S+)")
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
 _URI = re.compile(r"(?:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})+")

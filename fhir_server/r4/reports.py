@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mappings.shared.own_urls import is_own_url, own_url
+from fhir_server.own_urls import is_own_url, own_url
 
 _EXTENSION = "reported-by"
 LABEL_SYSTEM = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue"

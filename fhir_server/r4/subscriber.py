@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mappings.shared.own_urls import is_own_url, own_url
+from fhir_server.own_urls import is_own_url, own_url
 
 _EXTENSION = "subscriber"
 

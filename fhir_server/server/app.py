@@ -54,6 +54,7 @@ from fhir_server.http.request_ids import RequestIds
 from fhir_server.http.stopping import ENDS_WITHIN, WORKER_ENDS_WITHIN, Stopping
 from fhir_server.http.welcome import welcome
 from fhir_server.jobs.provider_checks import provider_checks
+from fhir_server.own_urls import use_base
 from fhir_server.server.background import background
 from fhir_server.server.preparation import prepare
 from fhir_server.server.sampling import sampled
@@ -65,7 +66,6 @@ from fhir_server.store.database.watching import DatabaseWatch
 from fhir_server.work.ending import end
 from fhir_server.work.threads import share_evenly
 from fhir_server.work.watchdog import watched
-from mappings.shared.own_urls import use_base
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any, Literal
 
+from fhir_server.r4.human_names import human_name, official_name
 from mappings.shared import elements, reading
 from mappings.shared.elements import Resource
 from mappings.shared.rows import Id, Row, Text
@@ -60,7 +61,7 @@ def from_fhir(person: Resource, *, created: datetime | None = None, deleted: dat
     return FamilyMember.read(
         person,
         user_id=reading.reference_id(person.get("patient"), "Patient"),
-        name=reading.human_name(reading.official_name(person)),
+        name=human_name(official_name(person)),
         relation=next(filter(None, relations), "other"),
         dob=reading.whole_date(person.get("birthDate")),
         **reading.row_times(person, created, deleted),

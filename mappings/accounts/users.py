@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal
 
+from fhir_server.r4.human_names import official_name
 from mappings.shared import elements, reading
 from mappings.shared.elements import Resource
 from mappings.shared.rows import Code, Row, Text, Url
@@ -83,7 +84,7 @@ def from_fhir(
     deleted: datetime | None = None,
 ) -> User:
     """Return the row that a Patient is."""
-    name = reading.official_name(patient)
+    name = official_name(patient)
     return User.read(
         patient,
         first_name=" ".join(part for part in name.get("given", ()) if part) or None,

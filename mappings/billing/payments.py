@@ -9,10 +9,10 @@ from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import model_validator
 
+from fhir_server.own_urls import identifier_key, own_urls
 from mappings.shared import elements, reading
 from mappings.shared.elements import Resource
 from mappings.shared.money import Currency, Money
-from mappings.shared.own_urls import identifier_key, own_urls
 from mappings.shared.rows import Id, Number, Row, Text
 
 Method = Literal["card", "insurance", "cash"]

@@ -7,6 +7,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
+from fhir_server.r4.human_names import human_name, official_name
 from mappings.shared import elements, reading
 from mappings.shared.elements import Resource
 from mappings.shared.rows import Id, Row, Text, Url
@@ -74,7 +75,7 @@ def from_fhir(
     """Return the row that a Practitioner is in a role; at the clinic that was asked for, if the role has several."""
     return Doctor.read(
         practitioner,
-        name=reading.human_name(reading.official_name(practitioner)),
+        name=human_name(official_name(practitioner)),
         specialty_id=specialty_id or reading.referenced(role.get("healthcareService"), "HealthcareService"),
         clinic_id=clinic_id or reading.referenced(role.get("location"), "Location"),
         email=reading.contact(practitioner, "email"),

@@ -8,9 +8,9 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
+from fhir_server.own_urls import own_url, own_urls
 from mappings.shared import elements, reading
 from mappings.shared.elements import Element, Resource
-from mappings.shared.own_urls import own_url, own_urls
 from mappings.shared.rows import Code, Id, Row, Text
 
 Kind = Literal[

@@ -8,9 +8,9 @@ import re
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
+from fhir_server.own_urls import own_url
 from mappings.shared import elements, reading
 from mappings.shared.elements import LOINC, Element, Resource
-from mappings.shared.own_urls import own_url
 from mappings.shared.rows import Code, Id, Row, Text, Url
 
 DocumentType = Literal["lab_report", "scan", "prescription", "other"]

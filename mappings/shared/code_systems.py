@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
+from fhir_server.own_urls import own_url
 from mappings.accounts import users
 from mappings.billing import payments
 from mappings.booking import appointments
 from mappings.insurance import insurance
 from mappings.notifications import notifications
-from mappings.shared.own_urls import own_url
 from mappings.visits import visit_tracking
 
 CODES: dict[str, tuple[str, tuple[str, ...]]] = {

@@ -14,8 +14,8 @@ from typing import Any
 
 from fhir.resources.R4B import get_fhir_model_class
 
+from fhir_server.own_urls import own_url
 from mappings.shared.extensions import TIME_ZONE_URL
-from mappings.shared.own_urls import own_url
 from mappings.shared.rows import Row, with_fhir_offset
 
 Resource = Mapping[str, Any]

@@ -11,8 +11,8 @@ from typing import Any
 
 import structlog
 
+from fhir_server.own_urls import path_of
 from mappings.shared.extensions import EXTENSIONS, TIME_ZONE_URL, ExtensionDefinition
-from mappings.shared.own_urls import path_of
 from mappings.shared.zones import is_zone
 
 _REMEMBERED = 1000

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from fhir_server.own_urls import own_url
 from mappings.shared import code_systems
 from mappings.shared.elements import TIMEZONE
 from mappings.shared.extensions import EXTENSIONS, ExtensionDefinition
-from mappings.shared.own_urls import own_url
 
 _DEFINITIONS = "http://hl7.org/fhir/StructureDefinition/"
 _TABLES = {"identity": "hms", "name": "Tables of the hospital management system"}

@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, TypedDict
 
+from fhir_server.own_urls import is_own_url, own_urls
+from fhir_server.r4.references import local
 from mappings.shared.elements import ABSENT_CONCEPT, TIMEZONE, Resource
 from mappings.shared.extensions import EXTENSIONS
 from mappings.shared.odd_values import typed_value
-from mappings.shared.own_urls import is_own_url, own_urls
 from mappings.shared.zones import is_zone
 
 _EXTENSIONS = {definition.name: definition for definition in EXTENSIONS}
 
-_REFERENCE = re.compile(r"(?P<type>[A-Z][A-Za-z]+)/(?P<id>[A-Za-z0-9\-.]{1,64})(?:/_history/[A-Za-z0-9\-.]{1,64})?")
 _FRACTION = re.compile(r"\.(\d+)")
 
 
@@ -148,14 +148,14 @@ def row_times(resource: Resource, created: datetime | None, deleted: datetime | 
 
 def reference_id(reference: Resource | None, resource_type: str) -> str | None:
     """Return the id in a relative reference to a resource of the type; one to another server names nothing here."""
-    match = _REFERENCE.fullmatch((reference or {}).get("reference", ""))
-    return match["id"] if match and match["type"] == resource_type else None
+    named = local((reference or {}).get("reference"))
+    return named.id if named and named.type == resource_type else None
 
 
 def typed_reference(reference: Resource) -> tuple[str, str] | None:
     """Return the type and the id of the resource that a relative reference names."""
-    match = _REFERENCE.fullmatch(reference.get("reference", ""))
-    return (match["type"], match["id"]) if match else None
+    named = local(reference.get("reference"))
+    return (named.type, named.id) if named else None
 
 
 def referenced(references: Iterable[Resource] | None, resource_type: str) -> str | None:
@@ -191,22 +191,3 @@ def concept_text(concept: Resource | None) -> str | None:
         return None
     coding = first(concept.get("coding"), lambda item: "display" in item) or first(concept.get("coding"))
     return concept.get("text") or coding.get("display") or coding.get("code")
-
-
-def human_name(name: Resource) -> str | None:
-    """Return a name as a person would write it."""
-    parts = (*name.get("prefix", ()), *name.get("given", ()), name.get("family"), *name.get("suffix", ()))
-    return name.get("text") or " ".join(part for part in parts if part) or None
-
-
-def official_name(resource: Resource) -> Resource:
-    """Return the name that a person goes by, an old one only if there is no other."""
-    ranks = ("official", "usual", None, "temp", "nickname", "anonymous", "maiden", "old")
-    names: list[Resource] = resource.get("name", [])
-    uses = {use: rank for rank, use in enumerate(ranks)}
-    return min(names, key=lambda name: uses.get(name.get("use"), len(ranks)), default={})
-
-
-def person_name(person: Resource | None) -> str | None:
-    """Return what a Patient, Practitioner or RelatedPerson is called."""
-    return human_name(official_name(person)) if person else None

@@ -23,6 +23,7 @@ from pydantic import (
     ValidationError,
 )
 
+from fhir_server.r4.ids import ID_PATTERN
 from mappings.shared import odd_values
 
 CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
@@ -66,7 +67,7 @@ def _finite(value: Decimal) -> Decimal:
     return value
 
 
-Id = Annotated[str, BeforeValidator(_id), StringConstraints(pattern=r"^[A-Za-z0-9\-.]{1,64}$")]
+Id = Annotated[str, BeforeValidator(_id), StringConstraints(pattern=f"^{ID_PATTERN}$")]
 """A logical id. https://hl7.org/fhir/R4/datatypes.html#id"""
 Text = Annotated[str, AfterValidator(_text)]
 """A FHIR string that says something. https://hl7.org/fhir/R4/datatypes.html#string"""

@@ -100,6 +100,11 @@ def test_only_the_store_and_the_planner_write_filters() -> None:
             assert "fhir_server.search.planner.filters" not in imports(module), module
 
 
+def test_what_an_id_is_stands_in_one_place() -> None:
+    """No module but `r4.ids` writes the grammar of logical ids."""
+    assert [module for module in MODULES if r"\-.]{1,64}" in text(module)] == ["fhir_server/r4/ids.py"]
+
+
 def test_stores_are_made_in_one_place() -> None:
     """No module above the stores makes one: the services have one of each."""
     stores = set(re.findall(r"-> (\w+):", text("fhir_server/store/stores.py")))

@@ -9,6 +9,7 @@ from typing import Any
 import bcrypt
 import pytest
 
+from fhir_server import own_urls
 from fhir_server.auth.accounts.passwords import verify_password
 from fhir_server.engine.context import Context, Request
 from fhir_server.engine.engine import handle
@@ -17,7 +18,6 @@ from fhir_server.hospital.tables.tables import BY_NAME
 from fhir_server.services import services_on
 from fhir_server.store.database.data_directory import StartupError
 from fhir_server.store.database.mongo import Database
-from mappings.shared import own_urls
 from tests.hms import hospital
 from tests.hms.conftest import Desk
 from tests.hms.hospital import SMALL, times

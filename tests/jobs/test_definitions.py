@@ -7,12 +7,13 @@ from typing import Any
 import httpx
 import pytest
 
+from fhir_server import own_urls
 from fhir_server.engine.context import Context, Services
 from fhir_server.errors import Unavailable
 from fhir_server.hospital.profiles.job import definitions, publish, resources
 from fhir_server.jobs.runner import hold
 from fhir_server.store.work.jobs import JobStore
-from mappings.shared import own_urls, profiles
+from mappings.shared import profiles
 
 BASE = "http://server.test/fhir"
 

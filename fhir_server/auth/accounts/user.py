@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from fhir_server.errors import BadRequest
+from fhir_server.r4.ids import ID_PATTERN
 
 Role: TypeAlias = Literal["patient", "practitioner", "admin"]
 ROLES: tuple[Role, ...] = ("patient", "practitioner", "admin")
 
-_FHIR_USER = re.compile(r"(Patient|Practitioner|PractitionerRole|RelatedPerson|Person)/[A-Za-z0-9\-.]{1,64}")
+_FHIR_USER = re.compile(r"(Patient|Practitioner|PractitionerRole|RelatedPerson|Person)/" + ID_PATTERN)
 LONGEST_USERNAME = 100
 
 

@@ -16,6 +16,7 @@ from fhir_server.engine.routes import Route
 from fhir_server.engine.search.resolve_terminology import resolve_terminology
 from fhir_server.errors import BadRequest, Forbidden
 from fhir_server.r4.definitions import RESOURCE_TYPES, table
+from fhir_server.r4.references import local
 from fhir_server.search.query.ast import Query
 from fhir_server.search.query.compartments import compartment_types
 from fhir_server.search.query.parse import parse
@@ -29,7 +30,6 @@ _UNSAID = frozenset({"AuditEvent"})
 _PROVENANCE = "RelevantProvenanceResources"
 _BETWEEN_FILTERS = re.compile(r",(?=[A-Z][A-Za-z]+\?)")
 _MOST_FILTERS = 100
-_PATIENT = re.compile(r"Patient/([A-Za-z0-9\-.]{1,64})")
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,9 +194,9 @@ def _patients(context: Context, level: Level, inputs: Inputs) -> tuple[str, ...]
         raise BadRequest("patient is a parameter of Patient/$export and Group/[id]/$export.", code="not-supported")
     ids = []
     for reference in references:
-        text = str(reference.get("reference", "")).removeprefix(f"{context.base_url}/")
-        match = _PATIENT.fullmatch(text)
-        if match is None:
+        text = str(reference.get("reference", ""))
+        named = local(text, context.base_url)
+        if named is None or named.type != "Patient" or named.version is not None:
             raise BadRequest(f"patient is a reference such as Patient/123, not {text[:80]!r}.", code="value")
-        ids.append(match[1])
+        ids.append(named.id)
     return tuple(dict.fromkeys(ids))

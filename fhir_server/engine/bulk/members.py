@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +13,7 @@ from fhir_server.engine.context import Context
 from fhir_server.engine.search.resolve_terminology import resolve_terminology
 from fhir_server.errors import BadRequest, NotFound, NotSupported
 from fhir_server.r4 import values
+from fhir_server.r4.references import local
 from fhir_server.search.params.dates import date_range
 from fhir_server.search.query.conditions import HasId
 from fhir_server.search.query.parse import parse
@@ -21,8 +21,6 @@ from fhir_server.store.resources.as_of import Selection, slice_after
 
 _MEMBER_FILTER = "http://hl7.org/fhir/uv/bulkdata/StructureDefinition/member-filter"
 _QUERY = "application/x-fhir-query"
-_PATIENT = re.compile(r"Patient/([A-Za-z0-9\-.]{1,64})")
-_GROUP = re.compile(r"Group/([A-Za-z0-9\-.]{1,64})")
 _MOST_GROUPS = 100
 _SLICE = 1000
 
@@ -74,11 +72,11 @@ async def _of_group(context: Context, group: str, moment: datetime) -> set[str]:
             raise BadRequest(f"Group/{group} holds more than {_MOST_GROUPS} Groups.", code="too-costly")
         resource = await _group(context, name, moment, required=name == group)
         for reference in _references(resource, moment):
-            own = reference.removeprefix(f"{context.base_url}/")
-            if match := _PATIENT.fullmatch(own):
-                ids.add(match[1])
-            elif match := _GROUP.fullmatch(own):
-                waiting.append(match[1])
+            named = local(reference, context.base_url)
+            if named is not None and named.type == "Patient":
+                ids.add(named.id)
+            elif named is not None and named.type == "Group":
+                waiting.append(named.id)
         for query in _member_filters(resource):
             ids |= await _meeting(context, query, moment)
     return ids

@@ -29,6 +29,7 @@ from fhir_server.engine.terminology.capabilities import (
     terminology_capabilities,
 )
 from fhir_server.errors import BadRequest, MethodNotAllowed, NotFound
+from fhir_server.own_urls import base
 from fhir_server.r4 import values
 from fhir_server.r4.definitions import RESOURCE_TYPES, profiles
 from fhir_server.r4.patching.formats import PATCH_FORMATS
@@ -36,7 +37,6 @@ from fhir_server.search.query.parse import parse
 from fhir_server.search.registry import Parameter, parameters
 from fhir_server.settings import Settings
 from fhir_server.work.threads import apart
-from mappings.shared.own_urls import base
 
 FORMATS = ("application/fhir+json", "application/fhir+xml", "json", "xml")
 

@@ -8,9 +8,9 @@ from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.operations.inputs import Inputs
 from fhir_server.engine.routes import Route
 from fhir_server.errors import BadRequest, Issue, operation_outcome
+from fhir_server.own_urls import own_url
 from fhir_server.r4 import values
 from fhir_server.r4.definitions import Operation
-from mappings.shared.own_urls import own_url
 
 _RESOURCE = {
     "resourceType": "OperationDefinition",

@@ -24,9 +24,9 @@ from fhir_server.engine.terminology.capabilities import versions
 from fhir_server.engine.views import definition as views
 from fhir_server.engine.views.run import run as run_view
 from fhir_server.errors import MethodNotAllowed, NotFound
+from fhir_server.own_urls import own_url
 from fhir_server.r4 import definitions
 from fhir_server.work.threads import apart
-from mappings.shared.own_urls import own_url
 
 Level = Literal["system", "type", "instance", "version"]
 Run = Callable[[Context, Request, Route, Inputs], Awaitable[Response]]

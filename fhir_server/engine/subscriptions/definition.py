@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 from fhir_server.auth.outbound import is_public
 from fhir_server.errors import Issue
+from fhir_server.own_urls import is_own_url, own_url
 from fhir_server.search.params.dates import date_range
 from fhir_server.settings import Settings
-from mappings.shared.own_urls import is_own_url, own_url
 
 Content: TypeAlias = Literal["empty", "id-only", "full-resource"]
 CONTENTS: tuple[Content, ...] = ("empty", "id-only", "full-resource")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -18,6 +17,7 @@ from fhir_server.engine.views import formats
 from fhir_server.engine.views.definition import RUN
 from fhir_server.errors import BadRequest, Issue, Unprocessable
 from fhir_server.r4 import values
+from fhir_server.r4.references import local
 from fhir_server.r4.validation import validate
 from fhir_server.r4.views import Row, View, ViewError, compile_view
 from fhir_server.search.query.compartments import compartment_types
@@ -26,7 +26,6 @@ from fhir_server.store.resources.resources import Version
 from fhir_server.work.threads import apart, sized
 
 _SLICE = 200
-_REFERENCE = re.compile(r"(Patient|Group)/([A-Za-z0-9\-.]{1,64})")
 _CONTROLS = frozenset({"_pretty"})
 
 
@@ -150,8 +149,8 @@ def _asked(context: Context, view: View, inputs: Inputs) -> Asked:
 
 
 def _named(context: Context, reference: Any, resource_type: str) -> str:
-    text = str(reference.get("reference", "")).removeprefix(f"{context.base_url}/")
-    match = _REFERENCE.fullmatch(text)
-    if match is None or match[1] != resource_type:
+    text = str(reference.get("reference", ""))
+    named = local(text, context.base_url)
+    if named is None or named.type != resource_type or named.version is not None:
         raise BadRequest(f"A reference such as {resource_type}/123 is expected, not {text[:80]!r}.", code="value")
-    return match[2]
+    return named.id

@@ -5,7 +5,6 @@ Whatever the caller's access does not show is not there: reading it gives None, 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,6 +18,7 @@ from fhir_server.engine.engine import handle
 from fhir_server.errors import BadGateway, FhirError, Gone, NotFound
 from fhir_server.hospital.api.references import decoded
 from fhir_server.http.audit.audit_context import noted
+from fhir_server.r4.ids import is_id
 from fhir_server.store.resources.contents import Content, HeldContent
 from fhir_server.store.resources.first_versions import created_times
 from mappings.shared.elements import Resource
@@ -27,7 +27,6 @@ Criteria = Sequence[tuple[str, str]]
 FirstVersions = Callable[[str, Sequence[str]], Awaitable[dict[str, datetime]]]
 """Returns when the resources of a type, by their ids, had their first version, as far as that is known."""
 _MOST_AT_ONCE = 1000
-_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class Fhir:
 
     async def read(self, resource_type: str, resource_id: str) -> dict[str, Any] | None:
         """Return the resource, or None where there is none or none that the caller sees."""
-        if _ID.fullmatch(resource_id) is None:
+        if not is_id(resource_id):
             return None  # it is the app's word: `_history` or `1/_history/2` would lead to something else
         try:
             answer = await self.ask(Request("GET", f"{resource_type}/{resource_id}"))
@@ -65,7 +64,7 @@ class Fhir:
 
     async def content(self, binary_id: str) -> tuple[dict[str, Any], Content] | None:
         """Return a Binary and its content, of which no more is read than is asked for; None as for `read`."""
-        if _ID.fullmatch(binary_id) is None:
+        if not is_id(binary_id):
             return None
         try:
             answer = await self.ask(Request("GET", f"Binary/{binary_id}", wants_content=True))

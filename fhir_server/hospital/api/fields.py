@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from fhir_server.auth.accounts.login_names import email, phone
+from fhir_server.r4.ids import ID_PATTERN, is_id
 from mappings.shared import clinic_clock
 from mappings.shared.rows import CONTROLS, Id, Text
 
@@ -49,7 +50,6 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _NOT_ONE_LINE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """Controls and line ends of Unicode: what is shown, mailed or printed in one line has none."""
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_RESOURCE_ID = re.compile(r"^[A-Za-z0-9\-.]{1,64}$")
 _CLOCK_TIME = re.compile(r"^\d{2}:\d{2}(:\d{2})?$", re.ASCII)
 
 
@@ -81,7 +81,7 @@ def _one_line(text: str) -> str:
 
 def _resource_id(text: str) -> str:
     # What no resource can have as its id is told as what none has.
-    if _RESOURCE_ID.fullmatch(text) is None:
+    if not is_id(text):
         raise ValueError("unknown_id")
     return text
 
@@ -165,7 +165,7 @@ Plain = Annotated[str, AfterValidator(_plain)]
 ResourceId = Annotated[
     str,
     AfterValidator(_resource_id),
-    Field(json_schema_extra={"pattern": _RESOURCE_ID.pattern, "minLength": 1, "maxLength": 64}),
+    Field(json_schema_extra={"pattern": f"^{ID_PATTERN}$", "minLength": 1, "maxLength": 64}),
 ]
 """The id of a resource, in a body."""
 Reason = Annotated[Text, BeforeValidator(_text), StringConstraints(max_length=2000)]

@@ -10,9 +10,9 @@ from starlette.responses import JSONResponse
 from fhir_server.errors import FhirError
 from fhir_server.hospital.api import texts
 from fhir_server.http.audit.audit_context import seen
+from fhir_server.own_urls import DEFAULT_BASE, problem_type
 from fhir_server.store.database.outage import OUTAGES
 from fhir_server.work.request_id import chosen_id
-from mappings.shared.own_urls import DEFAULT_BASE, problem_type
 from translations.catalogue import N_, Language, translated
 
 MEDIA_TYPE = "application/problem+json"

@@ -35,6 +35,7 @@ from fhir_server.hospital.api.fhir import Fhir
 from fhir_server.http.audit.audit_context import noted
 from fhir_server.http.request_ids import HEADER
 from fhir_server.r4 import values
+from fhir_server.r4.references import local
 from fhir_server.work.content_encoding import ACCEPTED
 from fhir_server.work.request_id import request_id
 from mappings.shared import reading
@@ -119,7 +120,7 @@ class RemoteFhir:
     def _below_base(self, location: str) -> str:
         """Return the path of the resource that a Location names, without its version; raises BadGateway."""
         path = location.removeprefix(f"{self.base_url}/").partition("/_history/")[0]
-        if re.fullmatch(r"[A-Za-z]+/[A-Za-z0-9\-.]{1,64}", path) is None:
+        if local(path) is None:
             raise BadGateway("The FHIR server stored something, and does not say where.")
         return path
 

@@ -9,13 +9,13 @@ from decimal import Decimal
 from typing import Any
 
 from fhir_server.hospital.api.fhir import Fhir
+from fhir_server.own_urls import identifier_key
 from mappings.billing import payments
 from mappings.insurance import eligibility
 from mappings.insurance.eligibility import Eligibility
 from mappings.shared import reading
 from mappings.shared.elements import Resource
 from mappings.shared.money import Money
-from mappings.shared.own_urls import identifier_key
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from fhir_server.hospital.booking.scheduling import When, carry_out, practice_at
 from fhir_server.hospital.catalogue.clinic_clocks import clock_of
 from fhir_server.hospital.catalogue.practices import Practice
 from fhir_server.http.content.disposition import content_disposition
+from fhir_server.r4.human_names import person_name
 from mappings.booking import appointments, booking
 from mappings.booking.appointments import Appointment
 from mappings.catalogue import clinics
@@ -206,8 +207,8 @@ async def calendar_file(appointment_id: str, caller: Called) -> Response:
 
 
 async def _summary(caller: Caller, appointment: Resource, doctor: Resource | None, clinic: str | None) -> str:
-    member = reading.person_name(await _member(caller, appointment))
-    name = reading.person_name(doctor)
+    member = person_name(await _member(caller, appointment))
+    name = person_name(doctor)
     return messages.visit_title(await caller.language(), doctor=name, clinic=clinic, member=member)
 
 

@@ -58,17 +58,25 @@ async def list_clinics(
     listed = [
         item for item in locations.matches if _is_open_clinic(item) and (offering is None or item["id"] in offering)
     ]
-    created = await server.fhir().created(listed)
-    rows = [clinics.from_fhir(item, created=created.get(item["id"])) for item in listed]
-    rows = [row for row in rows if _says(row.city, city, whole=True) and _says(_text_of(row), q)]
-    answers = [ClinicAnswer.of(row, distance_km=_distance(place, row)) for row in rows]
+    rows = [(clinics.from_fhir(item), item) for item in listed]
+    chosen = [
+        (row, _distance(place, row), item)
+        for row, item in rows
+        if _says(row.city, city, whole=True) and _says(_text_of(row), q)
+    ]
     if place is not None:
         far = math.inf if distance_km is None else distance_km
-        answers = [item for item in answers if item.distance_km is not None and item.distance_km <= far]
-        answers.sort(key=lambda item: (item.distance_km, item.id))
+        chosen = [each for each in chosen if each[1] is not None and each[1] <= far]
+        chosen.sort(key=lambda each: (each[1], each[0].id))
     else:
-        answers.sort(key=lambda item: (fold(item.name or ""), item.id))
-    return page_of(server, "clinics", answers, limit, cursor)
+        chosen.sort(key=lambda each: (fold(each[0].name or ""), each[0].id))
+    page = page_of(server, "clinics", chosen, limit, cursor)
+    created = await server.fhir().created(item for _, _, item in page.items)
+    answers = [
+        ClinicAnswer.of(clinics.from_fhir(item, created=created.get(item["id"])), distance_km=distance)
+        for _, distance, item in page.items
+    ]
+    return Page(items=answers, total=page.total, next=page.next)
 
 
 def _is_open_clinic(location: Mapping[str, Any]) -> bool:
@@ -139,14 +147,19 @@ async def list_specialties(
         for item in (await server.fhir().all("HealthcareService", criteria)).matches
         if item.get("active") is not False
     ]
-    created = await server.fhir().created(services)
-    answers = [
-        SpecialtyAnswer.of(specialties.from_fhir(item, clinic_id=place, created=created.get(item["id"])))
+    rows = [
+        (specialties.from_fhir(item, clinic_id=place), item)
         for item in services
         for place in ([clinic_id] if clinic_id else _places(item))
     ]
-    answers.sort(key=lambda item: (fold(item.name or ""), item.clinic_id or "", item.id))
-    return page_of(server, "specialties", answers, limit, cursor)
+    rows.sort(key=lambda pair: (fold(pair[0].name or ""), pair[0].clinic_id or "", pair[0].id))
+    page = page_of(server, "specialties", rows, limit, cursor)
+    created = await server.fhir().created(item for _, item in page.items)
+    answers = [
+        SpecialtyAnswer.of(specialties.from_fhir(item, clinic_id=row.clinic_id, created=created.get(item["id"])))
+        for row, item in page.items
+    ]
+    return Page(items=answers, total=page.total, next=page.next)
 
 
 def _places(service: Mapping[str, Any]) -> list[str | None]:

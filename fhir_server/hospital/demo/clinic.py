@@ -6,8 +6,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from fhir_server import own_urls
 from fhir_server.r4 import values
-from mappings.shared import own_urls
 
 _FILES = ("clinics.json", "patients.json", "records.json")
 

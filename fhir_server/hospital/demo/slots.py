@@ -14,8 +14,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from fhir_server.hospital.demo.clinic import resources
+from fhir_server.own_urls import identifier_key, path_of
 from mappings.shared import elements
-from mappings.shared.own_urls import identifier_key, path_of
 
 DAYS_AHEAD = 14
 VISIT = timedelta(minutes=30)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from fhir_server.hospital.notifications.events import Event, Visit
+from fhir_server.r4.human_names import person_name
 from mappings.accounts import users
 from mappings.notifications import messages, times
 from mappings.notifications.notifications import Notification, to_fhir
@@ -74,10 +75,10 @@ def _message(event: Event, around: MappingContext, clocks: _Clocks, language: La
 
 def _visit_facts(visit: Visit, around: MappingContext, clocks: _Clocks, language: Language) -> Mapping[str, str | None]:
     return {
-        "doctor": reading.person_name(around.doctor),
+        "doctor": person_name(around.doctor),
         "clinic": (around.clinic or {}).get("name"),
         "when": times.when(visit.start, clocks.own, language, there=clocks.clinic) if visit.start else None,
-        "member": reading.person_name(around.member),
+        "member": person_name(around.member),
     }
 
 

@@ -17,11 +17,11 @@ from fhir_server.engine.engine import handle
 from fhir_server.engine.operations import purge
 from fhir_server.errors import Gone, NotFound
 from fhir_server.jobs.runner import Job
+from fhir_server.own_urls import path_of
 from fhir_server.r4 import values
 from fhir_server.store.work.jobs import Lease
 from mappings.shared import profiles
 from mappings.shared.elements import Resource
-from mappings.shared.own_urls import path_of
 
 EVERY_SECONDS = 86_400.0
 

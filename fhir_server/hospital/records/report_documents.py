@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from fhir_server.hospital.api.caller import Caller
+from fhir_server.r4.ids import ID_PATTERN
 from mappings.records import lab_tests, medical_documents
 from mappings.shared import reading
 from mappings.shared.elements import Resource
 
-_ID = re.compile(r"report_(\d{1,4})_([A-Za-z0-9\-.]{1,64})")
+_ID = re.compile(rf"report_(\d{{1,4}})_({ID_PATTERN})")
 """No resource has an id with an underscore, so that none is mistaken for what a report brings along."""
 
 

@@ -11,7 +11,7 @@ from fhir_server.auth.permission.bearer import BearerToken
 from fhir_server.engine import sign_in
 from fhir_server.http.oauth.people import ask
 from fhir_server.http.oauth.server import AuthorizationServer
-from mappings.shared.reading import human_name, official_name
+from fhir_server.r4.human_names import human_name, official_name
 
 CLAIMS = ("fhirUser", "profile", "name", "given_name", "family_name", "email", "email_verified")
 

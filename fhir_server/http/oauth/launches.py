@@ -19,8 +19,9 @@ from fhir_server.engine import sign_in
 from fhir_server.http.audit.audit_context import seen
 from fhir_server.http.oauth.answers import OAuthError, answer, endpoint
 from fhir_server.http.oauth.forms import body_of
-from fhir_server.http.oauth.people import ID, encounter_exists, patient_exists
+from fhir_server.http.oauth.people import encounter_exists, patient_exists
 from fhir_server.http.oauth.server import AuthorizationServer, server_of
+from fhir_server.r4.ids import is_id
 from fhir_server.store.accounts.sign_in import Launch
 
 _TEXTS = ("client_id", "user", "patient", "encounter", "intent", "smart_style_url", "tenant")
@@ -103,7 +104,7 @@ async def _user(server: AuthorizationServer, name: str | None) -> User:
 async def _context(server: AuthorizationServer, asked: dict[str, Any]) -> LaunchContext:
     patient, encounter = asked.get("patient"), asked.get("encounter")
     for resource_id in (patient, encounter):
-        if resource_id is not None and not ID.fullmatch(resource_id):
+        if resource_id is not None and not is_id(resource_id):
             raise OAuthError("invalid_request", "patient and encounter are ids, without a type.")
     if patient is not None and not await patient_exists(server, patient):
         raise OAuthError("invalid_request", "There is no such patient.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import partial
 from typing import Any
 
@@ -16,9 +15,9 @@ from fhir_server.errors import FhirError
 from fhir_server.http.audit.audit_context import noted
 from fhir_server.http.oauth.server import AuthorizationServer
 from fhir_server.r4 import values
-from mappings.shared.reading import human_name, official_name
+from fhir_server.r4.human_names import human_name, official_name
+from fhir_server.r4.ids import is_id
 
-ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 """What a logical id is; anything else must not become part of a path."""
 
 
@@ -49,7 +48,7 @@ async def ask(
 
 async def patient_exists(server: AuthorizationServer, resource_id: str, user: User | None = None) -> bool:
     """Return whether there is such a patient, whom the user sees where one is named."""
-    return bool(ID.fullmatch(resource_id)) and await ask(server, f"Patient/{resource_id}", [], user=user) is not None
+    return is_id(resource_id) and await ask(server, f"Patient/{resource_id}", [], user=user) is not None
 
 
 async def encounter_exists(server: AuthorizationServer, encounter: str, patient: str | None) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from fhir_server.r4.ids import ID_PATTERN
 from fhir_server.r4.validation.faults import Check, Fault, Faults, Scope, misplaced, shown
 
 # What XML 1.0 cannot carry, and so FHIR neither: control characters, lone surrogates, two non-characters.
@@ -29,7 +30,7 @@ _date_form = re.compile(rf"{_YEAR}(?:-(?:0[1-9]|1[0-2])|-{_DAY})?").fullmatch
 _datetime_form = re.compile(rf"{_YEAR}(?:-(?:0[1-9]|1[0-2])|-{_DAY}(?:T{_CLOCK}{_ZONE})?)?").fullmatch
 _instant_form = re.compile(rf"{_YEAR}-{_DAY}T{_CLOCK}{_ZONE}").fullmatch
 _time_form = re.compile(_CLOCK).fullmatch
-_id_form = re.compile(r"[A-Za-z0-9\-.]{1,64}").fullmatch
+_id_form = re.compile(ID_PATTERN).fullmatch
 _oid_form = re.compile(r"urn:oid:[0-2](?:\.(?:0|[1-9][0-9]*))+").fullmatch
 _uuid_form = re.compile(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
 _code_form = re.compile(r"\S+(?: \S+)*", re.ASCII).fullmatch

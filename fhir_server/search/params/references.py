@@ -8,20 +8,18 @@ is; `subject:identifier` as a token. `questionnaire@url|version` (or `@url`, whe
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from fhir_server.r4.definitions import table
 from fhir_server.r4.fhirpath import Item
+from fhir_server.r4.ids import is_id
 from fhir_server.r4.references import literal, local
 from fhir_server.search.index.entry import Entry
 from fhir_server.search.index.keys import CANONICAL, CANONICAL_MARK, clean
 from fhir_server.search.params import tokens, uris
 from fhir_server.search.query.conditions import Condition, HasKey, Hierarchy
-
-_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 
 
 def index(name: str, items: list[Item], entry: Entry) -> None:
@@ -98,7 +96,7 @@ def condition(name: str, value: str, targets: Sequence[str], base_url: str) -> C
 
     An absolute URL below `base_url`, the server's own, means the same as the relative one.
     """
-    if _ID.fullmatch(value):
+    if is_id(value):
         return HasKey(tuple(f"{name}={target}/{value}" for target in targets))
     return HasKey((f"{name}={clean(_texts(value, base_url)[-1])}",))
 
@@ -110,7 +108,7 @@ def hierarchy(name: str, relation: str, value: str, targets: Sequence[str], base
     named = local(value, base_url)
     if named is None and "://" in value:
         return uris.condition(name, relation, value)
-    places = [f"{target}/{value}" for target in targets] if _ID.fullmatch(value) else [named.resource] if named else []
+    places = [f"{target}/{value}" for target in targets] if is_id(value) else [named.resource] if named else []
     if not places:
         raise ValueError(f"{relation} takes Type/id, an id or a URL")
     return Hierarchy(name, "above" if relation == "above" else "below", tuple(places))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mappings.shared import own_urls
+from fhir_server import own_urls
 from tests.facade.billing.test_payment import PAY, paying
 from tests.facade.clinic import booking_of, open_clinics
 from tests.facade_server import opened

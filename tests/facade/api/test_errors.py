@@ -12,7 +12,7 @@ import pytest
 
 from fhir_server.hospital.api import idempotency
 from fhir_server.hospital.api.problem import PROBLEMS
-from mappings.shared.own_urls import own_url
+from fhir_server.own_urls import own_url
 from tests.facade.accounts.test_throttle import just_now
 from tests.facade.clinic import MONDAY, booking_of
 from tests.facade.endpoints import BY_NUMBER, ENDPOINTS, Endpoint

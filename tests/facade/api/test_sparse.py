@@ -8,7 +8,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from mappings.shared.own_urls import own_url
+from fhir_server.own_urls import own_url
 from tests.facade.api.test_hostile import require_told
 from tests.facade.endpoints import ENDPOINTS, Endpoint
 from tests.facade.world import World

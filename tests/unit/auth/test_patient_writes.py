@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from fhir_server.auth.permission.compartment import of_patient
 from fhir_server.auth.permission.patient_writes import RULES, Change, Writer, require_permitted
 from fhir_server.errors import Forbidden
+from fhir_server.own_urls import own_url
 from fhir_server.r4.definitions import Element, table
 from fhir_server.r4.reports import marked, reporter_of, unmarked
 from fhir_server.search.query.conditions import NOTHING
-from mappings.shared.own_urls import own_url
 from tools.access_table import PAGE, printed
 
 NEVER = frozenset({

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fhir_server.own_urls import own_url
 from mappings.catalogue import availability
 from mappings.catalogue.availability import Opening, computed, openings
 from mappings.shared import clinic_clock
-from mappings.shared.own_urls import own_url
 from tests.unit.mappings.strategies import ZONES
 
 NEW_YORK = ZoneInfo("America/New_York")

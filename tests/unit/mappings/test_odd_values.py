@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhir_server.hospital.odd_rows import READERS
+from fhir_server.own_urls import own_url
 from mappings.accounts import user_family, users
 from mappings.billing import payments
 from mappings.booking import appointments
@@ -27,7 +28,6 @@ from mappings.shared import odd_values
 from mappings.shared.elements import TIMEZONE
 from mappings.shared.extensions import EXTENSIONS
 from mappings.shared.money import Money
-from mappings.shared.own_urls import own_url
 from mappings.shared.rows import Row
 from mappings.visits import visit_tracking, waiting
 

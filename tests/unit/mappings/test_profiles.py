@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fhir_server.own_urls import DEFAULT_BASE, own_url, path_of
 from fhir_server.r4.definitions import table
 from fhir_server.r4.validation import validate
 from mappings.accounts import users
@@ -18,7 +19,6 @@ from mappings.catalogue import clinics, doctors, specialties
 from mappings.records import medical_documents, prescriptions
 from mappings.shared import profiles
 from mappings.shared.extensions import EXTENSIONS
-from mappings.shared.own_urls import DEFAULT_BASE, own_url, path_of
 from mappings.visits import visit_tracking
 from tests.unit.mappings import strategies as rows
 from tests.unit.mappings.test_tables import AT

@@ -17,8 +17,8 @@ from pydantic.json_schema import models_json_schema
 
 from fhir_server.hospital.api.description.examples import add_examples
 from fhir_server.hospital.api.problem import MEDIA_TYPE, PROBLEMS, ProblemDetails
+from fhir_server.own_urls import base, problem_type
 from fhir_server.work.threads import apart
-from mappings.shared.own_urls import base, problem_type
 
 Responses = dict[int | str, dict[str, Any]]
 

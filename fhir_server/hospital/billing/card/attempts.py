@@ -20,11 +20,11 @@ import structlog
 from fhir_server.engine.context import Ask, Request, instant, now
 from fhir_server.errors import Conflict, Gone, NotFound, PreconditionFailed
 from fhir_server.hospital.gateways.card import Charge, Gateway, GatewayUnavailable
+from fhir_server.own_urls import own_urls
 from fhir_server.r4 import values
 from mappings.billing import payments
 from mappings.shared import elements, reading
 from mappings.shared.money import Money
-from mappings.shared.own_urls import own_urls
 
 Resource = dict[str, Any]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from fhir_server.engine.context import Services
 from fhir_server.hospital.api.references import decoded
+from fhir_server.r4.human_names import person_name
 from fhir_server.r4.references import local
 from mappings.shared import reading
 from mappings.shared.elements import Resource
@@ -61,9 +62,9 @@ class Names:
         if resource["resourceType"] == "RelatedPerson":
             if reading.reference_id(resource.get("patient"), "Patient") != self._patient:
                 return None
-            return reading.person_name(resource)
+            return person_name(resource)
         if resource["resourceType"] in ("Patient", "Practitioner"):
-            return reading.person_name(resource)
+            return person_name(resource)
         return resource.get("name") or reading.concept_text(resource.get("code"))
 
 

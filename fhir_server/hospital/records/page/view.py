@@ -12,10 +12,11 @@ from markupsafe import Markup
 
 from fhir_server.hospital.records.page.names import Names
 from fhir_server.hospital.records.page.words import code_name, element_name, extension_name, said, type_name
+from fhir_server.own_urls import path_of
+from fhir_server.r4.human_names import human_name
 from mappings.notifications import notifications, times
 from mappings.shared import clinic_clock, reading
 from mappings.shared.elements import LOINC
-from mappings.shared.own_urls import path_of
 from translations.catalogue import Language
 
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+\-]+/[A-Za-z0-9!#$&^_.+\-]+")
@@ -139,7 +140,7 @@ class View:
         if "coding" in node:
             return self._concept(node)
         if "family" in node or "given" in node:
-            return reading.human_name(node)
+            return human_name(node)
         if "value" in node and set(node) & {"unit", "code", "currency"}:
             unit = self._unit(node) or node.get("unit") or node.get("currency") or node.get("code")
             return f"{node['value']} {unit}"

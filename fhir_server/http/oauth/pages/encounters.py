@@ -19,8 +19,9 @@ from fhir_server.http.oauth.authorization import Authorization, Refusal, unseale
 from fhir_server.http.oauth.forms import form
 from fhir_server.http.oauth.pages.browser import browser_of, is_own_origin
 from fhir_server.http.oauth.pages.rendering import page, redirect, render
-from fhir_server.http.oauth.people import ID, ask, patient_name
+from fhir_server.http.oauth.people import ask, patient_name
 from fhir_server.http.oauth.server import AuthorizationServer, server_of
+from fhir_server.r4.ids import is_id
 
 Encounter = dict[str, Any]
 
@@ -47,7 +48,7 @@ async def has_encounters(server: AuthorizationServer, patient: str) -> bool:
 
 async def encounter_of(server: AuthorizationServer, patient: str, encounter: str) -> Encounter | None:
     """Return the encounter if it is one of the patient's."""
-    if not ID.fullmatch(encounter):
+    if not is_id(encounter):
         return None
     return next(iter(await _search_encounters(server, [*_mine(patient), ("_id", encounter)])), None)
 

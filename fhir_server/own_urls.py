@@ -1,4 +1,4 @@
-"""The URLs that the hospital's own meanings go by: extensions, profiles, code systems, identifiers, problems.
+"""The URLs of what this server defines itself: extensions, profiles, code systems, identifiers, problems.
 
 All begin with one base, which is set once, when a process starts. A resource keeps the URLs that it was written with:
 what stands under a former base, or under the default, is read as well, and a search asks for all of them.
@@ -55,7 +55,7 @@ def problem_type(code: str) -> str:
 
 
 def path_of(url: object) -> str | None:
-    """Return what follows the base in one of the hospital's URLs ("identifier/visit"); None for any other."""
+    """Return what follows the base in one of these URLs ("identifier/visit"); None for any other."""
     for each in _bases:
         if isinstance(url, str) and url.startswith(f"{each}/fhir/"):
             return url.removeprefix(f"{each}/fhir/")
@@ -68,5 +68,5 @@ def is_own_url(url: object, kind: Kind, name: str) -> bool:
 
 
 def identifier_key(name: str, value: str) -> str:
-    """Return an identifier of the hospital's as a search takes it: in all systems that it may be stored in."""
+    """Return an identifier of the server's own as a search takes it: in all systems that it may be stored in."""
     return ",".join(f"{system}|{value}" for system in own_urls("identifier", name))
