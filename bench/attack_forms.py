@@ -63,5 +63,5 @@ def _oauth() -> Iterator[Attack]:
     yield form("a long name", "oauth/login", signing_in)
     registration = json.dumps({"redirect_uris": [f"https://a{at}.test/" for at in range(30_000)]}).encode()
     yield Attack("oauth: many redirects", "POST", "oauth/register", registration, {"Content_Type": JSON_TYPE})
-    asked = urlencode({"client_id": "x", "scope": scopes[:50_000], "state": "s" * 5000})
-    yield Attack("oauth: a long question", "GET", f"oauth/authorize?{asked}", callers=_MANY)
+    query = urlencode({"client_id": "x", "scope": scopes[:50_000], "state": "s" * 5000})
+    yield Attack("oauth: a long question", "GET", f"oauth/authorize?{query}", callers=_MANY)

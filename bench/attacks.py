@@ -210,20 +210,20 @@ def _text(body: bytes) -> str:
     return text.partition('"diagnostics":"')[2] or text
 
 
-async def _run(server: Server, wanted: str) -> int:
+async def _run(server: Server, area: str) -> int:
     """Send the requests to FHIR, of a caller who may do everything."""
     target = Target.of(server.base_url)
     await _fill(target)
     every = (*attacks(), *attacks_on_definitions())
-    return await _all(server, target, target, [attack for attack in every if wanted in attack.name])
+    return await _all(server, target, target, [attack for attack in every if area in attack.name])
 
 
-async def _run_without_account(server: Server, wanted: str) -> int:
+async def _run_without_account(server: Server, area: str) -> int:
     """Send the requests of a caller who has no account, beside one who reads with a token."""
     target = Target.of(server.base_url, {"Authorization": f"Bearer {server.token}"})
     await _fill(target)
     root = Target(target.host, target.port, "", target.tls)
-    return await _all(server, target, root, [attack for attack in attacks_without_account() if wanted in attack.name])
+    return await _all(server, target, root, [attack for attack in attacks_without_account() if area in attack.name])
 
 
 async def _all(server: Server, target: Target, attacked: Target, chosen: list[Attack]) -> int:

@@ -149,14 +149,14 @@ def _payment(name: str, n: int, outcome: str) -> dict[str, Any]:
 
 def _eligibility(scene: Scene) -> list[Ask]:
     about = {"status": "active", "purpose": ["validation"], "patient": _subject(scene), "created": "2026-01-01"}
-    asked = {"resourceType": "CoverageEligibilityRequest", **about, "insurer": {"display": "Solace"}}
-    said = {**about, "resourceType": "CoverageEligibilityResponse", "insurer": {"display": "Solace"}}
-    said |= {"request": {"display": "r"}, "outcome": "complete"}
+    request = {"resourceType": "CoverageEligibilityRequest", **about, "insurer": {"display": "Solace"}}
+    response = {**about, "resourceType": "CoverageEligibilityResponse", "insurer": {"display": "Solace"}}
+    response |= {"request": {"display": "r"}, "outcome": "complete"}
     return [
         *_get(f"Coverage?beneficiary=Patient/{scene.patient}&_include=Coverage:payor"),
-        ("POST", "CoverageEligibilityRequest", asked),
+        ("POST", "CoverageEligibilityRequest", request),
         *_get("InsurancePlan?owned-by=Organization/solace-mutual"),
-        ("POST", "CoverageEligibilityResponse", said),
+        ("POST", "CoverageEligibilityResponse", response),
     ]
 
 

@@ -107,7 +107,7 @@ class Drill:
         number = 0
         while not self._done:
             number += 1
-            if await self._asked(client, "PUT", f"Patient/{name}", _patient(name, number)):
+            if await self._is_answered(client, "PUT", f"Patient/{name}", _patient(name, number)):
                 self._acknowledged[name] = number
 
     async def _transact(self, client: httpx.AsyncClient, name: str) -> None:
@@ -116,16 +116,16 @@ class Drill:
             number += 1
             entry = {"request": {"method": "PUT", "url": f"Patient/{name}"}, "resource": _content(name, number)}
             body = json.dumps({"resourceType": "Bundle", "type": "transaction", "entry": [entry]})
-            if await self._asked(client, "POST", "", body):
+            if await self._is_answered(client, "POST", "", body):
                 self._acknowledged[name] = number
 
     async def _read(self, client: httpx.AsyncClient) -> None:
         searches = False
         while not self._done:
             searches = not searches
-            await self._asked(client, "GET", "Patient?_id=read" if searches else "Patient/read")
+            await self._is_answered(client, "GET", "Patient?_id=read" if searches else "Patient/read")
 
-    async def _asked(self, client: httpx.AsyncClient, method: str, url: str, body: str | None = None) -> bool:
+    async def _is_answered(self, client: httpx.AsyncClient, method: str, url: str, body: str | None = None) -> bool:
         started = time.monotonic()
         answer = await client.request(method, url, content=body)
         ended, result = time.monotonic(), self._result

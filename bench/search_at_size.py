@@ -331,10 +331,10 @@ def show(sizes: list[Size], console: Console) -> None:
     console.print(table)
     for size in sizes:
         room = size.storage
-        told = f"{size.resources:,} resources, loaded at {size.rate:,.0f} a second"
+        line = f"{size.resources:,} resources, loaded at {size.rate:,.0f} a second"
         if room is not None:
-            told += f"; documents {room.data:.0f} MB ({room.on_disk:.0f} on disk), indexes {room.indexes:.0f} MB"
-        console.print(told)
+            line += f"; documents {room.data:.0f} MB ({room.on_disk:.0f} on disk), indexes {room.indexes:.0f} MB"
+        console.print(line)
 
 
 def _cpu(measured: Measurement) -> float:

@@ -162,12 +162,12 @@ def main() -> None:
     parser.add_argument("--concepts", type=int, default=350_000)
     parser.add_argument("--requests", type=int, default=300)
     parser.add_argument("--folder", type=Path)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        system = load(asked.folder or Path(temporary), asked.concepts)
+        system = load(options.folder or Path(temporary), options.concepts)
         print(f"{'shape':24} {'p50 ms':>9} {'p95 ms':>9} {'CPU ms':>9} {'/s of CPU':>10}")
-        for name, shape in shapes(Shapes(system, asked.concepts)).items():
-            _measure(name, shape, asked.requests)
+        for name, shape in shapes(Shapes(system, options.concepts)).items():
+            _measure(name, shape, options.requests)
 
 
 def _measure(name: str, shape: Callable[[], None], requests: int) -> None:

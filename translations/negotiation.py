@@ -15,8 +15,8 @@ def choose_language(accept_language: str | None, own: str | None = None) -> Lang
 
 def named_language(accept_language: str | None) -> Language | None:
     """Return the best of the languages that Accept-Language names and the server speaks, or None."""
-    wanted = [_range(item) for item in (accept_language or "").split(",") if item.strip()]
-    ranked = sorted((item for item in wanted if item[1] > 0), key=lambda item: -item[1])
+    ranges = [_range(item) for item in (accept_language or "").split(",") if item.strip()]
+    ranked = sorted((item for item in ranges if item[1] > 0), key=lambda item: -item[1])
     return next(filter(None, (_spoken(tag) for tag, _ in ranked)), None)
 
 

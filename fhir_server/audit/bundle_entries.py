@@ -32,15 +32,15 @@ def bundle_entries(request: Request | None, response: Response | None) -> tuple[
     if request is None or request.path or request.method != "POST" or not isinstance(request.resource, dict):
         return (), ""
     bundle = _decoder.decode(response.json) if response is not None and response.json else _Bundle()
-    asked = request.resource.get("entry")
-    asked = asked if isinstance(asked, list) else []
-    outcomes = [entry.response for entry in bundle.entry] or [_Outcome()] * len(asked)
-    entries = tuple(_entry(one, outcome) for one, outcome in zip(asked, outcomes, strict=False))
+    requested = request.resource.get("entry")
+    requested = requested if isinstance(requested, list) else []
+    outcomes = [entry.response for entry in bundle.entry] or [_Outcome()] * len(requested)
+    entries = tuple(_entry(one, outcome) for one, outcome in zip(requested, outcomes, strict=False))
     return entries, bundle.type.removesuffix("-response")
 
 
-def _entry(asked: Any, outcome: _Outcome) -> EntryRecord:
-    wanted = asked.get("request") if isinstance(asked, dict) else None
-    wanted = wanted if isinstance(wanted, dict) else {}
+def _entry(entry: Any, outcome: _Outcome) -> EntryRecord:
+    request = entry.get("request") if isinstance(entry, dict) else None
+    request = request if isinstance(request, dict) else {}
     location = "/".join(outcome.location.partition("/_history")[0].rsplit("/", 2)[-2:])
-    return EntryRecord(str(wanted.get("method", "")), str(wanted.get("url", "")), outcome.status, location)
+    return EntryRecord(str(request.get("method", "")), str(request.get("url", "")), outcome.status, location)

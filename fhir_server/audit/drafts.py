@@ -161,9 +161,9 @@ class AuditDrafts:
         resource = {"resourceType": "AuditEvent", **elements}
         entry = index(resource, timezone=settings.default_timezone, base_url=self._context.base_url)
         keys = [key for key in entry["keys"] if key != EVERY]
-        told = frozenset(key.removeprefix(_CONTENT_KEY) for key in keys if key.startswith(_CONTENT_KEY))
+        contents = frozenset(key.removeprefix(_CONTENT_KEY) for key in keys if key.startswith(_CONTENT_KEY))
         others = tuple(key for key in keys if not key.startswith(_CONTENT_KEY))
-        return _Part(others, told, frozenset(entry["shape"].split(",")))
+        return _Part(others, contents, frozenset(entry["shape"].split(",")))
 
 
 def _with_holes(part: _Part) -> _Part:

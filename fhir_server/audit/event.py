@@ -92,12 +92,14 @@ def of_time(milliseconds: int) -> Element:
 def entities(record: AccessRecord) -> list[Element]:
     """Return what was asked for, and whose data it may have been."""
     url, *others = _questions(record)
-    asked = EntryRecord(record.method, url, "", "" if record.entries else record.location)
-    entities = [_entity(asked) | _details(record.details)] if url else []
+    direct = EntryRecord(record.method, url, "", "" if record.entries else record.location)
+    entities = [_entity(direct) | _details(record.details)] if url else []
     entities += [_entity(entry) for entry in record.entries[:_MOST_ENTITIES]]
     entities += [_entity(EntryRecord("", other, "")) for other in others[:_MOST_ENTITIES]]
-    told = {f"Patient/{record.patient}"} | {entity["what"]["reference"] for entity in entities if "what" in entity}
-    entities += [_patient(each) for each in record.patients[:_MOST_ENTITIES] if f"Patient/{each}" not in told]
+    references = {f"Patient/{record.patient}"} | {
+        entity["what"]["reference"] for entity in entities if "what" in entity
+    }
+    entities += [_patient(each) for each in record.patients[:_MOST_ENTITIES] if f"Patient/{each}" not in references]
     if record.patient:
         entities.append(_patient(record.patient))
     if record.request_id:
@@ -126,8 +128,8 @@ def _patient(patient_id: str) -> Element:
 
 
 def _details(details: tuple[Detail, ...]) -> Element:
-    told = [{"type": name, "valueString": _printable(value)} for name, value in details]
-    return {"detail": told} if told else {}
+    texts = [{"type": name, "valueString": _printable(value)} for name, value in details]
+    return {"detail": texts} if texts else {}
 
 
 def _phrase(status: int) -> str:
@@ -155,8 +157,8 @@ def _entity(entry: EntryRecord) -> Element:
 
 
 def _in_words(text: str) -> Element:
-    told = _printable(text).strip()
-    return {"description": told} if told else {}
+    words = _printable(text).strip()
+    return {"description": words} if words else {}
 
 
 def _whole(question: str) -> str:

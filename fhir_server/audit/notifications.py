@@ -23,8 +23,8 @@ async def tell_of_notification(services: Services, base_url: str, attempt: Attem
         return
     token, status = bearer_token(meaning), attempt.status or _UNANSWERED
     with disclosing() as disclosure:
-        for told in attempt.told:
-            note_resource(base_url, told.event.type, told.event.id, told.json)
+        for shown in attempt.events:
+            note_resource(base_url, shown.event.type, shown.event.id, shown.json)
     record = AccessRecord(
         id=new_id(),
         milliseconds=int(time.time() * 1000),
@@ -36,9 +36,9 @@ async def tell_of_notification(services: Services, base_url: str, attempt: Attem
         event="notification",
         patient=token.context.patient or "",
         entries=tuple(
-            EntryRecord("GET", f"{told.reference}/_history/{told.event.version}", str(status))
-            for told in attempt.told
-            if told.json is not None
+            EntryRecord("GET", f"{shown.reference}/_history/{shown.event.version}", str(status))
+            for shown in attempt.events
+            if shown.json is not None
         ),
         patients=tuple(disclosure.patients),
     )

@@ -28,7 +28,7 @@ Headers: TypeAlias = "Mapping[str, str] | Sequence[tuple[str, str]]"
 
 
 class Refused(Exception):
-    """The URL may not be asked, or what it answers is of no use."""
+    """The URL may not be outgoing, or what it answers is of no use."""
 
 
 class Unanswered(Refused):
@@ -36,7 +36,7 @@ class Unanswered(Refused):
 
 
 class Redirected(Refused):
-    """It answers that what was asked for is elsewhere; whoever follows asks for that as for any other URL."""
+    """It answers that what was outgoing for is elsewhere; whoever follows asks for that as for any other URL."""
 
     def __init__(self, status: int, location: str) -> None:
         super().__init__(f"it answers {status}")
@@ -71,7 +71,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """What is asked of a URL, and how much answer, in bytes, and time, in seconds, that may take."""
+    """What is outgoing of a URL, and how much answer, in bytes, and time, in seconds, that may take."""
 
     method: str = "GET"
     headers: Mapping[str, str] | Sequence[tuple[str, str]] = field(
@@ -86,12 +86,12 @@ _PLAIN = Outgoing()
 _SILENCE = 30.0
 
 
-async def fetch(url: str, asked: Outgoing = _PLAIN, *, allow_internal: bool = False) -> Fetched:
+async def fetch(url: str, outgoing: Outgoing = _PLAIN, *, allow_internal: bool = False) -> Fetched:
     """Return what the https URL answers; raises Refused.
 
     `allow_internal` permits http and addresses of this network, for a server whose partners live there.
     """
-    return await _exchange(url, asked, partial(_read, largest=asked.largest), allow_internal=allow_internal)
+    return await _exchange(url, outgoing, partial(_read, largest=outgoing.largest), allow_internal=allow_internal)
 
 
 async def ask(url: str, asked: Outgoing, *, allow_internal: bool = False) -> Answer:
@@ -113,13 +113,13 @@ async def send(url: str, sent: Outgoing, *, allow_internal: bool = False) -> int
 
 
 async def receive(
-    url: str, asked: Outgoing, take: Callable[[AsyncIterator[bytes]], Awaitable[T]], *, allow_internal: bool = False
+    url: str, outgoing: Outgoing, take: Callable[[AsyncIterator[bytes]], Awaitable[T]], *, allow_internal: bool = False
 ) -> T:
     """Have `take` read what the https URL answers: the bytes in pieces, packed as they come; raises Refused.
 
-    `asked.seconds` is for the whole, whose length is the taker's matter; silence for half a minute ends it.
+    `outgoing.seconds` is for the whole, whose length is the taker's matter; silence for half a minute ends it.
     """
-    return await _exchange(url, asked, partial(_passed_on, take), allow_internal=allow_internal, silence=_SILENCE)
+    return await _exchange(url, outgoing, partial(_passed_on, take), allow_internal=allow_internal, silence=_SILENCE)
 
 
 async def _passed_on(take: Callable[[AsyncIterator[bytes]], Awaitable[T]], response: httpx.Response) -> T:
@@ -132,7 +132,7 @@ async def _passed_on(take: Callable[[AsyncIterator[bytes]], Awaitable[T]], respo
 
 async def _exchange(
     url: str,
-    asked: Outgoing,
+    outgoing: Outgoing,
     reading: Callable[[httpx.Response], Awaitable[T]],
     *,
     allow_internal: bool,
@@ -144,17 +144,17 @@ async def _exchange(
     port = _port(parts)
     host, progress = parts.netloc.rpartition("@")[2], _Progress()
     try:
-        async with asyncio.timeout(asked.seconds):
+        async with asyncio.timeout(outgoing.seconds):
             address = await _public_address(parts.hostname, port, allow_internal=allow_internal)
             pinned = httpx.URL(url).copy_with(host=address, port=port)
             # Ask no proxy and no netrc of the environment: the address that was checked is the one to ask.
             async with httpx.AsyncClient(
-                trust_env=False, verify=_certificates(), timeout=silence or asked.seconds
+                trust_env=False, verify=_certificates(), timeout=silence or outgoing.seconds
             ) as client:
-                headers = [("Host", host), *_with_encodings(_pairs(asked.headers))]
+                headers = [("Host", host), *_with_encodings(_pairs(outgoing.headers))]
                 extensions = {"sni_hostname": parts.hostname, "trace": progress.note}
                 async with client.stream(
-                    asked.method, pinned, headers=headers, content=asked.body, extensions=extensions
+                    outgoing.method, pinned, headers=headers, content=outgoing.body, extensions=extensions
                 ) as response:
                     return await reading(response)
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:

@@ -54,7 +54,7 @@ def run(settings: Settings, work: Work[T]) -> T:
             raise StartupError("; ".join(issue.diagnostics for issue in error.issues)) from error
 
 
-def told(event: str, work: Work[T], **details: str | None) -> Work[T]:
+def audited_work(event: str, work: Work[T], **details: str | None) -> Work[T]:
     """Return the work, which is told in the audit trail."""
 
     async def worked(shared: Services, store: OAuthStore[Access]) -> T:
@@ -83,7 +83,7 @@ def add_user(
         await store.users.add(made)
         return described_user(made)
 
-    return told("user-added", work, role=role)
+    return audited_work("user-added", work, role=role)
 
 
 async def _new_patient(shared: Services, username: str) -> str:
@@ -124,7 +124,7 @@ def disable_user(username: str) -> Work[Described]:
         await sign_in.end_all(store, user.id)
         return described_user(replace(user, disabled=True))
 
-    return told("user-disabled", work)
+    return audited_work("user-disabled", work)
 
 
 def change_password(username: str, password: str) -> Work[Described]:
@@ -136,7 +136,7 @@ def change_password(username: str, password: str) -> Work[Described]:
         await sign_in.set_password(shared, store, user.id, password)
         return described_user(user)
 
-    return told("password-changed", work)
+    return audited_work("password-changed", work)
 
 
 def set_second_factor(username: str, *, remove: bool) -> Work[Described]:
@@ -202,7 +202,7 @@ def add_client(
         await store.clients.add(client)
         return described_client(client) | ({"client_secret": made_secret} if made_secret else {})
 
-    return told("client-registration", work, name=name, scope=scope)
+    return audited_work("client-registration", work, name=name, scope=scope)
 
 
 def _authentication(*, secret: bool, keys: bool) -> Authentication:
@@ -251,7 +251,7 @@ def remove_client(client_id: str) -> Work[None]:
             raise StartupError(f"There is no client {client_id!r}.")
         await store.grants.revoke_client(client_id)
 
-    return told("client-removed", work, client=client_id)
+    return audited_work("client-removed", work, client=client_id)
 
 
 # --- Keys --------------------------------------------------------------------------------------------------------

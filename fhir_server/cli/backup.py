@@ -97,13 +97,13 @@ class _Progress:
 
     def __init__(self, done: str) -> None:
         self._done = done
-        self._told = time.monotonic()
+        self._shown_at = time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
         now = time.monotonic()
-        if now - self._told < _PROGRESS_SECONDS:
+        if now - self._shown_at < _PROGRESS_SECONDS:
             return
-        self._told = now
+        self._shown_at = now
         share = min(99, 100 * done // max(total, 1))
         end = "\r" if sys.stderr.isatty() else "\n"
         sys.stderr.write(f"{share:3} %: {done} of about {total} documents {self._done}{end}"[: _columns()])

@@ -46,8 +46,10 @@ def install(  # noqa: PLR0917 - each is an option
     settings = settings_with(data_dir=data_dir, database_url=database_url, package_registry=registry)
     if (package is None) == (lock is None):
         raise StartupError("Name a package to install, or a lock file by --lock.")
-    asked = work.Asked(package, lock, offline=offline, allow_missing=allow_missing, search_parameters=search_parameters)
-    report = work.run(settings, work.install(asked, lambda text: typer.echo(text, err=True)))
+    installation = work.Installation(
+        package, lock, offline=offline, allow_missing=allow_missing, search_parameters=search_parameters
+    )
+    report = work.run(settings, work.install(installation, lambda text: typer.echo(text, err=True)))
     for note in report.notes:
         typer.secho(f"Note: {note}", fg="yellow", err=True)
     for each in report.installed:
@@ -68,7 +70,7 @@ def list_packages(data_dir: DataDir = None, database_url: DatabaseUrl = None) ->
 
     settings = settings_with(data_dir=data_dir, database_url=database_url)
     for each in work.run(settings, work.installed()):
-        how = "" if each.wanted else " (for others)"
+        how = "" if each.requested else " (for others)"
         typer.echo(f"{each.id}  {sum(each.counts.values())} definitions, installed {each.installed}{how}")
 
 

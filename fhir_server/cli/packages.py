@@ -28,11 +28,11 @@ from fhir_server.store.definitions.packages import InstalledPackage
 
 T = TypeVar("T")
 Work = Callable[[Services, Settings], Awaitable[T]]
-Told = Callable[[str], None]
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Installation:
     """What is to be installed: a package, or what a lock file lists."""
 
     package: str | None
@@ -59,11 +59,11 @@ async def _on_services(settings: Settings, work: Work[T]) -> T:
         return await work(shared, settings)
 
 
-def install(asked: Asked, told: Told = lambda text: None) -> Work[Report]:
+def install(installation: Installation, progress: Progress = lambda text: None) -> Work[Report]:
     """Return what installs a package, or those of a lock file."""
 
     async def work(shared: Services, settings: Settings) -> Report:
-        return await _Installing(shared, settings, asked, told).run()
+        return await _Installing(shared, settings, installation, progress).run()
 
     return work
 
@@ -71,19 +71,19 @@ def install(asked: Asked, told: Told = lambda text: None) -> Work[Report]:
 class _Installing:
     """One `package install`."""
 
-    def __init__(self, shared: Services, settings: Settings, asked: Asked, told: Told) -> None:
+    def __init__(self, shared: Services, settings: Settings, installation: Installation, progress: Progress) -> None:
         self._shared = shared
         self._settings = settings
-        self._asked = asked
-        self._told = told
+        self._installation = installation
+        self._progress = progress
         self._registry = _registry(settings)
 
     async def run(self) -> Report:
         """Install what was asked for, one package after another."""
-        report, lock = Report(), self._asked.lock
+        report, lock = Report(), self._installation.lock
         locked = {} if lock is None else {each.id: each for each in read_lock(lock)}
-        wanted = [each.reference for each in locked.values()]
-        for text in wanted if self._asked.package is None else [self._asked.package]:
+        references = [each.reference for each in locked.values()]
+        for text in references if self._installation.package is None else [self._installation.package]:
             package = await self._package(text)
             if package.manifest.id in locked:
                 require_intact(package, locked[package.manifest.id])
@@ -97,19 +97,19 @@ class _Installing:
         if await asyncio.to_thread(_is_file, text):
             return await asyncio.to_thread(open_package, Path(text))
         name, version = _reference(text)
-        if self._asked.offline:
+        if self._installation.offline:
             raise PackageError(f"{text} is no file here, and with --offline nothing is fetched.")
         return await self._registry.fetch(await self._registry.release(name, version or "latest"))
 
     async def _install(self, package: Package) -> Report:
-        asked, locked = self._asked, self._asked.lock is not None
+        installation, locked = self._installation, self._installation.lock is not None
         with self._shared.following.working():
             return await _installer(self._shared).install(
                 package,
-                None if asked.offline or locked else self._registry,
-                allow_missing=asked.allow_missing or locked,
-                search_parameters=asked.search_parameters or self._settings.package_search_parameters,
-                told=self._told,
+                None if installation.offline or locked else self._registry,
+                allow_missing=installation.allow_missing or locked,
+                search_parameters=installation.search_parameters or self._settings.package_search_parameters,
+                progress=self._progress,
             )
 
 

@@ -10,7 +10,7 @@ from fhir_server.auth.endpoints import root_of
 from fhir_server.auth.outbound import Refused
 from fhir_server.auth.providers.provider import Provider, parse_provider, require_distinct
 from fhir_server.auth.providers.relying_party import RelyingParty
-from fhir_server.cli.accounts import Described, Work, told
+from fhir_server.cli.accounts import Described, Work, audited_work
 from fhir_server.engine.access import Access
 from fhir_server.engine.context import Services
 from fhir_server.engine.providers.connected import configured
@@ -35,7 +35,7 @@ def add_provider(
         await store.providers.add(provider)
         return described_provider(provider, shared.settings)
 
-    return told("provider-added", work, provider=str(document.get("id")))
+    return audited_work("provider-added", work, provider=str(document.get("id")))
 
 
 def _read(path: Path) -> object:
@@ -80,4 +80,4 @@ def remove_provider(provider_id: str) -> Work[None]:
             raise StartupError(f"There is no provider {provider_id!r} that was added by command.")
         await end_sign_ins(store, await store.provider_sign_ins.of_provider(provider_id))
 
-    return told("provider-removed", work, provider=provider_id)
+    return audited_work("provider-removed", work, provider=provider_id)

@@ -44,7 +44,7 @@ def complete(result: Pass) -> bool:
 async def _run(settings: Settings, types: Sequence[str], restart: bool, console: Console) -> Pass:
     results: list[Pass] = []
     async with services(settings) as shared:
-        wanted = [each for each in await stored_types(shared.database) if not types or type_of(each) in types]
+        chosen = [each for each in await stored_types(shared.database) if not types or type_of(each) in types]
         base = await _base_url(shared)
         with _bar(console) as progress:
             task = progress.add_task("Indexing", total=None)
@@ -55,7 +55,7 @@ async def _run(settings: Settings, types: Sequence[str], restart: bool, console:
                 progress.update(task, completed=state.done + state.failed, total=state.total, description=name)
 
             lease = await _acquire(shared)
-            await hold(reindex(shared, base, wanted, report, restart=restart), lease)
+            await hold(reindex(shared, base, chosen, report, restart=restart), lease)
     return results[-1]
 
 

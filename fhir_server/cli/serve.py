@@ -213,8 +213,8 @@ def _greet(settings: Settings, logins: list[Login]) -> None:
     if not settings.open:
         typer.echo("Each request needs an access token. To get one, on the same --data-dir or --database-url:")
         typer.echo("  fhir-server client add --name 'My service' --scope 'system/*.rs' --secret")
-        asked = "-d grant_type=client_credentials -d 'scope=system/*.rs'"
-        typer.echo(f"  curl -u CLIENT_ID:CLIENT_SECRET {asked} {root_of(base)}/oauth/token")
+        form = "-d grant_type=client_credentials -d 'scope=system/*.rs'"
+        typer.echo(f"  curl -u CLIENT_ID:CLIENT_SECRET {form} {root_of(base)}/oauth/token")
     if logins:
         _greet_demo(base, logins, is_open=settings.open)
 

@@ -18,7 +18,7 @@ from fhir_server.settings import Settings
 from fhir_server.store.database.data_directory import StartupError
 from fhir_server.store.database.mongod import database_url
 from fhir_server.store.definitions.definitions import Definition
-from fhir_server.vocabulary.building import Told
+from fhir_server.vocabulary.building import Progress
 from fhir_server.vocabulary.loading import Loaded, Loader
 from fhir_server.vocabulary.readers.files import SourceError
 from fhir_server.vocabulary.readers.formats import FORMATS, Options
@@ -49,7 +49,7 @@ async def _on_services(settings: Settings, work: Work[T]) -> T:
         return await work(shared, settings)
 
 
-def load(name: str, paths: Sequence[Path], chosen: Options, told: Told) -> Work[Loaded]:
+def load(name: str, paths: Sequence[Path], chosen: Options, progress: Progress) -> Work[Loaded]:
     """Return what loads a code system."""
 
     async def work(shared: Services, settings: Settings) -> Loaded:
@@ -59,7 +59,7 @@ def load(name: str, paths: Sequence[Path], chosen: Options, told: Told) -> Work[
         async def loading() -> Loaded:
             try:
                 with shared.following.working():
-                    return await loader(shared).load(name, paths, chosen, told)
+                    return await loader(shared).load(name, paths, chosen, progress)
             except SourceError as error:
                 raise StartupError(str(error)) from error
 

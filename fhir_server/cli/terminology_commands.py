@@ -36,13 +36,13 @@ def load(  # noqa: PLR0917 - each is an option
     settings = settings_with(data_dir=data_dir, database_url=database_url)
     began, last = time.monotonic(), ""
 
-    def told(step: str, number: int) -> None:
+    def show_progress(step: str, number: int) -> None:
         nonlocal last
         if step != last or step == "concepts":
             typer.echo(f"{time.monotonic() - began:7.1f} s  {step}, {number} concepts", err=True)
         last = step
 
-    loaded = work.run(settings, work.load(format_, paths, work.options(url, system_version, title), told))
+    loaded = work.run(settings, work.load(format_, paths, work.options(url, system_version, title), show_progress))
     seconds = time.monotonic() - began
     typer.echo(
         f"{loaded.url}|{loaded.version} {'replaced' if loaded.replaced else 'loaded'}: {loaded.concepts} concepts, "

@@ -53,10 +53,10 @@ async def _run(
 ) -> Progress:
     async with services(settings) as shared:
         stored = [each for each in await stored_types(shared.database) if each in RESOURCE_TYPES]
-        wanted = [each for each in stored if not types or type_of(each) in types]
+        chosen = [each for each in stored if not types or type_of(each) in types]
 
         async def work() -> Progress:
-            return await _validated(shared, wanted, report, console, warnings=warnings, restart=restart)
+            return await _validated(shared, chosen, report, console, warnings=warnings, restart=restart)
 
         return await audited(shared, base_url(settings), "validated", work, types=",".join(types) or "all")
 

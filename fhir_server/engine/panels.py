@@ -76,7 +76,7 @@ async def panel_of(services: Services, fhir_user: str | None) -> Panel | None:
     kept = _kept.get(key)
     if kept is not None and kept[1] == _generation and time.monotonic() - kept[0] < KEPT_SECONDS:
         return kept[2]
-    asked, generation = time.monotonic(), _generation
+    began, generation = time.monotonic(), _generation
     patients: set[str] = set()
     if practitioner := await _practitioner(services, fhir_user):
         patients = await _treated(services, practitioner)
@@ -90,7 +90,7 @@ async def panel_of(services: Services, fhir_user: str | None) -> Panel | None:
     if len(_kept) > 1000:
         _kept.clear()
     panel = Panel(frozenset(patients))
-    _kept[key] = (asked, generation, panel)
+    _kept[key] = (began, generation, panel)
     return panel
 
 
@@ -127,12 +127,12 @@ async def _related(services: Services, resource_id: str) -> frozenset[str]:
 
 
 async def _read_relation(services: Services, resource_id: str) -> _Relation | None:
-    asked = time.monotonic()
+    began = time.monotonic()
     version = await services.resources.read("RelatedPerson", resource_id)
     if version is None:
         return None
     keys = await keys_of_one(services.database, "RelatedPerson", resource_id)
-    return _Relation(version, asked, frozenset(named_in(keys, "Patient", ("patient",))))
+    return _Relation(version, began, frozenset(named_in(keys, "Patient", ("patient",))))
 
 
 def _is_in_force(services: Services, version: Version) -> bool:

@@ -25,7 +25,7 @@ from fhir_server.errors import FhirError, Unavailable
 from fhir_server.search import registry
 from fhir_server.search.index.index_plan import take_too_costly
 from fhir_server.search.lifecycle import ACTIVE, REFUSED, State, doubted, refused
-from fhir_server.store.search.parameters import SILENT_SECONDS, SearchParameterStore, Standing, revision_of
+from fhir_server.store.search.parameters import SILENT_SECONDS, Progress, SearchParameterStore, revision_of
 from fhir_server.work.ending import end
 
 if TYPE_CHECKING:
@@ -53,9 +53,9 @@ class SearchParameterSync:
         """What else a process must learn that was out of touch, before it works again."""
         self._barrier = 0
         self._about = dict(about or {})
-        self._acknowledged = Standing(-1, 0)
+        self._acknowledged = Progress(-1, 0)
         self._announced_at = float("-inf")
-        self._at_work: dict[Standing, int] = {}
+        self._at_work: dict[Progress, int] = {}
         self._task: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
 
@@ -86,7 +86,7 @@ class SearchParameterSync:
     @contextmanager
     def working(self) -> Iterator[None]:
         """Mark work whose writes go by the present revision; a later one is announced only after it."""
-        began_by = Standing(self.revision, self._barrier)
+        began_by = Progress(self.revision, self._barrier)
         self._at_work[began_by] = self._at_work.get(began_by, 0) + 1
         try:
             yield
@@ -140,19 +140,19 @@ class SearchParameterSync:
     async def _look(self) -> None:
         if not self.fresh:
             await self._return()
-        standing = await self.store.standing()
-        self._barrier = max(self._barrier, standing.barrier)
-        if standing.revision != self.revision:
+        progress = await self.store.progress()
+        self._barrier = max(self._barrier, progress.barrier)
+        if progress.revision != self.revision:
             self._register(await self.store.state())
         acknowledged = self._oldest()
         if acknowledged != self._acknowledged or time.monotonic() - self._announced_at > ANNOUNCE_SECONDS:
             self._acknowledged = acknowledged
             await self._announce()
 
-    def _oldest(self) -> Standing:
+    def _oldest(self) -> Progress:
         """Return what all the work of this process goes by."""
-        standings = [Standing(self.revision, self._barrier), *self._at_work]
-        return Standing(min(each.revision for each in standings), min(each.barrier for each in standings))
+        stages = [Progress(self.revision, self._barrier), *self._at_work]
+        return Progress(min(each.revision for each in stages), min(each.barrier for each in stages))
 
     async def _announce(self) -> None:
         asked_at = time.monotonic()

@@ -166,7 +166,7 @@ async def replace(
     raise Conflict(f"{resource_type}/{resource_id} is being changed by many others; try again.")
 
 
-async def told(context: Context, resource_type: str, resource_id: str, response: Response) -> Response:
+async def visible_response(context: Context, resource_type: str, resource_id: str, response: Response) -> Response:
     """Return the answer to a change of parts, without the whole where the caller may change the resource, not read it.
 
     Who sends a whole resource knows what is answered; who sends a patch would be shown the rest.

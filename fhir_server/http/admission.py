@@ -244,26 +244,26 @@ def rows_weight(request: Request, settings: Settings) -> int:
     if request.path or not isinstance(request.resource, dict):
         rows = _rows(request.path, [value for name, value in request.query if name == "_count"], settings)
     else:
-        rows = sum(_rows(*asked, settings) for asked in _gets(request.resource))
+        rows = sum(_rows(*get, settings) for get in _gets(request.resource))
     return rows * _ROW if rows > _MANY_ROWS else 0
 
 
 def _rows(path: str, counts: list[str], settings: Settings) -> int:
     """Return how many rows the answer to one GET may have."""
-    asked = [int(value[:9]) for value in counts if value.isdecimal()]
+    numbers = [int(value[:9]) for value in counts if value.isdecimal()]
     if path.endswith("$everything"):
-        return min([settings.max_everything, *asked])
+        return min([settings.max_everything, *numbers])
     if "/" in path and "_history" not in path and not path.endswith("_search"):
         return 1
-    return min(asked[-1] if asked else settings.default_page_size, settings.max_page_size)
+    return min(numbers[-1] if numbers else settings.default_page_size, settings.max_page_size)
 
 
 def _gets(bundle: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     """Yield the path, and what is given as _count, of each GET in a batch or transaction, which may be malformed."""
     entries = bundle.get("entry")
     for entry in entries if isinstance(entries, list) else ():
-        asked = entry.get("request") if isinstance(entry, dict) else None
-        url = asked.get("url") if isinstance(asked, dict) and asked.get("method") == "GET" else None
+        request = entry.get("request") if isinstance(entry, dict) else None
+        url = request.get("url") if isinstance(request, dict) and request.get("method") == "GET" else None
         if isinstance(url, str):
             path, _, query = url.partition("?")
             yield path, [part[7:] for part in query.split("&") if part.startswith("_count=")]

@@ -68,7 +68,7 @@ class _Shared(CORSMiddleware):
 
     def preflight_response(self, request_headers: Headers) -> Response:
         response = super().preflight_response(request_headers)
-        asked = ", ".join(request_headers.getlist("access-control-request-headers")).strip()
-        echoed = len(asked) <= _LONGEST_LIST and _HEADER_NAMES.fullmatch(asked)
-        response.headers["Access-Control-Allow-Headers"] = asked if echoed else _ALLOWED
+        requested = ", ".join(request_headers.getlist("access-control-request-headers")).strip()
+        echoed = len(requested) <= _LONGEST_LIST and _HEADER_NAMES.fullmatch(requested)
+        response.headers["Access-Control-Allow-Headers"] = requested if echoed else _ALLOWED
         return response

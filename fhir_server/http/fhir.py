@@ -128,8 +128,8 @@ class FhirApp:
             return first
 
         async def ask(url: str) -> Answer:
-            following, _, asked = url.removeprefix(self.base_url).partition("?")
-            return await self._recorded(next_page(scope, self.prefix + following, asked), receive)
+            following, _, next_query = url.removeprefix(self.base_url).partition("?")
+            return await self._recorded(next_page(scope, self.prefix + following, next_query), receive)
 
         return Answer(200, [(b"content-type", CONTENT_TYPE.encode())], b"", pieces=lines(first, ask))
 
@@ -225,10 +225,10 @@ class FhirApp:
         context = Context(self.services, self.base_url, access, handling=self.services.settings.search_handling)
         context.reads_only = True
         if prefer is not None:
-            wanted = preferences(prefer)
-            context.prefer_return = wanted.returns
-            context.handling = wanted.handling or context.handling
-            context.respond_async = wanted.respond_async
+            preferred = preferences(prefer)
+            context.prefer_return = preferred.returns
+            context.handling = preferred.handling or context.handling
+            context.respond_async = preferred.respond_async
         return context
 
     def _request(self, scope: Scope, headers: Mapping[str, str], query: list[tuple[str, str]]) -> Request:
@@ -315,8 +315,8 @@ async def _raw(
     request: Request, response: Response, headers: Mapping[str, str], sent: list[tuple[bytes, bytes]]
 ) -> Answer:
     """Return the content of a Binary, or the parts that are asked for; raises RangeNotSatisfiable."""
-    status, told, body = await raw_answer(request, response, headers)
-    return Answer(status, [*sent, *told, *_UNTRUSTED], body)
+    status, part_headers, body = await raw_answer(request, response, headers)
+    return Answer(status, [*sent, *part_headers, *_UNTRUSTED], body)
 
 
 def _written(

@@ -34,8 +34,8 @@ def wants_lines(method: str, path: str, query: list[tuple[str, str]], headers: M
     `_format` goes before Accept, whose first entry of the highest quality counts. What is answered later has a form of
     its own.
     """
-    asked = [value.strip().lower() for name, value in query if name == "_format"] or _preferred(headers.get("accept"))
-    if not _NAMES.intersection(asked) or "respond-async" in headers.get("prefer", ""):
+    formats = [value.strip().lower() for name, value in query if name == "_format"] or _preferred(headers.get("accept"))
+    if not _NAMES.intersection(formats) or "respond-async" in headers.get("prefer", ""):
         return False
     try:
         if route_of(method, path).interaction not in _SEARCHES:

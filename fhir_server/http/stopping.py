@@ -25,7 +25,7 @@ class Stopping:
     """Whether the server was told to stop. Answers that never end by themselves end when it was."""
 
     def __init__(self, drain_seconds: float = 0) -> None:
-        self.told = False
+        self.signalled = False
         self._drain_seconds = drain_seconds
 
     def listen(self, ends_within: float = ENDS_WITHIN) -> None:
@@ -43,8 +43,8 @@ class Stopping:
             if not callable(before) or not type(owner).__module__.startswith("uvicorn"):
                 continue
 
-            def told(number: int, frame: FrameType | None, before: object = before) -> None:
-                first, self.told = not self.told, True
+            def handle(number: int, frame: FrameType | None, before: object = before) -> None:
+                first, self.signalled = not self.signalled, True
                 assert callable(before)
                 if first:
                     end_within(ends_within)
@@ -53,7 +53,7 @@ class Stopping:
                 else:
                     before(number, frame)
 
-            signal.signal(number, told)
+            signal.signal(number, handle)
 
 
 def end_within(seconds: float) -> None:

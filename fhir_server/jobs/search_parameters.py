@@ -51,13 +51,13 @@ class Course:
         self._store = services.following.store
         self._index = partial(index, timezone=services.settings.default_timezone, base_url=base_url)
         self._last_change: object = None
-        self._wishes: dict[str, Wish] | None = None
+        self._last_wishes: dict[str, Wish] | None = None
         self._rest_until = float("-inf")
 
     async def step(self) -> bool:
         """Take one step; returns whether there may be another to take at once."""
         state = await self._store.state()
-        new = wished(state, await self._wanted())
+        new = wished(state, await self._wishes())
         revision = await self._store.known_to_all()
         if new is state and revision is not None and time.monotonic() >= self._rest_until:
             new = await self._begun(state, agreed(state, revision))
@@ -70,15 +70,15 @@ class Course:
             await self._services.following.look()
         return new.running is not None
 
-    async def _wanted(self) -> dict[str, Wish]:
+    async def _wishes(self) -> dict[str, Wish]:
         library = self._services.definitions
         last_change = (await self._store.last_change(), await library.packages.search_parameters_used())
-        if self._wishes is None or last_change != self._last_change:
+        if self._last_wishes is None or last_change != self._last_change:
             # Asked before it is read: what comes in between is read once more.
             self._last_change = last_change
             own = [resource async for resource in self._store.published()]
-            self._wishes = wishes([*own, *await self._of_packages(own)])
-        return self._wishes
+            self._last_wishes = wishes([*own, *await self._of_packages(own)])
+        return self._last_wishes
 
     async def _of_packages(self, own: list[Any]) -> list[Any]:
         """Return the search parameters of packages, as far as they claim nothing that those of the site have."""

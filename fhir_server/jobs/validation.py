@@ -101,5 +101,5 @@ async def _issues(context: Context, version: Version, *, warnings: bool) -> list
             faults = await profile_faults(context, resource, profiles=required, everything=warnings)
     except FhirError as error:
         return [*error.issues]
-    wanted = [each for each in faults if warnings or each.severity == "error"]
-    return issues + issues_of(wanted, version.type)
+    reported = [each for each in faults if warnings or each.severity == "error"]
+    return issues + issues_of(reported, version.type)

@@ -28,7 +28,7 @@ from fhir_server.store.definitions.packages import InstalledPackage
 from fhir_server.store.work.jobs import JobStore, Lease
 
 Json = dict[str, Any]
-Told = Callable[[str], None]
+Progress = Callable[[str], None]
 
 _JOB = "packages"
 _BATCH = 100
@@ -71,7 +71,7 @@ class Installer:
         *,
         allow_missing: bool = False,
         search_parameters: bool = False,
-        told: Told = lambda text: None,
+        progress: Progress = lambda text: None,
     ) -> Report:
         """Install a package with what it needs; what is there already is left as it is.
 
@@ -81,7 +81,7 @@ class Installer:
         async with self._alone() as lease:
             there = {each.id: each for each in await self._library.packages.all()}
             installed = [(each.name, each.version) for each in there.values()]
-            installation = await resolve(package, installed, source, told)
+            installation = await resolve(package, installed, source, progress)
             contents = {
                 each.manifest.id: await asyncio.to_thread(read_contents, each, self._own_bases)
                 for each in installation.packages
@@ -94,11 +94,16 @@ class Installer:
                     await self._note_wanted(there[each.manifest.id], package)
                     report.notes.append(f"{each.manifest.id} is installed already")
                     continue
-                wanted = each is package
+                is_requested = each is package
                 done = await self._install(
-                    each, contents[each.manifest.id], installation, lease, wanted=wanted, parameters=search_parameters
+                    each,
+                    contents[each.manifest.id],
+                    installation,
+                    lease,
+                    requested=is_requested,
+                    parameters=search_parameters,
                 )
-                told(f"installed {done.id}: {sum(done.counts.values())} definitions")
+                progress(f"installed {done.id}: {sum(done.counts.values())} definitions")
                 report.installed.append(done)
             return report
 
@@ -143,8 +148,8 @@ class Installer:
             await lease.release()
 
     async def _note_wanted(self, installed: InstalledPackage, package: Package) -> None:
-        if installed.id == package.manifest.id and not installed.wanted:
-            await self._library.packages.put(replace(installed, wanted=True))
+        if installed.id == package.manifest.id and not installed.requested:
+            await self._library.packages.put(replace(installed, requested=True))
 
     async def _require_bases(
         self,
@@ -184,9 +189,9 @@ class Installer:
     async def _unknown_bases(self, bases: dict[str, str]) -> dict[str, str]:
         urls = {base: base.partition("|")[0] for base in bases}
         core = set(official.official_urls("StructureDefinition")) | _NO_DEFINITION
-        wanted = [base for base, url in urls.items() if url not in core]
-        there = await self._library.with_urls("StructureDefinition", [urls[each] for each in wanted])
-        return {base: bases[base] for base in wanted if urls[base] not in there}
+        named = [base for base, url in urls.items() if url not in core]
+        there = await self._library.with_urls("StructureDefinition", [urls[each] for each in named])
+        return {base: bases[base] for base in named if urls[base] not in there}
 
     async def _install(
         self,
@@ -195,7 +200,7 @@ class Installer:
         installation: Installation,
         lease: Lease,
         *,
-        wanted: bool,
+        requested: bool,
         parameters: bool,
     ) -> InstalledPackage:
         manifest, library = package.manifest, self._library
@@ -228,7 +233,7 @@ class Installer:
             counts=dict(sorted(counts.items())),
             left_out=tuple(contents.left_out),
             search_parameters=parameters,
-            wanted=wanted,
+            requested=requested,
         )
         await lease.renew()
         # Terminologies first, and structures after what they are bound to.
@@ -277,9 +282,9 @@ def dependents(package: InstalledPackage, installed: Sequence[InstalledPackage])
     ]
 
 
-def _meets(wanted: str, version: str) -> bool:
+def _meets(version_range: str, version: str) -> bool:
     try:
-        return satisfies(wanted, version)
+        return satisfies(version_range, version)
     except PackageError:
         return False
 
@@ -295,9 +300,9 @@ def _require_same(package: Package, installed: InstalledPackage) -> None:
 
 def _advice(missing: Missing) -> str:
     return (
-        f"{missing.needed_by} needs {missing.name}#{missing.wanted}, which is missing: {missing.reason} Install it "
-        "first, from a registry that has it (--registry https://packages.fhir.org) or from its file "
-        f"(fhir-server package install {missing.name}-{missing.wanted}.tgz)."
+        f"{missing.needed_by} needs {missing.name}#{missing.version_range}, which is missing: {missing.reason} Install "
+        "it first, from a registry that has it (--registry https://packages.fhir.org) or from its file "
+        f"(fhir-server package install {missing.name}-{missing.version_range}.tgz)."
     )
 
 

@@ -52,7 +52,7 @@ class Registry:
         self._limits = limits
         self._metadata: dict[str, dict[str, Any]] = {}
 
-    async def release(self, name: str, wanted: str) -> Release:
+    async def release(self, name: str, version_range: str) -> Release:
         """Return the version of a package that a dependency means; raises NotInRegistry, and PackageError."""
         if not is_name(name):
             raise PackageError(f"{name[:80]!r} is no name of a package.")
@@ -61,10 +61,10 @@ class Registry:
         versions = versions if isinstance(versions, dict) else {}
         tags = metadata.get("dist-tags")
         newest = tags.get("latest") if isinstance(tags, dict) else None
-        version = chosen(wanted, versions, newest)
+        version = chosen(version_range, versions, newest)
         if version is None:
             there = ", ".join(sorted(filter(is_version, versions))[-8:]) or "none"
-            raise NotInRegistry(f"The registry {self.url} has {name} not in version {wanted}; it has {there}.")
+            raise NotInRegistry(f"The registry {self.url} has {name} not in version {version_range}; it has {there}.")
         return self._release(name, version, versions[version])
 
     def _release(self, name: str, version: str, described: Any) -> Release:
@@ -105,10 +105,10 @@ class Registry:
             self._metadata[name] = metadata if isinstance(metadata, dict) else {}
         return self._metadata[name]
 
-    async def _get(self, url: str, asked: Outgoing) -> bytes:
+    async def _get(self, url: str, outgoing: Outgoing) -> bytes:
         for _ in range(_MOST_REDIRECTS + 1):
             try:
-                return (await fetch(url, asked, allow_internal=self._allow_internal)).body
+                return (await fetch(url, outgoing, allow_internal=self._allow_internal)).body
             except Redirected as error:
                 url = _led_to(url, error.location)
             except Refused as error:

@@ -49,45 +49,45 @@ def latest(versions: Iterable[str]) -> str | None:
     )
 
 
-def chosen(wanted: str, versions: Iterable[str], newest: str | None = None) -> str | None:
+def chosen(version_range: str, versions: Iterable[str], newest: str | None = None) -> str | None:
     """Return which of the versions is meant: an exact one, the latest of a pattern or range, or the latest of all.
 
     Patterns are `4.0.x`, `4.x`, `*`; ranges are npm's `^4.0.1`, `~4.0.1`, `>=1.0.0 <2.0.0`, and alternatives by `||`.
     `newest` is what the registry calls the latest. None where there is no such version. Raises PackageError for a text
     that is none of these.
     """
-    wanted = wanted.strip()
+    version_range = version_range.strip()
     there = [each for each in versions if is_version(each)]
-    if wanted in there:
-        return wanted
-    if wanted in ("", "latest"):
+    if version_range in there:
+        return version_range
+    if version_range in ("", "latest"):
         return newest if newest in there else latest(there)
-    if wanted in ("current", "dev"):
+    if version_range in ("current", "dev"):
         raise PackageError(
-            f"The version {wanted!r} is a build that no registry has. Download its package.tgz from the guide's build, "
-            "and install that file."
+            f"No registry has {version_range!r} builds. Download package.tgz from the guide's build server, and "
+            "install that file."
         )
-    matching = [each for each in there if _matches(wanted, each)]
+    matching = [each for each in there if _matches(version_range, each)]
     return latest(matching)
 
 
-def satisfies(wanted: str, version: str) -> bool:
+def satisfies(version_range: str, version: str) -> bool:
     """Return whether a version is one that a dependency means; raises PackageError as `chosen` does."""
-    return chosen(wanted, [version]) == version
+    return chosen(version_range, [version]) == version
 
 
-def _matches(wanted: str, version: str) -> bool:
-    return any(_meets_all(alternative.strip(), version) for alternative in wanted.split("||"))
+def _matches(version_range: str, version: str) -> bool:
+    return any(_meets_all(alternative.strip(), version) for alternative in version_range.split("||"))
 
 
-def _meets_all(wanted: str, version: str) -> bool:
-    if _VERSION.fullmatch(wanted):
-        return order(wanted) == order(version)
-    if _WILDCARD.fullmatch(wanted):
-        return _is_like(wanted, version)
-    bounds = list(_BOUND.finditer(wanted))
-    if not bounds or _BOUND.sub("", wanted).strip():
-        raise PackageError(f"{wanted[:80]!r} is neither a version nor a range of versions.")
+def _meets_all(version_range: str, version: str) -> bool:
+    if _VERSION.fullmatch(version_range):
+        return order(version_range) == order(version)
+    if _WILDCARD.fullmatch(version_range):
+        return _is_like(version_range, version)
+    bounds = list(_BOUND.finditer(version_range))
+    if not bounds or _BOUND.sub("", version_range).strip():
+        raise PackageError(f"{version_range[:80]!r} is neither a version nor a range of versions.")
     return all(_is_within(match["operator"], match["version"], version) for match in bounds)
 
 

@@ -73,8 +73,8 @@ def wishes(resources: Iterable[Mapping[str, Any]]) -> dict[str, Wish]:
         for resource in resources
         if (each := custom.definition(resource)) and not custom.faults(resource)
     }
-    asked = {url: _with_components(each, by_url) for url, each in by_url.items()}
-    return {url: each for url, each in asked.items() if each is not None}
+    definitions = {url: _with_components(each, by_url) for url, each in by_url.items()}
+    return {url: each for url, each in definitions.items() if each is not None}
 
 
 def _with_components(definition: SearchParameter, by_url: Mapping[str, SearchParameter]) -> Wish | None:
@@ -90,23 +90,23 @@ def _with_components(definition: SearchParameter, by_url: Mapping[str, SearchPar
     return Wish(definition, tuple(added))
 
 
-def wished(state: State, wanted: Mapping[str, Wish]) -> State:
+def wished(state: State, wishes_by_url: Mapping[str, Wish]) -> State:
     """Return the state that begins to follow what is wanted; the same one where it does."""
-    kept = [entry for each in state.entries if (entry := _kept(each, wanted, state.revision + 1))]
+    kept = [entry for each in state.entries if (entry := _kept(each, wishes_by_url, state.revision + 1))]
     there = {entry.wish.definition.url for entry in kept}
     # A code that another parameter still has, under another URL, is free only when that one is gone.
     taken = {entry.wish.definition.code for entry in kept}
     added = [
         Entry(wish, WRITING, state.revision + 1)
-        for url, wish in sorted(wanted.items())
+        for url, wish in sorted(wishes_by_url.items())
         if url not in there and wish.definition.code not in taken
     ]
     entries = (*kept, *added)
     return state if entries == state.entries else replace(state, revision=state.revision + 1, entries=entries)
 
 
-def _kept(entry: Entry, wanted: Mapping[str, Wish], revision: int) -> Entry | None:
-    if entry.phase == WITHDRAWN or wanted.get(entry.wish.definition.url) == entry.wish:
+def _kept(entry: Entry, wishes_by_url: Mapping[str, Wish], revision: int) -> Entry | None:
+    if entry.phase == WITHDRAWN or wishes_by_url.get(entry.wish.definition.url) == entry.wish:
         return entry
     return Entry(entry.wish, WITHDRAWN, revision) if entry.phase == ACTIVE else None
 

@@ -103,9 +103,9 @@ def _cached_parameters(resource_type: str, *, searched: bool) -> Parameters:
 
 def _collect(resource_type: str, *, searched: bool) -> Parameters:
     official = official_parameters(resource_type)
-    wanted = [each for each in _custom.values() if not searched or each.url in _searched]
+    custom = [each for each in _custom.values() if not searched or each.url in _searched]
     # Added ones share keys with official ones alone: those come and go with no other parameter.
-    added = {code: _shared(each, official) for code, each in _of_type(wanted, resource_type).items()}
+    added = {code: _shared(each, official) for code, each in _of_type(custom, resource_type).items()}
     return dict(sorted({**added, **official}.items()))
 
 
@@ -210,13 +210,13 @@ def _shared(parameter: Parameter, others: Mapping[str, Parameter]) -> Parameter:
 
 def _covering(parameter: Parameter, paths: tuple[str, ...], others: Mapping[str, Parameter]) -> tuple[str, ...]:
     """Return other parameters whose paths are together just these; none where there are no such."""
-    wanted = set(paths)
+    paths_left = set(paths)
     codes: list[str] = []
     for other in sorted(others.values(), key=lambda each: -len(each.branches)):
-        if wanted and _alike(parameter, other) and set(other.branches) <= wanted:
+        if paths_left and _alike(parameter, other) and set(other.branches) <= paths_left:
             codes.append(other.code)
-            wanted -= set(other.branches)
-    return () if wanted else tuple(codes)
+            paths_left -= set(other.branches)
+    return () if paths_left else tuple(codes)
 
 
 def _alike(parameter: Parameter, other: Parameter) -> bool:

@@ -37,9 +37,9 @@ async def sampled(services: Services, streams: Sized) -> AsyncIterator[None]:
 
 async def _loop_lag() -> None:
     while True:
-        wanted = time.perf_counter() + _LOOP_SECONDS
+        due = time.perf_counter() + _LOOP_SECONDS
         await asyncio.sleep(_LOOP_SECONDS)
-        metrics.LOOP_LAG_SECONDS.observe(max(0.0, time.perf_counter() - wanted))
+        metrics.LOOP_LAG_SECONDS.observe(max(0.0, time.perf_counter() - due))
 
 
 async def _sample(services: Services, streams: Sized) -> None:

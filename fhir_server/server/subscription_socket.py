@@ -82,7 +82,7 @@ class _Connection:
         try:
             while not self._over:
                 text = await self._websocket.receive_text()
-                await self._asked(text)
+                await self._bind_by_text(text)
         except (WebSocketDisconnect, RuntimeError, KeyError):  # KeyError: what came is no text
             pass
         finally:
@@ -96,7 +96,7 @@ class _Connection:
             self._over = True
             self._socket.news.set()
 
-    async def _asked(self, text: str) -> None:
+    async def _bind_by_text(self, text: str) -> None:
         word, _, name = text[:_LONGEST].strip().partition(" ")
         name = name.strip()
         if word == "bind" and name:

@@ -40,11 +40,11 @@ async def copy_into_history(database: Database, resource_type: str, versions: Se
     waits for a majority and its journals: a database that is killed before the replacement, and takes that after
     its restart, would otherwise have it without the copy.
     """
-    wanted: Document = {"_id": {"$in": list({version.id for version in versions})}}
+    condition: Document = {"_id": {"$in": list({version.id for version in versions})}}
     if len(versions) == 1:
-        wanted = {"_id": versions[0].id, "version": versions[0].version}
+        condition = {"_id": versions[0].id, "version": versions[0].version}
     keep: list[Document] = [
-        {"$match": wanted},
+        {"$match": condition},
         {"$set": {"id": "$_id", "_id": {"$concat": ["$_id", "/", {"$toString": "$version"}]}}},
         {"$unset": ["conditions", "claims", "sort", "shape"]},
         # One that is there already is waited for as well, whoever made it.
@@ -102,9 +102,9 @@ async def _kept(
     # As they are stored: in an encrypted database, two writes of the same bytes are not alike.
     current = await database.raw[resource_type].find({"_id": {"$in": ids}}, shown).to_list()
     earlier = await database.raw[f"{resource_type}_history"].find({"_id": {"$in": names}}, shown).to_list()
-    standing = {f"{document['_id']}/{document['version']}": document for document in current}
-    standing |= {document["_id"]: document for document in earlier}
-    kept = [_is_of(standing.get(name), each) for name, each in zip(names, replacements, strict=True)]
+    documents = {f"{document['_id']}/{document['version']}": document for document in current}
+    documents |= {document["_id"]: document for document in earlier}
+    kept = [_is_of(documents.get(name), each) for name, each in zip(names, replacements, strict=True)]
     if sum(kept) == stored:
         return list(kept)
     # Another worker has stored the very same bytes at the same millisecond, or what was stored has been erased since.

@@ -14,7 +14,7 @@ from fhir_server.vocabulary.records import ConceptRecord, SystemRecord
 from fhir_server.vocabulary.schema import CLOSED, FORMAT, GATHERED, ORDERED, TABLES, TEXT_BITS
 from terminology.content.text import fold, tokens
 
-Told = Callable[[str, int], None]
+Progress = Callable[[str, int], None]
 
 _BATCH = 5_000
 _MOST_TEXTS = (1 << TEXT_BITS) - 2
@@ -23,10 +23,10 @@ _MOST_TEXTS = (1 << TEXT_BITS) - 2
 class Builder:
     """Builds the file at a path; an unfinished one of an earlier attempt is begun anew."""
 
-    def __init__(self, path: Path, told: Told = lambda step, number: None) -> None:
+    def __init__(self, path: Path, progress: Progress = lambda step, number: None) -> None:
         path.unlink(missing_ok=True)
         self._path = path
-        self._told = told
+        self._progress = progress
         self.connection = sqlite3.connect(path, isolation_level=None)
         # Nothing reads it before it is whole, so a crash may leave anything.
         for pragma in ("journal_mode=OFF", "synchronous=OFF", "temp_store=FILE", "cache_size=-65536", "page_size=8192"):
@@ -40,7 +40,7 @@ class Builder:
         waiting = iter(records)
         while some := list(islice(waiting, _BATCH)):
             self._add(some)
-            self._told("concepts", self.count)
+            self._progress("concepts", self.count)
 
     def add_members(self, refset: str, codes: Iterable[str]) -> None:
         """Take in the members of a reference set."""
@@ -75,15 +75,15 @@ class Builder:
 
     def finish(self, system: SystemRecord) -> None:
         """Put all in order, and close the file."""
-        self._told("putting in order", self.count)
+        self._progress("putting in order", self.count)
         self._drop_repeated()
         self.connection.executescript(f"BEGIN; {ORDERED} COMMIT;")
-        self._told("hierarchy", self.count)
+        self._progress("hierarchy", self.count)
         with_ancestors = _pairs(_ancestors(self._parents()))
         self.connection.execute("BEGIN")
         self.connection.executemany("INSERT INTO gathered_below VALUES (?, ?)", with_ancestors)
         self.connection.execute("COMMIT")
-        self._told("writing", self.count)
+        self._progress("writing", self.count)
         self.connection.executescript(f"BEGIN; {CLOSED} COMMIT;")
         [(count,)] = self.connection.execute("SELECT count(*) FROM concept")
         about = {"format": str(FORMAT), "count": str(count), "system": msgspec.json.encode(system).decode()}

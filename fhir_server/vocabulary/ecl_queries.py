@@ -149,10 +149,10 @@ class _Compiling:
             return f"{stored} {tree.operator} {name}"
         if isinstance(tree.value, ecl.Any_):
             return "1" if tree.operator == "=" else "0"
-        wanted = self.expression(tree.value)
-        self._keep(wanted.parameters)
+        values = self.expression(tree.value)
+        self._keep(values.parameters)
         target = "(SELECT no FROM concept WHERE code = f.value)"
-        test = wanted.test.format(no=target)
+        test = values.test.format(no=target)
         return f"({test})" if tree.operator == "=" else f"NOT ({test})"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from fhir_server.r4 import values
 from fhir_server.store.definitions.definitions import Definition, DefinitionStore
 from fhir_server.store.terminology.files import VocabularyFiles
-from fhir_server.vocabulary.building import Builder, Told
+from fhir_server.vocabulary.building import Builder, Progress
 from fhir_server.vocabulary.readers.files import Release, SourceError
 from fhir_server.vocabulary.readers.formats import FORMATS, Options
 from fhir_server.vocabulary.records import SystemRecord
@@ -44,13 +44,13 @@ class Loader:
         self._definitions = definitions
         self._made = made
 
-    async def load(self, name: str, paths: Sequence[Path], options: Options, told: Told) -> Loaded:
+    async def load(self, name: str, paths: Sequence[Path], options: Options, progress: Progress) -> Loaded:
         """Load the files of a format; raises SourceError for what is none of it. Until the end nothing is changed."""
         unfinished = self._files.scratch()
         try:
-            system, count = await asyncio.to_thread(_build, name, paths, options, unfinished, told)
+            system, count = await asyncio.to_thread(_build, name, paths, options, unfinished, progress)
             size = unfinished.stat().st_size
-            told("keeping", count)
+            progress("keeping", count)
             file = await self._files.keep(unfinished)
         finally:
             unfinished.unlink(missing_ok=True)
@@ -78,9 +78,9 @@ class Loader:
 
 
 def _build(
-    name: str, paths: Sequence[Path], options: Options, unfinished: Path, told: Told
+    name: str, paths: Sequence[Path], options: Options, unfinished: Path, progress: Progress
 ) -> tuple[SystemRecord, int]:
-    builder = Builder(unfinished, told)
+    builder = Builder(unfinished, progress)
     try:
         system = FORMATS[name]([Release(each) for each in paths], builder, options)
         if not builder.count:

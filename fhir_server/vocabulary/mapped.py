@@ -101,8 +101,8 @@ class MappedCodeSystem:
     def children(self, code: str | None) -> Sequence[str]:
         """Return the codes right below a code; the roots below None."""
         if code is None:
-            wanted, values = "no NOT IN (SELECT child FROM edge) ORDER BY no", ()
-            return [each for (each,) in self.connection.execute(f"SELECT code FROM concept WHERE {wanted}", values)]
+            condition, values = "no NOT IN (SELECT child FROM edge) ORDER BY no", ()
+            return [each for (each,) in self.connection.execute(f"SELECT code FROM concept WHERE {condition}", values)]
         return self._neighbours("parent", "child", code)
 
     def parents(self, code: str) -> Sequence[str]:
@@ -134,9 +134,9 @@ class MappedCodeSystem:
     def select(self, selection: Selection) -> MappedSet:
         """Return the concepts selected."""
         conditions = [of_filter(self, each, is_a=self._is_a) for each in selection.filters]
-        wanted = words(selection.text or "")
-        if wanted:
-            conditions.append(of_words(self, wanted))
+        searched = words(selection.text or "")
+        if searched:
+            conditions.append(of_words(self, searched))
         if selection.active_only:
             conditions.append(Condition("(SELECT inactive FROM concept WHERE no = {no}) = 0"))
         return MappedSet(self, conditions)

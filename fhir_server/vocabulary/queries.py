@@ -176,14 +176,14 @@ def members(refset: str) -> Condition:
 
 def _compared(condition: Filter, value: str) -> Condition:
     """Return the test of a comparison with one value of a concept, or none, that an SQL expression gives."""
-    wanted = [each.strip() for each in condition.value.split(",")]
+    texts = [each.strip() for each in condition.value.split(",")]
     if condition.op == "exists":
         return Condition(f"({value} IS NOT NULL) = {int(condition.value == 'true')}")
     if condition.op == "regex":
         filters.pattern(condition.value)
         name, parameters = parameter(condition.value)
         return Condition(f"COALESCE(matches({name}, {value}), 0)", None, parameters)
-    names, parameters = _listed([condition.value] if condition.op == "=" else wanted)
+    names, parameters = _listed([condition.value] if condition.op == "=" else texts)
     listed = f"COALESCE({value} IN ({names}), 0)"
     return Condition(f"NOT {listed}" if condition.op == "not-in" else listed, None, parameters)
 
@@ -202,8 +202,8 @@ def _listed(values: Sequence[str]) -> tuple[str, dict[str, Any]]:
 def _of_property(system: MappedCodeSystem, condition: Filter) -> Condition:
     name, op = condition.property, condition.op
     if name == "inactive":
-        wanted = condition.value == "true"
-        return Condition(f"(SELECT inactive FROM concept WHERE no = {{no}}) = {int(wanted)}")
+        expected = condition.value == "true"
+        return Condition(f"(SELECT inactive FROM concept WHERE no = {{no}}) = {int(expected)}")
     if name == "notSelectable":
         return Condition(f"(SELECT abstract FROM concept WHERE no = {{no}}) = {int(condition.value == 'true')}")
     if name in ("display", "definition", "designation", "status"):
@@ -239,9 +239,9 @@ def _size(system: MappedCodeSystem, listing: str, parameters: dict[str, Any]) ->
     return int(number)
 
 
-def of_words(system: MappedCodeSystem, wanted: Sequence[str]) -> Condition:
+def of_words(system: MappedCodeSystem, searched: Sequence[str]) -> Condition:
     """Return what has, in one of its texts, a word that begins with each of those wanted."""
-    name, parameters = parameter(" AND ".join(f'"{each}"*' for each in wanted))
+    name, parameters = parameter(" AND ".join(f'"{each}"*' for each in searched))
     span = f"text.rowid BETWEEN ({{no}} << {TEXT_BITS}) AND ({{no}} << {TEXT_BITS}) + {(1 << TEXT_BITS) - 1}"
     test = f"EXISTS (SELECT 1 FROM text WHERE text MATCH {name} AND {span})"
     listing = f"SELECT DISTINCT rowid >> {TEXT_BITS} AS no FROM text WHERE text MATCH {name}"
@@ -249,4 +249,4 @@ def of_words(system: MappedCodeSystem, wanted: Sequence[str]) -> Condition:
     if size < _FEW:
         return Condition(test, listing, parameters, size, beside=f"{{no}} IN ({listing})")
     # What nearly every text has is read off the concepts: they come to a page soon.
-    return Condition(test, listing, parameters, size, beside=f"{words_test(system, wanted)}({{no}})")
+    return Condition(test, listing, parameters, size, beside=f"{words_test(system, searched)}({{no}})")

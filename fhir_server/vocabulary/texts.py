@@ -23,9 +23,9 @@ def text_test(system: MappedCodeSystem, condition: Filter) -> str:
     return _registered(system, concept_test(condition, system))
 
 
-def words_test(system: MappedCodeSystem, wanted: Sequence[str]) -> str:
+def words_test(system: MappedCodeSystem, searched: Sequence[str]) -> str:
     """Return the name of such a function for the words of a text filter."""
-    words = tuple(wanted)
+    words = tuple(searched)
     return _registered(system, lambda concept: matches(concept, words))
 
 

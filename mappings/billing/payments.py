@@ -145,8 +145,8 @@ def from_fhir(
     """Return the row that an Invoice and its latest PaymentReconciliation are."""
     attempt = reconciliation or {}
     # What was paid may be less than the whole: the copay, where insurance pays the rest.
-    said = (attempt.get("paymentAmount"), invoice.get("totalGross"), invoice.get("totalNet"))
-    total = next(filter(None, map(Money.from_fhir, said)), Money(amount=Decimal(0)))
+    amounts = (attempt.get("paymentAmount"), invoice.get("totalGross"), invoice.get("totalNet"))
+    total = next(filter(None, map(Money.from_fhir, amounts)), Money(amount=Decimal(0)))
     subject = reading.extension(invoice, "payment-for") or _business_key(invoice)
     return Payment.read(
         invoice,
@@ -231,8 +231,8 @@ def refund_due(invoice: Resource, attempts: Iterable[dict[str, Any]]) -> Refund 
 
 
 def _method(attempt: Resource) -> Method | None:
-    said = reading.extension(attempt, "payment-method") or attempt.get("disposition")
-    return said if said in ("card", "insurance", "cash") else None
+    method = reading.extension(attempt, "payment-method") or attempt.get("disposition")
+    return method if method in ("card", "insurance", "cash") else None
 
 
 def _status(invoice: Resource, attempt: Resource) -> Status:

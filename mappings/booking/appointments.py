@@ -162,5 +162,5 @@ def _minutes(appointment: Resource, begins: datetime | None, ends: datetime | No
 
 def slot_minutes(appointment: Resource) -> int:
     """Return how long the visit is meant to take, at most a day; half an hour where the Appointment does not say."""
-    said = appointment.get("minutesDuration")
-    return min(said, 24 * 60) if isinstance(said, int) and said > 0 else 30
+    minutes = appointment.get("minutesDuration")
+    return min(minutes, 24 * 60) if isinstance(minutes, int) and minutes > 0 else 30

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from mappings.insurance.insurance import Standing
+from mappings.insurance.insurance import PolicyState
 from mappings.shared import elements, reading
 from mappings.shared.elements import Resource
 from mappings.shared.money import Money
@@ -37,7 +37,7 @@ class Eligibility:
     """What an insurer said of a policy; `covered` is None where it is not known whether the service is."""
 
     coverage_id: str | None
-    standing: Standing
+    state: PolicyState
     covered: bool | None = None
     copay: Money | None = None
     valid_from: date | None = None
@@ -52,7 +52,7 @@ class Eligibility:
     @property
     def verified(self) -> bool:
         """Whether the policy is in force."""
-        return self.standing == "active"
+        return self.state == "active"
 
     def is_about(self, coverage_id: str | None, item: str | None, day: date) -> bool:
         """Return whether this was said of that policy and service, and holds on that day."""
@@ -74,76 +74,79 @@ def _is_within(day: date, first: date | None, last: date | None) -> bool:
     return (first is None or first <= day) and (last is None or day <= last)
 
 
-def request_to_fhir(asked: Inquiry, request_id: str, at: datetime) -> dict[str, Any]:
+def request_to_fhir(inquiry: Inquiry, request_id: str, at: datetime) -> dict[str, Any]:
     """Return the CoverageEligibilityRequest that asks."""
-    item = {"detail": [{"reference": asked.item}]} if asked.item else None
+    item = {"detail": [{"reference": inquiry.item}]} if inquiry.item else None
     return elements.build(
         "CoverageEligibilityRequest",
         {
             "id": request_id,
             "status": "active",
             "purpose": ["validation", "benefits"],
-            "patient": elements.reference("Patient", asked.patient_id),
-            "servicedDate": elements.optional_date(asked.day),
+            "patient": elements.reference("Patient", inquiry.patient_id),
+            "servicedDate": elements.optional_date(inquiry.day),
             "created": elements.instant(at),
-            "insurer": {"display": asked.provider} if asked.provider else elements.ABSENT,
-            "facility": elements.reference("Location", asked.facility_id),
-            "insurance": [_insurance(asked)],
+            "insurer": {"display": inquiry.provider} if inquiry.provider else elements.ABSENT,
+            "facility": elements.reference("Location", inquiry.facility_id),
+            "insurance": [_insurance(inquiry)],
             "item": [item],
         },
     )
 
 
-def _insurance(asked: Inquiry) -> elements.Element | None:
-    covered = elements.reference("Coverage", asked.coverage_id)
+def _insurance(inquiry: Inquiry) -> elements.Element | None:
+    covered = elements.reference("Coverage", inquiry.coverage_id)
     return {"coverage": covered} if covered else None
 
 
 def response_to_fhir(
-    said: Eligibility, asked: Inquiry, *, response_id: str, request_id: str, at: datetime
+    eligibility: Eligibility, inquiry: Inquiry, *, response_id: str, request_id: str, at: datetime
 ) -> dict[str, Any]:
     """Return the CoverageEligibilityResponse that says it."""
     return elements.build(
         "CoverageEligibilityResponse",
         {
             "id": response_id,
-            "extension": [elements.extension("coverage-standing", "Code", said.standing)],
+            "extension": [elements.extension("coverage-standing", "Code", eligibility.state)],
             "status": "active",
             "purpose": ["validation", "benefits"],
-            "patient": elements.reference("Patient", asked.patient_id),
-            "servicedDate": elements.optional_date(asked.day),
+            "patient": elements.reference("Patient", inquiry.patient_id),
+            "servicedDate": elements.optional_date(inquiry.day),
             "created": elements.instant(at),
             "request": elements.reference("CoverageEligibilityRequest", request_id),
             "outcome": "complete",
-            "disposition": said.reason,
-            "insurer": {"display": asked.provider} if asked.provider else elements.ABSENT,
-            "insurance": [_answer(said)],
+            "disposition": eligibility.reason,
+            "insurer": {"display": inquiry.provider} if inquiry.provider else elements.ABSENT,
+            "insurance": [_answer(eligibility)],
         },
     )
 
 
-def _answer(said: Eligibility) -> elements.Element | None:
-    if said.coverage_id is None:
+def _answer(eligibility: Eligibility) -> elements.Element | None:
+    if eligibility.coverage_id is None:
         return None
-    period = {"start": elements.optional_date(said.valid_from), "end": elements.optional_date(said.valid_until)}
+    period = {
+        "start": elements.optional_date(eligibility.valid_from),
+        "end": elements.optional_date(eligibility.valid_until),
+    }
     return {
-        "coverage": elements.reference("Coverage", said.coverage_id),
-        "inforce": said.verified,
+        "coverage": elements.reference("Coverage", eligibility.coverage_id),
+        "inforce": eligibility.verified,
         "benefitPeriod": period,
-        "item": [_item(said)] if said.covered is not None or said.copay else None,
+        "item": [_item(eligibility)] if eligibility.covered is not None or eligibility.copay else None,
     }
 
 
-def _item(said: Eligibility) -> elements.Element:
-    copay = said.copay and {
+def _item(eligibility: Eligibility) -> elements.Element:
+    copay = eligibility.copay and {
         "type": elements.concept(_BENEFIT, "copay", "Copayment per service"),
-        "allowedMoney": elements.money(said.copay.amount, said.copay.currency),
+        "allowedMoney": elements.money(eligibility.copay.amount, eligibility.copay.currency),
     }
     return {
         "category": elements.concept(
             "http://terminology.hl7.org/CodeSystem/ex-benefitcategory", "30", "Health Benefit Plan Coverage"
         ),
-        "excluded": None if said.covered is None else not said.covered,
+        "excluded": None if eligibility.covered is None else not eligibility.covered,
         "benefit": [copay],
     }
 
@@ -151,15 +154,15 @@ def _item(said: Eligibility) -> elements.Element:
 def from_fhir(response: Resource, request: Resource) -> Eligibility:
     """Return what a CoverageEligibilityResponse, of the hospital's rules or of an insurer, says to its request."""
     insurance = reading.first(response.get("insurance"))
-    asked = reading.first(request.get("insurance"))
+    requested = reading.first(request.get("insurance"))
     item = reading.first(insurance.get("item"))
     period = insurance.get("benefitPeriod", {})
-    standing = _standing(response, insurance)
+    state = _state(response, insurance)
     # What is not known of the policy is not known of its cover either, whatever an error says besides.
-    excluded = None if standing == "unknown" else item.get("excluded")
+    excluded = None if state == "unknown" else item.get("excluded")
     return Eligibility(
-        coverage_id=reading.reference_id(insurance.get("coverage") or asked.get("coverage"), "Coverage"),
-        standing=standing,
+        coverage_id=reading.reference_id(insurance.get("coverage") or requested.get("coverage"), "Coverage"),
+        state=state,
         covered=None if excluded is None else not excluded,
         copay=_copay(item),
         valid_from=reading.whole_date(period.get("start")),
@@ -176,18 +179,18 @@ def from_fhir(response: Resource, request: Resource) -> Eligibility:
     )
 
 
-def _days(asked: Resource) -> tuple[date | None, date | None] | None:
-    day = reading.whole_date(asked.get("servicedDate"))
+def _days(request: Resource) -> tuple[date | None, date | None] | None:
+    day = reading.whole_date(request.get("servicedDate"))
     if day is not None:
         return day, day
-    period = asked.get("servicedPeriod")
+    period = request.get("servicedPeriod")
     return reading.days_of(period) if period else None
 
 
-def _standing(response: Resource, insurance: Resource) -> Standing:
-    said: Standing | None = reading.extension(response, "coverage-standing")
-    if said in ("active", "inactive", "expired", "unknown"):
-        return said
+def _state(response: Resource, insurance: Resource) -> PolicyState:
+    stated: PolicyState | None = reading.extension(response, "coverage-standing")
+    if stated in ("active", "inactive", "expired", "unknown"):
+        return stated
     if response.get("outcome") == "error" or "inforce" not in insurance:
         return "unknown"
     return "active" if insurance["inforce"] is True else "inactive"

@@ -14,7 +14,7 @@ from mappings.shared.elements import Resource
 from mappings.shared.money import Money
 from mappings.shared.rows import Code, Id, Row, Text
 
-Standing = Literal["active", "inactive", "expired", "unknown"]
+PolicyState = Literal["active", "inactive", "expired", "unknown"]
 
 _RELATIONSHIP = "http://terminology.hl7.org/CodeSystem/subscriber-relationship"
 
@@ -86,7 +86,7 @@ def policy_number(coverage: Resource) -> str | None:
     return reading.identifier(coverage, "policy") or other.get("value")
 
 
-def standing(policy: Policy | None, day: date) -> Standing:
+def state_of(policy: Policy | None, day: date) -> PolicyState:
     """Return whether a policy is in force on a day; unknown when there is none."""
     if policy is None:
         return "unknown"
@@ -121,8 +121,8 @@ def is_covered(plans: Iterable[Resource], names: Collection[str], day: date) -> 
 
 
 def _names(concept: Resource) -> set[str]:
-    said = [
+    names = [
         concept.get("text"),
         *(coding.get(part) for coding in concept.get("coding", ()) for part in ("code", "display")),
     ]
-    return {text.casefold() for text in said if text}
+    return {text.casefold() for text in names if text}

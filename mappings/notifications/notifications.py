@@ -123,8 +123,8 @@ def from_fhir(
 def _kind(communication: Resource) -> Kind:
     topic = communication.get("topic", {})
     systems = own_urls("CodeSystem", _KIND)
-    said = [*(code for system in systems for code in reading.codes([topic], system)), topic.get("text")]
-    return next((kind for kind in said if kind in KINDS), "general")
+    texts = [*(code for system in systems for code in reading.codes([topic], system)), topic.get("text")]
+    return next((kind for kind in texts if kind in KINDS), "general")
 
 
 def _message(communication: Resource, language: str | None) -> str | None:

@@ -46,11 +46,11 @@ _ABBREVIATIONS: dict[Language, tuple[tuple[str, frozenset[str]], ...]] = {
 
 def when(moment: datetime, clock: ZoneInfo, language: Language, *, there: ZoneInfo | None = None) -> str:
     """Return a moment on somebody's clock, and on the clinic's (`there`) where that shows another time."""
-    own = _said(moment, clock, language)
+    own = _in_words(moment, clock, language)
     if there is None or _shows_the_same(moment, clock, there):
         return own
     same_day = clinic_clock.wall_date(moment, clock) == clinic_clock.wall_date(moment, there)
-    place = time_with_zone(moment, there, language) if same_day else _said(moment, there, language)
+    place = time_with_zone(moment, there, language) if same_day else _in_words(moment, there, language)
     return translated(_AT_THE_CLINIC, language).format(own=own, there=place)
 
 
@@ -58,7 +58,7 @@ def _shows_the_same(moment: datetime, clock: ZoneInfo, there: ZoneInfo) -> bool:
     return clinic_clock.shown(moment, clock).utcoffset() == clinic_clock.shown(moment, there).utcoffset()
 
 
-def _said(moment: datetime, clock: ZoneInfo, language: Language) -> str:
+def _in_words(moment: datetime, clock: ZoneInfo, language: Language) -> str:
     local = clinic_clock.shown(moment, clock)
     return translated(_MOMENT, language).format(
         weekday=translated(_WEEKDAYS[local.weekday()], language, "weekday"),

@@ -121,8 +121,8 @@ def measurements(observations: Iterable[Resource]) -> list[Measurement]:
 
 def summary(items: Sequence[Measurement]) -> str | None:
     """Return measurements as one line of text."""
-    said = (" ".join(part for part in (item.name, item.value, item.unit) if part) for item in items if item.value)
-    return "; ".join(said) or None
+    texts = (" ".join(part for part in (item.name, item.value, item.unit) if part) for item in items if item.value)
+    return "; ".join(texts) or None
 
 
 def _measurement(part: Resource, observation: Resource) -> Measurement:

@@ -71,7 +71,7 @@ def type_of(document_type: DocumentType) -> Element:
 
 def codes_of(document_type: DocumentType) -> list[str]:
     """Return the LOINC codes that say the type; none of `other`, which all other codes say."""
-    return [code for code, said in _TYPES.items() if said == document_type]
+    return [code for code, named in _TYPES.items() if named == document_type]
 
 
 def _attachment(row: MedicalDocument, data: bytes | None) -> Element:
@@ -80,8 +80,8 @@ def _attachment(row: MedicalDocument, data: bytes | None) -> Element:
         # Where a path leads is known to nobody but the hospital that the row came from.
         is_missing = row.file_url is not None and not _URL.match(row.file_url)
         status = elements.extension("file-status", "Code", "missing" if is_missing else None)
-        said = {"extension": [status] if status else None, **about, "url": row.file_url}
-        return {name: value for name, value in said.items() if value}
+        attachment = {"extension": [status] if status else None, **about, "url": row.file_url}
+        return {name: value for name, value in attachment.items() if value}
     return {
         "extension": [elements.extension("file-url", "Url", row.file_url)],
         **about,

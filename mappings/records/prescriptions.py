@@ -93,11 +93,11 @@ def _words(request: Resource) -> dict[str, str | None]:
     quantity = reading.first(instruction.get("doseAndRate"), lambda item: "doseQuantity" in item).get("doseQuantity")
     cycle = {name: repeat[name] for name in ("frequency", "period", "periodUnit") if name in repeat}
     return {
-        "dosage": _said(reading.extension(instruction, "dose-text"), quantity, dosage.dose, dosage.dose_text)
+        "dosage": _stated(reading.extension(instruction, "dose-text"), quantity, dosage.dose, dosage.dose_text)
         or _free_text(instruction),
-        "frequency": _said(timing.get("code", {}).get("text"), cycle, dosage.frequency, dosage.frequency_text)
+        "frequency": _stated(timing.get("code", {}).get("text"), cycle, dosage.frequency, dosage.frequency_text)
         or reading.concept_text(timing.get("code")),
-        "duration": _said(
+        "duration": _stated(
             reading.extension(instruction, "duration-text"), _span(request), dosage.duration, dosage.duration_text
         ),
     }
@@ -111,7 +111,7 @@ def _free_text(instruction: Resource) -> str | None:
     return text
 
 
-def _said(
+def _stated(
     text: str | None,
     structure: Resource | None,
     parse: Callable[[str | None], Element | None],

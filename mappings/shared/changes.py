@@ -74,12 +74,12 @@ def _pairs(gone: list[Any], come: list[Any]) -> tuple[list[tuple[Any, Any]], lis
     return pairs, left
 
 
-def _place(items: list[Any], wanted: Mapping[str, Any], before: list[Any]) -> int | None:
-    scores = [_in_common(item, wanted) for item in items]
+def _place(items: list[Any], sought: Mapping[str, Any], before: list[Any]) -> int | None:
+    scores = [_in_common(item, sought) for item in items]
     best = max(scores, default=0)
     if best:
         return scores.index(best)
-    return before.index(wanted) if len(items) == len(before) else None
+    return before.index(sought) if len(items) == len(before) else None
 
 
 def _in_common(left: Any, right: Any) -> int:

@@ -15,7 +15,7 @@ from mappings.visits import visit_tracking
 CODES: dict[str, tuple[str, tuple[str, ...]]] = {
     "account-status": ("Status of an account", get_args(users.Status)),
     "appointment-status": ("Status of an appointment", get_args(appointments.Status)),
-    "coverage-standing": ("Standing of a policy", get_args(insurance.Standing)),
+    "coverage-standing": ("Standing of a policy", get_args(insurance.PolicyState)),
     "document-type": ("Type of a document that LOINC does not name", ("other",)),
     "file-status": ("Status of a document's file", ("missing",)),
     "notification-kind": ("Kind of a notification", get_args(notifications.Kind)),

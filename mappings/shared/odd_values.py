@@ -18,7 +18,7 @@ from mappings.shared.zones import is_zone
 _REMEMBERED = 1000
 
 _DEFINITIONS = {f"StructureDefinition/{definition.name}": definition for definition in EXTENSIONS}
-_told: OrderedDict[tuple[str, ...], None] = OrderedDict()
+_logged: OrderedDict[tuple[str, ...], None] = OrderedDict()
 
 log = structlog.get_logger(__name__)
 
@@ -30,10 +30,10 @@ def note(resource: Mapping[str, Any], columns: Iterable[str]) -> tuple[str, ...]
         meta = resource.get("meta")
         version = str(meta.get("versionId", "")) if isinstance(meta, Mapping) else ""
         place = (str(resource.get("resourceType", "")), str(resource.get("id", "")), version)
-        if place not in _told:
-            _told[place] = None
-            if len(_told) > _REMEMBERED:
-                _told.popitem(last=False)
+        if place not in _logged:
+            _logged[place] = None
+            if len(_logged) > _REMEMBERED:
+                _logged.popitem(last=False)
             log.warning("row.odd", resource="/".join(place[:2]), version=version, odd=list(odd))
     return odd
 

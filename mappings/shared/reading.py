@@ -65,25 +65,25 @@ def moment(text: Any) -> datetime | None:
     # Python reads at most six digits of a second's fraction, and no leap second.
     read = _FRACTION.sub(lambda match: f".{match[1][:6]:0<6}", text).replace(":60", ":59")
     try:
-        said = datetime.fromisoformat(read)
+        parsed = datetime.fromisoformat(read)
     except ValueError:
         return None
-    return said if said.tzinfo else said.replace(tzinfo=UTC)
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def utc(text: Any) -> datetime | None:
     """Return the time that a FHIR instant or dateTime says in UTC; None beyond the calendar."""
-    said = moment(text)
+    parsed = moment(text)
     try:
-        return said and said.astimezone(UTC)
+        return parsed and parsed.astimezone(UTC)
     except OverflowError:
         return None
 
 
 def dated(resource: Resource, *names: str) -> datetime:
     """Return the first of these elements that says a time, else when the resource was last changed."""
-    said = (moment(resource.get(name)) for name in (*names,))
-    stated = next(filter(None, said), None) or moment((resource.get("meta") or {}).get("lastUpdated"))
+    times = (moment(resource.get(name)) for name in (*names,))
+    stated = next(filter(None, times), None) or moment((resource.get("meta") or {}).get("lastUpdated"))
     return stated or datetime.min.replace(tzinfo=UTC)
 
 

@@ -144,10 +144,10 @@ class ResourceCodeSystem:
 
     def _select(self, selection: Selection) -> MatchingSet:
         anchor = next((each for each in selection.filters if self._can_list(each)), None)
-        wanted = text.words(selection.text or "")
+        searched = text.words(selection.text or "")
         tests = [self._test(each) for each in selection.filters if each is not anchor]
-        if wanted:
-            tests.append(lambda code: text.matches(self._listed(code), wanted))
+        if searched:
+            tests.append(lambda code: text.matches(self._listed(code), searched))
         if selection.active_only:
             tests.append(lambda code: not self._listed(code).inactive)
         every = [self._test(anchor), *tests] if anchor is not None else tests
@@ -156,17 +156,17 @@ class ResourceCodeSystem:
             effort(len(every))
             return code in self._entries and all(test(code) for test in every)
 
-        if wanted and anchor is None:
-            return MatchingSet(lambda: self._with_a_word(wanted), every, admits, self._listed)
+        if searched and anchor is None:
+            return MatchingSet(lambda: self._with_a_word(searched), every, admits, self._listed)
         return MatchingSet(lambda: self._candidates(anchor), tests, admits, self._listed)
 
-    def _with_a_word(self, wanted: tuple[str, ...]) -> list[str]:
+    def _with_a_word(self, searched: tuple[str, ...]) -> list[str]:
         """Return the codes among which those with all the words are."""
         if self._words is None:
             codes = list(self._entries)
             self._words = codes, text.TextIndex(map(self._listed, codes))
         codes, index = self._words
-        return [codes[place] for place in index.candidates(wanted)]
+        return [codes[place] for place in index.candidates(searched)]
 
     def _can_list(self, condition: Filter) -> bool:
         """Whether the codes that a filter admits can be listed without looking at all."""

@@ -109,11 +109,11 @@ def code_test(condition: Filter, system: Hierarchy, *, is_a: bool, listed: bool)
 
 
 def _related(
-    value: str, asked: Callable[[str], bool], nearest: Callable[[str], Iterable[str]], *, is_a: bool, listed: bool
+    value: str, test: Callable[[str], bool], nearest: Callable[[str], Iterable[str]], *, is_a: bool, listed: bool
 ) -> Callable[[str], bool]:
     if not is_a:
         return lambda code: code == value
-    return _Related(value, asked, nearest) if listed else asked
+    return _Related(value, test, nearest) if listed else test
 
 
 class _Related:
@@ -122,9 +122,9 @@ class _Related:
     A way through the hierarchy for each of many codes would be as long as the hierarchy, many times.
     """
 
-    def __init__(self, value: str, asked: Callable[[str], bool], nearest: Callable[[str], Iterable[str]]) -> None:
+    def __init__(self, value: str, test: Callable[[str], bool], nearest: Callable[[str], Iterable[str]]) -> None:
         self._value = value
-        self._asked = asked
+        self._test = test
         self._nearest = nearest
         self._times = 0
         self._codes: frozenset[str] | None = None
@@ -133,7 +133,7 @@ class _Related:
         if self._codes is None:
             self._times += 1
             if self._times <= _ASKED_ONE_BY_ONE:
-                return self._asked(code)
+                return self._test(code)
             self._codes = self._walk()
         return code in self._codes
 

@@ -119,8 +119,8 @@ class SupplementedCodeSystem:
         base = self._base.select(Selection(theirs, None, selection.active_only))
         tests: list[Callable[[Concept], bool]] = [filters.concept_test(each, self) for each in ours]
         if selection.text is not None:
-            wanted = text.words(selection.text)
-            tests.append(lambda concept: text.matches(concept, wanted))
+            searched = text.words(selection.text)
+            tests.append(lambda concept: text.matches(concept, searched))
         return SupplementedSet(base, self, tests)
 
 

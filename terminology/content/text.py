@@ -35,25 +35,25 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(_WORD.findall(fold(text)))
 
 
-def has_words(text: str, wanted: tuple[str, ...]) -> bool:
+def has_words(text: str, searched: tuple[str, ...]) -> bool:
     """Whether each wanted word begins a word of the text."""
     folded = fold(text)
-    if any(word not in folded for word in wanted):
+    if any(word not in folded for word in searched):
         return False
     present = _WORD.findall(folded)
-    return all(any(word.startswith(want) for word in present) for want in wanted)
+    return all(any(word.startswith(want) for word in present) for want in searched)
 
 
-def matches(concept: Concept, wanted: tuple[str, ...], designations: Iterable[Designation] | None = None) -> bool:
+def matches(concept: Concept, searched: tuple[str, ...], designations: Iterable[Designation] | None = None) -> bool:
     """Whether the code begins with the filter, or a designation (of the concept, where no others are given) has its
     words.
     """
-    if not wanted:
+    if not searched:
         return True
-    if len(wanted) == 1 and fold(concept.code).startswith(wanted[0]):
+    if len(searched) == 1 and fold(concept.code).startswith(searched[0]):
         return True
     texts = [each.value for each in (concept.designations if designations is None else designations)]
-    return any(has_words(text, wanted) for text in [concept.code, concept.display or "", *texts])
+    return any(has_words(text, searched) for text in [concept.code, concept.display or "", *texts])
 
 
 class TextIndex:
@@ -68,9 +68,9 @@ class TextIndex:
                 self._places.setdefault(word, array("I")).append(place)
         self._words = sorted(self._places)
 
-    def candidates(self, wanted: Sequence[str]) -> Sequence[int]:
+    def candidates(self, searched: Sequence[str]) -> Sequence[int]:
         """Return the places, in order, of the concepts with a word that begins with the rarest of those wanted."""
-        listed = min((self._beginning(word) for word in wanted), key=lambda lists: sum(map(len, lists)), default=[])
+        listed = min((self._beginning(word) for word in searched), key=lambda lists: sum(map(len, lists)), default=[])
         return sorted({place for places in listed for place in places})
 
     def _beginning(self, word: str) -> list[array[int]]:

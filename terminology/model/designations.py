@@ -47,20 +47,20 @@ class Designations:
         ranked = sorted(candidates, key=lambda each: (not (each.is_display and each.active), not each.is_display))
         return ranked[0] if ranked else None
 
-    def _in_range(self, wanted: LanguageRange) -> Designation | None:
-        if wanted.language is None:
+    def _in_range(self, language_range: LanguageRange) -> Designation | None:
+        if language_range.language is None:
             return self._first(lambda each: True)
         for active in (True, False):
             for level in _LEVELS:
-                candidates = [each for each in self._matching(wanted, level) if each.active or not active]
+                candidates = [each for each in self._matching(language_range, level) if each.active or not active]
                 if candidates:
                     return next((each for each in candidates if each.is_display), candidates[0])
         return None
 
-    def _matching(self, wanted: LanguageRange, level: _Matches) -> Iterator[Designation]:
+    def _matching(self, language_range: LanguageRange, level: _Matches) -> Iterator[Designation]:
         for each in self.items:
             language = _language(each)
-            if wanted.language is None or (language is not None and level(wanted.language, language)):
+            if language_range.language is None or (language is not None and level(language_range.language, language)):
                 yield each
 
     def _allowed(self, ranges: LanguageRanges | None, base: str | None = None) -> list[Designation]:

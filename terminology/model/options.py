@@ -98,9 +98,9 @@ class Options:
         elif name in _FLAGS:
             setattr(self, _FLAGS[name], flag(name, value))
         elif name in _LISTS:
-            wanted = getattr(self, _LISTS[name])
-            if str(value) not in wanted:
-                wanted.append(str(value))
+            current = getattr(self, _LISTS[name])
+            if str(value) not in current:
+                current.append(str(value))
         elif name in _NUMBERS:
             setattr(self, name, _number(name, value))
         elif name == "displayLanguage":

@@ -31,25 +31,25 @@ def is_pattern(version: str) -> bool:
     return any(part in _WILD for part in version.split("."))
 
 
-def matches(wanted: str, version: str | None, algorithm: str | None = None) -> bool:
+def matches(pattern: str, version: str | None, algorithm: str | None = None) -> bool:
     """Whether a version is what is wanted: the same, one that the pattern stands for, or, where versions are not
     semantic, a more detailed one (`2023-01` for `2023`).
     """
     if not version:
         return False
-    if wanted == version:
+    if pattern == version:
         return True
-    if is_pattern(wanted):
-        return _matches_pattern(wanted.split("."), version.split("-")[0].split("."))
+    if is_pattern(pattern):
+        return _matches_pattern(pattern.split("."), version.split("-")[0].split("."))
     semantic = algorithm == "semver" if algorithm else _SEMVER.fullmatch(version) and "." in version
-    return not semantic and algorithm != "integer" and version.startswith(wanted)
+    return not semantic and algorithm != "integer" and version.startswith(pattern)
 
 
-def _matches_pattern(wanted: list[str], parts: list[str]) -> bool:
-    if len(wanted) < len(parts) and wanted[-1] in _WILD:
-        wanted = wanted + ["*"] * (len(parts) - len(wanted))
-    return len(wanted) == len(parts) and all(
-        want in _WILD or want == part for want, part in zip(wanted, parts, strict=True)
+def _matches_pattern(pattern: list[str], parts: list[str]) -> bool:
+    if len(pattern) < len(parts) and pattern[-1] in _WILD:
+        pattern = pattern + ["*"] * (len(parts) - len(pattern))
+    return len(pattern) == len(parts) and all(
+        want in _WILD or want == part for want, part in zip(pattern, parts, strict=True)
     )
 
 

@@ -114,34 +114,34 @@ class Context:
 
     def code_system(self, url: str, version: str | None = None, *, rules: bool = True) -> CodeSystem | None:
         """Return the latest code system with content whose version is what is wanted, with its supplements."""
-        wanted = self.resolve_version(url, version) if rules and self.options.version_rules else version
-        key = (url, wanted)
+        resolved = self.resolve_version(url, version) if rules and self.options.version_rules else version
+        key = (url, resolved)
         if key not in self._systems:
-            self._systems[key] = self._find(url, wanted)
+            self._systems[key] = self._find(url, resolved)
         system = self._systems[key]
         if system is not None and self.required_supplements:
             self._note_supplements(system)
         return system
 
-    def _find(self, url: str, wanted: str | None) -> CodeSystem | None:
-        for version in self._candidates(url, wanted):
+    def _find(self, url: str, requested: str | None) -> CodeSystem | None:
+        for version in self._candidates(url, requested):
             system = self.source.code_system(url, version)
             if system is not None and system.info.content in _USABLE:
                 return self._supplemented(system)
         return None
 
-    def _candidates(self, url: str, wanted: str | None) -> Iterator[str | None]:
+    def _candidates(self, url: str, requested: str | None) -> Iterator[str | None]:
         available = self.source.code_system_versions(url)
         stated = sorted((each for each in available if each), key=cmp_to_key(compare), reverse=True)
-        if wanted is None:
+        if requested is None:
             yield from stated
             yield from (each for each in available if not each)
-        elif wanted in stated:
-            yield wanted
+        elif requested in stated:
+            yield requested
         else:
             for version in stated:
                 system = self.source.code_system(url, version)
-                if matches(wanted, version, system.info.version_algorithm if system else None):
+                if matches(requested, version, system.info.version_algorithm if system else None):
                     yield version
 
     def _supplemented(self, system: CodeSystem) -> CodeSystem:

@@ -97,11 +97,11 @@ class EntryMaker:
             self._expansion.note("used-supplement", "uri", designation.source)
 
     def _is_wanted(self, designation: Designation) -> bool:
-        wanted = self._options.designations
+        uses = self._options.designations
         use = designation.use or {}
-        return not wanted or any(
+        return not uses or any(
             (system, code) in ((use.get("system"), use.get("code")), (_LANGUAGE_SYSTEM, designation.language))
-            for system, _, code in (each.partition("|") for each in wanted)
+            for system, _, code in (each.partition("|") for each in uses)
         )
 
     def _declare(self, entry: Entry, code: str, name: str, kind: str, value: Any) -> None:
@@ -117,11 +117,11 @@ class EntryMaker:
                 entry.extensions = [*others, extension]
 
     def _add_properties(self, entry: Entry, row: Row) -> None:
-        wanted = self._options.properties
-        if "definition" in wanted and row.concept.definition:
+        names = self._options.properties
+        if "definition" in names and row.concept.definition:
             self._declare(entry, "definition", "definition", "string", row.concept.definition)
         for each in row.concept.properties:
-            if each.code in wanted or "*" in wanted:
+            if each.code in names or "*" in names:
                 self._expansion.declare(entry, each, repeats=True)
 
 

@@ -21,7 +21,7 @@ from terminology.operations.context import Context, Limits
 from terminology.operations.entries import EntryMaker, Row
 from terminology.operations.expansion import Entry, Expansion
 from terminology.operations.selection import Member, Selector
-from terminology.operations.statuses import Standing, standing_of, warning
+from terminology.operations.statuses import Reliability, reliability_of, warning
 from terminology.operations.stored_expansions import stored_rows
 
 _DEEPEST = 100
@@ -135,12 +135,12 @@ class _Expander:
             if number is not None:
                 note(name, "integer", number)
         self._expansion.offset = options.offset
-        self._warn(standing_of(self._value_set), self._value_set)
+        self._warn(reliability_of(self._value_set), self._value_set)
 
-    def _warn(self, standing: Standing, source: ValueSet) -> None:
-        kind = warning(standing, standing_of(source))
+    def _warn(self, reliability: Reliability, source: ValueSet) -> None:
+        kind = warning(reliability, reliability_of(source))
         if kind:
-            self._expansion.note(f"warning-{kind}", "uri", standing.canonical)
+            self._expansion.note(f"warning-{kind}", "uri", reliability.canonical)
 
     # --- Sources -----------------------------------------------------------------------------------------------
 
@@ -165,7 +165,7 @@ class _Expander:
             raise self._context.unresolved_import(reference, excluding=excluding)
         if not other.contained:
             self._expansion.note("used-valueset", "uri", other.canonical)
-        self._warn(standing_of(other), value_set)
+        self._warn(reliability_of(other), value_set)
         self._check_sources(other)
 
     def _system(self, part: Include) -> CodeSystem:
@@ -182,7 +182,7 @@ class _Expander:
     def _note_system(self, system: CodeSystem, part: Include, value_set: ValueSet) -> None:
         info = system.info
         self._expansion.note("used-codesystem", "uri", info.canonical)
-        self._warn(standing_of(info), value_set)
+        self._warn(reliability_of(info), value_set)
         if info.content == "fragment":
             self._expansion.note("used-fragment", "uri", info.canonical)
             self._expansion.unclosed(_FRAGMENT.format(info.url))

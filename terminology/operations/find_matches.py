@@ -62,19 +62,19 @@ def _having(system: CodeSystem, properties: list[Property]) -> ConceptSet:
     return system.select(Selection(conditions, " ".join(texts) or None))
 
 
-def _condition(system: CodeSystem, wanted: Property) -> Filter:
-    condition = Filter(wanted.code, "=", wanted.text)
+def _condition(system: CodeSystem, sought: Property) -> Filter:
+    condition = Filter(sought.code, "=", sought.text)
     if not system.understands(condition):
-        values = (wanted.code, "=", wanted.text)
+        values = (sought.code, "=", sought.text)
         raise TerminologyError(issue("error", "not-supported", "vs-invalid", "FILTER_NOT_UNDERSTOOD", *values))
     return condition
 
 
 def _nearest(system: CodeSystem, properties: list[Property], context: Context) -> list[CodeMatch]:
     places_by_code: dict[str, tuple[Concept, set[int]]] = {}
-    for place, wanted in enumerate(properties):
+    for place, sought in enumerate(properties):
         context.step(_STEPS_A_PROPERTY)
-        for concept in islice(_having(system, [wanted]).page(), _MOST_LOOKED_AT):
+        for concept in islice(_having(system, [sought]).page(), _MOST_LOOKED_AT):
             context.step()
             places_by_code.setdefault(concept.code, (concept, set()))[1].add(place)
     ranked = sorted(places_by_code.values(), key=lambda each: -len(each[1]))

@@ -55,22 +55,22 @@ def lookup(request: LookupRequest, source: Source) -> Lookup:
     context = Context.of(source, request.options, request.resources)
     system, concept = find_concept(request.coding, context)
     context.check_supplements()
-    wanted = set(request.options.properties)
-    every = not wanted or "*" in wanted
+    names = set(request.options.properties)
+    every = not names or "*" in names
     shown = Designations.of(concept).preferred(request.options.languages)
     result = Lookup(system.info, concept, shown.value if shown else concept.display, None)
-    if every or "definition" in wanted:
+    if every or "definition" in names:
         result.definition = concept.definition
-    if every or "designation" in wanted or any(each.startswith("lang.") for each in wanted):
-        result.designations = [each for each in concept.designations if _is_wanted(each, wanted)]
+    if every or "designation" in names or any(each.startswith("lang.") for each in names):
+        result.designations = [each for each in concept.designations if _is_wanted(each, names)]
     result.properties = [
-        each for each in _properties(system, concept) if every or each.property.code in wanted - _OF_THE_RESULT
+        each for each in _properties(system, concept) if every or each.property.code in names - _OF_THE_RESULT
     ]
     return result
 
 
-def _is_wanted(designation: Designation, wanted: set[str]) -> bool:
-    languages = {each.removeprefix("lang.") for each in wanted if each.startswith("lang.")}
+def _is_wanted(designation: Designation, names: set[str]) -> bool:
+    languages = {each.removeprefix("lang.") for each in names if each.startswith("lang.")}
     return not languages or designation.language in languages
 
 

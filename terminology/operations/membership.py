@@ -20,7 +20,7 @@ from terminology.model.value_sets import ConceptReference, Include, ValueSet, ne
 from terminology.model.versions import latest, matches
 from terminology.operations.context import Context, unresolved_value_set
 from terminology.operations.selection import Member, Selector, expansion_entries
-from terminology.operations.statuses import standing_of, warning_issue
+from terminology.operations.statuses import reliability_of, warning_issue
 
 _STEPS_AN_INCLUDE = 3
 """What the look at one part of a value set costs, for one coding."""
@@ -104,86 +104,86 @@ class MembershipCheck:
 
     # --- One coding --------------------------------------------------------------------------------------------
 
-    def check(self, asked: Question) -> bool | None:
+    def check(self, question: Question) -> bool | None:
         """Whether the coding is in the value set, None where that cannot be told: its code system is not known."""
-        if asked.coding.system is None:
-            return self._without_system(asked)
-        asked.finding.system = asked.coding.system
-        if asked.value_set.composed:
-            return self._check_compose(asked)
-        if asked.value_set.expansion is not None:
-            return self._check_expansion(asked)
+        if question.coding.system is None:
+            return self._without_system(question)
+        question.finding.system = question.coding.system
+        if question.value_set.composed:
+            return self._check_compose(question)
+        if question.value_set.expansion is not None:
+            return self._check_expansion(question)
         return False
 
-    def _without_system(self, asked: Question) -> bool | None:
+    def _without_system(self, question: Question) -> bool | None:
         if not self._options.infer_system:
             problem = issue(
-                "warning", "invalid", "invalid-data", "Coding_has_no_system__cannot_validate", at=asked.path
+                "warning", "invalid", "invalid-data", "Coding_has_no_system__cannot_validate", at=question.path
             )
             self.report.add(problem, in_message=True)
             return False
-        value_set, code = asked.value_set, asked.coding.code or ""
+        value_set, code = question.value_set, question.coding.code or ""
         systems = sorted(
             system
             for system in systems_of(value_set, self._selector)
             if self._selector.contains(value_set, Member(system, None, code))
         )
         if len(systems) == 1:
-            return self.check(replace(asked, coding=replace(asked.coding, system=systems[0])))
+            return self.check(replace(question, coding=replace(question.coding, system=systems[0])))
         name = "Unable_to_resolve_system__value_set_has_multiple_matches" if systems else "UNABLE_TO_INFER_CODESYSTEM"
         values = (code, value_set.described, ", ".join(systems))
         self.report.add(issue("error", "not-found", "cannot-infer", name, *values, at="code"))
         return False
 
-    def _check_compose(self, asked: Question) -> bool | None:
-        picked = self._picked_version(asked.value_set, asked.coding)
+    def _check_compose(self, question: Question) -> bool | None:
+        picked = self._picked_version(question.value_set, question.coding)
         undetermined = False
-        for part in newest_first(asked.value_set.includes):
-            verdict = self._check_include(part, asked, picked)
+        for part in newest_first(question.value_set.includes):
+            verdict = self._check_include(part, question, picked)
             if verdict:
-                member = Member(asked.coding.system or "", asked.finding.version, asked.coding.code or "")
-                return not self._selector.excludes(asked.value_set, member)
+                member = Member(question.coding.system or "", question.finding.version, question.coding.code or "")
+                return not self._selector.excludes(question.value_set, member)
             undetermined = undetermined or verdict is None
         return None if undetermined else False
 
-    def _check_include(self, part: Include, asked: Question, picked: str | None) -> bool | None:
+    def _check_include(self, part: Include, question: Question, picked: str | None) -> bool | None:
         effort(_STEPS_AN_INCLUDE)
         verdict: bool | None = bool(part.value_sets)
         if part.system is not None:
-            if part.system != asked.coding.system or not _is_of(part, asked, picked):
+            if part.system != question.coding.system or not _is_of(part, question, picked):
                 return False
-            verdict = self._check_system(part, asked)
+            verdict = self._check_system(part, question)
         for reference in part.value_sets:
-            other = self._selector.imported(reference, asked.value_set)
+            other = self._selector.imported(reference, question.value_set)
             if other is None:
                 raise unresolved_value_set(self._context.pinned(reference))
-            self._warn(other, asked.value_set)
+            self._warn(other, question.value_set)
             if verdict:
-                with self._context.including(asked.value_set):
-                    verdict = self.check(asked.within(other))
+                with self._context.including(question.value_set):
+                    verdict = self.check(question.within(other))
         return verdict
 
     def _warn(self, resource: ValueSet | CodeSystemInfo, source: ValueSet) -> None:
-        problem = warning_issue(standing_of(resource), standing_of(source))
+        problem = warning_issue(reliability_of(resource), reliability_of(source))
         if problem:
             self.report.add(problem)
 
-    def _check_system(self, part: Include, asked: Question) -> bool | None:
-        version = self._version(part, asked.coding, asked.path)
-        system = self.code_system(asked.coding, version, asked.path)
+    def _check_system(self, part: Include, question: Question) -> bool | None:
+        version = self._version(part, question.coding, question.path)
+        system = self.code_system(question.coding, version, question.path)
         if system is None:
             if self._options.membership_only:
                 return False
-            self.add_unknown(asked.coding.system or "", version, asked.path)
+            self.add_unknown(question.coding.system or "", version, question.path)
             return None
-        self._warn(system.info, asked.value_set)
-        if system.info.version_needed and not asked.coding.version:
-            values = (system.info.url, asked.coding.code)
-            place = at(asked.path, "version")
+        self._warn(system.info, question.value_set)
+        if system.info.version_needed and not question.coding.version:
+            values = (system.info.url, question.coding.code)
+            place = at(question.path, "version")
             self.report.add(issue("error", "invalid", "invalid-data", "VERSION_NEEDED", *values, at=place))
-        asked.finding.language = system.info.language
-        if self._check_concept(part, system, asked):
-            asked.finding.version = system.info.version
+        question.finding.language = system.info.language
+        if self._check_concept(part, system, question):
+            question.finding.version = system.info.version
             return True
         return False
 
@@ -225,35 +225,35 @@ class MembershipCheck:
     def _version(self, part: Include, coding: Coding, path: str) -> str | None:
         """Return the version in which a coding is to be found, and report where the value set wants another."""
         url = part.system or ""
-        wanted = self._context.resolve_version(url, part.version)
+        version = self._context.resolve_version(url, part.version)
         if not coding.version:
-            return wanted
+            return version
         any_version = self._context.code_system(url, rules=False)
         algorithm = any_version.info.version_algorithm if any_version else None
-        if wanted and wanted != coding.version and matches(wanted, coding.version, algorithm):
-            wanted = coding.version
-        if not wanted and any(matches(coding.version, each, algorithm) for each in self._context.versions(url)):
-            wanted = coding.version
-        self._report_mismatch(part, coding, wanted, algorithm, path)
-        return wanted
+        if version and version != coding.version and matches(version, coding.version, algorithm):
+            version = coding.version
+        if not version and any(matches(coding.version, each, algorithm) for each in self._context.versions(url)):
+            version = coding.version
+        self._report_mismatch(part, coding, version, algorithm, path)
+        return version
 
     def _report_mismatch(
-        self, part: Include, coding: Coding, wanted: str | None, algorithm: str | None, path: str
+        self, part: Include, coding: Coding, expected: str | None, algorithm: str | None, path: str
     ) -> None:
         url, sent = part.system or "", coding.version or ""
-        system = self._context.code_system(url, wanted)
+        system = self._context.code_system(url, expected)
         if system is None:
-            if wanted != sent:
-                self._mismatch("error", "VALUESET_VALUE_MISMATCH", (url, wanted, sent), path)
+            if expected != sent:
+                self._mismatch("error", "VALUESET_VALUE_MISMATCH", (url, expected, sent), path)
             return
         version = system.info.version
         if version is not None and (version == sent or matches(sent, version, algorithm)):
             return
-        if not wanted:
+        if not expected:
             severity = "error" if system.info.version_needed else "warning"
             self._mismatch(severity, "VALUESET_VALUE_MISMATCH_DEFAULT", (url, version or "", sent), path)
-        elif wanted != part.version:
-            values = (url, wanted, part.version or "", sent)
+        elif expected != part.version:
+            values = (url, expected, part.version or "", sent)
             self._mismatch("error", "VALUESET_VALUE_MISMATCH_CHANGED", values, path)
         else:
             self._mismatch("error", "VALUESET_VALUE_MISMATCH", (url, part.version, sent), path)
@@ -265,41 +265,41 @@ class MembershipCheck:
 
     # --- Concepts ----------------------------------------------------------------------------------------------
 
-    def _check_concept(self, part: Include, system: CodeSystem, asked: Question) -> bool:
-        code = asked.coding.code or ""
+    def _check_concept(self, part: Include, system: CodeSystem, question: Question) -> bool:
+        code = question.coding.code or ""
         concept = system.concept(code)
         if concept is None:
-            return part.whole and not self._options.membership_only and self.unknown_code(system, code, asked.path)
-        if not self._selector.admits(part, system, concept, asked.value_set):
+            return part.whole and not self._options.membership_only and self.unknown_code(system, code, question.path)
+        if not self._selector.admits(part, system, concept, question.value_set):
             return False
         reference = self._selector.reference(part, concept.code)
-        self._note(concept, reference, asked)
-        self._note_form(system, concept, asked)
-        if not self._is_allowed(system, concept, asked):
+        self._note(concept, reference, question)
+        self._note_form(system, concept, question)
+        if not self._is_allowed(system, concept, question):
             return False
         if reference is not None and reference.deprecation:
-            values = (system.info.url, code, reference.deprecation, asked.value_set.described)
-            name, place = "CONCEPT_DEPRECATED_IN_VALUESET", at(asked.path, "code")
+            values = (system.info.url, code, reference.deprecation, question.value_set.described)
+            name, place = "CONCEPT_DEPRECATED_IN_VALUESET", at(question.path, "code")
             self.report.add(issue("warning", "business-rule", "code-comment", name, *values, at=place))
-        self.note_status(concept, asked.path, code)
+        self.note_status(concept, question.path, code)
         return True
 
-    def _note(self, concept: Concept, reference: ConceptReference | None, asked: Question) -> None:
-        designations = asked.finding.designations
+    def _note(self, concept: Concept, reference: ConceptReference | None, question: Question) -> None:
+        designations = question.finding.designations
         designations.add(concept.designations)
         if reference is not None:
             if reference.display:
-                designations.add([Designation(reference.display, asked.value_set.language, preferred=True)])
+                designations.add([Designation(reference.display, question.value_set.language, preferred=True)])
             designations.add(reference.designations)
 
-    def _note_form(self, system: CodeSystem, concept: Concept, asked: Question) -> None:
-        code, place = asked.coding.code or "", at(asked.path, "code")
+    def _note_form(self, system: CodeSystem, concept: Concept, question: Question) -> None:
+        code, place = question.coding.code or "", at(question.path, "code")
         if concept.code != code:
             same = concept.code.casefold() == code.casefold()
             name = "CODE_CASE_DIFFERENCE" if same else "CODE_NOT_IN_NORMAL_FORM"
             values = (code, concept.code, system.info.canonical)
             self.report.add(issue("information", "business-rule", "code-rule", name, *values, at=place))
-            asked.finding.normal_form = concept.code
+            question.finding.normal_form = concept.code
         if concept.note:
             self.report.add(process_note(concept.note, place))
 
@@ -319,19 +319,19 @@ class MembershipCheck:
             self.report.add(issue("information", "not-supported", "process-note", name, code, info.url, at=place))
         return False
 
-    def _is_allowed(self, system: CodeSystem, concept: Concept, asked: Question) -> bool:
-        code, place = asked.coding.code or "", at(asked.path, "code")
+    def _is_allowed(self, system: CodeSystem, concept: Concept, question: Question) -> bool:
+        code, place = question.coding.code or "", at(question.path, "code")
         if concept.abstract and self._options.abstract_allowed is False:
             if not self._options.membership_only:
                 values = (system.info.url, code)
                 name = "ABSTRACT_CODE_NOT_ALLOWED"
                 self.report.add(issue("error", "business-rule", "code-rule", name, *values, at=place))
             return False
-        if concept.inactive and (asked.value_set.active_only or self._options.active_only):
+        if concept.inactive and (question.value_set.active_only or self._options.active_only):
             name = "STATUS_CODE_WARNING_CODE"
             self.report.add(issue("error", "business-rule", "code-rule", name, "not active", code, at=place))
             if not self._options.membership_only:
-                self.inactive = Inactive(True, asked.path, code, concept.status)
+                self.inactive = Inactive(True, question.path, code, concept.status)
             return False
         return True
 
@@ -342,24 +342,24 @@ class MembershipCheck:
 
     # --- Stored expansions -------------------------------------------------------------------------------------
 
-    def _check_expansion(self, asked: Question) -> bool | None:
-        value_set, coding = asked.value_set, asked.coding
+    def _check_expansion(self, question: Question) -> bool | None:
+        value_set, coding = question.value_set, question.coding
         member = Member(coding.system or "", coding.version, coding.code or "")
         if not self._selector.contains(value_set, member):
             return False
         entries = expansion_entries(value_set.expansion or {})
         entry = next(each for each in entries if (each.get("system"), each.get("code")) == (member.system, member.code))
         version = entry.get("version") or coding.version
-        return self._check_system(Include("ValueSet.expansion", member.system, version, None, (), ()), asked)
+        return self._check_system(Include("ValueSet.expansion", member.system, version, None, (), ()), question)
 
 
-def _is_of(part: Include, asked: Question, picked: str | None) -> bool:
+def _is_of(part: Include, question: Question, picked: str | None) -> bool:
     if picked is not None and part.version != picked:
         return False
-    sent = asked.coding.version
+    sent = question.coding.version
     if not sent or part.version == sent:
         return True
-    return all(each.version != sent for each in asked.value_set.includes)
+    return all(each.version != sent for each in question.value_set.includes)
 
 
 def systems_of(value_set: ValueSet, selector: Selector) -> Iterator[str]:

@@ -179,8 +179,8 @@ class Selector:
         """Whether the same code in two versions of its system is two members of a value set."""
         key = id(value_set)
         if key not in self._versioned:
-            told = value_set.several_versions and not self.merges_versions(value_set)
-            self._versioned[key] = (value_set, told)
+            are_shown = value_set.several_versions and not self.merges_versions(value_set)
+            self._versioned[key] = (value_set, are_shown)
         return self._versioned[key][1]
 
     def merges_versions(self, value_set: ValueSet) -> bool:

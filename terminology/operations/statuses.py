@@ -14,7 +14,7 @@ from terminology.model.value_sets import ValueSet
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Reliability:
     """How far a resource can be relied on; `type` is the resource's."""
 
     type: str
@@ -29,38 +29,38 @@ class Standing:
         return "draft" in (self.status, self.standards_status)
 
 
-def standing_of(resource: ValueSet | CodeSystemInfo) -> Standing:
+def reliability_of(resource: ValueSet | CodeSystemInfo) -> Reliability:
     """Return the standing of a value set or a code system."""
     name = "ValueSet" if isinstance(resource, ValueSet) else "CodeSystem"
-    return Standing(name, resource.canonical, resource.status, resource.standards_status, resource.experimental)
+    return Reliability(name, resource.canonical, resource.status, resource.standards_status, resource.experimental)
 
 
-def _own(standing: Standing) -> str | None:
+def _own(reliability: Reliability) -> str | None:
     """Return what is to be said of a resource, whoever refers to it."""
-    if standing.standards_status in ("deprecated", "withdrawn"):
-        return standing.standards_status
-    return "retired" if standing.status == "retired" else None
+    if reliability.standards_status in ("deprecated", "withdrawn"):
+        return reliability.standards_status
+    return "retired" if reliability.status == "retired" else None
 
 
-def _beside(standing: Standing, source: Standing) -> str | None:
+def _beside(reliability: Reliability, source: Reliability) -> str | None:
     """Return what is to be said of a resource, unless the one that refers to it is the same."""
-    if standing.experimental:
+    if reliability.experimental:
         return None if source.experimental else "experimental"
-    return "draft" if standing.draft and not source.draft else None
+    return "draft" if reliability.draft and not source.draft else None
 
 
-def warning(standing: Standing, source: Standing) -> str | None:
+def warning(reliability: Reliability, source: Reliability) -> str | None:
     """Return what an expansion tells of a resource that it used for the value set `source`."""
-    own = _own(standing)
+    own = _own(reliability)
     if own is None:
-        return _beside(standing, source)
+        return _beside(reliability, source)
     return None if own in (source.standards_status, source.status) else own
 
 
-def warning_issue(standing: Standing, source: Standing) -> Issue | None:
+def warning_issue(reliability: Reliability, source: Reliability) -> Issue | None:
     """Return the issue that validation tells of a resource that it used for the value set `source`."""
-    kind = _own(standing) or _beside(standing, source)
+    kind = _own(reliability) or _beside(reliability, source)
     if kind is None:
         return None
     name = f"MSG_{kind.upper()}"
-    return issue("information", "business-rule", "status-check", name, standing.canonical, standing.type)
+    return issue("information", "business-rule", "status-check", name, reliability.canonical, reliability.type)

@@ -139,17 +139,17 @@ class _Translator:
             (self._request.target_scope, concept_map.target_scope),
         )
         return all(
-            wanted is None or stated is None or split(wanted)[0] == split(stated)[0] for wanted, stated in scopes
+            version is None or stated is None or split(version)[0] == split(stated)[0] for version, stated in scopes
         )
 
     def _named(self, url: str, version: str | None) -> ConceptMap:
         url, _, stated = url.partition("|")
-        wanted = version or stated or None
+        stated_version = version or stated or None
         available = self._context.source.concept_map_versions(url)
-        fitting = [each for each in available if wanted is None or matches(wanted, each)]
+        fitting = [each for each in available if stated_version is None or matches(stated_version, each)]
         concept_map = self._context.source.concept_map(url, latest(fitting)) if fitting else None
         if concept_map is None:
-            raise invalid(f"The concept map {canonical(url, wanted)} is not known", code="not-found")
+            raise invalid(f"The concept map {canonical(url, stated_version)} is not known", code="not-found")
         return concept_map
 
     def _matches_in(self, concept_map: ConceptMap, coding: Coding, depth: int) -> Iterator[Match]:

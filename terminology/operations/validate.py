@@ -19,7 +19,7 @@ from terminology.operations.context import Context, Limits
 from terminology.operations.display_check import DisplayCheck
 from terminology.operations.membership import Finding, Inactive, MembershipCheck, Question, at
 from terminology.operations.selection import Selector
-from terminology.operations.statuses import standing_of, warning_issue
+from terminology.operations.statuses import reliability_of, warning_issue
 
 CODE, CODING, CODEABLE_CONCEPT = "", "Coding", "CodeableConcept"
 NO_CODE = (
@@ -198,7 +198,7 @@ class _Validator:
 
     def run(self) -> Validation:
         """Return the result."""
-        problem = warning_issue(standing_of(self._value_set), standing_of(self._value_set))
+        problem = warning_issue(reliability_of(self._value_set), reliability_of(self._value_set))
         if problem:
             self._report.add(problem)
         verdict: bool | None = False
@@ -266,7 +266,7 @@ class _Validator:
         if system is None:
             self._explain_no_system(url, version, path)
             return
-        problem = warning_issue(standing_of(system.info), standing_of(self._value_set))
+        problem = warning_issue(reliability_of(system.info), reliability_of(self._value_set))
         if problem:
             self._report.add(problem)
         concept = system.concept(coding.code or "")

@@ -163,12 +163,12 @@ class _Parser:
         self._place += 1
         return token
 
-    def _accept(self, *wanted: str) -> str:
-        return self._take() if self._peek().upper() in wanted and self._peek() else ""
+    def _accept(self, *tokens: str) -> str:
+        return self._take() if self._peek().upper() in tokens and self._peek() else ""
 
-    def _require(self, wanted: str) -> None:
-        if not self._accept(wanted):
-            raise self._fault(f"{wanted!r} is missing")
+    def _require(self, token: str) -> None:
+        if not self._accept(token):
+            raise self._fault(f"{token!r} is missing")
 
     def _fault(self, reason: str) -> TerminologyError:
         at = self._tokens[self._place][2] + 1 if self._place < len(self._tokens) else len(self._text) + 1

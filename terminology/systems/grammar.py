@@ -89,8 +89,8 @@ class GrammarCodeSystem:
         """Return the codes selected; where a filter names codes, they are listed instead of the common ones."""
         tests = [self._test(each) for each in selection.filters]
         if selection.text is not None:
-            wanted = text.words(selection.text)
-            tests.append(lambda concept: text.matches(concept, wanted))
+            searched = text.words(selection.text)
+            tests.append(lambda concept: text.matches(concept, searched))
         for each in selection.filters:
             if each.property in filters.CODE and each.op in ("=", "in"):
                 codes = [each.value] if each.op == "=" else [code.strip() for code in each.value.split(",")]

@@ -12,7 +12,7 @@ from fhir_server.search.index.index import INDEX_VERSION
 from fhir_server.store.resources import documents, index_versions
 from fhir_server.store.resources.index_versions import count_older, outdated
 from fhir_server.store.resources.resources import ResourceStore
-from fhir_server.store.search.parameters import Standing
+from fhir_server.store.search.parameters import Progress
 from tests.client import BASE
 from tests.store.drafts import draft, tombstone
 
@@ -77,11 +77,11 @@ async def test_it_waits_for_workers_of_an_earlier_release(services: Services, mo
     """They would write an older index into a collection that is called current."""
     await _stored(services, "1")
     store = services.following.store
-    await store.announce("old", Standing(0, 0), {"base_url": BASE})
+    await store.announce("old", Progress(0, 0), {"base_url": BASE})
     _next_release(monkeypatch)
     await _upgrade(services)
     assert await _older(services) == 1
-    await store.announce("old", Standing(0, 0), {"base_url": BASE, "index": INDEX_VERSION + 1})
+    await store.announce("old", Progress(0, 0), {"base_url": BASE, "index": INDEX_VERSION + 1})
     await _upgrade(services)
     assert await _older(services) == 0
 

@@ -13,7 +13,7 @@ from fhir_server.engine.context import Services
 from fhir_server.jobs import search_parameters as job
 from fhir_server.jobs.search_parameters import Course
 from fhir_server.store.search import parameters as store
-from fhir_server.store.search.parameters import Standing
+from fhir_server.store.search.parameters import Progress
 from tests.client import BASE
 from tests.jobs.conftest import BLUE, eyes
 
@@ -124,7 +124,7 @@ async def test_it_waits_for_every_worker(
 ) -> None:
     """A worker that does not know of it yet holds its indexing up, unless it has been silent for too long."""
     await stored(client)
-    await following.following.store.announce("another", Standing(0, 0), {})
+    await following.following.store.announce("another", Progress(0, 0), {})
     await stored(client, eyes())
     await to_the_end(following)
     state = await following.following.store.state()

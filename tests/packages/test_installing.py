@@ -219,7 +219,7 @@ async def test_dependencies_come_along_and_hold_what_they_are_needed_for(install
     shelf = Shelf(base, top)
     report = await install(top, shelf)
     assert [each.id for each in report.installed] == ["test.base#1.0.0", "test.top#1.0.0"]
-    assert [each.wanted for each in report.installed] == [False, True]
+    assert [each.requested for each in report.installed] == [False, True]
     assert shelf.fetched == ["test.base#1.0.0"]
     with pytest.raises(PackageError, match=r"needed by test\.top#1\.0\.0"):
         await installer.uninstall("test.base#1.0.0")

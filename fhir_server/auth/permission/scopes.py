@@ -168,10 +168,10 @@ class Scopes:
 
     def picked(self, texts: Iterable[str]) -> Scopes:
         """Return those of the scopes whose text is among the given."""
-        wanted = set(texts)
+        chosen = set(texts)
         return Scopes(
-            tuple(scope for scope in self.resources if str(scope) in wanted),
-            tuple(name for name in self.plain if name in wanted),
+            tuple(scope for scope in self.resources if str(scope) in chosen),
+            tuple(name for name in self.plain if name in chosen),
         )
 
 

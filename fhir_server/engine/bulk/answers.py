@@ -86,21 +86,21 @@ async def file(context: Context, request: Request, route: Route) -> Response:
     """Answer with a file, streamed; raises NotFound, and Forbidden where the token sees less than who asked for it."""
     export = await _own(context, route)
     name = (route.version or "").removesuffix(".ndjson")
-    wanted = next((each for each in export.files if each.id == f"{export.id}.{name}"), None)
-    if wanted is None or export.finished is None:
+    chosen = next((each for each in export.files if each.id == f"{export.id}.{name}"), None)
+    if chosen is None or export.finished is None:
         raise NotFound("There is no such file.")
-    context.access.require("search-type", wanted.type)
-    seen = viewer(context.access, [wanted.type])
-    if seen and seen != wanted.view:
-        raise Forbidden(f"The access token does not cover all the {wanted.type} resources of this file.")
+    context.access.require("search-type", chosen.type)
+    seen = viewer(context.access, [chosen.type])
+    if seen and seen != chosen.view:
+        raise Forbidden(f"The access token does not cover all the {chosen.type} resources of this file.")
     require_acting_for(context.access, export.acted_for)
-    note_question(f"_async/{export.id}/{route.version}", [("type", wanted.type), ("request", export.url)])
+    note_question(f"_async/{export.id}/{route.version}", [("type", chosen.type), ("request", export.url)])
     store = _store(context)
     download = Download(
-        plain=lambda start: _plain(store, wanted, start),
-        length=wanted.length,
-        gzip=lambda start: store.read(wanted.id, start),
-        gzip_length=wanted.compressed,
+        plain=lambda start: _plain(store, chosen, start),
+        length=chosen.length,
+        gzip=lambda start: store.read(chosen.id, start),
+        gzip_length=chosen.compressed,
         tag=name,
     )
     return Response(200, download=download, content_type=_NDJSON)

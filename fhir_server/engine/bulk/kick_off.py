@@ -11,8 +11,8 @@ import msgspec
 
 from fhir_server.auth.permission.access import ScopedAccess
 from fhir_server.engine.access import owner_of
-from fhir_server.engine.bulk.asked import Asked, read_asked
 from fhir_server.engine.bulk.members import members_of
+from fhir_server.engine.bulk.parameters import ExportParameters, read_parameters
 from fhir_server.engine.context import Context, Request, Response, now
 from fhir_server.engine.interactions.read import read
 from fhir_server.engine.operations.inputs import Inputs
@@ -72,10 +72,10 @@ async def kick_off(context: Context, request: Request, route: Route, inputs: Inp
         raise BadRequest("$export takes the header Prefer: respond-async, since its answer is made behind the scenes.")
     if route.type == "Group":
         await read(context, Request("GET", f"Group/{route.id}"), "Group", route.id or "")
-    asked = await read_asked(context, route, inputs)
-    if asked.group or asked.patients:
-        await members_of(context, asked, now())  # refuses what it cannot tell
-    export = _export(context, request, asked)
+    parameters = await read_parameters(context, route, inputs)
+    if parameters.group or parameters.patients:
+        await members_of(context, parameters, now())  # refuses what it cannot tell
+    export = _export(context, request, parameters)
     store = context.services.stores.exports
     await _require_room(context, store, export.owner)
     await store.add(export)
@@ -86,7 +86,7 @@ async def kick_off(context: Context, request: Request, route: Route, inputs: Inp
     return Response(202, values.encode(operation_outcome([issue])), headers=headers)
 
 
-def _export(context: Context, request: Request, asked: Asked) -> Export:
+def _export(context: Context, request: Request, parameters: ExportParameters) -> Export:
     access = context.access
     query = urlencode([pair for pair in request.query if pair[0] not in ("_format", "_pretty")])
     return Export(
@@ -94,9 +94,9 @@ def _export(context: Context, request: Request, asked: Asked) -> Export:
         owner=owner_of(access),
         url=f"{context.base_url}/{request.path}{f'?{query}' if query else ''}",
         base_url=context.base_url,
-        asked=msgspec.to_builtins(asked),
+        parameters=msgspec.to_builtins(parameters),
         token=meaning_document(access.token) if isinstance(access, ScopedAccess) else None,
-        parts=tuple(Part(name) for name in asked.types),
+        parts=tuple(Part(name) for name in parameters.types),
         created=now(),
     )
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
-from fhir_server.engine.bulk.asked import Asked
+from fhir_server.engine.bulk.parameters import ExportParameters
 from fhir_server.engine.context import Context
 from fhir_server.engine.search.resolve_terminology import resolve_terminology
 from fhir_server.errors import BadRequest, NotFound, NotSupported
@@ -33,20 +33,20 @@ class Members:
     new: frozenset[str] = frozenset()
 
 
-async def members_of(context: Context, asked: Asked, moment: datetime) -> Members | None:
+async def members_of(context: Context, parameters: ExportParameters, moment: datetime) -> Members | None:
     """Return whose data is wanted, as of a moment; None where it is everybody's.
 
     Raises NotFound for a Group that the caller does not see, or that has been erased meanwhile.
     """
-    if not asked.group:
-        return Members(frozenset(asked.patients)) if asked.patients else None
-    ids = await _of_group(context, asked.group, moment)
-    earlier = ids if asked.since is None else await _earlier(context, asked.group, asked.since)
-    if asked.patients:
-        strangers = sorted(set(asked.patients) - ids)
+    if not parameters.group:
+        return Members(frozenset(parameters.patients)) if parameters.patients else None
+    ids = await _of_group(context, parameters.group, moment)
+    earlier = ids if parameters.since is None else await _earlier(context, parameters.group, parameters.since)
+    if parameters.patients:
+        strangers = sorted(set(parameters.patients) - ids)
         if strangers:
-            raise BadRequest(f"Patient/{strangers[0]} is no member of Group/{asked.group}.", code="value")
-        ids &= set(asked.patients)
+            raise BadRequest(f"Patient/{strangers[0]} is no member of Group/{parameters.group}.", code="value")
+        ids &= set(parameters.patients)
     return Members(frozenset(ids), frozenset(ids - earlier))
 
 

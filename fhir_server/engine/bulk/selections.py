@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from fhir_server.engine.bulk.asked import Asked, filter_queries
 from fhir_server.engine.bulk.members import Members
+from fhir_server.engine.bulk.parameters import ExportParameters, filter_queries
 from fhir_server.engine.context import Context
 from fhir_server.search.index.keys import after_prefix
 from fhir_server.search.query.compartments import index_names, membership
@@ -17,7 +17,7 @@ _FEW = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ExportSelection:
     """What is to be read, and what of it is to be kept: for many members, the database cannot tell."""
 
     selection: Selection
@@ -42,36 +42,40 @@ class Wanted:
         return {reference.partition("/")[0] for reference in named if reference}
 
 
-async def wanted(context: Context, asked: Asked, resource_type: str, members: Members | None) -> Wanted:
+async def selection_of(
+    context: Context, parameters: ExportParameters, resource_type: str, members: Members | None
+) -> ExportSelection:
     """Return what an export takes of a type."""
     conditions: list[Condition] = []
-    queries = await filter_queries(context, asked, resource_type)
+    queries = await filter_queries(context, parameters, resource_type)
     if queries:
         conditions.append(either([query.condition(resource_type) for query in queries]))
-    if asked.provenance and resource_type == "Provenance":
-        conditions.append(_about(asked))
-    if asked.level == "system":
-        return Wanted(_selection(context, asked, resource_type, conditions))
+    if parameters.provenance and resource_type == "Provenance":
+        conditions.append(_about(parameters))
+    if parameters.level == "system":
+        return ExportSelection(_selection(context, parameters, resource_type, conditions))
     if members is None:
         conditions.append(_of_any_patient(resource_type))
-        return Wanted(_selection(context, asked, resource_type, conditions))
+        return ExportSelection(_selection(context, parameters, resource_type, conditions))
     belonging = _belonging(resource_type, members.ids)
     if belonging is not None:
-        selection = _selection(context, asked, resource_type, [*conditions, belonging])
-        always = _belonging(resource_type, members.new) if members.new and asked.since is not None else None
-        return Wanted(replace(selection, by_keys=isinstance(belonging, HasKey), always=always))
+        selection = _selection(context, parameters, resource_type, [*conditions, belonging])
+        always = _belonging(resource_type, members.new) if members.new and parameters.since is not None else None
+        return ExportSelection(replace(selection, by_keys=isinstance(belonging, HasKey), always=always))
     conditions.append(_of_any_patient(resource_type))
-    selection = _selection(context, asked, resource_type, conditions)
+    selection = _selection(context, parameters, resource_type, conditions)
     prefixes = () if resource_type == "Patient" else tuple(f"{name}=Patient/" for name in _names(resource_type))
     # What members that are new have is wanted however old, so the time is looked at here.
-    always = EVERYTHING if members.new and asked.since is not None else None
+    always = EVERYTHING if members.new and parameters.since is not None else None
     everything = replace(selection, own_keys=prefixes, always=always)
-    return Wanted(everything, members)
+    return ExportSelection(everything, members)
 
 
-def _selection(context: Context, asked: Asked, resource_type: str, conditions: list[Condition]) -> Selection:
+def _selection(
+    context: Context, parameters: ExportParameters, resource_type: str, conditions: list[Condition]
+) -> Selection:
     condition = every(conditions)
-    return Selection(resource_type, condition, context.access.visible, since=asked.since, until=asked.until)
+    return Selection(resource_type, condition, context.access.visible, since=parameters.since, until=parameters.until)
 
 
 def _names(resource_type: str) -> tuple[str, ...]:
@@ -94,8 +98,8 @@ def _belonging(resource_type: str, patients: frozenset[str]) -> Condition | None
     return HasKey(tuple(f"{name}=Patient/{patient}" for patient in sorted(patients) for name in names))
 
 
-def _about(asked: Asked) -> Condition:
+def _about(parameters: ExportParameters) -> Condition:
     """Return the condition that a Provenance is about something of a type that is exported."""
-    types = [name for name in asked.types if name != "Provenance"]
+    types = [name for name in parameters.types if name != "Provenance"]
     (target,) = index_names("Provenance", ["target"])
     return either([KeySpan(f"{target}={name}/", after_prefix(f"{target}={name}/")) for name in types])

@@ -17,10 +17,10 @@ from msgspec.structs import replace
 
 from fhir_server.auth.permission.access import ScopedAccess
 from fhir_server.engine.access import Access, OpenAccess, acts_for, viewer
-from fhir_server.engine.bulk.asked import Asked
 from fhir_server.engine.bulk.files import NdjsonFile
 from fhir_server.engine.bulk.members import Members, members_of
-from fhir_server.engine.bulk.selections import Wanted, wanted
+from fhir_server.engine.bulk.parameters import ExportParameters
+from fhir_server.engine.bulk.selections import ExportSelection, selection_of
 from fhir_server.engine.context import Context, Services, now
 from fhir_server.engine.panels import confined
 from fhir_server.engine.search import subsets
@@ -130,11 +130,11 @@ _members: dict[str, Members | None] = {}
 """Of the export that was worked on last: a Group of 100,000 is not read again for every file."""
 
 
-async def _members_of(context: Context, export: Export, asked: Asked) -> Members | None:
+async def _members_of(context: Context, export: Export, parameters: ExportParameters) -> Members | None:
     assert export.moment is not None, "members are those of the export's moment"
     name = f"{export.id} {export.moment}"
     if name not in _members:
-        members = await members_of(context, asked, export.moment)
+        members = await members_of(context, parameters, export.moment)
         _members.clear()
         _members[name] = members
     return _members[name]
@@ -144,9 +144,9 @@ async def _make_files(
     context: Context, store: ExportStore, export: Export, part: Part, limits: Limits
 ) -> tuple[str | None, list[ExportFile], int]:
     """Write the next files of a type; return the id to go on from (None at the end), the files, and how many are in."""
-    asked = msgspec.convert(export.asked, Asked)
-    selected = await wanted(context, asked, part.type, await _members_of(context, export, asked))
-    shown = _Shown(context, asked, part.type)
+    parameters = msgspec.convert(export.parameters, ExportParameters)
+    selected = await selection_of(context, parameters, part.type, await _members_of(context, export, parameters))
+    shown = _Shown(context, parameters, part.type)
     output = NdjsonFile(store, export, part.type, "output")
     deletions = NdjsonFile(store, export, part.type, "deleted")
     try:
@@ -163,7 +163,7 @@ async def _make_files(
 async def _fill(  # noqa: PLR0917 - one loop over all of them
     context: Context,
     export: Export,
-    selected: Wanted,
+    selected: ExportSelection,
     after: str,
     files: tuple[NdjsonFile, NdjsonFile],
     shown: _Shown,
@@ -188,9 +188,9 @@ async def _fill(  # noqa: PLR0917 - one loop over all of them
 class _Shown:
     """What a line shows of a resource: all, or the elements that were asked for; with absolute URLs of attachments."""
 
-    def __init__(self, context: Context, asked: Asked, resource_type: str) -> None:
-        query = Query((resource_type,), elements=asked.elements)
-        self._query = query if subsets.wanted(query, resource_type) else None
+    def __init__(self, context: Context, parameters: ExportParameters, resource_type: str) -> None:
+        query = Query((resource_type,), elements=parameters.elements)
+        self._query = query if subsets.is_subset(query, resource_type) else None
         self._attachments = resource_type in _WITH_ATTACHMENTS
         self._url = f'"url":"{context.base_url}/Binary/'.encode()
 

@@ -108,10 +108,10 @@ class _Search:
 
         Only by links that whoever wrote them had the right to: what a patient claims to be a file of theirs is none.
         """
-        wanted = HasId(tuple(sorted(link.partition("/")[2] for link in self._links if link.startswith("Binary/"))))
-        if not wanted.ids:
+        linked = HasId(tuple(sorted(link.partition("/")[2] for link in self._links if link.startswith("Binary/"))))
+        if not linked.ids:
             return
-        binaries = [*await self._eraser.current("Binary", wanted), *await self._eraser.earlier("Binary", wanted)]
+        binaries = [*await self._eraser.current("Binary", linked), *await self._eraser.earlier("Binary", linked)]
         candidates = {f"Binary/{version.id}" for version in binaries}
         candidates -= {f"Binary/{version.id}" for version in binaries if not self._is_open(version)}
         for resource_type in types if candidates else ():
@@ -162,9 +162,9 @@ def is_positively_of(resource: Any, patient: str, base_url: str) -> bool:
     texts = {names(text, base_url) for text in references(resource) if "Patient/" in text}
     if texts - {own}:
         return False
-    said = [each for name in _WHOSE for each in _listed(resource.get(name))]
-    if said:
-        return all(isinstance(each, dict) and names(each.get("reference"), base_url) == own for each in said)
+    elements = [each for name in _WHOSE for each in _listed(resource.get(name))]
+    if elements:
+        return all(isinstance(each, dict) and names(each.get("reference"), base_url) == own for each in elements)
     return not any(_is_somebody(each) for each in _dicts(resource))
 
 

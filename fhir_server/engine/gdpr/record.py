@@ -35,14 +35,14 @@ async def record(context: Context, patient: str) -> AsyncIterator[Row]:
     """
     types = await context.services.search.types()
     beside: set[tuple[str, str]] = set()
-    told: set[tuple[str, str]] = set()
+    places: set[tuple[str, str]] = set()
     for resource_type in sorted(types, key=lambda name: (name != "Patient", name)):
         condition = NOTHING if resource_type == AUDIT else of_patient(resource_type, patient)
         async for row in _rows(context, resource_type, condition):
-            told.add((row.type, row.id))
+            places.add((row.type, row.id))
             beside.update(await _beside(context, row))
             yield row
-    for key in sorted(beside - told):
+    for key in sorted(beside - places):
         async for row in _rows(context, key[0], HasId((key[1],))):
             if await _goes_with(context, row, patient):
                 yield row

@@ -134,10 +134,10 @@ class _Checking:
         return target
 
     def _referenced(self, place: Place, node: FieldNode) -> Place:
-        wanted = self._statement.arguments(node).get("type")
-        if wanted is None:
+        named = self._statement.arguments(node).get("type")
+        if named is None:
             return Place(place.targets)
-        names = wanted if isinstance(wanted, list) else [wanted]
+        names = named if isinstance(named, list) else [named]
         unknown = [str(each)[:60] for each in names if each not in ANY]
         if unknown:
             raise Fault(f"{', '.join(unknown)}: not a resource type of FHIR R4.", node)

@@ -105,21 +105,21 @@ def _type_of(value: Any, declared: str) -> str:
 
 def _selected(nodes: list[Node], name: str, parent: Node, arguments: Mapping[str, Any]) -> list[Node]:
     """Return the nodes that meet all arguments; _offset and _count apply to what the others leave."""
-    for argument, wanted in arguments.items():
+    for argument, value in arguments.items():
         if argument == "fhirpath":
             # Evaluated on the list as a whole, so that $index counts its members.
-            kept = {id(item.value) for item in parent.items(f"`{name}`.where({wanted})")}
+            kept = {id(item.value) for item in parent.items(f"`{name}`.where({value})")}
             nodes = [node for node in nodes if id(node.value) in kept]
         elif argument not in ("_offset", "_count"):
-            nodes = [node for node in nodes if _has(node.value, argument, wanted)]
+            nodes = [node for node in nodes if _has(node.value, argument, value)]
     offset = whole(arguments.get("_offset", 0))
     return nodes[offset : offset + whole(arguments.get("_count", len(nodes)))]
 
 
-def _has(value: Any, name: str, wanted: Any) -> bool:
+def _has(value: Any, name: str, expected: Any) -> bool:
     content = value.get(name) if isinstance(value, dict) else None
     have = {text(each) for each in (content if isinstance(content, list) else [content]) if each is not None}
-    alternatives = wanted if isinstance(wanted, list) else [wanted]
+    alternatives = expected if isinstance(expected, list) else [expected]
     spend(len(alternatives))
     return not have.isdisjoint(text(each) for each in alternatives)
 

@@ -21,8 +21,12 @@ async def referenced(reader: Reader, reference: Node, arguments: Mapping[str, An
 
     Raises NotFound, Gone or Forbidden for one that cannot be had.
     """
-    wanted = arguments.get("type")
-    types = ANY if wanted is None else frozenset(wanted if isinstance(wanted, list) else [wanted])
+    resource_type = arguments.get("type")
+    types = (
+        ANY
+        if resource_type is None
+        else frozenset(resource_type if isinstance(resource_type, list) else [resource_type])
+    )
     url = str(reference.value.get("reference", ""))
     if not url:
         return None

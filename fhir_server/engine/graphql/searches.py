@@ -64,8 +64,8 @@ class Reader:
         limit = self.context.services.settings.max_page_size
         page: str | None = ""
         while len(resources) < offset + count and page is not None:
-            wanted = [*query, ("_count", str(min(limit, offset + count)))] if page == "" else [("_page", page)]
-            bundle = await self._search(resource_type, wanted)
+            parameters = [*query, ("_count", str(min(limit, offset + count)))] if page == "" else [("_page", page)]
+            bundle = await self._search(resource_type, parameters)
             resources += _matches(bundle)
             page = _cursor(bundle, "next")
         return resources[offset : offset + count]

@@ -92,23 +92,23 @@ async def _stated(context: Context) -> tuple[bytes, str]:
     """Return the statement's bytes and their ETag, made anew when a search parameter was added."""
     settings = context.services.settings
     security = _security(context.base_url, settings, context.services.authorization_endpoints)
-    asked = (context.base_url, security, base(), settings.profiles_required)
-    made = _kept(asked)
+    inputs = (context.base_url, security, base(), settings.profiles_required)
+    made = _kept(inputs)
     if made is None:
-        made = await apart(_make, *asked)
+        made = await apart(_make, *inputs)
     return made.encoded, made.tag
 
 
 def prepare(base_url: str, settings: Settings) -> None:
     """Make the statement, so that no request has to wait for it."""
-    asked = (base_url, _security(base_url, settings), base(), settings.profiles_required)
-    if _kept(asked) is None:
-        _make(*asked)
+    inputs = (base_url, _security(base_url, settings), base(), settings.profiles_required)
+    if _kept(inputs) is None:
+        _make(*inputs)
 
 
-def _kept(asked: object) -> _Made | None:
+def _kept(inputs: object) -> _Made | None:
     registered = parameters(_ANY)
-    return next((made for made in tuple(_made) if made.registered is registered and made.of == asked), None)
+    return next((made for made in tuple(_made) if made.registered is registered and made.of == inputs), None)
 
 
 def _make(base_url: str, security: dict[str, Any] | None, own_base: str, required: Required) -> _Made:
@@ -271,7 +271,7 @@ def _search_parameter(parameter: Parameter) -> dict[str, str]:
 
 
 def _referring(own: Mapping[str, Sequence[Parameter]]) -> dict[str, list[str]]:
-    """Return, for each type, what may be asked of _revinclude: the reference parameters that can point to it."""
+    """Return, for each type, what may be inputs of _revinclude: the reference parameters that can point to it."""
     referring: dict[str, list[str]] = {name: [] for name in RESOURCE_TYPES}
     for name, named in own.items():
         for parameter in named:

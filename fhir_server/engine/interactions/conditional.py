@@ -90,16 +90,16 @@ def unmet_criteria(context: Context, query: Query, resource: dict[str, Any]) -> 
 
 async def warnings(context: Context, query: Query, resource: dict[str, Any], size: int) -> tuple[Issue, ...]:
     """Return what to tell a caller whose resource of that size does not meet the criteria that it was stored under."""
-    return _told(await sized(size, unmet_criteria, context, query, resource))
+    return _issues_of(await sized(size, unmet_criteria, context, query, resource))
 
 
 def warnings_of(query: Query, draft: Draft) -> tuple[Issue, ...]:
     """Return the same of a draft, whose index decides."""
     entry = {**draft.index, "_id": draft.id, "updated": draft.updated}
-    return _told(unmet_by(query, draft.type, entry))
+    return _issues_of(unmet_by(query, draft.type, entry))
 
 
-def _told(unmet_names: list[str]) -> tuple[Issue, ...]:
+def _issues_of(unmet_names: list[str]) -> tuple[Issue, ...]:
     names = ", ".join(dict.fromkeys(name[:80] for name in unmet_names))
     if not names:
         return ()
@@ -151,23 +151,23 @@ _TOGETHER = 200
 
 async def find_each(context: Context, queries: Sequence[Query]) -> list[Matches]:
     """Return what meets each of the criteria: by one command for those of a type that keys decide which few have."""
-    told: dict[int, Matches] = {}
+    matches_by_number: dict[int, Matches] = {}
     by_type: dict[str, list[tuple[int, KeyCriteria]]] = defaultdict(list)
     for position, query in enumerate(queries):
         condition = query.condition(query.types[0])
         if keys := few_have(condition):
             by_type[query.types[0]].append((position, KeyCriteria(keys, condition)))
-    for resource_type, asked in by_type.items():
-        for start in range(0, len(asked), _TOGETHER):
-            some = asked[start : start + _TOGETHER]
+    for resource_type, numbered in by_type.items():
+        for start in range(0, len(numbered), _TOGETHER):
+            some = numbered[start : start + _TOGETHER]
             versions = await _by_keys(context, resource_type, [criteria for _, criteria in some])
             for (position, _), each in zip(some, versions, strict=True):
                 if each is not None:
-                    told[position] = Matches(queries[position], each, confirmed=context.session is None)
+                    matches_by_number[position] = Matches(queries[position], each, confirmed=context.session is None)
     for position, query in enumerate(queries):
-        if position not in told:
-            told[position] = Matches(query, await _searched(context, query))
-    return [told[position] for position in range(len(queries))]
+        if position not in matches_by_number:
+            matches_by_number[position] = Matches(query, await _searched(context, query))
+    return [matches_by_number[position] for position in range(len(queries))]
 
 
 async def _by_keys(context: Context, resource_type: str, criteria: Sequence[KeyCriteria]) -> list[list[Version] | None]:

@@ -32,13 +32,13 @@ async def create_as(
     condition: str | None = None,
     *,
     size: int = 0,
-    asked: Query | None = None,
+    criteria: Query | None = None,
 ) -> Response:
     """Store a checked resource of about that size under a new id: 201; says where it does not meet what was asked."""
     made = await sized(size, versions.draft, context, resource, resource_id, method, None, condition=condition)
-    told = await writes.insert(context, made)
+    response = await writes.insert(context, made)
     answer = versions.answer(201, made)
-    return replace(answer, warnings=told if asked is None else (*told, *warnings_of(asked, made)))
+    return replace(answer, warnings=response if criteria is None else (*response, *warnings_of(criteria, made)))
 
 
 async def create_unless_found(
@@ -59,7 +59,7 @@ async def create_unless_found(
                 return versions.answer(200, existing)
             continue
         try:
-            return await create_as(context, resource, versions.new_id(), method, key, size=size, asked=condition)
+            return await create_as(context, resource, versions.new_id(), method, key, size=size, criteria=condition)
         except AlreadyExists:
             await _release_unless_met(context, condition, resource_type, key)
     raise Conflict(f"{resource_type}?{query} was made and changed by others all the time; try again.")

@@ -32,7 +32,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Parameters:
     """What the parameters ask."""
 
     since: datetime | None
@@ -55,29 +55,29 @@ class _Asked:
 
 async def history(context: Context, request: Request, route: Route) -> Response:
     """Answer with a history Bundle, newest first; raises NotFound for an instance that never was."""
-    asked = _read(context, request, route)
+    parameters = _read(context, request, route)
     page = await context.services.history.page(
         type=route.type,
         id=route.id,
-        since=asked.since,
-        at=asked.at,
-        limit=max(asked.count, 1),
+        since=parameters.since,
+        at=parameters.at,
+        limit=max(parameters.count, 1),
         room=context.services.settings.max_page_bytes,
-        cursor=asked.cursor,
+        cursor=parameters.cursor,
         access=lambda name: context.access.visible(name, route.interaction),
     )
-    if route.id is not None and not page.versions and asked.whole:
+    if route.id is not None and not page.versions and parameters.whole:
         raise NotFound(f"{route.type}/{route.id} does not exist.")
-    links = [{"relation": "self", "url": _url(context, request, asked.kept)}]
-    total = await _total(context, route, asked, page)
-    if page.next is not None and asked.count:
-        token = page_token.seal(context.services.signing_key, [asked.place, list(page.next), total])
-        links.append({"relation": "next", "url": _url(context, request, [*asked.kept, ("_page", token)])})
-    for version in page.versions[: asked.count]:
+    links = [{"relation": "self", "url": _url(context, request, parameters.kept)}]
+    total = await _total(context, route, parameters, page)
+    if page.next is not None and parameters.count:
+        token = page_token.seal(context.services.signing_key, [parameters.place, list(page.next), total])
+        links.append({"relation": "next", "url": _url(context, request, [*parameters.kept, ("_page", token)])})
+    for version in page.versions[: parameters.count]:
         if not version.deleted:
             note_resource(context.base_url, version.type, version.id, version.json)
-    showing = [pair for pair in asked.kept if pair[0] in _SHOWING]
-    entries = [_entry(context, version, showing) for version in page.versions[: asked.count]]
+    showing = [pair for pair in parameters.kept if pair[0] in _SHOWING]
+    entries = [_entry(context, version, showing) for version in page.versions[: parameters.count]]
     bundle: dict[str, Any] = {
         "resourceType": "Bundle",
         "id": new_id(),
@@ -90,25 +90,25 @@ async def history(context: Context, request: Request, route: Route) -> Response:
     return Response(200, values.encode(bundle))
 
 
-async def _total(context: Context, route: Route, asked: _Asked, page: Page) -> int | None:
+async def _total(context: Context, route: Route, parameters: _Parameters, page: Page) -> int | None:
     """Return the number of versions on all pages, counted for the first: what is written meanwhile is on none.
 
     None where counting takes long and was not asked for.
     """
-    if asked.cursor is not None:
-        return asked.total
-    if asked.count and page.next is None:
+    if parameters.cursor is not None:
+        return parameters.total
+    if parameters.count and page.next is None:
         return len(page.versions)  # all of it stands on this page
     if not page.versions:
         return 0
     return await context.services.history.total(
         type=route.type,
         id=route.id,
-        since=asked.since,
-        at=asked.at,
+        since=parameters.since,
+        at=parameters.at,
         until=page.versions[0].updated,
         access=lambda name: context.access.visible(name, route.interaction),
-        exact=asked.count == 0,
+        exact=parameters.count == 0,
     )
 
 
@@ -130,12 +130,12 @@ def _entry(context: Context, version: Version, showing: list[tuple[str, str]]) -
 # --- What is asked -----------------------------------------------------------------------------------------------
 
 
-def _read(context: Context, request: Request, route: Route) -> _Asked:
+def _read(context: Context, request: Request, route: Route) -> _Parameters:
     controls = _controls(request)
     since, at = controls.get("_since"), [value for name, value in request.query if name == "_at"]
     place = _place(context, request, route, controls, at)
     cursor, total = _followed(context, place, controls["_page"]) if "_page" in controls else (None, None)
-    return _Asked(
+    return _Parameters(
         since=_range(context, "_since", since)[0] if since is not None else None,
         at=_all_of(context, at) if at else None,
         count=0 if controls.get("_summary") == "count" else _count(context, controls.get("_count")),

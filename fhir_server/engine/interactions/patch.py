@@ -43,7 +43,7 @@ async def patch(context: Context, request: Request, resource_type: str, resource
         return next_version(context, patched, resource_id, previous, "PATCH")
 
     response = await writes.replace(context, resource_type, resource_id, plan, "patch", size=request.size)
-    return await writes.told(context, resource_type, resource_id, response)
+    return await writes.visible_response(context, resource_type, resource_id, response)
 
 
 async def conditional_patch(context: Context, request: Request, resource_type: str, query: str) -> Response:

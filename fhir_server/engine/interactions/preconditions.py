@@ -43,8 +43,8 @@ def require_match(request: Request, current: Version | None) -> None:
     exists = current is not None and not current.deleted
     what = request.path if current is None else f"{current.type}/{current.id}"
     if request.if_match is not None:
-        wanted = parse_etags(request.if_match, "If-Match")
-        if current is None or not (str(current.version) in wanted or (exists and "*" in wanted)):
+        etags = parse_etags(request.if_match, "If-Match")
+        if current is None or not (str(current.version) in etags or (exists and "*" in etags)):
             actual = f"its current version is {current.version}" if current and exists else "it does not exist"
             raise PreconditionFailed(f"If-Match does not hold for {what}: {actual}.")
     if request.if_none_match is not None and current is not None and exists:

@@ -27,16 +27,16 @@ async def update(context: Context, request: Request, resource_type: str, resourc
 async def conditional_update(context: Context, request: Request, resource_type: str, query: str) -> Response:
     """Update the one resource that meets the criteria, or create it; raises PreconditionFailed for several."""
     resource = await versions.checked(context, request, resource_type)
-    asked = await criteria(context, resource_type, query, resource)
-    answer = await _update_match(context, request, resource, asked, query)
-    unmet = await warnings(context, asked, resource, request.size)
+    parsed = await criteria(context, resource_type, query, resource)
+    answer = await _update_match(context, request, resource, parsed, query)
+    unmet = await warnings(context, parsed, resource, request.size)
     return replace(answer, warnings=tuple(dict.fromkeys((*answer.warnings, *unmet))))
 
 
 async def _update_match(
-    context: Context, request: Request, resource: dict[str, Any], asked: Query, query: str
+    context: Context, request: Request, resource: dict[str, Any], criteria: Query, query: str
 ) -> Response:
-    existing = await find_one(context, asked)
+    existing = await find_one(context, criteria)
     resource_type = resource["resourceType"]
     if existing is not None:
         if "id" in resource:

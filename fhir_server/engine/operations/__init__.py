@@ -25,7 +25,7 @@ async def run(context: Context, request: Request, route: Route) -> Response:
     operation = find(route)
     require_method(operation, request.method)
     if isinstance(request.resource, dict) and request.resource.get("resourceType") == "Parameters":
-        note_question(request.path, [*request.query, *_asked(request.resource)])
+        note_question(request.path, [*request.query, *_pairs(request.resource)])
     if operation.reads_request:
         return await operation.run(context, request, route, Inputs({}))
     controls = FORM | {"_page"} if operation.paged else FORM
@@ -34,7 +34,7 @@ async def run(context: Context, request: Request, route: Route) -> Response:
     return await operation.run(context, request, route, inputs)
 
 
-def _asked(parameters: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _pairs(parameters: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Tell the parameters of a body, but no resources: those are not what is asked for."""
     parts = parameters.get("parameter")
     for part in parts if isinstance(parts, list) else ():

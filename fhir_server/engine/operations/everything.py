@@ -49,23 +49,23 @@ async def everything(context: Context, request: Request, route: Route, inputs: I
     types = _types(context, inputs)
     stored = types & {kind, *compartment(kind)} & set(await context.services.search.types())
     conditions = record(context, kind, resource_id, inputs, sorted(stored))
-    asked = _asked(inputs)
-    page = await _page(context, request, asked, conditions, _limit(context, inputs.one("_count")))
+    parameters = _parameters(inputs)
+    page = await _page(context, request, parameters, conditions, _limit(context, inputs.one("_count")))
     # What belongs into the compartment but is not in this one is part of another record.
     included, cut = await _included(context, page, types - {kind, *compartment(kind)})
     for row in (*page.rows, *included):
         note_resource(context.base_url, row.type, row.id, row.json)
-    bundle = _bundle(context, request, asked, page, included, cut=cut)
+    bundle = _bundle(context, request, parameters, page, included, cut=cut)
     return Response(200, values.encode(bundle))
 
 
 def _types(context: Context, inputs: Inputs) -> frozenset[str]:
     """Return the types that are asked for and that the caller may search."""
-    asked = {name.strip() for text in inputs.all("_type") for name in text.split(",")}
-    unknown = sorted(asked - RESOURCE_TYPES)
+    names = {name.strip() for text in inputs.all("_type") for name in text.split(",")}
+    unknown = sorted(names - RESOURCE_TYPES)
     if unknown:
         raise BadRequest(f"The parameter _type names {unknown[0][:80]!r}, which is no resource type.", code="value")
-    return frozenset(name for name in asked or RESOURCE_TYPES if _may_search(context, name))
+    return frozenset(name for name in names or RESOURCE_TYPES if _may_search(context, name))
 
 
 def _may_search(context: Context, resource_type: str) -> bool:
@@ -85,12 +85,12 @@ def _limit(context: Context, count: int | None) -> int:
     return min(count, settings.max_everything)
 
 
-def _asked(inputs: Inputs) -> list[list[str]]:
+def _parameters(inputs: Inputs) -> list[list[str]]:
     """Return the parameters by name and value, in an order of their own: the links repeat them."""
     return [[name, str(value)] for name in _NAMES for value in inputs.all(name)]
 
 
-def _cursor(context: Context, request: Request, asked: list[list[str]]) -> Cursor | None:
+def _cursor(context: Context, request: Request, parameters: list[list[str]]) -> Cursor | None:
     """Return where the paging link of the request leads to; raises BadRequest for a link of anything else."""
     tokens = [value for name, value in request.query if name == "_page"]
     if not tokens:
@@ -99,16 +99,16 @@ def _cursor(context: Context, request: Request, asked: list[list[str]]) -> Curso
         raise BadRequest("_page stands twice.")
     match page_token.unseal(context.services.signing_key, tokens[0]):
         case ["everything", path, pairs, [*cursor]]:
-            if (path, pairs) != (request.path, asked):
+            if (path, pairs) != (request.path, parameters):
                 raise BadRequest("The paging link belongs to another record, or to other parameters.")
             return cursor
     raise BadRequest("The paging link is not one that leads into a record.")
 
 
 async def _page(
-    context: Context, request: Request, asked: list[list[str]], conditions: dict[str, Condition], limit: int
+    context: Context, request: Request, parameters: list[list[str]], conditions: dict[str, Condition], limit: int
 ) -> Page:
-    cursor = _cursor(context, request, asked)
+    cursor = _cursor(context, request, parameters)
     if not conditions:
         return Page([], None)
     query = Query(types=tuple(conditions), criteria=(Criterion("", "", conditions),))
@@ -131,24 +131,24 @@ async def _included(context: Context, page: Page, types: frozenset[str]) -> tupl
         for row in rows:
             await breathe()
             named.update(each for each in _references(context, row) if each[0] in types)
-        wanted = sorted(named - seen)
-        seen.update(wanted)
+        places = sorted(named - seen)
+        seen.update(places)
         most = limit - len(included)
-        rows, cut = await _fetch(context, wanted[:most], page.at, room)
+        rows, cut = await _fetch(context, places[:most], page.at, room)
         included += rows
         room -= sum(row.size for row in rows)
-        if cut or len(wanted) > most:
+        if cut or len(places) > most:
             return included, True
     return included, False
 
 
 async def _fetch(
-    context: Context, wanted: Iterable[tuple[str, str]], at: Snapshot, room: int
+    context: Context, places: Iterable[tuple[str, str]], at: Snapshot, room: int
 ) -> tuple[list[Row], bool]:
     """Return those of the resources that the caller sees and `room` has bytes for; and whether that left any out."""
     search = context.services.search
     ids: defaultdict[str, list[str]] = defaultdict(list)
-    for resource_type, resource_id in wanted:
+    for resource_type, resource_id in places:
         ids[resource_type].append(resource_id)
     rows: list[Row] = []
     for name, some in ids.items():
@@ -180,12 +180,12 @@ def _links(node: Any) -> Iterator[str]:
 
 
 def _bundle(
-    context: Context, request: Request, asked: list[list[str]], page: Page, included: list[Row], *, cut: bool
+    context: Context, request: Request, parameters: list[list[str]], page: Page, included: list[Row], *, cut: bool
 ) -> dict[str, Any]:
-    pairs = [(name, value) for name, value in asked]
+    pairs = [(name, value) for name, value in parameters]
     links = [{"relation": "self", "url": _url(context, request, pairs)}]
     if page.next is not None:
-        token = page_token.seal(context.services.signing_key, ["everything", request.path, asked, page.next])
+        token = page_token.seal(context.services.signing_key, ["everything", request.path, parameters, page.next])
         links.append({"relation": "next", "url": _url(context, request, [*pairs, ("_page", token)])})
     entries = [_entry(context, row, "match") for row in page.rows]
     entries += [_entry(context, row, "include") for row in included]

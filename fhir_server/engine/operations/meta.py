@@ -69,7 +69,7 @@ async def _change(context: Context, request: Request, route: Route, change: Call
         return next_version(context, resource, resource_id, previous, "PUT")
 
     response = await _write(context, resource_type, resource_id, plan)
-    response = await writes.told(context, resource_type, resource_id, response)
+    response = await writes.visible_response(context, resource_type, resource_id, response)
     if response.json is None:
         return Response(204, None, response.version, response.updated)
     return _answer(values.decode(response.json or b"{}"), response)

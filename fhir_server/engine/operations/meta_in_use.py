@@ -26,9 +26,9 @@ async def meta_in_use(context: Context, resource_type: str | None) -> Response:
     """Answer with the union of the meta of all resources of the type, or of all types, that a search would show."""
     context.access.require("search-system" if resource_type is None else "search-type", resource_type)
     stored = await context.services.search.types()
-    asked = [name for name in stored if resource_type in (None, name) and context.access.visible(name) != NOTHING]
+    types = [name for name in stored if resource_type in (None, name) and context.access.visible(name) != NOTHING]
     metas: list[Mapping[str, Any]] = []
-    for name in asked:
+    for name in types:
         where = context.access.visible(name)
         metas += await metas_in_use(context.services.search, name, where, context.session)
     parameter = {"name": "return", "valueMeta": _union(metas) or _NONE}

@@ -39,7 +39,7 @@ def record(
         one = resource_id is not None
         conditions = [in_compartment(kind, resource_id or "", name) if one else _belonging_to_any(kind, name)]
         if since is not None:
-            conditions.append(_asked(context, name, "_lastUpdated", f"ge{since}"))
+            conditions.append(_condition(context, name, "_lastUpdated", f"ge{since}"))
         if start is not None or end is not None:
             conditions += _dated(context, name, start, end)
         conditions_by_type[name] = All(tuple(conditions)) if len(conditions) > 1 else conditions[0]
@@ -60,8 +60,8 @@ def _dated(context: Context, resource_type: str, start: str | None, end: str | N
     # A period counts that has a part in the range, which ge and le would not say of one that reaches beyond it.
     before, after = start and _beside(start, -1), end and _beside(end, +1)
     bounds = ([f"gt{before}"] if before else []) + ([f"lt{after}"] if after else [])
-    within = [All(tuple(_asked(context, resource_type, code, bound) for bound in bounds)) for code in codes]
-    undated = All(tuple(_asked(context, resource_type, f"{code}:missing", "true") for code in codes))
+    within = [All(tuple(_condition(context, resource_type, code, bound) for bound in bounds)) for code in codes]
+    undated = All(tuple(_condition(context, resource_type, f"{code}:missing", "true") for code in codes))
     return [either([*within, undated])]
 
 
@@ -77,7 +77,7 @@ def _beside(text: str, step: Literal[-1, 1]) -> str | None:
         return None
 
 
-def _asked(context: Context, resource_type: str, name: str, value: str) -> Condition:
+def _condition(context: Context, resource_type: str, name: str, value: str) -> Condition:
     """Return what a search parameter asks."""
     timezone = context.services.settings.default_timezone
     query = parse((resource_type,), [(name, value)], strict=True, timezone=timezone, base_url=context.base_url)

@@ -64,7 +64,7 @@ class ProfileContent:
 
     def __init__(self) -> None:
         self._stored = StoredDefinitions()
-        self._standing: set[Place] = set()
+        self._places: set[Place] = set()
         self._looked_at = float("-inf")
         self._codes: dict[tuple[str, str], bool] = {}
         self.answers: Answers = {}
@@ -77,29 +77,29 @@ class ProfileContent:
         self._looked_at = time.monotonic()
         self.answers.clear()
         urls = list(self._stored.by_url)
-        if len(urls) > _MOST_URLS or self._standing != {each.place for each in await _find(services, urls)}:
+        if len(urls) > _MOST_URLS or self._places != {each.place for each in await _find(services, urls)}:
             self._forget()
 
     def _forget(self) -> None:
         self._stored = StoredDefinitions()
-        self._standing = set()
+        self._places = set()
         self.plans = Plans(LayeredDefinitions(OfficialDefinitions(), self._stored))
 
     async def read(self, services: Services, urls: Iterable[str]) -> None:
         """Read the definitions with some urls, in one look, unless that was done."""
-        wanted = [each for each in urls if each not in self._stored.by_url]
-        if not wanted:
+        unread = [each for each in urls if each not in self._stored.by_url]
+        if not unread:
             return
         stored = self._stored
-        current = await _find(services, wanted)
-        structures: dict[str, list[Json]] = {each: [] for each in wanted}
+        current = await _find(services, unread)
+        structures: dict[str, list[Json]] = {each: [] for each in unread}
         if current:
             versions = await services.canonicals.read(_TYPE, current)
             for version in versions.values():
                 structure = values.decode(version.json)
                 structures.setdefault(structure.get("url", ""), []).append(structure)
         stored.by_url |= structures
-        self._standing |= {each.place for each in current}
+        self._places |= {each.place for each in current}
 
     async def read_mentioned(self, services: Services, mentions: Mentions) -> None:
         """Read what a resource names, unless R4 defines it."""

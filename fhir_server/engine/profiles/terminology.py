@@ -44,13 +44,13 @@ class LibraryTerminology:
         answer = self._answers.get(key)
         if answer is None:
             spend(_STEPS)
-            answer = self._asked(value_set, read, code_alone=code_alone)
+            answer = self._membership(value_set, read, code_alone=code_alone)
             if len(self._answers) > _MOST_ANSWERS:
                 self._answers.clear()
             self._answers[key] = answer
         return answer
 
-    def _asked(self, value_set: str, codings: list[Coding], *, code_alone: bool) -> Membership:
+    def _membership(self, value_set: str, codings: list[Coding], *, code_alone: bool) -> Membership:
         """Ask the library of what is of known systems; of others a value set can tell that lists their codes itself."""
         if code_alone:
             return self._judged(value_set, codings, code_alone=True)

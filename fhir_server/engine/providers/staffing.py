@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from mappings.shared.own_urls import own_url
-
 from fhir_server.auth.providers.provider import Provider
 from fhir_server.engine.context import Context, Request, Services
 from fhir_server.engine.engine import handle
 from fhir_server.engine.providers.people import matches, token
+from fhir_server.own_urls import own_url
 
 _MOST = "1000"
 

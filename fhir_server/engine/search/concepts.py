@@ -12,7 +12,7 @@ from typing import Any
 
 from fhir_server.engine.context import Context
 from fhir_server.engine.interactions.read import defined
-from fhir_server.engine.terminology.content import Wanted, by_url, wanted_by, with_content
+from fhir_server.engine.terminology.content import ContentKey, by_url, needed_by, with_content
 from fhir_server.engine.terminology.remote import Routed
 from fhir_server.errors import BadRequest, Issue
 from fhir_server.r4 import values
@@ -80,16 +80,18 @@ def _too_many() -> BadRequest:
     return BadRequest(f"The value set has more than {_MOST_CODES} codes.", code="too-costly")
 
 
-async def resolve_concepts(context: Context, asked: Concepts) -> Condition:
+async def resolve_concepts(context: Context, concepts: Concepts) -> Condition:
     """Return the condition on codes that stands for one on concepts; raises BadRequest for what this server, or the
     caller, does not know.
     """
     try:
-        codes = await (_in_value_set(context, asked.value) if asked.relation == "in" else _related(context, asked))
+        codes = await (
+            _in_value_set(context, concepts.value) if concepts.relation == "in" else _related(context, concepts)
+        )
     except TerminologyError as error:
         raise BadRequest(issues=[Issue(each.code, each.text) for each in error.issues]) from error
-    conditions: list[Condition] = [tokens.in_codes(asked.name, sorted(codes.pairs))] if codes.pairs else []
-    conditions += [tokens.in_system(asked.name, system, codes.systems[system]) for system in sorted(codes.systems)]
+    conditions: list[Condition] = [tokens.in_codes(concepts.name, sorted(codes.pairs))] if codes.pairs else []
+    conditions += [tokens.in_system(concepts.name, system, codes.systems[system]) for system in sorted(codes.systems)]
     return either(conditions)
 
 
@@ -114,19 +116,19 @@ async def _in_value_set(context: Context, reference: str) -> Codes:
             raise unresolved_value_set(reference)
         return members.of(value_set)
 
-    asked = {"name": "url", "valueUri": reference}
-    return await _local_or_remote(context, work, [by_url("ValueSet", split(reference)[0])], asked)
+    parameter = {"name": "url", "valueUri": reference}
+    return await _local_or_remote(context, work, [by_url("ValueSet", split(reference)[0])], parameter)
 
 
 async def _local_or_remote(
-    context: Context, work: Callable[[Source], Codes], wanted: Iterable[Wanted], asked: Json
+    context: Context, work: Callable[[Source], Codes], needed: Iterable[ContentKey], parameter: Json
 ) -> Codes:
     """Return the codes of a value set, expanded by another server where that has a code system of it."""
     try:
-        return await with_content(context, work, wanted, elsewhere=True)
+        return await with_content(context, work, needed, elsewhere=True)
     except Routed as routed:
         count = {"name": "count", "valueInteger": _MOST_CODES + 1}
-        parameters = {"resourceType": "Parameters", "parameter": [asked, count]}
+        parameters = {"resourceType": "Parameters", "parameter": [parameter, count]}
         answer = await context.services.remote.ask(routed, "ValueSet/$expand", parameters)
     pairs = {
         (each["system"], each["code"])
@@ -226,9 +228,9 @@ def _pairs(url: str, concepts: Iterable[Concept]) -> set[tuple[str, str]]:
 # --- Code systems ------------------------------------------------------------------------------------------------
 
 
-async def _related(context: Context, asked: Concepts) -> Codes:
+async def _related(context: Context, concepts: Concepts) -> Codes:
     """Return a code and those above or below it."""
-    url, _, code = asked.value.partition("|")
+    url, _, code = concepts.value.partition("|")
 
     def work(source: Source) -> Codes:
         terms = Terms.of(source, Options())
@@ -238,12 +240,12 @@ async def _related(context: Context, asked: Concepts) -> Codes:
         concept = system.concept(code)
         if concept is None:
             raise BadRequest(f"The code {code[:80]!r} is not in {url[:200]}.", code="not-found")
-        op = "is-a" if asked.relation == "below" else "generalizes"
+        op = "is-a" if concepts.relation == "below" else "generalizes"
         related = system.select(Selection((Filter("concept", op, concept.code),)))
         return Codes({(url, concept.code)} | _pairs(url, related.page(0, _MOST_CODES + 1)))
 
-    op = "is-a" if asked.relation == "below" else "generalizes"
+    op = "is-a" if concepts.relation == "below" else "generalizes"
     include = {"system": url, "filter": [{"property": "concept", "op": op, "value": code}]}
     related = {"resourceType": "ValueSet", "status": "active", "compose": {"include": [include]}}
     named = {"name": "valueSet", "resource": related}
-    return await _local_or_remote(context, work, wanted_by(Reference("CodeSystem", url)), named)
+    return await _local_or_remote(context, work, needed_by(Reference("CodeSystem", url)), named)

@@ -22,12 +22,12 @@ async def explained(context: Context, query: Query, plan: Plan, limit: int) -> l
             # Which types there are would tell what is stored.
             return [_issue("A search of several types is explained to callers who may see all of them.")]
         own = compile_query(query).types[0]
-        return [_issue(f"{own.type}: {_asked(query, own)}; read: {_read(own)}")]
+        return [_issue(f"{own.type}: {_described(query, own)}; read: {_read(own)}")]
     explanations = await context.services.search.explain(plan, max(limit, 1))
     plans = {each.collection: each for each in plan.types}
     issues = []
     for name, way, executed in explanations:
-        issues.append(_issue(f"{name}: {_asked(query, plans[name])}; found: {_way_text(plans[name], way)}"))
+        issues.append(_issue(f"{name}: {_described(query, plans[name])}; found: {_way_text(plans[name], way)}"))
         issues += [_issue(_execution(each)) for each in executed]
     return issues
 
@@ -36,7 +36,7 @@ def _issue(text: str) -> Issue:
     return Issue("informational", text, (), "information")
 
 
-def _asked(query: Query, plan: TypePlan) -> str:
+def _described(query: Query, plan: TypePlan) -> str:
     return f"asked: {describe(query.condition(plan.type))}"
 
 

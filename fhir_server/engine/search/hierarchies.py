@@ -16,18 +16,18 @@ from fhir_server.search.registry import parameters
 _MOST = 10_000
 
 
-async def resolve_hierarchy(context: Context, asked: Hierarchy) -> Condition:
+async def resolve_hierarchy(context: Context, hierarchy: Hierarchy) -> Condition:
     """Return the condition on references that stands for one on a hierarchy; raises BadRequest where there is none."""
     conditions: list[Condition] = []
-    for reference in asked.references:
+    for reference in hierarchy.references:
         resource_type, _, resource_id = reference.partition("/")
         parent = parent_parameter(resource_type)
         if parent is None:
-            if len(asked.references) == 1:
+            if len(hierarchy.references) == 1:
                 raise BadRequest(f"{resource_type} resources are not above or below one another.", code="not-supported")
             continue
-        reached = await _reached(context, resource_type, parent, resource_id, upwards=asked.relation == "above")
-        conditions.append(HasKey(tuple(f"{asked.name}={resource_type}/{each}" for each in reached)))
+        reached = await _reached(context, resource_type, parent, resource_id, upwards=hierarchy.relation == "above")
+        conditions.append(HasKey(tuple(f"{hierarchy.name}={resource_type}/{each}" for each in reached)))
     return either(conditions)
 
 

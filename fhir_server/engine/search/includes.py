@@ -35,15 +35,15 @@ async def included(
     rows_by_place: dict[Place, Row] = {}
     seen: set[Place] = {(row.type, row.id) for row in matches}
     start: Sequence[Row] = matches
-    wanted = includes
+    current = includes
     for _ in range(_ROUNDS):
-        fresh = await _round(context, wanted, start, seen, limit - len(rows_by_place), at)
+        fresh = await _round(context, current, start, seen, limit - len(rows_by_place), at)
         if not fresh:
             break
         rows_by_place.update(((row.type, row.id), row) for row in fresh)
         seen.update((row.type, row.id) for row in fresh)
-        start, wanted = fresh, [each for each in includes if each.iterate]
-        if not wanted or len(rows_by_place) >= limit:
+        start, current = fresh, [each for each in includes if each.iterate]
+        if not current or len(rows_by_place) >= limit:
             break
     return list(rows_by_place.values())[:limit]
 

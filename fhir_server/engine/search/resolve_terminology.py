@@ -17,10 +17,12 @@ async def resolve_terminology(context: Context, query: Query) -> Query:
     Also with nothing that an encrypted database cannot decide.
     """
     answers = {
-        asked: await (
-            resolve_concepts(context, asked) if isinstance(asked, Concepts) else resolve_hierarchy(context, asked)
+        condition: await (
+            resolve_concepts(context, condition)
+            if isinstance(condition, Concepts)
+            else resolve_hierarchy(context, condition)
         )
-        for asked in open_conditions(query)
+        for condition in open_conditions(query)
     }
     query = resolved(query, answers) if answers else query
     # Of what is contained, the containers are looked at.

@@ -182,15 +182,15 @@ class _Search:
         """Return the number of all matches where it was asked for, or is known anyway."""
         if self.place.total is not None:
             return self.place.total
-        asked = self.query.total
-        if not counting and self.page.next is None and self.place.number == 1 and asked != "none":
+        total = self.query.total
+        if not counting and self.page.next is None and self.place.number == 1 and total != "none":
             return len(self.page.rows)
-        if not counting and asked is None:
+        if not counting and total is None:
             return await self._cheap_total()
-        if not counting and asked == "none":
+        if not counting and total == "none":
             return None
         # An estimate says something of what is stored beside what it counts.
-        if asked == "estimate" and self.context.session is None and self._sees_all():
+        if total == "estimate" and self.context.session is None and self._sees_all():
             here = self.place.before(self.limit) + len(self.page.rows)
             seen = here + 1 if self.page.next is not None else 0
             return max(seen, await estimate(self.store, self.plan))
@@ -249,7 +249,7 @@ class _Search:
     def _part_of(self, container: str, resource: dict[str, Any]) -> dict[str, Any]:
         """Return the entry of a contained resource, in the parts that the search asks for."""
         data = values.encode(resource)
-        if subsets.wanted(self.query, resource["resourceType"]):
+        if subsets.is_subset(self.query, resource["resourceType"]):
             data = subsets.subset(data, self.query)
         url = f"{container}#{resource.get('id', '')}"
         return {"fullUrl": url, "resource": msgspec.Raw(data), "search": {"mode": "match"}}

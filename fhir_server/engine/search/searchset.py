@@ -48,7 +48,7 @@ def matches(base_url: str, query: Query, rows: Sequence[Row]) -> list[Entry]:
 def entry(base_url: str, query: Query, row: Row, mode: str) -> Entry:
     """Return the entry that shows a resource, whole or in the parts that the search asks for."""
     included = mode == "include"
-    partial = subsets.wanted(query, row.type, included=included)
+    partial = subsets.is_subset(query, row.type, included=included)
     data = subsets.subset(row.json, query, included=included) if partial else row.json
     return {
         "fullUrl": f"{base_url}/{row.type}/{row.id}",

@@ -23,7 +23,7 @@ _TAG = {
 _ALWAYS = frozenset({"resourceType", "id", "meta"})
 
 
-def asked(pairs: Iterable[tuple[str, str]], resource_type: str) -> Query | None:
+def subset_query(pairs: Iterable[tuple[str, str]], resource_type: str) -> Query | None:
     """Return what `_summary` and `_elements` ask where nothing is searched; None where neither leaves anything out.
 
     Raises BadRequest for a value that is none of theirs, and for a count of what is not searched.
@@ -36,16 +36,16 @@ def asked(pairs: Iterable[tuple[str, str]], resource_type: str) -> Query | None:
     query = Query(controls.types, **controls.fields)
     if query.summary == "count":
         raise BadRequest("_summary=count is for searches and histories.", code="not-supported")
-    return query if wanted(query, resource_type) else None
+    return query if is_subset(query, resource_type) else None
 
 
 def shown(data: bytes, pairs: Sequence[tuple[str, str]], resource_type: str) -> bytes:
     """Return a resource's JSON with what `_summary` and `_elements` leave of it."""
-    query = asked(pairs, resource_type) if pairs else None
+    query = subset_query(pairs, resource_type) if pairs else None
     return data if query is None else subset(data, query)
 
 
-def wanted(query: Query, resource_type: str, *, included: bool = False) -> bool:
+def is_subset(query: Query, resource_type: str, *, included: bool = False) -> bool:
     """Return whether the search asks for a part only of a resource of the type: a match, or one `included` with it."""
     if query.summary in ("true", "text", "data"):
         return True

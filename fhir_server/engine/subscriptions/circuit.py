@@ -13,7 +13,7 @@ _MOST = 10_000
 
 
 @dataclass(slots=True)
-class _Standing:
+class _Endpoint:
     failures: int = 0
     closed_until: float = 0.0
 
@@ -22,31 +22,31 @@ class Circuits:
     """How the endpoints stand that one worker delivers to."""
 
     def __init__(self) -> None:
-        self._standings: dict[str, _Standing] = {}
+        self._endpoints: dict[str, _Endpoint] = {}
 
     def pause(self, endpoint: str) -> float:
         """Return for how many seconds the endpoint is to be left alone; 0 where it may be tried.
 
         After each pause one delivery tries it, and the others wait for how that ends.
         """
-        standing = self._standings.get(origin(endpoint))
-        if standing is None or standing.failures < _FAILURES:
+        state = self._endpoints.get(origin(endpoint))
+        if state is None or state.failures < _FAILURES:
             return 0.0
-        left = standing.closed_until - time.monotonic()
+        left = state.closed_until - time.monotonic()
         if left > 0:
             return left
-        standing.closed_until = time.monotonic() + _FIRST_SECONDS
+        state.closed_until = time.monotonic() + _FIRST_SECONDS
         return 0.0
 
     def note(self, endpoint: str, *, well: bool) -> None:
         """Note how a delivery to the endpoint ended."""
         host = origin(endpoint)
         if well:
-            self._standings.pop(host, None)
+            self._endpoints.pop(host, None)
             return
-        if len(self._standings) >= _MOST:
-            self._standings.clear()
-        standing = self._standings.setdefault(host, _Standing())
-        standing.failures += 1
-        beyond = max(0, standing.failures - _FAILURES)
-        standing.closed_until = time.monotonic() + min(_FIRST_SECONDS * 2.0 ** min(beyond, 10), _LONGEST_SECONDS)
+        if len(self._endpoints) >= _MOST:
+            self._endpoints.clear()
+        state = self._endpoints.setdefault(host, _Endpoint())
+        state.failures += 1
+        beyond = max(0, state.failures - _FAILURES)
+        state.closed_until = time.monotonic() + min(_FIRST_SECONDS * 2.0 ** min(beyond, 10), _LONGEST_SECONDS)

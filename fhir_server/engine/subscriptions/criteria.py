@@ -71,5 +71,5 @@ def _refused(query: Query, resource_type: str) -> Iterator[str]:
         condition = criterion.conditions[resource_type]
         if needs_others(condition):
             yield f"{criterion.name[:80]} asks for other resources (a chain, _has or _list), which criteria cannot."
-    for asked in open_conditions(query):
-        yield f"{asked.name[:80]}:{asked.relation} asks for other resources, which criteria cannot."
+    for open_condition in open_conditions(query):
+        yield f"{open_condition.name[:80]}:{open_condition.relation} asks for other resources, which criteria cannot."

@@ -17,10 +17,10 @@ from fhir_server.engine.access import Access
 from fhir_server.engine.context import Services, now
 from fhir_server.engine.subscriptions.circuit import Circuits
 from fhir_server.engine.subscriptions.definition import Definition, read_definition
-from fhir_server.engine.subscriptions.notifications import About, Kind, Message, Told, bundle, by_http, encoded
+from fhir_server.engine.subscriptions.notifications import About, EventContent, Kind, Message, bundle, by_http, encoded
 from fhir_server.engine.subscriptions.registration import read_secrets
 from fhir_server.engine.subscriptions.rights import owners_access
-from fhir_server.engine.subscriptions.standing import Standing
+from fhir_server.engine.subscriptions.status_writer import StatusWriter
 from fhir_server.engine.subscriptions.stored_topics import types_told
 from fhir_server.errors import Forbidden, Unprocessable
 from fhir_server.r4 import values
@@ -39,7 +39,7 @@ class Attempt:
 
     state: State
     method: str
-    told: Sequence[Told]
+    events: Sequence[EventContent]
     status: int
 
 
@@ -66,9 +66,9 @@ class Deliverer:
     tell: Tell
     circuits: Circuits
 
-    def standing(self) -> Standing:
+    def status_writer(self) -> StatusWriter:
         """Return what writes the status of subscriptions."""
-        return Standing(self.services, self.base_url, self.store)
+        return StatusWriter(self.services, self.base_url, self.store)
 
     async def attend(self, state: State) -> None:
         """Deliver what a claimed subscription has waiting, for a while, and let it go."""
@@ -78,7 +78,7 @@ class Deliverer:
             while await turn.step() and time.monotonic() < until:
                 pass
         except _Stop as stop:
-            turn.state = await self.standing().become(turn.state, stop.status, str(stop))
+            turn.state = await self.status_writer().become(turn.state, stop.status, str(stop))
             if turn.state.status in LIVE:  # somebody has changed it, of which the order of writes is still to tell
                 await self.store.failed(turn.state, self.worker, _FIRST_PAUSE, None)
                 turn.held = False
@@ -142,7 +142,7 @@ class _Turn:
         shaken = self._definition.by_topic and self._definition.channel == "rest-hook"
         if shaken and not await self._notify("handshake", [], self.state.delivered):
             return False
-        self.state = await self._by.standing().become(self.state, "active")
+        self.state = await self._by.status_writer().become(self.state, "active")
         return self.state.status == "active"
 
     # --- Events --------------------------------------------------------------------------------------------------
@@ -153,12 +153,12 @@ class _Turn:
         events = _whole_groups(await self._by.store.events(self.state.id, first, last, most + 1), most)
         if not events:  # the time for which they are kept is over
             return await self._note(last, {"at": now(), "number": last, "status": "expired"})
-        told = [await see(self._by.services, access, event) for event in events]
-        return await self._notify("event-notification", told, events[-1].number)
+        contents = [await see(self._by.services, access, event) for event in events]
+        return await self._notify("event-notification", contents, events[-1].number)
 
-    async def _notify(self, kind: Kind, told: Sequence[Told], number: int) -> bool:
+    async def _notify(self, kind: Kind, contents: Sequence[EventContent], number: int) -> bool:
         """Send a notification; returns whether to go on at once. Raises _Stop."""
-        request = self._request(kind, told)
+        request = self._request(kind, contents)
         if request is None:
             return await self._note(number, {"at": now(), "number": number, "status": "withheld"})
         pause = self._by.circuits.pause(self._definition.endpoint)
@@ -177,7 +177,7 @@ class _Turn:
             "milliseconds": round((time.monotonic() - began) * 1000),
         }
         if reached:
-            await self._by.tell(Attempt(self.state, outgoing.method, told, status))
+            await self._by.tell(Attempt(self.state, outgoing.method, contents, status))
         well = 200 <= status < 300
         self._by.circuits.note(self._definition.endpoint, well=well)
         metrics.NOTIFICATIONS.labels("rest-hook", "delivered" if well else "failed").inc()
@@ -185,7 +185,7 @@ class _Turn:
             return await self._note(number, entry)
         return await self._failed(kind, status, reason, entry)
 
-    def _request(self, kind: Kind, told: Sequence[Told]) -> tuple[str, Outgoing] | None:
+    def _request(self, kind: Kind, contents: Sequence[EventContent]) -> tuple[str, Outgoing] | None:
         """Return where to send what; None where nothing is left to be sent."""
         definition, at = self._definition, now()
         secrets = read_secrets(self._by.services.settings, self.state.subscriber, self.state.id)
@@ -195,17 +195,17 @@ class _Turn:
             raise _Stop(
                 "error", f"What is hidden of it is not known here ({secrets.missing}): write it again with that."
             )
-        name = f"{self.state.id}_{told[-1].event.number if told else f'{kind}_{int(at.timestamp())}'}"
+        name = f"{self.state.id}_{contents[-1].event.number if contents else f'{kind}_{int(at.timestamp())}'}"
         if definition.by_topic:
-            body = encoded(bundle(self._about(), kind, told, at=at), definition.payload)
+            body = encoded(bundle(self._about(), kind, contents, at=at), definition.payload)
             return definition.endpoint, by_http(definition, secrets, Message(name, at, body))
         if not definition.payload:
             return definition.endpoint, by_http(definition, secrets, Message(name, at))
-        if told[0].json is None:
+        if contents[0].json is None:
             return None
-        body = encoded(values.decode(told[0].json), definition.payload)
+        body = encoded(values.decode(contents[0].json), definition.payload)
         message = Message(name, at, body, "PUT")
-        return _below(definition.endpoint, told[0].reference), by_http(definition, secrets, message)
+        return _below(definition.endpoint, contents[0].reference), by_http(definition, secrets, message)
 
     def _about(self) -> About:
         return About(self.state.id, self._definition, self.state.status, self.state.last, self._by.base_url)
@@ -220,7 +220,7 @@ class _Turn:
 
     async def _note(self, number: int, entry: Mapping[str, object]) -> bool:
         """Note that all up to the number was told; returns whether this worker still has the subscription."""
-        state = await self._by.store.told(self.state, self._by.worker, number, entry)
+        state = await self._by.store.delivered_to(self.state, self._by.worker, number, entry)
         if state is None:
             self.held = False
             return False
@@ -243,11 +243,11 @@ class _Turn:
         return False
 
 
-async def see(services: Services, access: Access, event: Event) -> Told:
+async def see(services: Services, access: Access, event: Event) -> EventContent:
     """Return the event with the version that it is about, where the owner sees that, and the resource, now."""
     where = access.visible(event.type, "read")
     version = await services.resources.read_version(event.type, event.id, event.version, where=where)
-    return Told(event, None if version is None or version.deleted else version.json)
+    return EventContent(event, None if version is None or version.deleted else version.json)
 
 
 def _whole_groups(events: Sequence[Event], most: int) -> list[Event]:

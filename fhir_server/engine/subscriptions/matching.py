@@ -20,7 +20,7 @@ from fhir_server.engine.panels import confined, note_written
 from fhir_server.engine.subscriptions.definition import is_topic, read_definition
 from fhir_server.engine.subscriptions.registration import TYPE
 from fhir_server.engine.subscriptions.registry import Live, Registry, Stored, met_before, sees
-from fhir_server.engine.subscriptions.standing import Standing
+from fhir_server.engine.subscriptions.status_writer import StatusWriter
 from fhir_server.engine.subscriptions.stored_topics import find_topic
 from fhir_server.engine.subscriptions.topics import SHIPPED, Watched
 from fhir_server.errors import Forbidden, Unprocessable
@@ -46,7 +46,7 @@ class Matcher:
         self._services = services
         self._base_url = base_url
         self._store = store
-        self._standing = Standing(services, base_url, store)
+        self._status_writer = StatusWriter(services, base_url, store)
         self.registry = Registry(services.settings.default_timezone, base_url)
         self._last: dict[str, int] = {}
         self._confined: dict[str, Access | None] = {}
@@ -121,16 +121,16 @@ class Matcher:
             self.registry.add(state, topic)
         except Unprocessable as error:
             # It could be decided when it was stored: a search parameter may have gone since.
-            await self._standing.become(state, "error", error.issues[0].diagnostics)
+            await self._status_writer.become(state, "error", error.issues[0].diagnostics)
 
     # --- Events --------------------------------------------------------------------------------------------------
 
     async def _tell(self, changes: Sequence[Change], *, doubtful: bool) -> None:
-        wanted = [change for change in changes if change.type in self.registry.types]
-        if not wanted:
+        relevant = [change for change in changes if change.type in self.registry.types]
+        if not relevant:
             return
-        entries = await self._entries([(change.type, change.id, change.version) for change in wanted])
-        pairs = [(change, each) for change in wanted for each in self._candidates(change, entries)]
+        entries = await self._entries([(change.type, change.id, change.version) for change in relevant])
+        pairs = [(change, each) for change in relevant for each in self._candidates(change, entries)]
         before = await self._entries(
             [(change.type, change.id, change.version - 1) for change, (_, watched) in pairs if watched.previous]
         )
@@ -144,13 +144,13 @@ class Matcher:
                     events[live.id][event.key] = event
         if events:
             keep = timedelta(days=self._services.settings.subscription_days) + _KEPT_LONGER
-            told = {name: list(some.values()) for name, some in events.items()}
-            await self._store.append(told, self._last, keep, doubtful=doubtful)
+            events_by_subscription = {name: list(some.values()) for name, some in events.items()}
+            await self._store.append(events_by_subscription, self._last, keep, doubtful=doubtful)
 
-    async def _entries(self, wanted: Sequence[tuple[str, str, int]]) -> _Entries:
+    async def _entries(self, versions: Sequence[tuple[str, str, int]]) -> _Entries:
         """Return the index entries of versions, each by type, id and number."""
         by_type: dict[str, list[tuple[str, int]]] = defaultdict(list)
-        for kind, resource_id, number in dict.fromkeys(wanted):
+        for kind, resource_id, number in dict.fromkeys(versions):
             by_type[kind].append((resource_id, number))
         by_version: dict[tuple[str, str, int], Document] = {}
         for kind, some in by_type.items():

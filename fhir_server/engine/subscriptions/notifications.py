@@ -30,7 +30,7 @@ _AGENT = "fhir-server"
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class EventContent:
     """An event as it is told: `json` is the version that it is about, None where the owner does not see it now."""
 
     event: Event
@@ -55,7 +55,7 @@ class About:
 
 
 def status_parameters(
-    about: About, kind: Kind, events: Sequence[Told] = (), content: Content = "empty"
+    about: About, kind: Kind, events: Sequence[EventContent] = (), content: Content = "empty"
 ) -> dict[str, Any]:
     """Return the status of a subscription as R4 has it: Parameters."""
     topic = about.definition.criteria if about.definition.by_topic and content != "empty" else ""
@@ -65,7 +65,7 @@ def status_parameters(
         {"name": "status", "valueCode": about.status},
         {"name": "type", "valueCode": kind},
         {"name": "events-since-subscription-start", "valueString": str(about.last)},
-        *(_event(told, about.base_url, content) for told in events),
+        *(_event(event, about.base_url, content) for event in events),
     ]
     if about.error:
         parameters.append({"name": "error", "valueCodeableConcept": {"text": about.error}})
@@ -81,18 +81,18 @@ def _reference(name: str, reference: str) -> dict[str, Any]:
     return {"name": name, "valueReference": {"reference": reference}}
 
 
-def _event(told: Told, base_url: str, content: Content) -> dict[str, Any]:
+def _event(event: EventContent, base_url: str, content: Content) -> dict[str, Any]:
     parts: list[dict[str, Any]] = [
-        {"name": "event-number", "valueString": str(told.event.number)},
-        {"name": "timestamp", "valueInstant": instant(told.event.at)},
+        {"name": "event-number", "valueString": str(event.event.number)},
+        {"name": "timestamp", "valueInstant": instant(event.event.at)},
     ]
-    if content != "empty" and told.json is not None:
-        parts.append(_reference("focus", f"{base_url}/{told.reference}"))
+    if content != "empty" and event.json is not None:
+        parts.append(_reference("focus", f"{base_url}/{event.reference}"))
     return {"name": "notification-event", "part": parts}
 
 
 def bundle(
-    about: About, kind: Kind, events: Sequence[Told] = (), *, at: datetime, content: Content | None = None
+    about: About, kind: Kind, events: Sequence[EventContent] = (), *, at: datetime, content: Content | None = None
 ) -> dict[str, Any]:
     """Return a notification: a Bundle whose first entry says which events it tells of."""
     content = content or about.definition.content
@@ -103,24 +103,24 @@ def bundle(
         "request": {"method": "GET", "url": f"{about.base_url}/Subscription/{about.subscription}/$status"},
         "response": {"status": "200"},
     }
-    told = [_entry(each, about.base_url, content) for each in events if content != "empty" and each.json is not None]
+    entries = [_entry(each, about.base_url, content) for each in events if content != "empty" and each.json is not None]
     return {
         "resourceType": "Bundle",
         "id": str(uuid4()),
         "meta": {"profile": [f"{_PROFILES}backport-subscription-notification-r4"]},
         "type": "history",
         "timestamp": instant(at),
-        "entry": [first, *told],
+        "entry": [first, *entries],
     }
 
 
-def _entry(told: Told, base_url: str, content: Content) -> dict[str, Any]:
-    entry: dict[str, Any] = {"fullUrl": f"{base_url}/{told.reference}"}
-    if content == "full-resource" and told.json:
-        entry["resource"] = values.decode(told.json)
-    made = told.event.version == 1
-    method = "POST" if told.event.method == "POST" else "PUT"
-    entry["request"] = {"method": method, "url": told.event.type if method == "POST" else told.reference}
+def _entry(event: EventContent, base_url: str, content: Content) -> dict[str, Any]:
+    entry: dict[str, Any] = {"fullUrl": f"{base_url}/{event.reference}"}
+    if content == "full-resource" and event.json:
+        entry["resource"] = values.decode(event.json)
+    made = event.event.version == 1
+    method = "POST" if event.event.method == "POST" else "PUT"
+    entry["request"] = {"method": method, "url": event.event.type if method == "POST" else event.reference}
     entry["response"] = {"status": "201" if made else "200"}
     return entry
 

@@ -15,7 +15,7 @@ from fhir_server.engine.interactions.read import read
 from fhir_server.engine.operations.inputs import Inputs
 from fhir_server.engine.routes import Route
 from fhir_server.engine.subscriptions.definition import CONTENTS, Content, read_definition
-from fhir_server.engine.subscriptions.notifications import About, Told, bundle, status_parameters
+from fhir_server.engine.subscriptions.notifications import About, EventContent, bundle, status_parameters
 from fhir_server.engine.subscriptions.registration import TYPE
 from fhir_server.errors import BadRequest
 from fhir_server.r4 import values
@@ -70,8 +70,8 @@ async def status(context: Context, request: Request, route: Route, inputs: Input
 
 
 def _status_entry(context: Context, resource: dict[str, Any], state: State | None) -> dict[str, Any]:
-    told = status_parameters(_about(context, resource, state), "query-status", content="id-only")
-    return {"fullUrl": f"urn:uuid:{told['id']}", "resource": told, "search": {"mode": "match"}}
+    parameters = status_parameters(_about(context, resource, state), "query-status", content="id-only")
+    return {"fullUrl": f"urn:uuid:{parameters['id']}", "resource": parameters, "search": {"mode": "match"}}
 
 
 def _about(context: Context, resource: dict[str, Any], state: State | None) -> About:
@@ -118,32 +118,32 @@ async def events(context: Context, request: Request, route: Route, inputs: Input
     first = _number(inputs, "eventsSinceNumber", 1)
     until = min(_number(inputs, "eventsUntilNumber", last), last)
     some = await store.events(resource["id"], first, until, MOST_EVENTS) if state else []
-    told = [await _told(context, event, content) for event in some]
+    contents = [await _content_of(context, event, content) for event in some]
     about = _about(context, resource, state)
-    answer = bundle(about, "query-event", told, at=now(), content=content)
+    answer = bundle(about, "query-event", contents, at=now(), content=content)
     return Response(200, values.encode(answer | {"id": str(uuid4())}))
 
 
-async def _told(context: Context, event: Event, content: Content) -> Told:
+async def _content_of(context: Context, event: Event, content: Content) -> EventContent:
     """Return an event with the version that it is about, as far as the caller may read that."""
     if content == "empty":
-        return Told(event, None)
+        return EventContent(event, None)
     where = context.access.visible(event.type, "read")
     version = await context.services.resources.read_version(event.type, event.id, event.version, where=where)
     if version is None or version.deleted:
-        return Told(event, None)
+        return EventContent(event, None)
     note_resource(context.base_url, event.type, event.id, version.json)
-    return Told(event, version.json)
+    return EventContent(event, version.json)
 
 
 def _content(inputs: Inputs, resource: dict[str, Any]) -> Content:
-    asked = inputs.one("content")
-    if asked is None:
+    name = inputs.one("content")
+    if name is None:
         asked_for = read_definition(resource)
         return asked_for.content if asked_for.by_topic else "id-only"
-    if asked not in CONTENTS:
-        raise BadRequest(f"content is one of {', '.join(CONTENTS)}, not {str(asked)[:40]!r}.", code="value")
-    return cast(Content, asked)
+    if name not in CONTENTS:
+        raise BadRequest(f"content is one of {', '.join(CONTENTS)}, not {str(name)[:40]!r}.", code="value")
+    return cast(Content, name)
 
 
 def _number(inputs: Inputs, name: str, default: int) -> int:

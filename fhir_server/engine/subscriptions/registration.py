@@ -195,12 +195,12 @@ def _secrets(settings: Settings, resource: Mapping[str, Any], resource_id: str, 
         return None
     earlier = _earlier(settings, resource, before) if before else Secrets()
     by_name = {header.partition(":")[0]: header for header in earlier.headers}
-    told = [by_name.get(_name(header), header) if _is_hidden(header) else header for header in headers]
-    missing = ["the header " + _name(header) for header in told if _is_hidden(header)]
+    merged = [by_name.get(_name(header), header) if _is_hidden(header) else header for header in headers]
+    missing = ["the header " + _name(header) for header in merged if _is_hidden(header)]
     if key == HIDDEN:
         key = earlier.key
         missing += [] if key else ["the secret"]
-    secrets = Secrets(tuple(header for header in told if not _is_hidden(header)), key, ", ".join(missing))
+    secrets = Secrets(tuple(header for header in merged if not _is_hidden(header)), key, ", ".join(missing))
     return seal(msgspec.json.encode(secrets), _key(settings), f"{TYPE}/{resource_id}")
 
 

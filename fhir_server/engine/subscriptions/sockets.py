@@ -16,9 +16,9 @@ from datetime import datetime, timedelta
 from fhir_server.engine.context import Services, now
 from fhir_server.engine.subscriptions.definition import Definition, read_definition
 from fhir_server.engine.subscriptions.delivery import Attempt, Tell, see
-from fhir_server.engine.subscriptions.notifications import About, Kind, Told, bundle, encoded
+from fhir_server.engine.subscriptions.notifications import About, EventContent, Kind, bundle, encoded
 from fhir_server.engine.subscriptions.rights import owners_access
-from fhir_server.engine.subscriptions.standing import Standing
+from fhir_server.engine.subscriptions.status_writer import StatusWriter
 from fhir_server.engine.subscriptions.stored_topics import types_told
 from fhir_server.engine.subscriptions.waking import listening, rung
 from fhir_server.errors import FhirError, Forbidden, Unprocessable
@@ -108,7 +108,7 @@ class Sockets:
 
         Raises Ended.
         """
-        state, definition = await self._standing(subscription)
+        state, definition = await self._active(subscription)
         self._require_room(socket, _owner(state))
         socket.bound[subscription] = state.delivered
         socket.beaten[subscription] = now()
@@ -124,7 +124,7 @@ class Sockets:
             raise Ended(f"its owner has {len(others)} sockets, and no more may be (max_streams_per_user)")
         socket.owner = owner
 
-    async def _standing(self, subscription: str) -> tuple[State, Definition]:
+    async def _active(self, subscription: str) -> tuple[State, Definition]:
         state = await self._store.find(subscription)
         definition = None if state is None else read_definition(values.decode(state.json))
         if state is None or definition is None or definition.channel != "websocket" or state.status not in LIVE:
@@ -134,21 +134,21 @@ class Sockets:
     async def messages(self, socket: Socket, subscription: str) -> AsyncIterator[str]:
         """Yield what there is to say of a Subscription that the socket is bound to; raises Ended."""
         while subscription in socket.bound:
-            state, definition = await self._standing(subscription)
+            state, definition = await self._active(subscription)
             try:
                 types = await types_told(self.services, definition)
                 access = await owners_access(self.services, self._base_url, state, types)
             except (Forbidden, Unprocessable) as error:
                 reason = error.issues[0].diagnostics
-                await Standing(self.services, self._base_url, self._store).become(state, "error", reason)
+                await StatusWriter(self.services, self._base_url, self._store).become(state, "error", reason)
                 raise Ended(reason) from error
             most = definition.most if definition.by_topic else 1
             events = await self._store.events(subscription, socket.bound[subscription] + 1, state.last, most)
             if not events:
                 break
-            told = [await see(self.services, access, event) for event in events]
-            await self._tell(Attempt(state, "POST", told if definition.by_topic else (), 200))
-            yield self._notification(state, definition, "event-notification", told)
+            contents = [await see(self.services, access, event) for event in events]
+            await self._tell(Attempt(state, "POST", contents if definition.by_topic else (), 200))
+            yield self._notification(state, definition, "event-notification", contents)
             metrics.NOTIFICATIONS.labels("websocket", "delivered").inc()
             socket.bound[subscription] = events[-1].number
             socket.beaten[subscription] = now()
@@ -161,11 +161,13 @@ class Sockets:
         period = timedelta(seconds=definition.heartbeat)
         return bool(definition.by_topic and period and socket.beaten[subscription] + period <= now())
 
-    def _notification(self, state: State, definition: Definition, kind: Kind, told: list[Told] | None = None) -> str:
+    def _notification(
+        self, state: State, definition: Definition, kind: Kind, contents: list[EventContent] | None = None
+    ) -> str:
         if not definition.by_topic:
             return f"ping {state.id}"
         about = About(state.id, definition, state.status, state.last, self._base_url)
-        return encoded(bundle(about, kind, told or [], at=now()), definition.payload).decode()
+        return encoded(bundle(about, kind, contents or [], at=now()), definition.payload).decode()
 
 
 def _owner(state: State) -> str:

@@ -10,9 +10,9 @@ from fhir_server.engine.context import Context, Request, Response
 from fhir_server.engine.operations.inputs import Inputs
 from fhir_server.engine.routes import Route
 from fhir_server.engine.terminology import definitions, sent
-from fhir_server.engine.terminology.asked import Json, read_asked
 from fhir_server.engine.terminology.content import mentioned, with_content
 from fhir_server.engine.terminology.faults import refusing
+from fhir_server.engine.terminology.sent_parameters import Json, read_parameters
 from fhir_server.errors import BadRequest, Conflict, NotFound
 from fhir_server.r4 import values
 from fhir_server.store.terminology.closures import ClosureTables, Code, Entry, Table
@@ -38,7 +38,7 @@ async def closure(context: Context, request: Request, route: Route, inputs: Inpu
         raise BadRequest(
             "$closure keeps a table of its own, so it has no place in a transaction.", code="not-supported"
         )
-    parameters = await sent.with_kept(context, read_asked(context, request, definitions.CLOSURE))
+    parameters = await sent.with_kept(context, read_parameters(context, request, definitions.CLOSURE))
     with refusing():
         reader = ParametersReader(parameters)
         name, since = reader.text("name") or "", reader.text("version")

@@ -40,7 +40,7 @@ _STEPS_A_VISIT = 5
 _CONTENTLESS = frozenset({"not-present", "example"})
 
 
-class Wanted(NamedTuple):
+class ContentKey(NamedTuple):
     """What is to be read: the resources of a type with an index key."""
 
     type: str
@@ -50,21 +50,21 @@ class Wanted(NamedTuple):
 class NotRead(Exception):
     """The library needs what has not been read."""
 
-    def __init__(self, wanted: Wanted) -> None:
-        super().__init__(wanted.key)
-        self.wanted = wanted
+    def __init__(self, key: ContentKey) -> None:
+        super().__init__(key.key)
+        self.key = key
 
 
-def by_url(resource_type: str, url: str) -> Wanted:
+def by_url(resource_type: str, url: str) -> ContentKey:
     """Return what is wanted where a canonical URL is named."""
-    return Wanted(resource_type, f"url={clean(url)}")
+    return ContentKey(resource_type, f"url={clean(url)}")
 
 
-def _supplementing(url: str) -> Wanted:
-    return Wanted("CodeSystem", f"supplements={clean(url)}")
+def _supplementing(url: str) -> ContentKey:
+    return ContentKey("CodeSystem", f"supplements={clean(url)}")
 
 
-def wanted_by(reference: Reference) -> Iterator[Wanted]:
+def needed_by(reference: Reference) -> Iterator[ContentKey]:
     """Yield what following a reference needs."""
     url, _ = split(reference.url)
     yield by_url(reference.type, url)
@@ -77,18 +77,18 @@ class TerminologyContent:
 
     def __init__(self) -> None:
         self.memory = Memory(_ROOM)
-        self.expected: dict[Wanted, tuple[Place, ...]] = {}
+        self.expected: dict[ContentKey, tuple[Place, ...]] = {}
         """What was found last, to read ahead by; never an answer."""
 
-    def expect(self, wanted: Wanted, rows: Iterable[CanonicalMatch]) -> None:
+    def expect(self, key: ContentKey, rows: Iterable[CanonicalMatch]) -> None:
         """Remember what was found."""
         if len(self.expected) > 10_000:
             self.expected.clear()
         places = tuple(each.place for each in rows)
         if places:
-            self.expected[wanted] = places
+            self.expected[key] = places
         else:
-            self.expected.pop(wanted, None)
+            self.expected.pop(key, None)
 
 
 @dataclass(slots=True)
@@ -97,29 +97,29 @@ class _Gathering:
 
     context: Context
     content: TerminologyContent
-    read: dict[Wanted, tuple[Held, ...]] = field(default_factory=dict)
+    read: dict[ContentKey, tuple[Held, ...]] = field(default_factory=dict)
 
-    async def add(self, wanted: Iterable[Wanted]) -> None:
+    async def add(self, keys: Iterable[ContentKey]) -> None:
         """Read what is wanted, and what that refers to."""
-        fresh = self._ahead(wanted)
+        fresh = self._ahead(keys)
         while fresh:
             spend(_STEPS_A_LOOK + len(fresh))
-            by_type: dict[str, list[Wanted]] = {}
+            by_type: dict[str, list[ContentKey]] = {}
             for each in fresh:
                 by_type.setdefault(each.type, []).append(each)
             await together(*(self._look(name, some) for name, some in by_type.items()))
             fresh = self._ahead(self._following(fresh))
 
-    def _following(self, wanted: Iterable[Wanted]) -> Iterator[Wanted]:
-        for each in wanted:
+    def _following(self, keys: Iterable[ContentKey]) -> Iterator[ContentKey]:
+        for each in keys:
             for held in self.read.get(each, ()):
                 for reference in held.references:
-                    yield from wanted_by(reference)
+                    yield from needed_by(reference)
 
-    def _ahead(self, wanted: Iterable[Wanted]) -> list[Wanted]:
+    def _ahead(self, keys: Iterable[ContentKey]) -> list[ContentKey]:
         """Return what has not been read of what is wanted, and of what that will want as far as is known."""
-        fresh: dict[Wanted, None] = {}
-        waiting = list(wanted)
+        fresh: dict[ContentKey, None] = {}
+        waiting = list(keys)
         while waiting:
             each = waiting.pop()
             if each in fresh or each in self.read:
@@ -130,24 +130,24 @@ class _Gathering:
                 raise Unprocessable(text, code="too-costly")
             for held in self._remembered(each):
                 for reference in held.references:
-                    waiting += wanted_by(reference)
+                    waiting += needed_by(reference)
         return list(fresh)
 
-    def _remembered(self, wanted: Wanted) -> Iterator[Held]:
-        for place in self.content.expected.get(wanted, ()):
-            held = self.content.memory.get((wanted.type, *place))
+    def _remembered(self, key: ContentKey) -> Iterator[Held]:
+        for place in self.content.expected.get(key, ()):
+            held = self.content.memory.get((key.type, *place))
             if held is not None:
                 yield held
-        if wanted.key.startswith("url="):
-            defined = official().held(wanted.type, wanted.key.removeprefix("url="))
+        if key.key.startswith("url="):
+            defined = official().held(key.type, key.key.removeprefix("url="))
             if defined is not None:
                 yield defined
 
-    async def _look(self, resource_type: str, wanted: Sequence[Wanted]) -> None:
-        rows = await self._current(resource_type, [each.key for each in wanted])
+    async def _look(self, resource_type: str, keys: Sequence[ContentKey]) -> None:
+        rows = await self._current(resource_type, [each.key for each in keys])
         held = {each.place: await self._held(resource_type, each) for each in rows}
         await self._read_new(resource_type, [each for each in rows if held[each.place] is None], held)
-        for each in wanted:
+        for each in keys:
             having = [one for one in rows if each.key in one.keys]
             self.content.expect(each, having)
             self.read[each] = tuple(kept for one in having if (kept := held[one.place]) is not None)
@@ -189,19 +189,19 @@ def _made(json: bytes) -> Held:
 async def with_content(
     context: Context,
     work: Callable[[Source], _T],
-    wanted: Iterable[Wanted] = (),
+    needed: Iterable[ContentKey] = (),
     brought: Iterable[Json] = (),
     *,
     elsewhere: bool = False,
 ) -> _T:
     """Return what the work makes of what the caller sees; it may be done more than once. Raises what it raises.
 
-    `wanted` is what it will ask for, as far as is known; `brought` are resources that the request itself has. What R4
+    `needed` is what it will ask for, as far as is known; `brought` are resources that the request itself has. What R4
     defines is hidden by what is stored or brought under the same url. With `elsewhere`, raises Routed for a code system
     that another server has.
     """
     gathering = _Gathering(context, context.services.terminology)
-    await gathering.add(wanted)
+    await gathering.add(needed)
     own = [(each.get("resourceType"), each.get("url")) for each in brought]
 
     def is_hidden(resource_type: str, url: str) -> bool:
@@ -216,10 +216,10 @@ async def with_content(
         try:
             return await apart(_counting, work, source)
         except NotRead as missing:
-            await gathering.add([missing.wanted])
+            await gathering.add([missing.key])
         except Routed as routed:
             held = {
-                id(each): each for wanted, some in gathering.read.items() if wanted.type == "ValueSet" for each in some
+                id(each): each for needed, some in gathering.read.items() if needed.type == "ValueSet" for each in some
             }
             routed.needed = [each.resource for each in held.values()]
             raise
@@ -240,15 +240,15 @@ class StoredSource:
     """What has been read of stored resources; raises NotRead for what has not."""
 
     def __init__(
-        self, read: Mapping[Wanted, tuple[Held, ...]], routes: Callable[[str], bool] = lambda url: False
+        self, read: Mapping[ContentKey, tuple[Held, ...]], routes: Callable[[str], bool] = lambda url: False
     ) -> None:
         self._read = read
         self._routes = routes
 
-    def _held(self, wanted: Wanted) -> tuple[Held, ...]:
-        resources = self._read.get(wanted)
+    def _held(self, key: ContentKey) -> tuple[Held, ...]:
+        resources = self._read.get(key)
         if resources is None:
-            raise NotRead(wanted)
+            raise NotRead(key)
         return resources
 
     def has(self, resource_type: str, url: str) -> bool:
@@ -307,11 +307,11 @@ class StoredSource:
             key = f"source-system={clean(source_system)}"
         elif target_system:
             key = f"target-system={clean(target_system)}"
-        held = self._held(Wanted("ConceptMap", key))
+        held = self._held(ContentKey("ConceptMap", key))
         return (each.concept_map for each in held if each.concept_map.is_between(source_system, target_system))
 
 
-def mentioned(parameters: Json, depth: int = 2) -> Iterator[Wanted]:
+def mentioned(parameters: Json, depth: int = 2) -> Iterator[ContentKey]:
     """Yield what the parameters of a request name: they will be asked for. They may have any form."""
     parts = parameters.get("parameter")
     for part in parts if isinstance(parts, list) else ():
@@ -321,7 +321,7 @@ def mentioned(parameters: Json, depth: int = 2) -> Iterator[Wanted]:
         if isinstance(nested, dict) and nested.get("resourceType") == "Parameters" and depth:
             yield from mentioned(nested, depth - 1)
         for text in _urls(part):
-            yield from wanted_by(Reference("CodeSystem", text))
+            yield from needed_by(Reference("CodeSystem", text))
             yield by_url("ValueSet", split(text)[0])
 
 

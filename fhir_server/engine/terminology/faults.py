@@ -30,11 +30,11 @@ class TerminologyFault(FhirError):
 
     def outcome(self) -> dict[str, Any]:
         """Return the OperationOutcome, with the text of each issue also as its diagnostics."""
-        told = [
+        issues = [
             {**element, "diagnostics": issue.diagnostics}
             for element, issue in zip(self._outcome["issue"], self.issues, strict=True)
         ]
-        return {**self._outcome, "issue": told}
+        return {**self._outcome, "issue": issues}
 
 
 @contextmanager

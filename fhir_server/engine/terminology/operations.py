@@ -15,10 +15,10 @@ from fhir_server.engine.interactions.read import read
 from fhir_server.engine.operations.inputs import Inputs
 from fhir_server.engine.routes import Route
 from fhir_server.engine.terminology import definitions, sent
-from fhir_server.engine.terminology.asked import Json, read_asked
-from fhir_server.engine.terminology.content import Wanted, mentioned, spend_visits, wanted_by, with_content
+from fhir_server.engine.terminology.content import ContentKey, mentioned, needed_by, spend_visits, with_content
 from fhir_server.engine.terminology.faults import refusing
 from fhir_server.engine.terminology.remote import Routed
+from fhir_server.engine.terminology.sent_parameters import Json, read_parameters
 from fhir_server.errors import BadRequest
 from fhir_server.r4 import values
 from fhir_server.r4.definitions import Operation
@@ -73,8 +73,8 @@ def _answering(operation: Operation, work: Work, *named_by: str) -> Run:
                     context, lambda source: work(question, source), expected, brought, elsewhere=True
                 )
         except Routed as routed:
-            asked = f"{route.type}/${operation.code}"
-            answer = await context.services.remote.ask(routed, asked, _whole(question, operation))
+            named = f"{route.type}/${operation.code}"
+            answer = await context.services.remote.ask(routed, named, _whole(question, operation))
         return Response(200, values.encode(answer))
 
     return run
@@ -97,7 +97,7 @@ async def _question(
     context: Context, request: Request, route: Route, operation: Operation, named_by: Iterable[str]
 ) -> Question:
     spend(_STEPS)
-    parameters = read_asked(context, request, operation)
+    parameters = read_parameters(context, request, operation)
     parameters = await sent.with_kept(context, parameters)
     subject = await _subject(context, route, parameters, named_by)
     limits = Limits(context.services.settings.max_expansion_codes, _MOST_VISITS, spend_visits)
@@ -120,7 +120,7 @@ async def _subject(context: Context, route: Route, parameters: Json, named_by: I
     return {"url": f"{context.base_url}/{resource_type}/{route.id}", **subject}
 
 
-def _composed(brought: Iterable[Json]) -> Iterator[Wanted]:
+def _composed(brought: Iterable[Json]) -> Iterator[ContentKey]:
     """Yield what value sets that came with the request will ask for first."""
     for resource in brought:
         compose = resource.get("compose")
@@ -128,29 +128,29 @@ def _composed(brought: Iterable[Json]) -> Iterator[Wanted]:
             yield from _of_compose(compose)
 
 
-def _of_compose(compose: Json) -> Iterator[Wanted]:
+def _of_compose(compose: Json) -> Iterator[ContentKey]:
     # What came with a request may have any form; it is checked when it is read.
     for name in ("include", "exclude"):
         parts = compose.get(name)
         for part in parts if isinstance(parts, list) else ():
             system = part.get("system") if isinstance(part, dict) else None
             if isinstance(system, str):
-                yield from wanted_by(Reference("CodeSystem", system))
+                yield from needed_by(Reference("CodeSystem", system))
 
 
 # --- Value sets --------------------------------------------------------------------------------------------------
 
 
 def _expand(question: Question, source: Source) -> Json:
-    asked = requests.read_expand(question.reader(), question.accept_language)
-    asked.resource = asked.resource or question.subject
-    return results.write_expansion(terminology.expand(asked, source, question.limits))
+    request = requests.read_expand(question.reader(), question.accept_language)
+    request.resource = request.resource or question.subject
+    return results.write_expansion(terminology.expand(request, source, question.limits))
 
 
 def _validate_in_value_set(question: Question, source: Source) -> Json:
-    asked = requests.read_validate(question.reader(), question.accept_language)
-    asked.resource = asked.resource or question.subject
-    return results.write_validation(terminology.validate_in_value_set(asked, source, question.limits))
+    request = requests.read_validate(question.reader(), question.accept_language)
+    request.resource = request.resource or question.subject
+    return results.write_validation(terminology.validate_in_value_set(request, source, question.limits))
 
 
 def _batch_validate_code(question: Question, source: Source) -> Json:
@@ -168,9 +168,9 @@ batch_validate_code = _answering(definitions.BATCH_VALIDATE_CODE, _batch_validat
 
 
 def _validate_in_code_system(question: Question, source: Source) -> Json:
-    asked = requests.read_validate(_in_system(question), question.accept_language, of_code_system=True)
-    asked.resource = asked.resource or question.subject
-    return results.write_validation(terminology.validate_in_code_system(asked, source, question.limits))
+    request = requests.read_validate(_in_system(question), question.accept_language, of_code_system=True)
+    request.resource = request.resource or question.subject
+    return results.write_validation(terminology.validate_in_code_system(request, source, question.limits))
 
 
 def _lookup(question: Question, source: Source) -> Json:
@@ -180,15 +180,15 @@ def _lookup(question: Question, source: Source) -> Json:
 
 
 def _subsumes(question: Question, source: Source) -> Json:
-    asked = requests.read_subsumes(_in_system(question))
-    asked.resources = [*asked.resources, *question.own]
-    return results.write_subsumption(terminology.subsumes(asked, source))
+    request = requests.read_subsumes(_in_system(question))
+    request.resources = [*request.resources, *question.own]
+    return results.write_subsumption(terminology.subsumes(request, source))
 
 
 def _find_matches(question: Question, source: Source) -> Json:
-    asked = requests.read_find_matches(_in_system(question))
-    asked.resources = [*asked.resources, *question.own]
-    return results.write_code_matches(terminology.find_matches(asked, source, question.limits))
+    request = requests.read_find_matches(_in_system(question))
+    request.resources = [*request.resources, *question.own]
+    return results.write_code_matches(terminology.find_matches(request, source, question.limits))
 
 
 def _in_system(question: Question) -> ParametersReader:
@@ -214,9 +214,9 @@ find_matches = _answering(definitions.FIND_MATCHES, _find_matches, "system", "ve
 
 
 def _translate(question: Question, source: Source) -> Json:
-    asked = requests.read_translate(question.reader())
-    asked.resource = asked.resource or question.subject
-    return results.write_translation(terminology.translate(asked, source, question.limits))
+    request = requests.read_translate(question.reader())
+    request.resource = request.resource or question.subject
+    return results.write_translation(terminology.translate(request, source, question.limits))
 
 
 translate = _answering(definitions.TRANSLATE, _translate, "url", "conceptMap", "conceptMapVersion")

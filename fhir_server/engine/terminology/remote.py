@@ -93,7 +93,7 @@ class RemoteTerminology:
             self._kept.popitem(last=False)
 
     async def _posted(self, url: str, body: bytes, system: str) -> bytes:
-        asked = Outgoing(
+        outgoing = Outgoing(
             "POST",
             {"Accept": "application/fhir+json", "Content-Type": "application/fhir+json"},
             body,
@@ -101,7 +101,7 @@ class RemoteTerminology:
             seconds=self._settings.terminology_seconds,
         )
         try:
-            return (await fetch(url, asked, allow_internal=self._settings.allow_internal_urls)).body
+            return (await fetch(url, outgoing, allow_internal=self._settings.allow_internal_urls)).body
         except Answered as error:
             issues = _issues(_resource(error.body))
             if error.status < 500 and issues:

@@ -6,7 +6,7 @@ from typing import Any
 
 from fhir_server.engine.access import owner_of
 from fhir_server.engine.context import Context
-from fhir_server.engine.terminology.asked import Json
+from fhir_server.engine.terminology.sent_parameters import Json
 from fhir_server.r4 import values
 from fhir_server.store.terminology.kept import Kept
 

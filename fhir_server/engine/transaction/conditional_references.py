@@ -100,10 +100,10 @@ async def resolve(context: Context, reference: str, written: Written) -> str | N
 
     Raises PreconditionFailed where it finds no resource or several: the transaction then fails.
     """
-    asked = conditional(reference)
-    if asked is None:
+    parts = conditional(reference)
+    if parts is None:
         return None
-    resource_type, text = asked
+    resource_type, text = parts
     query = await criteria(context, resource_type, text)
     own = written.ids(resource_type)
     matches = await find_all(context, query, 2 + len(own))

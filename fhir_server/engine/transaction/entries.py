@@ -55,12 +55,12 @@ def bundle_entries(context: Context, request: Request) -> tuple[str, list[dict[s
 def entry_request(context: Context, entry: object, position: int) -> Request:
     """Return the request that an entry makes; raises BadRequest naming the place."""
     place = f"Bundle.entry[{position}]"
-    asked = entry.get("request") if isinstance(entry, dict) else None
-    if not isinstance(entry, dict) or not isinstance(asked, dict):
+    stated = entry.get("request") if isinstance(entry, dict) else None
+    if not isinstance(entry, dict) or not isinstance(stated, dict):
         raise BadRequest("Every entry of a batch or transaction needs a request.", expression=f"{place}.request")
     _require_known(entry, "Bundle.entry", place)
-    _require_known(asked, "Bundle.entry.request", f"{place}.request")
-    method, url = asked.get("method"), asked.get("url")
+    _require_known(stated, "Bundle.entry.request", f"{place}.request")
+    method, url = stated.get("method"), stated.get("url")
     if not isinstance(method, str) or method not in _METHODS:
         raise BadRequest(f"{str(method)[:20]!r} is not an HTTP method.", expression=f"{place}.request.method")
     if not isinstance(url, str):
@@ -68,10 +68,10 @@ def entry_request(context: Context, entry: object, position: int) -> Request:
     path, query = _split(context, url, place)
     conditions: dict[str, Any] = {}
     for name, attribute in _CONDITIONS.items():
-        if name in asked:
-            if not isinstance(asked[name], str):
+        if name in stated:
+            if not isinstance(stated[name], str):
                 raise BadRequest(f"{name} must be a string.", expression=f"{place}.request.{name}")
-            conditions[attribute] = asked[name]
+            conditions[attribute] = stated[name]
     body = entry.get("resource")
     if method == "PATCH" and isinstance(body, dict) and body.get("resourceType") == "Binary":
         body, size = _patch(context, body, place), _size(body)
@@ -139,8 +139,10 @@ def response_entry(context: Context, request: Request, route: Route, response: R
     if context.prefer_return == "OperationOutcome" and request.method not in ("GET", "HEAD"):
         reported["outcome"] = operation_outcome(()) | {"issue": [_done(response)]}
     if response.warnings:
-        told = reported.get("outcome", {"issue": []})["issue"]
-        reported["outcome"] = operation_outcome(()) | {"issue": [*told, *operation_outcome(response.warnings)["issue"]]}
+        issues = reported.get("outcome", {"issue": []})["issue"]
+        reported["outcome"] = operation_outcome(()) | {
+            "issue": [*issues, *operation_outcome(response.warnings)["issue"]]
+        }
     return entry
 
 

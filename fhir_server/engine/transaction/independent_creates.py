@@ -48,8 +48,8 @@ def _identifier(entry: Any) -> bytes | None:
 
     None for every other entry, and for criteria that mean more than one identifier, or may be spelt otherwise.
     """
-    asked = entry.get("request") if isinstance(entry, dict) else None
-    text = asked.get("ifNoneExist") if isinstance(asked, dict) and asked.get("method") == "POST" else None
+    request = entry.get("request") if isinstance(entry, dict) else None
+    text = request.get("ifNoneExist") if isinstance(request, dict) and request.get("method") == "POST" else None
     if not isinstance(text, str):
         return None
     match parse_qsl(text.rpartition("?")[2], keep_blank_values=True):

@@ -168,7 +168,7 @@ async def _written(context: Context, entries: Iterable[Entry]) -> dict[int, Resp
             continue
         try:
             with Placing(entry.place):
-                response = await _told(context, entry, await _write(context, entry))
+                response = await _audited_response(context, entry, await _write(context, entry))
         except Nonconforming as error:
             nonconforming += error.issues
             continue
@@ -194,11 +194,11 @@ async def _answered(context: Context, entries: list[Entry], responses: dict[int,
 
 async def _read_ahead(context: Context, entries: Iterable[Entry]) -> None:
     """Read the current versions that the entries replace, in one query a type."""
-    wanted: dict[str, set[str]] = {}
+    ids_by_type: dict[str, set[str]] = {}
     for entry in entries:
         if entry.writes and entry.route.interaction != "create":
-            wanted.setdefault(entry.route.type or "", set()).update(entry.written_ids)
-    for resource_type, ids in wanted.items():
+            ids_by_type.setdefault(entry.route.type or "", set()).update(entry.written_ids)
+    for resource_type, ids in ids_by_type.items():
         if not ids or any(context.access.visible(resource_type, name) is not None for name in _REPLACING):
             continue
         versions_by_id = await context.services.resources.read_many(resource_type, list(ids), session=context.session)
@@ -207,7 +207,7 @@ async def _read_ahead(context: Context, entries: Iterable[Entry]) -> None:
         )
 
 
-async def _told(context: Context, entry: Entry, response: Response) -> Response:
+async def _audited_response(context: Context, entry: Entry, response: Response) -> Response:
     """Return the response with what its caller should know: that a resource does not meet its own criteria."""
     if entry.criteria is None or entry.existing is not None or entry.condition is not None:
         return response  # what is created under a condition has been looked at
@@ -218,16 +218,16 @@ async def _told(context: Context, entry: Entry, response: Response) -> Response:
 
 async def _write(context: Context, entry: Entry) -> Response:
     request, resource_type, resource_id = entry.request, entry.route.type or "", entry.id or ""
-    condition, asked = entry.condition, entry.criteria
+    condition, criteria = entry.condition, entry.criteria
     if entry.existing is not None:
         return versions.answer(200, entry.existing)
     match entry.route.interaction:
         case "create":
             return await create_as(
-                context, request.resource, resource_id, "POST", entry.condition, asked=entry.criteria
+                context, request.resource, resource_id, "POST", entry.condition, criteria=entry.criteria
             )
         case "conditional-update" if condition is not None:
-            return await create_as(context, request.resource, resource_id, "PUT", condition, asked=asked)
+            return await create_as(context, request.resource, resource_id, "PUT", condition, criteria=criteria)
         case "update" | "conditional-update":
             return await put(context, request, request.resource, resource_id, new=entry.new)
         case "patch" | "conditional-patch":

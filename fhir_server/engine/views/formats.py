@@ -29,10 +29,10 @@ _NAMES = {
 def chosen(format_: str | None, accept: str | None) -> str:
     """Return the media type of the answer; `_format` goes before Accept. Raises NotAcceptable."""
     if format_ is not None:
-        wanted = _NAMES.get(format_.partition(";")[0].strip().lower())
-        if wanted is None:
+        content_type = _NAMES.get(format_.partition(";")[0].strip().lower())
+        if content_type is None:
             raise NotAcceptable(f"_format is csv, json or ndjson, not {format_[:80]!r}.")
-        return wanted
+        return content_type
     for part in (accept or "").split(","):
         name, _, parameters = part.lower().partition(";")
         name, refused = name.strip(), parameters.replace(" ", "") in ("q=0", "q=0.0")

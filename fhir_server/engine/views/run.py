@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from fhir_server.engine.bulk.asked import Asked
 from fhir_server.engine.bulk.members import members_of
-from fhir_server.engine.bulk.selections import wanted
+from fhir_server.engine.bulk.parameters import ExportParameters
+from fhir_server.engine.bulk.selections import selection_of
 from fhir_server.engine.context import Context, Request, Response, now
 from fhir_server.engine.disclosure import note_question, note_resource
 from fhir_server.engine.operations.inputs import Inputs, read_inputs
@@ -121,10 +121,10 @@ def _require_valid(resources: list[Any], max_depth: int) -> None:
 
 async def _stored(context: Context, view: View, inputs: Inputs) -> AsyncIterator[Sequence[Version]]:
     """Yield what is stored, in the order of ids, as the caller sees it."""
-    asked = _asked(context, view, inputs)
+    parameters = _export_parameters(context, view, inputs)
     moment = now()
-    members = await members_of(context, asked, moment)
-    selected = await wanted(context, asked, view.resource, members)
+    members = await members_of(context, parameters, moment)
+    selected = await selection_of(context, parameters, view.resource, members)
     note_question(view.resource, [("view", view.name)])
     after: str | None = ""
     while after is not None:
@@ -133,13 +133,13 @@ async def _stored(context: Context, view: View, inputs: Inputs) -> AsyncIterator
         after = part.last
 
 
-def _asked(context: Context, view: View, inputs: Inputs) -> Asked:
+def _export_parameters(context: Context, view: View, inputs: Inputs) -> ExportParameters:
     patients = [_named(context, reference, "Patient") for reference in inputs.all("patient")]
     group = inputs.one("group")
     if (patients or group) and view.resource not in compartment_types("Patient"):
         raise BadRequest(f"{view.resource} is in no patient's compartment; leave patient and group out.", code="value")
     since = inputs.one("_since")
-    return Asked(
+    return ExportParameters(
         level="group" if group else "patient" if patients else "system",
         types=(view.resource,),
         since=None if since is None else datetime.fromisoformat(since),

@@ -151,15 +151,15 @@ async def sign_in(server: FacadeServer, username: str, password: str, request: R
         account=account,
         device=device,
     )
-    return await _told(signed_in)
+    return await _or_problem(signed_in)
 
 
 async def confirm(server: FacadeServer, account_id: str | None, password: str, request: Request) -> Account:
     """Return the account of who is signed in and knows the password; raises Problem."""
-    return await _told(signing_in.confirm(server.accounts, account_id, password, address_of(request)))
+    return await _or_problem(signing_in.confirm(server.accounts, account_id, password, address_of(request)))
 
 
-async def _told(verified: Awaitable[T]) -> T:
+async def _or_problem(verified: Awaitable[T]) -> T:
     try:
         return await verified
     except NotSignedIn as error:

@@ -29,7 +29,7 @@ class BodyLimit:
             return
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         limit = self.largest_upload if headers.get(b"content-type", "").startswith("multipart/") else _SMALL
-        if _said(headers.get(b"content-length")) > limit:
+        if _stated_length(headers.get(b"content-length")) > limit:
             await _refuse(scope, receive, send)
             return
         counted = _Counted(receive, limit)
@@ -47,7 +47,7 @@ async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
     await refusal(scope, receive, send)
 
 
-def _said(length: str | None) -> int:
+def _stated_length(length: str | None) -> int:
     # The first digits are enough to be beyond any limit.
     return int(length[:18]) if length and length.isascii() and length.isdigit() else 0
 

@@ -93,10 +93,10 @@ class Fhir:
 
     async def many(self, resource_type: str, ids: Iterable[str | None]) -> dict[str, dict[str, Any]]:
         """Return those of the resources that are there, by id."""
-        wanted = sorted({resource_id for resource_id in ids if resource_id})
-        if not wanted:
+        sorted_ids = sorted({resource_id for resource_id in ids if resource_id})
+        if not sorted_ids:
             return {}
-        page = await self.all(resource_type, [("_id", ",".join(wanted))])
+        page = await self.all(resource_type, [("_id", ",".join(sorted_ids))])
         return {resource["id"]: resource for resource in page.matches}
 
     async def first(self, resource_type: str, criteria: Criteria) -> dict[str, Any] | None:

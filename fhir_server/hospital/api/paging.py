@@ -49,8 +49,8 @@ async def searched(
     """
     place = None if cursor is None else _opened(caller.server, resource_type, cursor, int | str)
     if not isinstance(place, int):
-        asked = [*criteria, ("_count", str(limit)), ("_total", "accurate")]
-        page = await caller.fhir.search(resource_type, asked, token=place)
+        parameters = [*criteria, ("_count", str(limit)), ("_total", "accurate")]
+        page = await caller.fhir.search(resource_type, parameters, token=place)
         if page.total is not None or place is not None:
             following = sealed(caller.server, resource_type, page.next) if page.next else None
             return Page(items=page.matches, total=page.total or 0, next=following)

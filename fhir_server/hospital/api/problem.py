@@ -165,11 +165,11 @@ def _faults(problem: Problem, title: str, language: Language) -> list[FieldError
     if PROBLEMS[problem.problem][0] != 422:
         return None
     errors = problem.errors or [FieldError(field="body", message=problem.problem)]
-    return [_said(fault, title if fault.message == problem.problem else None, language) for fault in errors]
+    return [_worded(fault, title if fault.message == problem.problem else None, language) for fault in errors]
 
 
-def _said(fault: FieldError, title: str | None, language: Language) -> FieldError:
-    return FieldError(field=fault.field, message=title or texts.said(fault.message, language))
+def _worded(fault: FieldError, title: str | None, language: Language) -> FieldError:
+    return FieldError(field=fault.field, message=title or texts.worded(fault.message, language))
 
 
 def answer(problem: Problem, language: Language) -> JSONResponse:
@@ -181,7 +181,7 @@ def answer(problem: Problem, language: Language) -> JSONResponse:
         type=problem_type(problem.problem),
         title=title,
         status=status,
-        detail=texts.said(problem.detail, language) if problem.detail else title,
+        detail=texts.worded(problem.detail, language) if problem.detail else title,
         code=problem.problem,
         challenge=problem.challenge,
         request_id=chosen_id() or None,

@@ -24,8 +24,8 @@ def relative(node: Any, base_url: str) -> Any:
         return [relative(item, base_url) for item in node]
     if not isinstance(node, dict):
         return node
-    told = {name: relative(value, base_url) for name, value in node.items()}
-    text = told.get("reference")
+    members = {name: relative(value, base_url) for name, value in node.items()}
+    text = members.get("reference")
     if isinstance(text, str) and local(text, base_url) is not None:
-        told["reference"] = text.removeprefix(f"{base_url}/")
-    return told
+        members["reference"] = text.removeprefix(f"{base_url}/")
+    return members

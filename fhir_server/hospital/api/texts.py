@@ -79,7 +79,7 @@ _MAPPINGS = {"must not be blank": "blank", "must not hold control characters": "
 """How the mappings say what the table has a key for."""
 
 
-def said(message: str, language: Language) -> str:
+def worded(message: str, language: Language) -> str:
     """Return the text that a key stands for; a text that is no key stays as it is."""
     return translated(_TEXTS.get(message, message), language)
 

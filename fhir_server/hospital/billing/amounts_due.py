@@ -68,8 +68,8 @@ def due_for(
 ) -> Due:
     """Return what is owed by an invoice, given the policy to be used, the service by its reference, and its day."""
     # The latest word counts: a policy that was in force, and is not any more, pays nothing.
-    said = next((each for each in said_before if each.is_about(coverage_id, item, day)), None)
-    applies = said if said and said.verified else None
+    eligibility = next((each for each in said_before if each.is_about(coverage_id, item, day)), None)
+    applies = eligibility if eligibility and eligibility.verified else None
     return Due(invoice, applies, _amount(invoice, applies))
 
 

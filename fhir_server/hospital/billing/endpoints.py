@@ -18,7 +18,7 @@ from fhir_server.hospital.api.problem import Problem, invalid
 from fhir_server.hospital.billing.appointments_due import dues_of
 from fhir_server.hospital.billing.paying import pay
 from fhir_server.hospital.billing.requests import PAYING_ERRORS, Paying, PaymentAnswer
-from fhir_server.hospital.insurance.verification import PolicyAsked, Service, VerificationAnswer, verify
+from fhir_server.hospital.insurance.verification import PolicyQuery, Service, VerificationAnswer, verify
 from mappings.billing.payments import Payment
 from mappings.booking import appointments
 from mappings.shared import clinic_clock
@@ -32,7 +32,7 @@ class AppointmentPaying(Paying):
     appointment_id: ResourceId
 
 
-class InsuranceAsked(PolicyAsked):
+class InsuranceAsked(PolicyQuery):
     """A policy, and the service that it shall pay for."""
 
     provider: Annotated[Line, Field(max_length=200)]

@@ -153,9 +153,9 @@ async def _payment_entries(caller: Caller, invoice_id: str, order: Order) -> lis
 
 
 def _is_promised(invoice: Resource, attempt: Resource, row: Payment) -> bool:
-    told = ("amount", "currency", "payment_method", "status")
+    names = ("amount", "currency", "payment_method", "status")
     before = payments.from_fhir(invoice, attempt)
-    return all(getattr(before, name) == getattr(row, name) for name in told)
+    return all(getattr(before, name) == getattr(row, name) for name in names)
 
 
 def _put(resource: dict[str, Any], previous: Resource | None) -> dict[str, Any]:

@@ -33,7 +33,7 @@ async def stripe_webhook(
     # Here and not above: Stripe's library is large, and only a server that uses it should load it.
     from fhir_server.hospital.billing.card.stripe import event_of
 
-    told = event_of(await request.body(), stripe_signature, secret)
-    if told is not None:
-        await record_outcome(server.fhir().ask, *told)
+    event = event_of(await request.body(), stripe_signature, secret)
+    if event is not None:
+        await record_outcome(server.fhir().ask, *event)
     return Received()

@@ -8,7 +8,7 @@ from fhir_server.engine.context import now
 from fhir_server.hospital.api.caller import Caller
 from fhir_server.hospital.api.problem import Problem, invalid
 from fhir_server.hospital.booking.appointment_answers import AppointmentAnswer, appointment_answer
-from fhir_server.hospital.booking.scheduling import When, carry_out, practice_at, wanted
+from fhir_server.hospital.booking.scheduling import When, carry_out, practice_at, requested_opening
 from mappings.billing import payments
 from mappings.billing.payments import Payment
 from mappings.booking import booking
@@ -28,7 +28,7 @@ async def book_row(caller: Caller, row: Appointment, when: When) -> AppointmentA
         made = await caller.acting.read("Appointment", row.id)
         if made is not None:  # the same request did it before and was cut off
             return made
-        place = await wanted(caller.server, practice, when)
+        place = await requested_opening(caller.server, practice, when)
         invoice = _invoice(row, service)
         bundle = booking.book(row, place.opening, practice.clock, schedule=practice.schedule, invoice=invoice)
         await caller.acting.transact(bundle)

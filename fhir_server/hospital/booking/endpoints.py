@@ -20,7 +20,7 @@ from fhir_server.hospital.billing.appointments_due import dues_of
 from fhir_server.hospital.booking.appointment_answers import AppointmentAnswer, appointment_answer
 from fhir_server.hospital.booking.book import book_row, stored
 from fhir_server.hospital.booking.people import People, require_own_people
-from fhir_server.hospital.booking.scheduling import When, carry_out, practice_at, wanted
+from fhir_server.hospital.booking.scheduling import When, carry_out, practice_at, requested_opening
 from fhir_server.hospital.catalogue.clinic_clocks import clock_of
 from fhir_server.hospital.catalogue.practices import Practice
 from fhir_server.http.content.disposition import content_disposition
@@ -116,7 +116,7 @@ async def reschedule(appointment_id: str, body: When, caller: Called) -> Appoint
         appointment = await require_own(caller, "Appointment", appointment_id)
         _require_open(appointment)
         practice = await _practice_of(caller, appointment)
-        place = await wanted(caller.server, practice, body)
+        place = await requested_opening(caller.server, practice, body)
         bundle = booking.reschedule(
             appointment,
             await _slots(caller, appointment),

@@ -58,8 +58,8 @@ async def list_appointments(
     criteria.append(("_sort", "-date"))
     if status in ("scheduled", "rescheduled"):  # which of both is told by an extension, which no search looks at
         listed = (await caller.fhir.all("Appointment", criteria)).matches
-        told = [item for item in listed if appointments.from_fhir(item, clock).status == status]
-        page = page_of(caller.server, "appointments", told, limit, cursor)
+        matching = [item for item in listed if appointments.from_fhir(item, clock).status == status]
+        page = page_of(caller.server, "appointments", matching, limit, cursor)
     else:
         page = await searched(caller, "Appointment", criteria, limit, cursor)
     return Page(items=await _answers(caller, page.items), total=page.total, next=page.next)
@@ -101,12 +101,12 @@ class _Beside:
     @classmethod
     async def of(cls, caller: Caller, answers: list[AppointmentAnswer]) -> _Beside:
         public = caller.server.fhir()
-        wanted = {
+        ids_by_type = {
             "Location": [item.clinic_id for item in answers],
             "Practitioner": [item.doctor_id for item in answers],
             "HealthcareService": [item.specialty_id for item in answers],
         }
-        resources_by_type = {kind: await public.many(kind, ids) for kind, ids in wanted.items()}
+        resources_by_type = {kind: await public.many(kind, ids) for kind, ids in ids_by_type.items()}
         created: dict[str, datetime] = {}
         for kind, resources in resources_by_type.items():
             times = await public.created(resources.values())

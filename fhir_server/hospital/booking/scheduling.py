@@ -42,7 +42,7 @@ class When(Body):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class BookedOpening:
     """The opening that was asked for, and the practice that offers it."""
 
     practice: Practice
@@ -68,11 +68,11 @@ async def _require_known(server: FacadeServer, ids: Mapping[str, str | None]) ->
             raise invalid(_FIELDS[resource_type], "unknown_id")
 
 
-async def wanted(server: FacadeServer, practice: Practice, when: When) -> Wanted:
+async def requested_opening(server: FacadeServer, practice: Practice, when: When) -> BookedOpening:
     """Return the opening that was asked for; raises Problem where there is none, or not any more."""
     field = "appointment_time" if when.slot_id is None else "slot_id"
     slot = await _slot(server, when)
-    day, matches = _asked(practice, when, slot)
+    day, matches = _day_and_test(practice, when, slot)
     if is_too_far_ahead(server, practice, day):
         raise refused(field, "too_far_ahead")
     agenda = await Agenda.of(server, [practice], day, day)
@@ -87,7 +87,7 @@ async def wanted(server: FacadeServer, practice: Practice, when: When) -> Wanted
         raise refused(field, "in_the_past")
     if opening.status != "free":
         raise Problem("slot_taken")
-    return Wanted(practice, opening)
+    return BookedOpening(practice, opening)
 
 
 async def _slot(server: FacadeServer, when: When) -> dict[str, Any] | None:
@@ -100,7 +100,9 @@ async def _slot(server: FacadeServer, when: When) -> dict[str, Any] | None:
     return slot
 
 
-def _asked(practice: Practice, when: When, slot: Mapping[str, Any] | None) -> tuple[date, Callable[[Opening], bool]]:
+def _day_and_test(
+    practice: Practice, when: When, slot: Mapping[str, Any] | None
+) -> tuple[date, Callable[[Opening], bool]]:
     """Return the day, and what tells the opening from others of that day."""
     if when.slot_id is not None:
         start = reading.utc(slot.get("start")) if slot else availability.computed_start(when.slot_id)

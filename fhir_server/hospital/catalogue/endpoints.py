@@ -30,7 +30,7 @@ router = APIRouter(prefix="/booking", tags=["booking"])
 _WINDOWS = (7, 31)
 """How many days are looked through for a doctor's next opening, a few first."""
 
-Asked = Annotated[Words | None, Query(max_length=200)]
+FilterText = Annotated[Words | None, Query(max_length=200)]
 OptionalId = Annotated[str | None, Query(max_length=64)]
 
 
@@ -41,10 +41,10 @@ OptionalId = Annotated[str | None, Query(max_length=64)]
 async def list_clinics(
     server: Server,
     *,
-    city: Asked = None,
-    specialty: Asked = None,
-    q: Asked = None,
-    near: Asked = None,
+    city: FilterText = None,
+    specialty: FilterText = None,
+    q: FilterText = None,
+    near: FilterText = None,
     distance_km: Annotated[float | None, Query(gt=0, le=21_000)] = None,
     limit: Limit = 20,
     cursor: Cursor = None,
@@ -107,10 +107,10 @@ async def _offering(server: FacadeServer, specialty: str | None) -> set[str] | N
     }
 
 
-def _says(text: str | None, asked: str | None, *, whole: bool = False) -> bool:
-    if asked is None:
+def _says(text: str | None, searched: str | None, *, whole: bool = False) -> bool:
+    if searched is None:
         return True
-    return fold(text or "") == fold(asked) if whole else fold(asked) in fold(text or "")
+    return fold(text or "") == fold(searched) if whole else fold(searched) in fold(text or "")
 
 
 def _position(near: str | None) -> tuple[float, float] | None:
@@ -182,15 +182,15 @@ async def list_doctors(
     *,
     clinic_id: OptionalId = None,
     specialty_id: OptionalId = None,
-    q: Asked = None,
+    q: FilterText = None,
     date: Annotated[VisitDate | None, Query(description="Only doctors with a free slot that day.")] = None,
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> Page[DoctorAnswer]:
     """Return the doctors, once for each clinic they work at, by name."""
-    for resource_type, asked in (("Location", clinic_id), ("HealthcareService", specialty_id)):
-        if asked is not None:
-            await _require(server, resource_type, asked)
+    for resource_type, resource_id in (("Location", clinic_id), ("HealthcareService", specialty_id)):
+        if resource_id is not None:
+            await _require(server, resource_type, resource_id)
     listed = await practices(server, clinic_id=clinic_id, specialty_id=specialty_id)
     named = [(item.row(specialty_id).name, item) for item in listed]
     chosen = [item for name, item in sorted(named, key=lambda pair: fold(pair[0] or "")) if _says(name, q)]

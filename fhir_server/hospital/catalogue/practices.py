@@ -49,8 +49,8 @@ class Practice:
     @property
     def slot_minutes(self) -> int:
         """How long a visit is given where no written slot says so."""
-        said = map(availability.said_minutes, (self.role, *self.schedules))
-        return next(filter(None, said), availability.SLOT_MINUTES)
+        stated = map(availability.said_minutes, (self.role, *self.schedules))
+        return next(filter(None, stated), availability.SLOT_MINUTES)
 
     @property
     def schedule(self) -> dict[str, Any]:
@@ -116,10 +116,10 @@ class Agenda:
     """Slots by the id of their Schedule."""
 
     @classmethod
-    async def of(cls, server: FacadeServer, asked: Sequence[Practice], first: date, last: date) -> Agenda:
+    async def of(cls, server: FacadeServer, listed: Sequence[Practice], first: date, last: date) -> Agenda:
         """Return the agenda of the practices from the first to the last day, both included."""
-        await _add_schedules(server, asked)
-        ids = sorted({schedule["id"] for practice in asked for schedule in practice.schedules})
+        await _add_schedules(server, listed)
+        ids = sorted({schedule["id"] for practice in listed for schedule in practice.schedules})
         if not ids:
             return cls(server, {})
         # A day in some zone begins up to a day before or after it does in UTC.
@@ -155,15 +155,16 @@ class Agenda:
         return None
 
 
-async def _add_schedules(server: FacadeServer, asked: Sequence[Practice]) -> None:
+async def _add_schedules(server: FacadeServer, listed: Sequence[Practice]) -> None:
     actors = sorted(
-        {f"PractitionerRole/{item.role['id']}" for item in asked} | {f"Practitioner/{item.doctor_id}" for item in asked}
+        {f"PractitionerRole/{item.role['id']}" for item in listed}
+        | {f"Practitioner/{item.doctor_id}" for item in listed}
     )
     if not actors:
         return
     schedules = (await server.fhir().all("Schedule", [("actor", ",".join(actors))])).matches
     usable = [schedule for schedule in schedules if schedule.get("active") is not False]
-    for practice in asked:
+    for practice in listed:
         practice.schedules = [schedule for schedule in usable if _is_of(schedule, practice)]
 
 

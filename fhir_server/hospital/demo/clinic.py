@@ -21,8 +21,8 @@ def resources() -> tuple[dict[str, Any], ...]:
 def _resources(base: str) -> tuple[dict[str, Any], ...]:
     folder = files("fhir_server.hospital.demo").joinpath("data")
     contents = (folder.joinpath(name).read_bytes() for name in _FILES)
-    written, wanted = f"{own_urls.DEFAULT_BASE}/fhir/".encode(), f"{base}/fhir/".encode()
-    return tuple(resource for content in contents for resource in values.decode(content.replace(written, wanted)))
+    written, own = f"{own_urls.DEFAULT_BASE}/fhir/".encode(), f"{base}/fhir/".encode()
+    return tuple(resource for content in contents for resource in values.decode(content.replace(written, own)))
 
 
 def clinic_entries() -> list[dict[str, Any]]:

@@ -40,9 +40,9 @@ async def submit(settings: Settings, base_url: str, request: Resource, beside: S
     ]
     body = values.encode({"resourceType": "Bundle", "type": "collection", "entry": entries})
     url = f"{settings.payer_url.rstrip('/')}/CoverageEligibilityRequest/$submit"
-    asked = Outgoing("POST", headers, body, _LARGEST, _SECONDS)
+    outgoing = Outgoing("POST", headers, body, _LARGEST, _SECONDS)
     try:
-        answer = await fetch(url, asked, allow_internal=settings.allow_internal_urls)
+        answer = await fetch(url, outgoing, allow_internal=settings.allow_internal_urls)
         return eligibility.from_fhir(_response(values.decode(answer.body)), request)
     except (Refused, FhirError) as error:
         raise PayerUnreachable from error

@@ -18,13 +18,13 @@ from fhir_server.hospital.insurance.payer import PayerUnreachable, submit
 from fhir_server.search.params.strings import fold
 from mappings.insurance import eligibility, insurance
 from mappings.insurance.eligibility import Eligibility, Inquiry
-from mappings.insurance.insurance import Policy, Standing
+from mappings.insurance.insurance import Policy, PolicyState
 from mappings.shared import reading
 from mappings.shared.elements import Resource
 from translations.catalogue import N_, Language, translated
 
 
-class PolicyAsked(Body):
+class PolicyQuery(Body):
     """The policy, as its holder reads it off the card; where it may be left out, the one on file."""
 
     provider: Annotated[Line, Field(max_length=200)] | None = None
@@ -36,7 +36,7 @@ class VerificationAnswer(BaseModel):
     """Whether the policy is in force, and covers the service; `covered` is null where that is not known."""
 
     verified: bool
-    status: Standing
+    status: PolicyState
     coverage_id: str | None
     covered: bool | None
     copay: MoneyAnswer | None
@@ -68,47 +68,47 @@ class _HeldPolicy:
     policy: Policy
 
 
-async def verify(caller: Caller, asked: PolicyAsked, service: Service) -> VerificationAnswer:
+async def verify(caller: Caller, policy: PolicyQuery, service: Service) -> VerificationAnswer:
     """Return what the insurer says of the caller's policy; raises Problem where the insurer cannot be reached."""
-    held = await _policy_on_file(caller, asked, service.day or service.today)
-    if held is None and (asked.provider is None or asked.policy_number is None):
+    held = await _policy_on_file(caller, policy, service.day or service.today)
+    if held is None and (policy.provider is None or policy.policy_number is None):
         raise invalid("policy_number", "policy")
     moment = now()
     inquiry = Inquiry(
         caller.patient_id,
         held.policy.id if held else None,
-        held.policy.provider if held else asked.provider,
+        held.policy.provider if held else policy.provider,
         service.day,
         service.reference,
         service.facility_id,
     )
     request = eligibility.request_to_fhir(inquiry, str(uuid.uuid4()), moment)
     request = await caller.acting.create(request)
-    said = await _said(caller, held, request, service)
+    verdict = await _eligibility(caller, held, request, service)
     response = eligibility.response_to_fhir(
-        said, inquiry, response_id=str(uuid.uuid4()), request_id=request["id"], at=moment
+        verdict, inquiry, response_id=str(uuid.uuid4()), request_id=request["id"], at=moment
     )
     await caller.acting.create(response)
-    return _answer(said)
+    return _answer(verdict)
 
 
-def _answer(said: Eligibility) -> VerificationAnswer:
+def _answer(eligibility: Eligibility) -> VerificationAnswer:
     return VerificationAnswer(
-        verified=said.verified,
-        status=said.standing,
-        coverage_id=said.coverage_id,
-        covered=said.covered,
-        copay=MoneyAnswer.model_validate(said.copay) if said.copay else None,
-        valid_from=said.valid_from,
-        valid_until=said.valid_until,
-        reason=said.reason,
+        verified=eligibility.verified,
+        status=eligibility.state,
+        coverage_id=eligibility.coverage_id,
+        covered=eligibility.covered,
+        copay=MoneyAnswer.model_validate(eligibility.copay) if eligibility.copay else None,
+        valid_from=eligibility.valid_from,
+        valid_until=eligibility.valid_until,
+        reason=eligibility.reason,
     )
 
 
 # --- The policy on file ------------------------------------------------------------------------------------------
 
 
-async def _policy_on_file(caller: Caller, asked: PolicyAsked, day: date) -> _HeldPolicy | None:
+async def _policy_on_file(caller: Caller, policy: PolicyQuery, day: date) -> _HeldPolicy | None:
     """Return the caller's policy that is meant: of several the one that is in force on that day."""
     coverages = (await caller.acting.all("Coverage", [("beneficiary", f"Patient/{caller.patient_id}")])).matches
     payors = await caller.public.many(
@@ -120,8 +120,8 @@ async def _policy_on_file(caller: Caller, asked: PolicyAsked, day: date) -> _Hel
         )
         for item in coverages
     ]
-    meant = [item for item in held if _is_meant(item, asked)]
-    return min(meant, key=lambda item: insurance.standing(item.policy, day) != "active", default=None)
+    meant = [item for item in held if _is_meant(item, policy)]
+    return min(meant, key=lambda item: insurance.state_of(item.policy, day) != "active", default=None)
 
 
 def _number(text: str | None) -> str:
@@ -129,19 +129,21 @@ def _number(text: str | None) -> str:
     return (text or "").casefold().strip()
 
 
-def _is_meant(held: _HeldPolicy, asked: PolicyAsked) -> bool:
+def _is_meant(held: _HeldPolicy, policy: PolicyQuery) -> bool:
     numbers = {_number(item.get("value")) for item in held.coverage.get("identifier", ())}
     return (
-        (asked.policy_number is None or _number(asked.policy_number) in numbers)
-        and (asked.provider is None or fold(asked.provider) == fold(held.policy.provider or ""))
-        and (asked.member_id is None or _number(asked.member_id) == _number(held.policy.member_id))
+        (policy.policy_number is None or _number(policy.policy_number) in numbers)
+        and (policy.provider is None or fold(policy.provider) == fold(held.policy.provider or ""))
+        and (policy.member_id is None or _number(policy.member_id) == _number(held.policy.member_id))
     )
 
 
 # --- What is said of it ------------------------------------------------------------------------------------------
 
 
-async def _said(caller: Caller, held: _HeldPolicy | None, request: dict[str, Any], service: Service) -> Eligibility:
+async def _eligibility(
+    caller: Caller, held: _HeldPolicy | None, request: dict[str, Any], service: Service
+) -> Eligibility:
     language = await caller.language()
     if held is None:
         return Eligibility(None, "unknown", reason=_reason("unknown", language))
@@ -149,15 +151,15 @@ async def _said(caller: Caller, held: _HeldPolicy | None, request: dict[str, Any
     if settings.payer_url:
         try:
             beside = [await _identity(caller), held.coverage, *([service.resource] if service.resource else [])]
-            said = await submit(settings, caller.server.base_url, request, beside)
+            eligibility = await submit(settings, caller.server.base_url, request, beside)
         except PayerUnreachable as error:
             raise Problem("payer_unavailable", headers={"Retry-After": "30"}) from error
         return replace(
-            said,
+            eligibility,
             coverage_id=held.policy.id,
             # It holds as long as the policy does, whether or not the insurer says how long that is.
-            valid_from=said.valid_from or held.policy.valid_from,
-            valid_until=said.valid_until or held.policy.valid_until,
+            valid_from=eligibility.valid_from or held.policy.valid_from,
+            valid_until=eligibility.valid_until or held.policy.valid_until,
         )
     return await _by_rules(caller, held, service, language)
 
@@ -165,12 +167,12 @@ async def _said(caller: Caller, held: _HeldPolicy | None, request: dict[str, Any
 async def _identity(caller: Caller) -> dict[str, Any]:
     """Return of the Patient what an insurer finds its member by, and no more."""
     patient = await caller.patient()
-    told = ("resourceType", "id", "identifier", "name", "gender", "birthDate")
-    return {name: patient[name] for name in told if name in patient}
+    names = ("resourceType", "id", "identifier", "name", "gender", "birthDate")
+    return {name: patient[name] for name in names if name in patient}
 
 
 async def _by_rules(caller: Caller, held: _HeldPolicy, service: Service, language: Language) -> Eligibility:
-    standing = insurance.standing(held.policy, service.day or service.today)
+    state = insurance.state_of(held.policy, service.day or service.today)
     payor_id = reading.referenced(held.coverage.get("payor"), "Organization")
     plans: list[dict[str, Any]] = []
     if payor_id is not None:
@@ -180,16 +182,16 @@ async def _by_rules(caller: Caller, held: _HeldPolicy, service: Service, languag
     covered = covered if covered is not None else (True if copay else None)
     return Eligibility(
         coverage_id=held.policy.id,
-        standing=standing,
-        covered=covered if standing == "active" else False,
-        copay=copay if standing == "active" and covered else None,
+        state=state,
+        covered=covered if state == "active" else False,
+        copay=copay if state == "active" and covered else None,
         valid_from=held.policy.valid_from,
         valid_until=held.policy.valid_until,
-        reason=_reason(standing, language),
+        reason=_reason(state, language),
     )
 
 
-_REASONS: dict[Standing, str] = {
+_REASONS: dict[PolicyState, str] = {
     "active": N_("The policy is in force."),
     "inactive": N_("The policy is not in force on that day."),
     "expired": N_("The policy has expired."),
@@ -197,8 +199,8 @@ _REASONS: dict[Standing, str] = {
 }
 
 
-def _reason(standing: Standing, language: Language) -> str:
-    return translated(_REASONS[standing], language)
+def _reason(state: PolicyState, language: Language) -> str:
+    return translated(_REASONS[state], language)
 
 
 def _names_of(service: Resource | None) -> set[str]:
@@ -206,9 +208,9 @@ def _names_of(service: Resource | None) -> set[str]:
     resource = service or {}
     concepts = [*resource.get("specialty", ()), *resource.get("type", ()), *resource.get("category", ())]
     concepts += [resource.get("code") or {}, resource.get("medicationCodeableConcept") or {}]
-    said = {resource.get("name")}
+    names = {resource.get("name")}
     for concept in concepts:
         if isinstance(concept, dict):
-            said.add(concept.get("text"))
-            said |= {coding.get(part) for coding in concept.get("coding", ()) for part in ("code", "display")}
-    return {text for text in said if text}
+            names.add(concept.get("text"))
+            names |= {coding.get(part) for coding in concept.get("coding", ()) for part in ("code", "display")}
+    return {text for text in names if text}

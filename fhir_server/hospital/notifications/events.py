@@ -106,10 +106,10 @@ def reminder(appointment: Resource) -> Event | None:
 
 
 def _appointment(step: Step) -> Event | None:
-    told = step.now or step.before
-    if told is None or (patient_id := appointments.actor_id(told, "Patient")) is None:
+    appointment = step.now or step.before
+    if appointment is None or (patient_id := appointments.actor_id(appointment, "Patient")) is None:
         return None
-    kind, visit = _appointment_kind(step), _visit(told)
+    kind, visit = _appointment_kind(step), _visit(appointment)
     if kind is None or (visit.start is not None and visit.start <= step.at):
         return None
     return Event(kind, step.related, step.once, patient_id, visit)
@@ -120,7 +120,7 @@ def _appointment_kind(step: Step) -> Kind | None:
     if status == "booked":
         if was != "booked":
             return "appointment_booked"
-        before, now = (replace(_visit(told or {}), member_id=None) for told in (step.before, step.now))
+        before, now = (replace(_visit(version or {}), member_id=None) for version in (step.before, step.now))
         return "appointment_rescheduled" if before != now else None
     if status in ("cancelled", "entered-in-error") and was in _EXPECTED:
         return "appointment_canceled"
@@ -217,7 +217,7 @@ def _invoice(step: Step, invoice: Resource) -> Event | None:
 
 def _refund(step: Step, invoice: Resource) -> Event | None:
     """Return the event of a refund that is due now, or was made: of each state one, whoever brought it about."""
-    now, before = (reading.extension(told or {}, "refund-status") for told in (invoice, step.before))
+    now, before = (reading.extension(version or {}, "refund-status") for version in (invoice, step.before))
     if step.before is None or now == before or now not in _REFUNDS or invoice.get("status") != "cancelled":
         return None
     return Event(_REFUNDS[now], step.related, step.id)

@@ -61,8 +61,8 @@ async def _step(services: Services, base_url: str, change: Change) -> Step | Non
     if change.version > 1:
         before = await services.resources.read_version(change.type, change.id, change.version - 1)
     news = timedelta(days=services.settings.notify_days)
-    told = (_resource(before, base_url), _resource(now, base_url))
-    return Step(change.type, change.id, change.version, now.updated, *told, news, now.links)
+    versions = (_resource(before, base_url), _resource(now, base_url))
+    return Step(change.type, change.id, change.version, now.updated, *versions, news, now.links)
 
 
 def _resource(version: Version | None, base_url: str) -> Resource | None:

@@ -140,14 +140,14 @@ class Live:
             listener.cut_off()
 
     async def _follow(self, opened: asyncio.Future[None]) -> None:
-        wanted = time.monotonic()
+        asked_at = time.monotonic()
         async with aclosing(follow(self._services.database, TYPES, None, begun=True)) as changes:
             async for change, self.position in changes:
                 if not opened.done():
                     opened.set_result(None)
                 if self._listeners:
-                    wanted = time.monotonic()
-                elif time.monotonic() - wanted > LINGER_SECONDS:
+                    asked_at = time.monotonic()
+                elif time.monotonic() - asked_at > LINGER_SECONDS:
                     self._task = None  # before the stream is closed: who comes meanwhile opens another
                     return
                 if change is not None:

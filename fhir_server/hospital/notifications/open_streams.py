@@ -72,7 +72,7 @@ class OpenStreams:
 
     def require_room(self, user: str) -> None:
         """Raise Problem where the user, or everybody together, has as many streams as there may be."""
-        if self._stopping.told:
+        if self._stopping.signalled:
             raise Problem("unavailable", headers={"Retry-After": "5"})
         settings = self._settings
         if self._users[user] >= settings.max_streams_per_user or len(self._streams) >= settings.max_streams:
@@ -109,7 +109,7 @@ class OpenStreams:
 
     async def _look_on(self) -> None:
         while self._streams:
-            if self._stopping.told:
+            if self._stopping.signalled:
                 for stream in self._streams:
                     stream.leave()
             with suppress(FhirError):  # not known now; the next look will tell

@@ -58,8 +58,8 @@ async def stream_notifications(
         try:
             async with live.listening(patient_id) as listener:
                 opened.listener = listener
-                async with aclosing(_Stream(caller, live, streams, opened, listener).events(last_event_id)) as told:
-                    async for event in told:
+                async with aclosing(_Stream(caller, live, streams, opened, listener).events(last_event_id)) as messages:
+                    async for event in messages:
                         yield event
         finally:
             streams.close_stream(opened)

@@ -56,15 +56,15 @@ def communication(event: Event, around: MappingContext, *, at: datetime, default
     """Return the Communication that tells the event, sent `at`."""
     clocks = _Clocks.of(around, default_clock)
     own = choose_language(None, users.from_fhir(around.patient).language)
-    said = {language: _message(event, around, clocks, language) for language in LANGUAGES}
+    messages = {language: _message(event, around, clocks, language) for language in LANGUAGES}
     row = Notification(
         id=communication_id(event),
         user_id=around.patient["id"],
-        message=said[own],
+        message=messages[own],
         kind=event.kind,
         related=event.related,
     )
-    others: dict[str, str] = {language: text for language, text in said.items() if language != own}
+    others: dict[str, str] = {language: text for language, text in messages.items() if language != own}
     return to_fhir(row, at=at, language=own, translations=others)
 
 

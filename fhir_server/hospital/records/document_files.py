@@ -28,17 +28,17 @@ async def file_of(caller: Caller, document: Resource, source: Resource) -> Docum
     `source` is the stored resource that the document's link stands in: itself, or the report that it is of.
     """
     attachment = attachment_of(document)
-    said = attachment.get("contentType")
+    content_type = attachment.get("contentType")
     if "data" in attachment:
         held = HeldContent.of(attachment["data"])
-        return DocumentFile(sent_type(said), held, _etag(held.data))
+        return DocumentFile(sent_type(content_type), held, _etag(held.data))
     stored = await _binary(caller, source, str(attachment.get("url", "")))
     if stored is None:
         return None
     binary, content = stored
     # The version tells the bytes, which need not be read to know whether they are the same.
     etag = _etag(content.data if isinstance(content, HeldContent) else f"{binary['id']}/{_version(binary)}".encode())
-    return DocumentFile(sent_type(said or binary.get("contentType")), content, etag)
+    return DocumentFile(sent_type(content_type or binary.get("contentType")), content, etag)
 
 
 def attachment_of(document: Resource) -> Resource:

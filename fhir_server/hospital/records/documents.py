@@ -112,9 +112,9 @@ def _title(document: Resource, title: str | None, language: Language) -> str | N
 async def _size(caller: Caller, document: PatientDocument) -> int | None:
     """Return how many bytes the file has: as it says itself, else counted where it is."""
     attachment = attachment_of(document.document)
-    said: int | None = attachment.get("size")
-    if said is not None and "data" not in attachment:
-        return said
+    size: int | None = attachment.get("size")
+    if size is not None and "data" not in attachment:
+        return size
     file = await file_of(caller, document.document, document.source)
     return file.content.size if file else None
 
@@ -206,6 +206,6 @@ async def _kept(caller: Caller, row: MedicalDocument, data: bytes) -> dict[str, 
 def _name(filename: str | None) -> str | None:
     # Only as a title: it never becomes a path. Browsers write a quotation mark like this:
     # https://html.spec.whatwg.org/multipage/form-control-infrastructure.html#multipart-form-data
-    said = (filename or "").replace("%22", '"').replace("\\", "/").rpartition("/")[2]
-    name = re.sub(r"[\x00-\x1f\x7f]|%0[AD]", "", said).strip()
+    base_name = (filename or "").replace("%22", '"').replace("\\", "/").rpartition("/")[2]
+    name = re.sub(r"[\x00-\x1f\x7f]|%0[AD]", "", base_name).strip()
     return name[:200] or None

@@ -24,8 +24,8 @@ async def response(request: Request, file: DocumentFile, headers: dict[str, str]
     if not parts:
         whole = {**sent, "Content-Length": str(size)}
         return StreamedResponse(file.content.pieces(), media_type=file.content_type, headers=whole)
-    told, data = await partial_content(file.content, parts, file.content_type)
-    return Response(data, 206, headers={**sent, **told})
+    part_headers, data = await partial_content(file.content, parts, file.content_type)
+    return Response(data, 206, headers={**sent, **part_headers})
 
 
 def _matches(header: str | None, etag: str) -> bool:

@@ -24,7 +24,7 @@ from fhir_server.hospital.api.spans import Day, lies_between, moment_of
 from fhir_server.hospital.billing.amounts_due import due_for, eligibilities, invoices_for
 from fhir_server.hospital.billing.paying import pay
 from fhir_server.hospital.billing.requests import PAYING_ERRORS, Paying
-from fhir_server.hospital.insurance.verification import PolicyAsked, Service, VerificationAnswer, verify
+from fhir_server.hospital.insurance.verification import PolicyQuery, Service, VerificationAnswer, verify
 from fhir_server.hospital.records.records import Record
 from mappings.billing.payments import Method, Payment
 from mappings.billing.payments import Status as PaymentStatus
@@ -60,7 +60,7 @@ class LabTestAnswer(Answer):
     issued_at: datetime | None
 
 
-class LabTestAsked(PolicyAsked):
+class LabTestAsked(PolicyQuery):
     """A lab test, and the policy that shall pay for it; without one that on file."""
 
     lab_test_id: ResourceId
@@ -188,8 +188,8 @@ async def list_results(
 
 def _dated(result: Result, clock: ZoneInfo) -> datetime:
     report = result.report or {}
-    said = (report.get("issued"), report.get("effectiveDateTime"), result.order.get("authoredOn"))
-    times = (moment_of(text, clock) for text in said if text)
+    stated = (report.get("issued"), report.get("effectiveDateTime"), result.order.get("authoredOn"))
+    times = (moment_of(text, clock) for text in stated if text)
     return next(filter(None, times), None) or reading.dated(result.order)
 
 
@@ -217,16 +217,16 @@ async def pay_lab_test(body: LabTestPaying, caller: Called, idempotency_key: Ide
     async def run(request_id: str) -> LabPaymentAnswer:
         order = await _order(caller, body.lab_test_id)
         invoice = (await invoices_for(caller.acting, [reference])).get(reference)
-        said = await eligibilities(caller.acting, caller.patient_id)
+        eligibility = await eligibilities(caller.acting, caller.patient_id)
         today = clinic_clock.wall_date(now(), await caller.clock())
-        due = due_for(invoice, said, _policy(order, said, reference), reference, today)
+        due = due_for(invoice, eligibility, _policy(order, eligibility, reference), reference, today)
         row = Payment(id="new", lab_test_id=body.lab_test_id, amount=body.amount, currency=body.currency)
         return LabPaymentAnswer.of(await pay(caller, row, due, paying, request_id))
 
     return await once(caller, "lab-tests/payment", idempotency_key, body, run)
 
 
-def _policy(order: Resource, said: Sequence[Any], reference: str) -> str | None:
+def _policy(order: Resource, eligibility: Sequence[Any], reference: str) -> str | None:
     """Return the id of the policy that pays: the one of the order, else the last that was verified for it."""
     own = reading.referenced(order.get("insurance"), "Coverage")
-    return own or next((item.coverage_id for item in said if reference in item.items and item.verified), None)
+    return own or next((item.coverage_id for item in eligibility if reference in item.items and item.verified), None)

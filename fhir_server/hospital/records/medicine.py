@@ -15,7 +15,7 @@ from fhir_server.hospital.api.description.openapi import errors
 from fhir_server.hospital.api.fields import ResourceId
 from fhir_server.hospital.api.own import own_named, require_own
 from fhir_server.hospital.api.paging import Cursor, Limit, Page, page_of, searched
-from fhir_server.hospital.insurance.verification import PolicyAsked, Service, VerificationAnswer, verify
+from fhir_server.hospital.insurance.verification import PolicyQuery, Service, VerificationAnswer, verify
 from fhir_server.hospital.records.records import Record
 from mappings.records import prescriptions
 from mappings.shared import clinic_clock, reading
@@ -40,7 +40,7 @@ class PrescriptionAnswer(Answer):
     status: str
 
 
-class MedicineAsked(PolicyAsked):
+class MedicineAsked(PolicyQuery):
     """A prescription, and the policy that shall pay for it; without one that on file."""
 
     prescription_id: ResourceId

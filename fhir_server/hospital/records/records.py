@@ -99,7 +99,7 @@ def _plan_ids(plans: Iterable[Resource]) -> dict[str, str]:
 
 
 def _written(resource: Resource) -> tuple[datetime, str]:
-    said = resource.get("created") or resource.get("meta", {}).get("lastUpdated")
-    moment = reading.moment(said)
+    time = resource.get("created") or resource.get("meta", {}).get("lastUpdated")
+    moment = reading.moment(time)
     assert moment is not None, "a stored resource has a time"
     return moment, resource["id"]

@@ -56,10 +56,12 @@ def _documents(report: dict[str, Any]) -> list[PatientDocument]:
     if report.get("status") in lab_tests.MISTAKEN:
         return []
     forms = enumerate(report.get("presentedForm", ()), 1)
-    return [PatientDocument(f"report_{number}_{report['id']}", _told(report, form), report) for number, form in forms]
+    return [
+        PatientDocument(f"report_{number}_{report['id']}", _description(report, form), report) for number, form in forms
+    ]
 
 
-def _told(report: Resource, form: Resource) -> dict[str, Any]:
+def _description(report: Resource, form: Resource) -> dict[str, Any]:
     return {
         "resourceType": "DocumentReference",
         "id": report["id"],

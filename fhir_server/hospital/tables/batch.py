@@ -194,8 +194,8 @@ class _Batch:
                 return replace(planned, resources=to_resources(self._table, planned.row, around))
         except ValueError as error:
             # Pydantic's text shows the values, which are a patient's.
-            said = "; ".join(each["msg"] for each in error.errors()) if hasattr(error, "errors") else str(error)
-            self._refuse_row(planned, Unprocessable(said, code="value"))
+            text = "; ".join(each["msg"] for each in error.errors()) if hasattr(error, "errors") else str(error)
+            self._refuse_row(planned, Unprocessable(text, code="value"))
             return None
 
     async def send(self, left: list[Planned]) -> None:
@@ -246,9 +246,9 @@ class _Batch:
             self.done.refused.add(row_id)
 
     def _note(self, place: str, issues: Iterable[Issue]) -> None:
-        said = [issue.to_fhir() for issue in issues]
-        if said:
-            self.done.notes.append(Refusal(self._table.name, place, (self._table.name,), 200, said))
+        issues_found = [issue.to_fhir() for issue in issues]
+        if issues_found:
+            self.done.notes.append(Refusal(self._table.name, place, (self._table.name,), 200, issues_found))
 
 
 def _has_another_file(planned: Planned, imported: Imported) -> bool:
@@ -262,9 +262,9 @@ def _file_note(reason: str) -> Issue:
 
 def _with_type(planned: Planned, row: MedicalDocument, data: bytes) -> Planned:
     """Return the document with the media type that its file is of."""
-    media_type, said = file_type(data, row.file_url or ""), row.content_type
+    media_type, stated = file_type(data, row.file_url or ""), row.content_type
     typed = replace(planned, row=row.model_copy(update={"content_type": media_type}))
-    if said is None or said.partition(";")[0].strip().lower() == media_type:
+    if stated is None or stated.partition(";")[0].strip().lower() == media_type:
         return typed
     reason = f"content_type: the file is {media_type}, and is kept as that."
     note = Issue("informational", reason, ("medical_documents.content_type",), "information")
@@ -290,9 +290,9 @@ def _place(row: Row, around: MappingContext) -> tuple[str, datetime] | None:
 
 
 def _doubts(table: Table, line: Line) -> tuple[Issue, ...]:
-    said = "{}: is the text {} and taken as it stands; where it means null, import with --null '{}'."
+    message = "{}: is the text {} and taken as it stands; where it means null, import with --null '{}'."
     return tuple(
-        Issue("informational", said.format(name, text, text), (f"{table.name}.{name}",), "information")
+        Issue("informational", message.format(name, text, text), (f"{table.name}.{name}",), "information")
         for name in line.doubtful
         if name in table.every_column and (text := line.cells.get(name))
     )

@@ -37,10 +37,10 @@ def parse(table: Table, cells: Cells, prefix: str = "") -> Parsed:
     A cell of nothing but white space says nothing, as null does. A time without an offset is in UTC. What a rule of the
     table leaves out is not in the row, but in the notes.
     """
-    said = {name: text for name, text in cells.items() if name in table.every_column and text and text.strip()}
+    texts = {name: text for name, text in cells.items() if name in table.every_column and text and text.strip()}
     faults: list[Issue] = []
     columns: dict[str, Any] = {}
-    for name, text in said.items():
+    for name, text in texts.items():
         try:
             columns[name] = _value(name, text, prefix)
         except ValueError as error:

@@ -70,17 +70,17 @@ class Reading:
 
     async def _clinics(self, mains: Iterable[Resource]) -> dict[Key, Resource]:
         booked = [main for main in mains if main["resourceType"] == "Appointment"]
-        wanted = {clinic_id for main in booked if (clinic_id := appointments.actor_id(main, "Location"))}
-        missing = sorted(wanted - set(self._locations))
+        clinic_ids = {clinic_id for main in booked if (clinic_id := appointments.actor_id(main, "Location"))}
+        missing = sorted(clinic_ids - set(self._locations))
         self._locations |= await self._last("Location", missing)
-        return {("Location", name): self._locations[name] for name in wanted & set(self._locations)}
+        return {("Location", name): self._locations[name] for name in clinic_ids & set(self._locations)}
 
     async def _last(
         self, resource_type: str, ids: Iterable[str], deleted: Callable[[str], bool] = lambda _: True
     ) -> dict[str, Resource]:
         """Return the resources as they last were; those that are deleted only where `deleted` says so of the id."""
-        wanted = sorted(set(ids))
-        last_versions = await last_of(self._shared.resources, resource_type, wanted) if wanted else {}
+        sorted_ids = sorted(set(ids))
+        last_versions = await last_of(self._shared.resources, resource_type, sorted_ids) if sorted_ids else {}
         return {
             name: decoded(last.version.json, self._base_url)
             for name, last in last_versions.items()
@@ -148,9 +148,9 @@ class Reading:
                 place = payments.rank(attempt)
                 if place is None:
                     continue
-                standing = (last.deleted is None, place)  # of those that are left, if any is
+                rank = (last.deleted is None, place)  # of those that are left, if any is
                 for invoice in payments.paid_invoices(attempt):
-                    best[invoice] = max(best.get(invoice, standing), standing)
+                    best[invoice] = max(best.get(invoice, rank), rank)
             if not after:
                 return {invoice: attempt for invoice, (_, (_, _, attempt)) in best.items()}
 

@@ -101,8 +101,8 @@ class _Course:
         try:
             return from_resources(table, whole.resources, whole.around, created=whole.created, deleted=whole.deleted)
         except ValueError as error:
-            said = "; ".join(each["msg"] for each in error.errors()) if hasattr(error, "errors") else str(error)
-            self._refuse(table, whole.resources[0]["id"], Unprocessable(said, code="value"))
+            text = "; ".join(each["msg"] for each in error.errors()) if hasattr(error, "errors") else str(error)
+            self._refuse(table, whole.resources[0]["id"], Unprocessable(text, code="value"))
             return None
 
     async def _with_passwords(self, rows: list[Row]) -> list[Row]:

@@ -121,7 +121,7 @@ async def _prepare(settings: Settings) -> None:
 
 async def _vanished(settings: Settings, options: Options, rows: Mapping[str, Ordered | None]) -> list[Refusal]:
     """Return what the report says of rows that were imported before, and are not among these of the source."""
-    said: list[Refusal] = []
+    refusals: list[Refusal] = []
     async with services(settings) as shared:
         record = shared.stores.imports
         for table in TABLES:
@@ -131,11 +131,11 @@ async def _vanished(settings: Settings, options: Options, rows: Mapping[str, Ord
                 count += 1
                 if of_source is not None and not of_source.has(row_id):
                     text = "is no longer in the source; what it was imported as stays as it is"
-                    said.append(_about(table, text, "warning", "not-found", f"id {row_id}"))
+                    refusals.append(_about(table, text, "warning", "not-found", f"id {row_id}"))
             if table.name not in rows and count:
                 text = f"the source has no such table any more; {count} rows of it were imported before, and stay"
-                said.append(_about(table, text, "warning", "not-found"))
-    return said
+                refusals.append(_about(table, text, "warning", "not-found"))
+    return refusals
 
 
 class _Course:

@@ -140,9 +140,9 @@ class Importer:
 
     async def erased(self, rows: Sequence[Row]) -> set[str]:
         """Return the ids of those patients, among the rows' own, whose data was erased here."""
-        wanted = {row.id for row in rows if isinstance(row, User)}
-        wanted |= {user_id for row in rows if (user_id := getattr(row, "user_id", None)) is not None}
-        return await self._erasures.among(sorted(wanted))
+        user_ids = {row.id for row in rows if isinstance(row, User)}
+        user_ids |= {user_id for row in rows if (user_id := getattr(row, "user_id", None)) is not None}
+        return await self._erasures.among(sorted(user_ids))
 
     async def kept_files(self, rows: Iterable[MedicalDocument]) -> dict[str, bytes]:
         """Return the files that earlier imports brought in with these rows, as long as they point to the same file."""
@@ -162,12 +162,12 @@ class Importer:
         self, table: Table, rows: Iterable[Row], files: Mapping[str, bytes] | None = None
     ) -> MappingContext:
         """Return what the rows' resources are made with, deleted or not."""
-        wanted: defaultdict[str, set[str]] = defaultdict(set)
+        ids_by_type: defaultdict[str, set[str]] = defaultdict(set)
         for row in rows:
             for kind, resource_id in referred(table.name, row):
-                wanted[kind].add(resource_id)
+                ids_by_type[kind].add(resource_id)
         resources: dict[Key, Any] = {}
-        for kind, ids in wanted.items():
+        for kind, ids in ids_by_type.items():
             last_versions = await last_of(self._shared.resources, kind, sorted(ids))
             resources |= {
                 (kind, name): decoded(last.version.json, self._base_url) for name, last in last_versions.items()
@@ -176,10 +176,10 @@ class Importer:
 
     async def rivals(self, table: Table, planned: Iterable[Planned]) -> dict[str, Any]:
         """Return the rows that may have the place of these, as resources by id, as far as they are here."""
-        wanted = sorted({rival for each in planned for rival in each.rivals})
-        if not wanted:
+        names = sorted({rival for each in planned for rival in each.rivals})
+        if not names:
             return {}
-        stored = await self._shared.resources.read_many(table.type, wanted)
+        stored = await self._shared.resources.read_many(table.type, names)
         return {name: decoded(version.json, self._base_url) for name, version in stored.items() if not version.deleted}
 
     async def taken(self, places: Iterable[tuple[str, datetime]]) -> set[tuple[str, datetime]]:
@@ -196,25 +196,25 @@ class Importer:
         doctors = HasKey(tuple(sorted({doctor for _, doctor in keys})))
         moments = sorted({moment for moment, _ in keys})
         rows = await self._shared.search.by_keys("Appointment", moments, doctors, _MOST_BOOKED, None, ())
-        standing = {row.id: frozenset(row.keys or ()) for row in rows}
-        imported = await self._record.find([f"Appointment/{name}" for name in standing])
+        keys_by_id = {row.id: frozenset(row.keys or ()) for row in rows}
+        imported = await self._record.find([f"Appointment/{name}" for name in keys_by_id])
         own = [
             written
-            for name, written in standing.items()
+            for name, written in keys_by_id.items()
             if f"Appointment/{name}" not in imported and written.isdisjoint(_WITHOUT_PLACE)
         ]
         return {place for pair, place in keys.items() if any(written.issuperset(pair) for written in own)}
 
     async def current(self, planned: Iterable[Planned]) -> dict[Key, Version]:
         """Return the current versions of the resources that the rows are, or were."""
-        wanted: defaultdict[str, set[str]] = defaultdict(set)
+        ids_by_type: defaultdict[str, set[str]] = defaultdict(set)
         for each in planned:
             for kind in {resource["resourceType"] for resource in each.resources} | set(
                 each.imported.versions if each.imported else ()
             ):
-                wanted[kind].add(each.row.id)
+                ids_by_type[kind].add(each.row.id)
         current: dict[Key, Version] = {}
-        for kind, ids in wanted.items():
+        for kind, ids in ids_by_type.items():
             versions = await self._shared.resources.read_many(kind, sorted(ids))
             current |= {(kind, resource_id): version for resource_id, version in versions.items()}
         return current

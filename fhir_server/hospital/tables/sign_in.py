@@ -42,8 +42,8 @@ class Accounts:
     async def look(self, rows: Sequence[UserRow]) -> None:
         """Read what there is of the rows' accounts, and who else has their names."""
         self.existing = await self.users.of_fhir_users([f"Patient/{row.id}" for row in rows])
-        wanted = {name for row in rows for name in _names(row)[0]}
-        self._owners = await self.names.owners(sorted(wanted))
+        names = {name for row in rows for name in _names(row)[0]}
+        self._owners = await self.names.owners(sorted(names))
         self._owners |= await self.users.taken([row.email for row in rows if row.email])
 
     def account(self, row: UserRow, imported: Imported | None) -> Account:
@@ -64,10 +64,10 @@ class Accounts:
         return Account(user, tuple(free), came, tuple(notes))
 
     def _username(self, row: UserRow, account_id: str) -> str:
-        wanted = row.email or ""
-        if not wanted or len(wanted) > LONGEST_USERNAME or not wanted.isprintable():
+        email = row.email or ""
+        if not email or len(email) > LONGEST_USERNAME or not email.isprintable():
             return account_id
-        return wanted if self._owners.setdefault(folded(wanted), account_id) == account_id else account_id
+        return email if self._owners.setdefault(folded(email), account_id) == account_id else account_id
 
 
 async def password_hashes(store: UserStore, patient_ids: Sequence[str]) -> dict[str, str]:

@@ -66,7 +66,7 @@ def seen() -> AuditContext:
 def noted(ask: Ask) -> Ask:
     """Return the same way of asking FHIR, by which each interaction is noted with how it ended."""
 
-    async def asked(request: Request) -> Response:
+    async def ask_noting(request: Request) -> Response:
         context = current.get()
         if context is None:
             return await ask(request)
@@ -78,7 +78,7 @@ def noted(ask: Ask) -> Ask:
         _note(context, request, response, response.status)
         return response
 
-    return asked
+    return ask_noting
 
 
 def _note(context: AuditContext, request: Request, response: Response | None, status: int) -> None:

@@ -48,9 +48,9 @@ def byte_ranges(header: str | None, size: int) -> tuple[ByteRange, ...]:
     match = _RANGES.fullmatch((header or "").strip())
     if match is None or match[1].count(",") >= _MOST_RANGES:
         return ()
-    asked = [_RANGE.fullmatch(text.strip()) for text in match[1].split(",") if text.strip()]
-    bounds = [(each[1], each[2]) for each in asked if each is not None and (each[1] or each[2])]
-    if not bounds or len(bounds) < len(asked) or not all(map(_is_ordered, bounds)):
+    matches = [_RANGE.fullmatch(text.strip()) for text in match[1].split(",") if text.strip()]
+    bounds = [(each[1], each[2]) for each in matches if each is not None and (each[1] or each[2])]
+    if not bounds or len(bounds) < len(matches) or not all(map(_is_ordered, bounds)):
         return ()
     ranges = [each for first, last in bounds if (each := _range(first, last, size)) is not None]
     if not ranges and size == 0 and any(not first and _number(last) for first, last in bounds):

@@ -31,8 +31,8 @@ def pieces(file: Download, headers: Mapping[str, str], content_type: str) -> Pie
         *([(b"content-encoding", b"gzip")] if packed else []),
     ]
     read = file.gzip if packed else file.plain
-    wanted = headers.get("range") if headers.get("if-range", tag).strip() == tag else None
-    ranges = requested_ranges(wanted, size)
+    range_header = headers.get("range") if headers.get("if-range", tag).strip() == tag else None
+    ranges = requested_ranges(range_header, size)
     if len(ranges) != 1:
         # Several ranges of a file of any size are answered with the whole, as the RFC allows.
         return Pieces(200, [*described, (b"content-length", str(size).encode())], read(0))

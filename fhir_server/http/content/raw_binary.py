@@ -34,14 +34,14 @@ async def raw_answer(
     if request.method == "GET" and _holds_if_range(headers.get("if-range"), request.path, response):
         parts = requested_ranges(headers.get("range"), content.size)
     if parts:
-        told, body = await partial_content(content, parts, content_type)
-        return 206, _encoded(told, len(body)), body
+        part_headers, body = await partial_content(content, parts, content_type)
+        return 206, _encoded(part_headers, len(body)), body
     body = b"" if request.method == "HEAD" else b"".join([piece async for piece in content.pieces()])
     return 200, _encoded({"Content-Type": content_type}, content.size), body
 
 
-def _encoded(told: Mapping[str, str], length: int) -> list[tuple[bytes, bytes]]:
-    headers = {**told, "Accept-Ranges": "bytes", "Content-Length": str(length)}
+def _encoded(part_headers: Mapping[str, str], length: int) -> list[tuple[bytes, bytes]]:
+    headers = {**part_headers, "Accept-Ranges": "bytes", "Content-Length": str(length)}
     return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 

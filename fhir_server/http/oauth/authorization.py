@@ -222,8 +222,8 @@ def _is_sign_in(parameters: Mapping[str, str]) -> bool:
     Judged by every word that was asked for, understood or not: what is about records names the FHIR base that it
     trusts, or a token could be made for an app that a foreign server sent here.
     """
-    asked = set(parameters.get("scope", "").split(" ")) - {""}
-    return "aud" not in parameters and "launch" not in parameters and "openid" in asked and asked <= SIGN_IN_SCOPES
+    scopes = set(parameters.get("scope", "").split(" ")) - {""}
+    return "aud" not in parameters and "launch" not in parameters and "openid" in scopes and scopes <= SIGN_IN_SCOPES
 
 
 def _asks_launch(parameters: Mapping[str, str]) -> bool:
@@ -244,9 +244,9 @@ def _require_code_flow(parameters: Mapping[str, str]) -> None:
 
 
 def _allowed(client: Client, parameters: Mapping[str, str]) -> Scopes:
-    asked = parse_scopes(parameters.get("scope", ""))
+    scopes = parse_scopes(parameters.get("scope", ""))
     free = Scopes(client.scopes.resources, (*client.scopes.plain, *_FREE_SCOPES))
-    allowed = asked.narrowed_to(free).without_level("system").without_plain(EHR_LAUNCH)
+    allowed = scopes.narrowed_to(free).without_level("system").without_plain(EHR_LAUNCH)
     if not allowed:
         raise Rejection("invalid_scope", "None of the scopes is one that the app may be given.")
     return allowed

@@ -45,12 +45,12 @@ async def _person(server: AuthorizationServer, reference: str | None) -> dict[st
 
 def _names(person: dict[str, Any]) -> dict[str, str]:
     name = official_name(person)
-    told = {
+    claims = {
         "name": human_name(name) or "",
         "given_name": " ".join(filter(None, name.get("given", []))),
         "family_name": str(name.get("family") or ""),
     }
-    return {claim: text for claim, text in told.items() if text}
+    return {claim: text for claim, text in claims.items() if text}
 
 
 async def _email(server: AuthorizationServer, token: BearerToken, person: dict[str, Any]) -> dict[str, Any]:

@@ -38,12 +38,12 @@ async def prepare(request: Request) -> Response:
     """
     server = server_of(request)
     await _require_ehr(server, request)
-    asked = _asked(await body_of(request))
-    client = await server.store.clients.find(asked.get("client_id", ""))
+    launch = _launch_parameters(await body_of(request))
+    client = await server.store.clients.find(launch.get("client_id", ""))
     if client is None or "authorization_code" not in client.grant_types:
         raise OAuthError("invalid_request", "client_id is not that of an app for users.")
-    user = await _user(server, asked.get("user"))
-    context = await _context(server, asked)
+    user = await _user(server, launch.get("user"))
+    context = await _context(server, launch)
     seen().patient = context.patient or ""
     seen().about(for_client=client.id, for_user=user.id, encounter=context.encounter)
     value = await server.store.launches.add(Launch(client.id, user.id, context))
@@ -68,19 +68,19 @@ async def _require_ehr(server: AuthorizationServer, request: Request) -> BearerT
     return token[1]
 
 
-def _asked(body: bytes) -> dict[str, Any]:
+def _launch_parameters(body: bytes) -> dict[str, Any]:
     try:
-        asked = json.loads(body)
+        parameters = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise OAuthError("invalid_request", "The body is not JSON.") from error
-    if not isinstance(asked, dict) or not all(isinstance(asked.get(name, ""), str) for name in _TEXTS):
+    if not isinstance(parameters, dict) or not all(isinstance(parameters.get(name, ""), str) for name in _TEXTS):
         raise OAuthError("invalid_request", f"The body is an object; {', '.join(_TEXTS)} are texts.")
-    if asked.keys() - _PARAMETERS:
+    if parameters.keys() - _PARAMETERS:
         raise OAuthError("invalid_request", f"The body may have {', '.join(sorted(_PARAMETERS))}.")
-    if not isinstance(asked.get("need_patient_banner", True), bool):
+    if not isinstance(parameters.get("need_patient_banner", True), bool):
         raise OAuthError("invalid_request", "need_patient_banner is true or false.")
-    _require_fhir_context(asked.get("fhirContext", []))
-    return asked
+    _require_fhir_context(parameters.get("fhirContext", []))
+    return parameters
 
 
 def _require_fhir_context(context: Any) -> None:
@@ -101,8 +101,8 @@ async def _user(server: AuthorizationServer, name: str | None) -> User:
     return user
 
 
-async def _context(server: AuthorizationServer, asked: dict[str, Any]) -> LaunchContext:
-    patient, encounter = asked.get("patient"), asked.get("encounter")
+async def _context(server: AuthorizationServer, parameters: dict[str, Any]) -> LaunchContext:
+    patient, encounter = parameters.get("patient"), parameters.get("encounter")
     for resource_id in (patient, encounter):
         if resource_id is not None and not is_id(resource_id):
             raise OAuthError("invalid_request", "patient and encounter are ids, without a type.")
@@ -110,6 +110,6 @@ async def _context(server: AuthorizationServer, asked: dict[str, Any]) -> Launch
         raise OAuthError("invalid_request", "There is no such patient.")
     if encounter is not None and not await encounter_exists(server, encounter, patient):
         raise OAuthError("invalid_request", "There is no such encounter of the patient.")
-    told = ("intent", "need_patient_banner", "smart_style_url", "tenant", "fhirContext")
-    extra = {name: asked[name] for name in told if name in asked and asked[name] != []}
+    names = ("intent", "need_patient_banner", "smart_style_url", "tenant", "fhirContext")
+    extra = {name: parameters[name] for name in names if name in parameters and parameters[name] != []}
     return LaunchContext(patient, encounter, extra)

@@ -118,8 +118,8 @@ def _redirect_uris(metadata: dict[str, Any], name: str) -> tuple[str, ...]:
 
 
 def _scopes(text: str | None) -> Scopes:
-    asked = require_scopes(text or DEFAULT_SCOPES)
-    allowed = asked.narrowed_to(_LARGEST_SCOPES)
+    scopes = require_scopes(text or DEFAULT_SCOPES)
+    allowed = scopes.narrowed_to(_LARGEST_SCOPES)
     if not allowed.resources and not allowed.plain:
         raise OAuthError("invalid_client_metadata", "None of the scopes is open to a client that registers itself.")
     return allowed

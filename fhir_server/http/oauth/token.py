@@ -123,13 +123,13 @@ async def _refresh(server: AuthorizationServer, client: Client, parameters: Mapp
     return await _issue(server, refreshed, scopes, refresh_token=secret)
 
 
-def _narrowed(granted: Scopes, asked: str | None) -> Scopes:
-    if asked is None:
+def _narrowed(granted: Scopes, text: str | None) -> Scopes:
+    if text is None:
         return granted
-    wanted = parse_scopes(asked)
-    if not wanted or not wanted.within(granted):
+    scopes = parse_scopes(text)
+    if not scopes or not scopes.within(granted):
         raise OAuthError("invalid_scope", "A refresh cannot widen what was granted.")
-    return wanted
+    return scopes
 
 
 async def _issue(
@@ -179,8 +179,8 @@ def _response(secret: str, access: BearerToken, seconds: int) -> dict[str, Any]:
 
 async def _backend(server: AuthorizationServer, client: Client, parameters: Mapping[str, str]) -> dict[str, Any]:
     # https://www.rfc-editor.org/rfc/rfc6749#section-3.3: without a scope the default, here all that is registered.
-    asked = parse_scopes(parameters["scope"]) if "scope" in parameters else client.scopes
-    allowed = asked.narrowed_to(client.scopes).without_level("patient", "user")
+    requested = parse_scopes(parameters["scope"]) if "scope" in parameters else client.scopes
+    allowed = requested.narrowed_to(client.scopes).without_level("patient", "user")
     scopes = Scopes(allowed.resources, tuple(name for name in allowed.plain if name == EHR_LAUNCH))
     if not scopes:
         raise OAuthError("invalid_scope", "None of the scopes is one that the client is registered for.")

@@ -54,13 +54,13 @@ def _fitting(elements: tuple[Element, ...], type_name: str, expression: str) -> 
         for element in elements:
             if fits(element):
                 return element
-    wanted = " or ".join(element.type for element in elements)
-    raise Unprocessable(f"{elements[0].path} takes {wanted}, not {type_name}.", expression=expression)
+    type_names = " or ".join(element.type for element in elements)
+    raise Unprocessable(f"{elements[0].path} takes {type_names}, not {type_name}.", expression=expression)
 
 
-def _takes(wanted: str, stated: str) -> bool:
+def _takes(expected: str, stated: str) -> bool:
     # value[x] has no xhtml, so a narrative comes as a string.
-    return wanted in ancestors(stated) or (wanted == "xhtml" and stated == "string")
+    return expected in ancestors(stated) or (expected == "xhtml" and stated == "string")
 
 
 def _of_parts(part: Part, elements: tuple[Element, ...], expression: str) -> Content:

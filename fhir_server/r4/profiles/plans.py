@@ -50,14 +50,14 @@ class ElementPlan:
         """Yield what is wrong with a value, each fault with its path from where the item's parent stands."""
         for check in self.checks:
             for path, code, text, severity in check(item, run):
-                yield Fault(item.place + path, code, told(text, self.suffix), severity)
+                yield Fault(item.place + path, code, described(text, self.suffix), severity)
         if self.children and isinstance(item.children, dict):
             for child in self.children:
                 for path, code, text, severity in child.faults(item, run):
                     yield Fault(item.place + path, code, text, severity)
 
 
-def told(text: str, suffix: str) -> str:
+def described(text: str, suffix: str) -> str:
     """Return a text with the profile and element that demand it, unless it names those of an inner profile."""
     return text if text.endswith("]") else text + suffix
 

@@ -53,13 +53,13 @@ def _in_bundle(bundle: Json | None, reference: str, full_url: str | None) -> Jso
     if bundle is None:
         return None
     named = literal(reference)
-    wanted = {reference}
+    urls = {reference}
     base = _base_of(full_url)
     if named is not None and not named.base and base:
-        wanted = {base + named.resource}
+        urls = {base + named.resource}
     for entry in entries_of(bundle):
         url, resource = entry.get("fullUrl"), entry.get("resource")
-        if isinstance(resource, dict) and (url in wanted or (url is None and _is_named(resource, reference))):
+        if isinstance(resource, dict) and (url in urls or (url is None and _is_named(resource, reference))):
             return resource
     return None
 

@@ -135,8 +135,8 @@ class _Reader:
         if parent is None or (parent.form == "resource"):
             return self._open_resource(namespace, name, parent)
         entry = EXTENSION if parent.form == "value" and name == "extension" else self._properties(parent).get(name)
-        wanted = XHTML if entry is not None and entry.form == "xhtml" else FHIR
-        if entry is None or entry.form == "attribute" or namespace != wanted:
+        expected = XHTML if entry is not None and entry.form == "xhtml" else FHIR
+        if entry is None or entry.form == "attribute" or namespace != expected:
             self._fault(f"There is no element {name!r} here in FHIR R4 ({namespace or 'no namespace'}).", parent)
             return None
         if entry.position < parent.position and not self._any_order:

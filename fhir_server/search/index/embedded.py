@@ -53,19 +53,19 @@ def add(code: str, entry: Entry, inner: Entry, shape: str) -> Iterable[str]:
     return [_named(code, name) for name in shape.split(",") if name]
 
 
-def asked(code: str, target: str, condition: Condition) -> Condition:
+def inner_condition(code: str, target: str, condition: Condition) -> Condition:
     """Return what a condition on the embedded resource, of type `target`, asks of the Bundle; raises BadRequest."""
     match condition:
         case All(()):
             return HasKey((_named(code, EVERY),))
         case All(conditions) | AnyOf(conditions):
-            return type(condition)(tuple(asked(code, target, each) for each in conditions))
+            return type(condition)(tuple(inner_condition(code, target, each) for each in conditions))
         case Not(inner):
             # What has no such resource is no match either.
-            return All((HasKey((_named(code, EVERY),)), Not(asked(code, target, inner))))
+            return All((HasKey((_named(code, EVERY),)), Not(inner_condition(code, target, inner))))
         case Narrowed(test, by, window):
             moved = window and Window(_named(code, window.name), window.after, window.before)
-            return Narrowed(asked(code, target, test), asked(code, target, by), moved)
+            return Narrowed(inner_condition(code, target, test), inner_condition(code, target, by), moved)
         case HasKey(keys):
             return HasKey(tuple(_named(code, key) for key in keys))
         case KeySpan(low, high, _, but):
@@ -74,7 +74,7 @@ def asked(code: str, target: str, condition: Condition) -> Condition:
         case HasId(ids):
             return HasKey(tuple(f"{code}={target}/{resource_id}" for resource_id in ids))
         case RefersTo(name, _, _, contained) if contained is not None:
-            return replace(condition, name=_named(code, name), contained=asked(code, target, contained))
+            return replace(condition, name=_named(code, name), contained=inner_condition(code, target, contained))
         case ReferredBy() | Updated():
             raise BadRequest(
                 f"What {code!r} leads to stands inside the Bundle, so it has no _has and no _lastUpdated of its own.",

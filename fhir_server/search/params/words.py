@@ -202,15 +202,15 @@ def _keys(name: str, text: str) -> list[tuple[str, ...]]:
     return [tuple(f"{each}={word[:_LONGEST_WORD]}" for each in _names_of(name)) for word in split]
 
 
-def asked(name: str, value: str) -> list[tuple[str, ...]]:
+def keys_of(name: str, value: str) -> list[tuple[str, ...]]:
     """Return, for each word that a value asks for, the keys of which a resource that has the word has one."""
-    return _asked(name, parse_text(value))
+    return _keys_of_part(name, parse_text(value))
 
 
-def _asked(name: str, part: Part) -> list[tuple[str, ...]]:
+def _keys_of_part(name: str, part: Part) -> list[tuple[str, ...]]:
     match part:
         case Joined(_, parts):
-            return [keys for each in parts for keys in _asked(name, each)]
+            return [keys for each in parts for keys in _keys_of_part(name, each)]
         case Words(text):
             return _keys(name, text)
     return []

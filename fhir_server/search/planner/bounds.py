@@ -58,15 +58,15 @@ def bounded(scans: tuple[Scan, ...], resource_type: str, name: str, condition: C
     """Return the orders to choose from for a condition, given the scans of a sort by a parameter without one."""
     if not scans:
         return ()
-    asked = tuple(flat((condition,)))
+    conditions = tuple(flat((condition,)))
     match scans[0]:
         case UpdatedWalk() as walk:
-            return (Order((_timed(walk, asked), *scans[1:])),)
-        case KeyRange() | Falling() as walk if windows := _windows(name, asked):
+            return (Order((_timed(walk, conditions), *scans[1:])),)
+        case KeyRange() | Falling() as walk if windows := _windows(name, conditions):
             return _dated(walk, name, windows) or (Order(scans),)
         case KeyRange() | Falling() as walk:
             family = f"{name}{SORTED_BY[parameters(resource_type)[name].type]}"
-            spans = [span for each in asked if (span := _values(each, family)) is not None]
+            spans = [span for each in conditions if (span := _values(each, family)) is not None]
             orders = _valued(walk, resource_type, name, spans) if spans else ()
             # What has ranges only stands behind all values; without any value, nothing matches.
             return tuple(replace(each, scans=(*each.scans, *scans[1:2])) for each in orders) or (Order(scans),)
@@ -76,8 +76,8 @@ def bounded(scans: tuple[Scan, ...], resource_type: str, name: str, condition: C
 # --- Times of storage --------------------------------------------------------------------------------------------
 
 
-def _timed(walk: UpdatedWalk, asked: Iterable[Condition]) -> UpdatedWalk:
-    tests = [each for each in asked if isinstance(each, Updated)]
+def _timed(walk: UpdatedWalk, conditions: Iterable[Condition]) -> UpdatedWalk:
+    tests = [each for each in conditions if isinstance(each, Updated)]
     low = max((each.time for each in tests if each.operator == ">="), default=None)
     high = min((each.time for each in tests if each.operator == "<"), default=None)
     return replace(walk, low=low, high=high) if _is_span(low, high) else walk
@@ -90,10 +90,10 @@ def _is_span(low: datetime | None, high: datetime | None) -> bool:
 # --- Dates -------------------------------------------------------------------------------------------------------
 
 
-def _windows(name: str, asked: Iterable[Condition]) -> list[Window]:
+def _windows(name: str, conditions: Iterable[Condition]) -> list[Window]:
     return [
         each.window
-        for each in asked
+        for each in conditions
         if isinstance(each, Narrowed) and each.window is not None and each.window.name == name
     ]
 

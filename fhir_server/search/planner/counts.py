@@ -37,14 +37,14 @@ class RangeCount:
 
 def range_count(condition: Condition) -> RangeCount | None:
     """Return how to count what meets a condition; None where it is no range of one parameter."""
-    asked = list(flat((condition,)))
-    windows = [each.window for each in asked if isinstance(each, Narrowed) and each.window is not None]
-    if windows and len(windows) == len(asked) and len({window.name for window in windows}) == 1:
+    conditions = list(flat((condition,)))
+    windows = [each.window for each in conditions if isinstance(each, Narrowed) and each.window is not None]
+    if windows and len(windows) == len(conditions) and len({window.name for window in windows}) == 1:
         window = merged(windows)
         return None if window is None or window.surely is None else _dates(window, window.surely)
-    if len(asked) != 1:
+    if len(conditions) != 1:
         return None
-    match asked[0]:
+    match conditions[0]:
         case KeySpan() as span:
             return _values(span)
         case AnyOf((KeySpan() as span, Narrowed(_, KeySpan() as ranges))):

@@ -51,8 +51,8 @@ class Joins:
 
     def matching(self, resource_type: str, conditions: list[Condition]) -> list[Filter]:
         """Return the stages that keep such resources."""
-        wanted = self.visible(resource_type, conditions)
-        return [*self.stages, {"$match": wanted}]
+        visible = self.visible(resource_type, conditions)
+        return [*self.stages, {"$match": visible}]
 
 
 def refers_to(condition: RefersTo, joins: Joins) -> Filter:

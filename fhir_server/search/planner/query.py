@@ -73,18 +73,18 @@ def _type_plan(query: Query, resource_type: str, access: Access, collection: str
     condition = query.condition(resource_type)
     own = access(resource_type)
     conditions = [condition] if own is None else [condition, own]
-    wanted = document_filter(resource_type, condition, access)
+    documents = document_filter(resource_type, condition, access)
     paths = drives(All(tuple(conditions)))
     return TypePlan(
         type=resource_type,
         drives=paths,
-        filter=wanted.filter,
-        stages=wanted.stages,
-        sources=sources(condition, resource_type, access) if wanted.stages else (),
+        filter=documents.filter,
+        stages=documents.stages,
+        sources=sources(condition, resource_type, access) if documents.stages else (),
         sort=_sort_fields(query, resource_type, access),
         orders=_orders(query, resource_type, condition) if alone else (),
         range_count=range_count(condition) if own is None else None,
-        exact=own is None and paths[0].exact and not wanted.stages,
+        exact=own is None and paths[0].exact and not documents.stages,
         collection=collection,
     )
 

@@ -118,14 +118,14 @@ def drives(condition: Condition) -> tuple[AccessPath, ...]:
     """Return the scans to choose from for a condition, the likely narrowest first; all documents where nothing narrows
     it.
     """
-    asked = list(flat((condition,)))
-    candidates = [_drive(each) for each in asked]
-    candidates += [_windowed(window, window_spans(window)) for window in _windows(asked)]
-    candidates += [_updated(asked)]
+    conditions = list(flat((condition,)))
+    candidates = [_drive(each) for each in conditions]
+    candidates += [_windowed(window, window_spans(window)) for window in _windows(conditions)]
+    candidates += [_updated(conditions)]
     narrowing = sorted((each for each in candidates if each is not None), key=lambda each: (each.rank, len(each.scans)))
     if not narrowing:
-        return (AccessPath(EVERYTHING_RANK, (ALL,), exact=not asked),)
-    if len(asked) > 1:
+        return (AccessPath(EVERYTHING_RANK, (ALL,), exact=not conditions),)
+    if len(conditions) > 1:
         narrowing = [replace(each, exact=False) for each in narrowing]
     return tuple(narrowing)
 

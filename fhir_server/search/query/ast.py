@@ -89,5 +89,5 @@ class Query:
 
     def condition(self, resource_type: str) -> Condition:
         """Return what all criteria, and the compartment, ask of a resource of the type."""
-        asked = [criterion.conditions[resource_type] for criterion in self.criteria]
-        return every([self.within[resource_type], *asked] if resource_type in self.within else asked)
+        conditions = [criterion.conditions[resource_type] for criterion in self.criteria]
+        return every([self.within[resource_type], *conditions] if resource_type in self.within else conditions)

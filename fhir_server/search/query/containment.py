@@ -38,24 +38,24 @@ def in_containers(query: Query, types: Sequence[str]) -> Query:
     if any(key.kind not in {"_id", "_lastUpdated"} for key in query.sort):
         raise BadRequest("A search of contained resources is sorted by _id or _lastUpdated only.", code="not-supported")
     name = query.types[0]
-    asked = query.condition(name)
-    if any(isinstance(each, RefersTo | ReferredBy | Updated) for each in leaves(asked)):
+    condition = query.condition(name)
+    if any(isinstance(each, RefersTo | ReferredBy | Updated) for each in leaves(condition)):
         raise BadRequest("A search of contained resources has no chains and no _lastUpdated.", code="not-supported")
-    held = Narrowed(InTuple(contained_key(name), asked), HasKey((contained_key(name),)))
+    held = Narrowed(InTuple(contained_key(name), condition), HasKey((contained_key(name),)))
     within: dict[str, Condition] = dict.fromkeys(types, held)
     if query.contained == "both":
-        within[name] = either([asked, held])
+        within[name] = either([condition, held])
     return replace(query, types=tuple(types), criteria=(), within=within)
 
 
 def contained_matches(query: Query, container: Mapping[str, Any], timezone: str, base_url: str) -> list[dict[str, Any]]:
     """Return the resources in a container that meet the query."""
     name = query.types[0]
-    asked = query.condition(name)
+    condition = query.condition(name)
     matches = []
     for resource in container.get("contained", ()):
         if resource.get("resourceType") == name:
             entry = index(resource, timezone=timezone, base_url=base_url)
-            if holds(asked, {**entry, "_id": resource.get("id", "")}):
+            if holds(condition, {**entry, "_id": resource.get("id", "")}):
                 matches.append(resource)
     return matches

@@ -12,7 +12,7 @@ from fhir_server.errors import BadRequest, TooLarge
 from fhir_server.r4.definitions import RESOURCE_TYPES
 from fhir_server.search.contained_chains import contained_chain
 from fhir_server.search.index.element_paths import leads_to_canonical
-from fhir_server.search.index.embedded import asked, is_embedded
+from fhir_server.search.index.embedded import inner_condition, is_embedded
 from fhir_server.search.params import special
 from fhir_server.search.params.reading import MODIFIERS, Scope, read
 from fhir_server.search.params.references import is_canonical_resource
@@ -128,7 +128,7 @@ def chained(resource_type: str, parameter: Parameter, conditions: Mapping[str, C
     if not conditions:
         return NOTHING
     if is_embedded(parameter):
-        return _any_of([asked(parameter.code, target, inner) for target, inner in conditions.items()])
+        return _any_of([inner_condition(parameter.code, target, inner) for target, inner in conditions.items()])
     canonical = is_canonical(parameter)
     return _any_of(
         [

@@ -76,14 +76,14 @@ class Lookup(Generic[T]):
     ) -> Iterator[T]:
         """Yield the items whose condition the entry meets, each once."""
         tried: dict[Hashable, bool] = {}
-        told: set[T] = set()
+        yielded: set[T] = set()
         for groups in self._candidates(entry):
             for name, (condition, items) in groups.items():
                 if name not in tried:
                     tried[name] = meets(condition, entry)
                 if tried[name]:
-                    yield from (item for item in items if item not in told)
-                    told.update(items)
+                    yield from (item for item in items if item not in yielded)
+                    yielded.update(items)
 
     def _candidates(self, entry: Mapping[str, Any]) -> Iterator[dict[Hashable, _Group[T]]]:
         yield self._always

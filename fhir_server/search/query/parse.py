@@ -76,8 +76,8 @@ def _drop_without_effect(
 
 
 def _words(criteria: Sequence[Criterion]) -> tuple[tuple[str, ...], ...]:
-    asked = [(each.name, each.value) for each in criteria if each.name in words.NAMES]
-    return tuple(dict.fromkeys(keys for name, text in asked for keys in words.asked(name, text)))
+    pairs = [(each.name, each.value) for each in criteria if each.name in words.NAMES]
+    return tuple(dict.fromkeys(keys for name, text in pairs for keys in words.keys_of(name, text)))
 
 
 def _conditions(types: Sequence[str], name: str, value: str, scope: Scope) -> dict[str, Condition]:

@@ -80,10 +80,10 @@ def features(entry: Mapping[str, Any], lengths: Iterable[int]) -> Iterable[Featu
     yield "id", entry["_id"]
     for name in entry["shape"].split(","):
         yield "has", name
-    wanted = sorted(lengths)
+    sorted_lengths = sorted(lengths)
     for key in entry["keys"]:
         yield "key", key
-        for length in wanted:
+        for length in sorted_lengths:
             if length > len(key):
                 break
             yield "begins", key[:length]

@@ -40,7 +40,7 @@ _BATCH = 10_000
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 _INTERNAL = "system."
 
-Told = Callable[[int, int], None]
+Progress = Callable[[int, int], None]
 """Takes how many documents are copied, and how many there are about."""
 
 
@@ -55,7 +55,9 @@ class _Collection:
     uuid: bytes
 
 
-async def back_up(database: Database, data_dir: Path, target: Path, told: Told = lambda done, total: None) -> Path:
+async def back_up(
+    database: Database, data_dir: Path, target: Path, progress: Progress = lambda done, total: None
+) -> Path:
     """Write a backup of the present moment below the target, and return its folder.
 
     Raises StartupError where it cannot be written, or the database cannot show one moment for so long.
@@ -63,19 +65,19 @@ async def back_up(database: Database, data_dir: Path, target: Path, told: Told =
     async with _long_window(database):
         for _ in range(_MOMENTS):
             try:
-                return await _backed_up(database, data_dir, target, told)
+                return await _backed_up(database, data_dir, target, progress)
             except _AnotherMoment:
                 continue
     raise StartupError("Collections or indexes are being made all the time; back up again when that is over.")
 
 
-async def _backed_up(database: Database, data_dir: Path, target: Path, told: Told) -> Path:
+async def _backed_up(database: Database, data_dir: Path, target: Path, progress: Progress) -> Path:
     collections = await _collections(database)
     with side_files.held(data_dir) as journals:
         cluster_time, moment = await _now(database)
         journals.hold()
         with new_backup(target, moment) as folder:
-            copy = _Copy(database, folder, cluster_time, await _count(database, collections), told)
+            copy = _Copy(database, folder, cluster_time, await _count(database, collections), progress)
             files = tuple([await copy.copied(each) for each in collections])
             if not {each.uuid for each in collections} <= {each.uuid for each in await _collections(database)}:
                 raise _AnotherMoment  # one was removed meanwhile, and what could be read of it was nothing
@@ -153,7 +155,7 @@ class _Copy:
     folder: Path
     moment: Timestamp
     total: int
-    told: Told
+    progress: Progress
     done: int = 0
 
     async def copied(self, collection: _Collection) -> CollectionFile:
@@ -178,18 +180,18 @@ class _Copy:
         sink = Sink(self.folder, file_name(name))
         async with self.database.client.start_session(causal_consistency=False) as session:
             concern = {"level": "snapshot", "atClusterTime": self.moment}
-            asked: dict[str, Any] = {"find": name, "batchSize": _BATCH, "readConcern": concern}
-            cursor, batch = await self._asked(asked, "firstBatch", session)
+            command: dict[str, Any] = {"find": name, "batchSize": _BATCH, "readConcern": concern}
+            cursor, batch = await self._ask(command, "firstBatch", session)
             while cursor:  # the next is on its way while this one is written
                 more = {"getMore": cursor, "collection": name, "batchSize": _BATCH}
                 (cursor, following), _ = await asyncio.gather(
-                    self._asked(more, "nextBatch", session), asyncio.to_thread(self._write, sink, batch)
+                    self._ask(more, "nextBatch", session), asyncio.to_thread(self._write, sink, batch)
                 )
                 batch = following
         await asyncio.to_thread(self._write, sink, batch)
         return await asyncio.to_thread(sink.close)
 
-    async def _asked(
+    async def _ask(
         self, command: dict[str, Any], batch: str, session: AsyncClientSession
     ) -> tuple[int, list[RawBSONDocument]]:
         answer = await self.database.raw.command(command, session=session, codec_options=_RAW)
@@ -198,4 +200,4 @@ class _Copy:
     def _write(self, sink: Sink, batch: list[RawBSONDocument]) -> None:
         sink.write(b"".join(each.raw for each in batch), len(batch))
         self.done += len(batch)
-        self.told(self.done, self.total)
+        self.progress(self.done, self.total)

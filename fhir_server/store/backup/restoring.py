@@ -24,10 +24,12 @@ MARK = "restore_under_way"
 _AT_ONCE = 1000
 _BYTES_AT_ONCE = 8 * 1024 * 1024
 
-Told = Callable[[int, int], None]
+Progress = Callable[[int, int], None]
 
 
-async def restore(database: Database, folder: Path, manifest: Manifest, told: Told = lambda done, total: None) -> None:
+async def restore(
+    database: Database, folder: Path, manifest: Manifest, progress: Progress = lambda done, total: None
+) -> None:
     """Put a verified backup into the database; raises StartupError where that is not empty."""
     await require_empty(database)
     with translated:
@@ -41,7 +43,7 @@ async def restore(database: Database, folder: Path, manifest: Manifest, told: To
             for part in _parts(batch):
                 await _insert(target, part)
                 done += len(part)
-                told(done, manifest.documents)
+                progress(done, manifest.documents)
         await _index(database, each)
     with translated:
         # Acknowledged by a majority and journaled, as is all before it then.

@@ -54,7 +54,7 @@ class Room:
 
     def __init__(self, client: AsyncMongoClient[Document]) -> None:
         self._client = client
-        self._asked = False
+        self._is_measured = False
         self._bytes: int | None = None
 
     async def require(self, bytes_: int, resources: int) -> None:
@@ -81,8 +81,8 @@ class Room:
 
     async def _room(self) -> int | None:
         """Return the bytes of cache that transactions may fill; None where the database does not tell."""
-        if not self._asked:
-            self._bytes, self._asked = await self._ask(), True
+        if not self._is_measured:
+            self._bytes, self._is_measured = await self._ask(), True
         return self._bytes
 
     async def _ask(self) -> int | None:

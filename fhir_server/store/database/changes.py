@@ -255,7 +255,7 @@ async def follow(
 async def _open(
     database: Database, types: Sequence[str], position: str | None, milliseconds: int = _WAIT_MILLISECONDS
 ) -> Stream:
-    told: list[Document] = [
+    stages: list[Document] = [
         {"$match": {"ns.coll": {"$in": list(types)}, "operationType": {"$in": ["insert", "update", "replace"]}}},
         {
             "$project": {
@@ -271,7 +271,7 @@ async def _open(
         {"$match": {"version": {"$type": "number"}, "$expr": {"$ne": ["$version", "$quiet"]}}},
     ]
     token = {"_data": position} if position else None
-    return await database.raw.watch(told, resume_after=token, max_await_time_ms=milliseconds)
+    return await database.raw.watch(stages, resume_after=token, max_await_time_ms=milliseconds)
 
 
 async def _present(database: Database, types: Sequence[str]) -> str:

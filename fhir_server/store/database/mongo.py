@@ -319,7 +319,7 @@ def _silence(client: AsyncMongoClient[Document], error: PyMongoError) -> str:
     """Return why the database does not answer, without the driver's account of it, which may name users."""
     if isinstance(error, OperationFailure):
         return f"The database refuses the connection: {(error.details or {}).get('codeName', 'no reason given')}."
-    if (outage_text := outage.told()) is not None:
+    if (outage_text := outage.summary()) is not None:
         return outage_text
     hosts = ", ".join(
         sorted(f"{host}:{port}" if port else host for host, port in client.topology_description.server_descriptions())

@@ -44,10 +44,10 @@ def newer(one: Path, other: Path) -> Path:
 def version_of(mongod: Path) -> Version:
     """Return the version that the program says it has; empty where it does not."""
     try:
-        said = subprocess.run([mongod, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout  # noqa: S603
+        output = subprocess.run([mongod, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout  # noqa: S603
     except (OSError, subprocess.SubprocessError):
         return ()
-    return _numbers(said)
+    return _numbers(output)
 
 
 def _numbers(text: str) -> Version:

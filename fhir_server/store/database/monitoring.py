@@ -89,25 +89,25 @@ class Commands(monitoring.CommandListener):
     def _log(self, command: Mapping[str, Any], event: monitoring.CommandSucceededEvent) -> None:
         metrics.SLOW_COMMANDS.inc()
         name = event.command_name
-        told = {"command": name, "collection": str(command.get(name)), "ms": event.duration_micros // 1000}
-        told |= {part: shape(command[part]) for part in _SHOWN if part in command}
+        line = {"command": name, "collection": str(command.get(name)), "ms": event.duration_micros // 1000}
+        line |= {part: shape(command[part]) for part in _SHOWN if part in command}
         idle = self._explaining is None or self._explaining.done()
         if self.database is not None and idle:  # one at a time: what is slow must not become slower
-            self._explaining = asyncio.create_task(_explained(self.database, command, told))
+            self._explaining = asyncio.create_task(_explained(self.database, command, line))
         else:
-            log.warning("database.slow", **told)
+            log.warning("database.slow", **line)
 
 
-async def _explained(database: AsyncDatabase[Any], command: Mapping[str, Any], told: dict[str, Any]) -> None:
+async def _explained(database: AsyncDatabase[Any], command: Mapping[str, Any], line: dict[str, Any]) -> None:
     """Log a slow command with the shape of the plan that the database would take for it now."""
-    asked = {name: value for name, value in command.items() if name not in _OF_THE_SESSION and name[0] != "$"}
+    query = {name: value for name, value in command.items() if name not in _OF_THE_SESSION and name[0] != "$"}
     try:
         with pymongo.timeout(_EXPLAIN_SECONDS):
-            answer = await database.command({"explain": asked, "verbosity": "queryPlanner"})
-        told["plan"] = plan_shape(answer)
+            answer = await database.command({"explain": query, "verbosity": "queryPlanner"})
+        line["plan"] = plan_shape(answer)
     except PyMongoError as error:
-        told["plan"] = type(error).__name__
-    log.warning("database.slow", **told)
+        line["plan"] = type(error).__name__
+    log.warning("database.slow", **line)
 
 
 def plan_shape(explained: Any) -> list[str]:

@@ -46,11 +46,11 @@ _SIGNS = {
 }
 
 
-def reason_of(returncode: int | None, said: str) -> str:
+def reason_of(returncode: int | None, output: str) -> str:
     """Return the class of reasons for which a mongod ended, from its status and its last words."""
     if returncode in (-signal.SIGKILL, -signal.SIGTERM):
         return "killed"
-    text = said.lower()
+    text = output.lower()
     return next((reason for reason, signs in _SIGNS.items() if any(sign in text for sign in signs)), "ended")
 
 
@@ -63,7 +63,7 @@ def note(directory: Path, reason: str | None) -> None:
             (directory / _FILE).write_text(reason)
 
 
-def told() -> str | None:
+def summary() -> str | None:
     """Return what to say of an embedded database of this process that is away; None where nothing is known."""
     if disk.is_full():
         return disk.FULL
@@ -75,5 +75,5 @@ def told() -> str | None:
 
 def away() -> Unavailable:
     """Return the error that says why the database does not answer."""
-    text = told()
+    text = summary()
     return OutOfSpace(text) if text == disk.FULL else Unavailable(text or AWAY)

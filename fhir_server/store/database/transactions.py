@@ -80,10 +80,10 @@ def _fills_cache(error: Exception) -> bool:
         return False
     if isinstance(error, CacheFull):
         return True
-    told = translate(error)
-    if isinstance(told, CacheFull):
+    translated = translate(error)
+    if isinstance(translated, CacheFull):
         return True
-    raise told from error
+    raise translated from error
 
 
 async def _attempt(session: Session, callback: Callable[[Session], Awaitable[T]], deadline: float) -> T:

@@ -13,7 +13,7 @@ from fhir_server.store.database.mongo import Database
 _COLLECTION = "packages"
 
 
-class InstalledPackage(msgspec.Struct, frozen=True, kw_only=True):
+class InstalledPackage(msgspec.Struct, frozen=True, kw_only=True, rename={"requested": "wanted"}):
     """A package in the database; `dependencies` as its package.json states them."""
 
     id: str
@@ -37,7 +37,7 @@ class InstalledPackage(msgspec.Struct, frozen=True, kw_only=True):
     """Files that are no valid resource of R4, with the reason."""
     search_parameters: bool = False
     """Whether its search parameters are used."""
-    wanted: bool = True
+    requested: bool = True
     """Whether it was asked for, and not only needed by another."""
 
 

@@ -90,10 +90,10 @@ class BlobStore:
             size = file["chunkSize"] if sealed is None else sealed.piece
             numbers: Document = {"$gte": start // size, "$lte": (end - 1) // size}
             # GridFS's own reader fetches chunks ahead, up to 16 MB of them.
-            wanted = chunks.find({"files_id": blob, "n": numbers}, {"n": 1, "data": 1}).sort("n")
+            cursor = chunks.find({"files_id": blob, "n": numbers}, {"n": 1, "data": 1}).sort("n")
             pieces = [
                 each["data"] if sealed is None else sealed.open_piece(blob, each["n"], each["data"], file["length"])
-                async for each in wanted
+                async for each in cursor
             ]
         data = b"".join(pieces)
         begin = start % size

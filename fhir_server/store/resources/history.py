@@ -154,11 +154,11 @@ class HistoryStore:
 
     async def _contents(self, rows: list[Document]) -> list[Version]:
         """Return the versions of rows, but for those that have been erased since they were read."""
-        wanted: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        places_by_type: dict[str, list[tuple[str, int]]] = defaultdict(list)
         for row in rows:
             if not _is_whole(row):
-                wanted[row["type"]].append((row["id"], row["version"]))
-        read = {name: await self._resources.read_versions(name, each) for name, each in wanted.items()}
+                places_by_type[row["type"]].append((row["id"], row["version"]))
+        read = {name: await self._resources.read_versions(name, each) for name, each in places_by_type.items()}
         contents = [
             await self._resources.version(row["type"], row["id"], row)
             if _is_whole(row)

@@ -23,8 +23,8 @@ _COLLECTION = "index_versions"
 async def outdated(database: Database) -> list[str]:
     """Return the collections that may hold resources with an older index."""
     with translated:
-        wanted = {"version": INDEX_VERSION}
-        current = {each["_id"] async for each in database.collection(_COLLECTION).find(wanted, {"_id": 1})}
+        up_to_date = {"version": INDEX_VERSION}
+        current = {each["_id"] async for each in database.collection(_COLLECTION).find(up_to_date, {"_id": 1})}
     return [name for name in await stored_types(database) if name not in current]
 
 

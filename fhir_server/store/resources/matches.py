@@ -45,14 +45,14 @@ async def find_matches(
     Outside a transaction it sees what a majority has.
     """
     keys = sorted({key for each in criteria for key in each.keys})
-    wanted: Document = {"keys": {"$in": keys}}
+    condition: Document = {"keys": {"$in": keys}}
     limit = MOST_MATCHES * len(criteria) + _SPARE
     collection = database.current(resource_type)
     if session is None:
         collection = collection.with_options(read_concern=ReadConcern("majority"))
     with limited() as time:
         cursor = collection.find(
-            {"$and": [wanted, filter_of(where)]},
+            {"$and": [condition, filter_of(where)]},
             {**PROJECTION, "keys": 1},
             session=session,
             limit=limit,

@@ -14,7 +14,7 @@ async def versions_after(
 ) -> list[Version]:
     """Return the next current versions of a type whose ids come after `after`; none where there are no more."""
     collection = resources.database.current(resource_type)
-    wanted = {"_id": {"$gt": after}, "method": {"$ne": "DELETE"}}
+    condition = {"_id": {"$gt": after}, "method": {"$ne": "DELETE"}}
     with translated:
-        documents = await collection.find(wanted, PROJECTION).sort("_id", 1).limit(limit).to_list()
+        documents = await collection.find(condition, PROJECTION).sort("_id", 1).limit(limit).to_list()
     return [await resources.version(resource_type, each["_id"], each) for each in documents]

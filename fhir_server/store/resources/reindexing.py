@@ -74,9 +74,9 @@ async def reindex_batch(
     whoever writes must index in the new way before this begins.
     """
     collection = resources.database.current(resource_type)
-    wanted: Document = {"_id": {"$gt": after}, "method": {"$ne": "DELETE"}, **(among or {})}
+    condition: Document = {"_id": {"$gt": after}, "method": {"$ne": "DELETE"}, **(among or {})}
     with translated:
-        documents = await collection.find(wanted, {**PROJECTION, UNINDEXED: 1}).sort("_id", 1).limit(limit).to_list()
+        documents = await collection.find(condition, {**PROJECTION, UNINDEXED: 1}).sort("_id", 1).limit(limit).to_list()
     if not documents:
         return None
     made = [await _change(resources, resource_type, index, document, retry=retry) for document in documents]

@@ -113,15 +113,15 @@ class ResourceStore:
         Outside a transaction these are versions that a majority has as the current ones, so they may be acknowledged.
         """
         if len(criteria) == 1 and where is None and session is None:
-            told = [await self._matches.ask(resource_type, criteria[0])]
+            documents_by_criteria = [await self._matches.ask(resource_type, criteria[0])]
         else:
             with translated:
-                told = await find_matches(self.database, resource_type, criteria, where, session)
+                documents_by_criteria = await find_matches(self.database, resource_type, criteria, where, session)
         return [
             None
             if documents is None
             else [await self.version(resource_type, document["_id"], document) for document in documents]
-            for documents in told
+            for documents in documents_by_criteria
         ]
 
     async def read_version(
@@ -146,11 +146,11 @@ class ResourceStore:
         return None if document is None else await self.version(resource_type, resource_id, document)
 
     async def read_versions(
-        self, resource_type: str, wanted: Sequence[tuple[str, int]]
+        self, resource_type: str, places: Sequence[tuple[str, int]]
     ) -> dict[tuple[str, int], Version]:
         """Return those of the versions, each an id and a number, that there are, current or earlier."""
-        documents = await find_versions(self.database, resource_type, wanted)
-        return {key: await self.version(resource_type, key[0], documents[key]) for key in wanted if key in documents}
+        documents = await find_versions(self.database, resource_type, places)
+        return {key: await self.version(resource_type, key[0], documents[key]) for key in places if key in documents}
 
     async def find_version(
         self,
@@ -265,13 +265,13 @@ class ResourceStore:
 
         With `holder` only from that version: another may have taken the condition, or changed, since it was looked at.
         """
-        wanted: Document = {"conditions": {"$in": list(conditions)}}
+        condition: Document = {"conditions": {"$in": list(conditions)}}
         if holder is not None:
-            wanted |= {"_id": holder[0], "version": holder[1]}
+            condition |= {"_id": holder[0], "version": holder[1]}
         # Unset and not pulled: the unique index would count two empty lists as equal.
         with translated:
             await self.database.current(resource_type).update_many(
-                wanted, {"$unset": {"conditions": ""}}, session=session
+                condition, {"$unset": {"conditions": ""}}, session=session
             )
 
     async def version(self, resource_type: str, resource_id: str, document: Mapping[str, Any]) -> Version:
@@ -311,14 +311,14 @@ class ResourceStore:
         with translated, limited() as limit:
             if len(resource_ids) == 1:
                 return [await collection.find_one({"_id": resource_ids[0]}, PROJECTION, **in_cursor(limit))]
-            wanted = {"_id": {"$in": list(set(resource_ids))}}
-            documents = await collection.find(wanted, PROJECTION, **in_cursor(limit)).to_list()
+            condition = {"_id": {"$in": list(set(resource_ids))}}
+            documents = await collection.find(condition, PROJECTION, **in_cursor(limit)).to_list()
         by_id = {document["_id"]: document for document in documents}
         return [by_id.get(resource_id) for resource_id in resource_ids]
 
-    async def _read_versions_together(self, resource_type: str, wanted: list[tuple[str, int]]) -> list[Document | None]:
-        documents = await find_versions(self.database, resource_type, wanted)
-        return [documents.get(each) for each in wanted]
+    async def _read_versions_together(self, resource_type: str, places: list[tuple[str, int]]) -> list[Document | None]:
+        documents = await find_versions(self.database, resource_type, places)
+        return [documents.get(each) for each in places]
 
     async def _insert_together(self, resource_type: str, encoded: list[RawBSONDocument]) -> list[Exception | None]:
         collection = self.database.raw_documents(resource_type)
@@ -358,9 +358,9 @@ class ResourceStore:
 
         return await _stored(write, [to_change(document) for document in documents])
 
-    async def _replace_together(self, resource_type: str, asked: list[Replacement]) -> list[bool | Exception]:
+    async def _replace_together(self, resource_type: str, replacements: list[Replacement]) -> list[bool | Exception]:
         with translated:
-            return await replace_each(self.database, resource_type, asked)
+            return await replace_each(self.database, resource_type, replacements)
 
     async def _match_together(self, resource_type: str, criteria: list[KeyCriteria]) -> list[list[Document] | None]:
         with translated:
@@ -374,10 +374,10 @@ class ResourceStore:
         safe = {(document["_id"], document["version"], document["updated"]) for document in documents}
         return [(version.id, version.version, version.updated) in safe for version in versions]
 
-    async def _copy_together(self, resource_type: str, asked: list[Sequence[Version]]) -> list[None]:
+    async def _copy_together(self, resource_type: str, copies: list[Sequence[Version]]) -> list[None]:
         with translated:
-            await copy_into_history(self.database, resource_type, [version for each in asked for version in each])
-        return [None] * len(asked)
+            await copy_into_history(self.database, resource_type, [version for each in copies for version in each])
+        return [None] * len(copies)
 
 
 async def _stored(write: Callable[[Any], Awaitable[R]], documents: Any) -> R:

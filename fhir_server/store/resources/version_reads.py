@@ -19,18 +19,18 @@ from fhir_server.store.resources.documents import PROJECTION, of_earlier
 async def find_versions(
     database: Database,
     resource_type: str,
-    wanted: Sequence[tuple[str, int]],
+    places: Sequence[tuple[str, int]],
     projection: Mapping[str, int] = PROJECTION,
 ) -> dict[tuple[str, int], Document]:
     """Return what the projection names of those of the versions, each an id and a number, that there are."""
     documents: dict[tuple[str, int], Document] = {}
     current, history = database.current(resource_type), database.history(resource_type)
-    ids, numbers = {resource_id for resource_id, _ in wanted}, {version for _, version in wanted}
+    ids, numbers = {resource_id for resource_id, _ in places}, {version for _, version in places}
     with translated, limited() as limit:
         some = {"_id": {"$in": list(ids)}, "version": {"$in": list(numbers)}}
         for document in await current.find(some, projection, **in_cursor(limit)).to_list():
             documents[document["_id"], document["version"]] = document
-    earlier = [f"{resource_id}/{version}" for resource_id, version in wanted if (resource_id, version) not in documents]
+    earlier = [f"{resource_id}/{version}" for resource_id, version in places if (resource_id, version) not in documents]
     if earlier:
         with translated, limited() as limit:
             for document in await history.find({"_id": {"$in": earlier}}, projection, **in_cursor(limit)).to_list():
@@ -70,11 +70,11 @@ _ENTRY = {"version": 1, "updated": 1, "method": 1, "keys": 1, "ranges": 1, "shap
 
 
 async def index_entries(
-    database: Database, resource_type: str, wanted: Sequence[tuple[str, int]]
+    database: Database, resource_type: str, places: Sequence[tuple[str, int]]
 ) -> dict[tuple[str, int], Document]:
     """Return what `search.query.match.holds` decides on, of those of the versions that there are, with their `method`.
 
     A deletion has no keys; what could not be indexed has none either.
     """
-    documents = await find_versions(database, resource_type, wanted, _ENTRY)
+    documents = await find_versions(database, resource_type, places, _ENTRY)
     return {key: {"keys": [], "shape": "", **document, "_id": key[0]} for key, document in documents.items()}

@@ -34,26 +34,26 @@ def stretch(  # noqa: PLR0917 - a read and where it goes on
 ) -> Document:
     """Return the command that reads the next matches of one scan, without those that the scans before it have read."""
     scan = scans[part]
-    wanted = [plan.filter, *({"$nor": [within(each)]} for each in scans[:part])]
+    filters = [plan.filter, *({"$nor": [within(each)]} for each in scans[:part])]
     if isinstance(scan, Collected):
-        both = replace(plan, filter={"$and": [*wanted, within(scan.among)]})
+        both = replace(plan, filter={"$and": [*filters, within(scan.among)]})
         return collect(both, scan.read, after, limit, fields)
     if isinstance(scan, PresenceScan):
-        return _shaped(plan, scan, wanted, after, limit, fields)
+        return _shaped(plan, scan, filters, after, limit, fields)
     if plan.stages:
-        return _joined(plan, scan, wanted, after, limit, fields)
+        return _joined(plan, scan, filters, after, limit, fields)
     find = {"find": plan.collection, "projection": fields, "limit": limit, "batchSize": limit + 1}
     match scan:
         case KeyRange():
-            return find | _walk(scan, wanted, after) | {"projection": {**fields, AT: {"$meta": "indexKey"}}}
+            return find | _walk(scan, filters, after) | {"projection": {**fields, AT: {"$meta": "indexKey"}}}
         case Equal((key,)):
-            return find | _equal(key, wanted, after)
+            return find | _equal(key, filters, after)
         case UpdatedWalk():
-            return find | _by_time(scan, wanted, after)
+            return find | _by_time(scan, filters, after)
     beyond = [{"_id": {"$gt": after}}] if after is not None else []
     hint = "_id_" if isinstance(scan, Ids) else "keys"
     return find | {
-        "filter": {"$and": [within(scan), *beyond, without_bounds(wanted)]},
+        "filter": {"$and": [within(scan), *beyond, without_bounds(filters)]},
         "sort": {"_id": 1},
         "hint": hint,
     }
@@ -64,22 +64,22 @@ def without_bounds(filters: list[Document]) -> Document:
     return {"$nor": [{"$nor": [{"$and": filters}]}]}
 
 
-def _walk(scan: KeyRange, wanted: list[Document], after: Any) -> Document:
+def _walk(scan: KeyRange, filters: list[Document], after: Any) -> Document:
     # The bounds are given outright, so that the planner has nothing to choose, and rows come in the order of the index.
     key, resource_id = after if after is not None else (scan.low, "")
     unread = [_unread(scan, after)] if after is not None else []
     return {
-        "filter": {"$and": [*wanted, *unread]},
+        "filter": {"$and": [*filters, *unread]},
         "hint": _KEYS,
         "min": {"keys": key, "_id": resource_id},
         "max": {"keys": scan.high, "_id": ""},
     }
 
 
-def _equal(key: str, wanted: list[Document], after: Any) -> Document:
+def _equal(key: str, filters: list[Document], after: Any) -> Document:
     beyond = [{"_id": {"$gt": after}}] if after is not None else []
     return {
-        "filter": {"$and": [*wanted, *beyond]},
+        "filter": {"$and": [*filters, *beyond]},
         "hint": _KEYS,
         "min": {"keys": key, "_id": after if after is not None else ""},
         "max": {"keys": key, "_id": MaxKey()},
@@ -93,10 +93,10 @@ def _unread(scan: KeyRange, after: Sequence[str]) -> Document:
     return {"$nor": [met, {"keys": key, "_id": {"$lte": resource_id}}]}
 
 
-def _by_time(scan: UpdatedWalk, wanted: list[Document], after: Any) -> Document:
+def _by_time(scan: UpdatedWalk, tests: list[Document], after: Any) -> Document:
     # The index is by falling time and rising id; read backwards it is the other way round.
     later, further, order = ("$lt", "$gt", -1) if scan.descending else ("$gt", "$lt", 1)
-    filters = [within(scan), *wanted]
+    filters = [within(scan), *tests]
     if after is not None:
         time, resource_id = after
         filters.append({"updated": {f"{later}e": time}})
@@ -105,7 +105,7 @@ def _by_time(scan: UpdatedWalk, wanted: list[Document], after: Any) -> Document:
 
 
 def _joined(  # noqa: PLR0917 - a read and where it goes on
-    plan: TypePlan, scan: Scan, wanted: list[Document], after: Any, limit: int, fields: Document
+    plan: TypePlan, scan: Scan, filters: list[Document], after: Any, limit: int, fields: Document
 ) -> Document:
     """Return the command for a filter that needs other resources, in the order of the scan."""
     read, order = [within(scan)], {"_id": 1}
@@ -123,7 +123,7 @@ def _joined(  # noqa: PLR0917 - a read and where it goes on
         read.append({"_id": {"$gt": after}})
     stages: list[Document] = [{"$match": {"$and": read}}, *([{"$set": at}] if at else []), {"$sort": order}]
     end: list[Document] = [
-        {"$match": without_bounds(wanted)},
+        {"$match": without_bounds(filters)},
         {"$limit": limit},
         {"$project": {**fields, **dict.fromkeys(at, 1)}},
     ]
@@ -131,7 +131,7 @@ def _joined(  # noqa: PLR0917 - a read and where it goes on
 
 
 def _shaped(  # noqa: PLR0917 - a read and where it goes on
-    plan: TypePlan, scan: PresenceScan, wanted: list[Document], after: Any, limit: int, fields: Document
+    plan: TypePlan, scan: PresenceScan, filters: list[Document], after: Any, limit: int, fields: Document
 ) -> Document:
     """Return the command that finds the few shapes with, or without, the parameter, then the documents of those."""
     beyond = [{"_id": {"$gt": after}}] if after is not None else []
@@ -139,7 +139,7 @@ def _shaped(  # noqa: PLR0917 - a read and where it goes on
         {"$match": {"$and": beyond}} if beyond else {"$match": {}},
         {"$sort": {"_id": 1}},
         *plan.stages,
-        {"$match": without_bounds(wanted)},
+        {"$match": without_bounds(filters)},
         {"$limit": limit},
         {"$project": fields},
     ]

@@ -32,7 +32,7 @@ _BARRIER = "write-barrier"
 _FORGOTTEN_SECONDS = 3600.0
 
 
-class Standing(NamedTuple):
+class Progress(NamedTuple):
     """What work goes by: the revision of the search parameters, and the number of the barrier, when it began."""
 
     revision: int
@@ -49,14 +49,14 @@ class SearchParameterStore:
         self._workers = database.collection("server_workers")
         self._parameters = database.current("SearchParameter")
 
-    async def standing(self) -> Standing:
+    async def progress(self) -> Progress:
         """Return the revision of the state and the number of the barrier."""
         with translated:
             documents = await self._states.find(
                 {"_id": {"$in": [_STATE, _BARRIER]}}, {"revision": 1, "number": 1}
             ).to_list()
         by_id = {document["_id"]: document for document in documents}
-        return Standing(int(by_id.get(_STATE, {}).get("revision", 0)), int(by_id.get(_BARRIER, {}).get("number", 0)))
+        return Progress(int(by_id.get(_STATE, {}).get("revision", 0)), int(by_id.get(_BARRIER, {}).get("number", 0)))
 
     async def raise_barrier(self) -> int:
         """Raise the barrier and return its number, which workers announce when all their earlier work has ended."""
@@ -88,12 +88,12 @@ class SearchParameterStore:
             stored = await self._states.replace_one({"_id": _STATE, "edit": old.edit}, document)
         return stored.matched_count == 1
 
-    async def announce(self, worker: str, standing: Standing, about: Document) -> None:
+    async def announce(self, worker: str, progress: Progress, about: Document) -> None:
         """Say that the worker is alive and what its work goes by; `about` is what others may want to know of it."""
         with translated:
             await self._workers.update_one(
                 {"_id": worker},
-                [{"$set": {"seen": "$$NOW", **standing._asdict(), "about": {"$literal": about}}}],
+                [{"$set": {"seen": "$$NOW", **progress._asdict(), "about": {"$literal": about}}}],
                 upsert=True,
             )
 

@@ -134,7 +134,7 @@ class Contents:
         return documents
 
     async def _all(
-        self, collection: str, wanted: Document, name: str, at: Timestamp | None, session: Session | None
+        self, collection: str, condition: Document, name: str, at: Timestamp | None, session: Session | None
     ) -> dict[str, bytes]:
         contents: dict[str, bytes] = {}
         after: Any = None
@@ -143,7 +143,7 @@ class Contents:
             beyond: list[Document] = [] if after is None else [{"_id": {"$gt": after}}]
             command: Document = {
                 "find": collection,
-                "filter": {"$and": [wanted, *beyond]},
+                "filter": {"$and": [condition, *beyond]},
                 "projection": {"id": 1, "version": 1, "json": 1},
                 "sort": {"_id": 1},
                 "batchSize": 10_000,

@@ -65,7 +65,7 @@ class SearchStore:
         self.contents = Contents(self.ask, self.blobs)
         self.chooser = StrategyChooser(self.count_scans)
         self.cuts = SplitPoints(self._sampled)
-        self.counts = CountMemory(self._asked)
+        self.counts = CountMemory(self._ask_at)
 
     def prepared(self, plan: Plan) -> Plan:
         """Return a plan as it can be run: in an encrypted database, by keys as they are written there."""
@@ -141,19 +141,19 @@ class SearchStore:
         """Return the resources with one of these keys that the caller may see, but for the hidden ids, with their
         keys; `read` adds contents.
         """
-        wanted: list[Document] = [{"keys": {"$in": list(keys)}}, {"_id": {"$nin": list(hidden)}}]
-        return await self._rows_of(resource_type, wanted, where, limit, at)
+        filters: list[Document] = [{"keys": {"$in": list(keys)}}, {"_id": {"$nin": list(hidden)}}]
+        return await self._rows_of(resource_type, filters, where, limit, at)
 
     async def _rows_of(
-        self, resource_type: str, wanted: list[Document], where: Condition | None, limit: int, at: Snapshot
+        self, resource_type: str, filters: list[Document], where: Condition | None, limit: int, at: Snapshot
     ) -> list[Row]:
         if where is not None:
-            wanted.append(to_filter(where))
-        command: Document = {"find": resource_type, "filter": {"$and": wanted}, "projection": {**HEAD, "keys": 1}}
+            filters.append(to_filter(where))
+        command: Document = {"find": resource_type, "filter": {"$and": filters}, "projection": {**HEAD, "keys": 1}}
         rows: list[Row] = []
         after = ""
         while len(rows) < limit:
-            command["filter"] = {"$and": [*wanted, {"_id": {"$gt": after}}]}
+            command["filter"] = {"$and": [*filters, {"_id": {"$gt": after}}]}
             command |= {"sort": {"_id": 1}, "limit": limit - len(rows), "batchSize": limit + 1}
             documents, cut, _ = await self.ask(command, None, None if at is None else Timestamp(*at))
             rows += [to_row(resource_type, each) for each in documents]
@@ -254,8 +254,8 @@ class SearchStore:
         if not scans:
             return 0
         reads = [within(scan) for scan in scans]
-        wanted = reads[0] if len(reads) == 1 else {"$or": reads}
-        return await self._counted({"count": resource_type, "query": wanted, "limit": limit})
+        condition = reads[0] if len(reads) == 1 else {"$or": reads}
+        return await self._counted({"count": resource_type, "query": condition, "limit": limit})
 
     async def _counted(self, command: Document) -> int:
         with translated, limited() as limit:
@@ -287,7 +287,7 @@ class SearchStore:
         kind = Merging if plan.sort and len(plan.types) > 1 else Reading
         return kind(ask, self.chooser, self.cuts, plan, fields, cursor, self.database.cipher)
 
-    async def _asked(self, command: Document, at: Timestamp | None) -> tuple[list[Document], bool, Timestamp | None]:
+    async def _ask_at(self, command: Document, at: Timestamp | None) -> tuple[list[Document], bool, Timestamp | None]:
         return await self.ask(command, None, at)
 
     async def _sampled(self, command: Document) -> list[Document]:

@@ -117,8 +117,8 @@ class CanonicalStore:
         if session is not None:
             current = await self._resources.read_many(resource_type, [each.id for each in matches], session)
             return {(each.id, each.version, None, None): each for each in current.values() if not each.deleted}
-        wanted = [(each.id, each.version) for each in matches]
+        places = [(each.id, each.version) for each in matches]
         return {
             (name, number, None, None): version
-            for (name, number), version in (await self._resources.read_versions(resource_type, wanted)).items()
+            for (name, number), version in (await self._resources.read_versions(resource_type, places)).items()
         }

@@ -23,7 +23,7 @@ class Erasure:
     """The erasure of a patient's data."""
 
     patient: str
-    asked: datetime
+    begun: datetime
     erase: Names = ()
     """What is still to be removed."""
     anonymise: Names = ()
@@ -52,7 +52,7 @@ class ErasureStore:
     async def save(self, erasure: Erasure) -> None:
         """Store how far an erasure has come."""
         document = {
-            "asked": erasure.asked,
+            "asked": erasure.begun,
             "erase": list(erasure.erase),
             "anonymise": list(erasure.anonymise),
             "finished": erasure.finished,

@@ -51,7 +51,7 @@ class Part(msgspec.Struct, frozen=True):
     done: bool = False
 
 
-class Export(msgspec.Struct, frozen=True, kw_only=True):
+class Export(msgspec.Struct, frozen=True, kw_only=True, rename={"parameters": "asked"}):
     """A bulk export; `moment` is set when it begins, `finished` when it is done or has failed."""
 
     id: str
@@ -59,7 +59,7 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
     """Who asked: nobody else learns of it."""
     url: str
     base_url: str
-    asked: dict[str, Any]
+    parameters: dict[str, Any]
     token: dict[str, Any] | None
     """What the token of who asked stands for; None on an open server."""
     parts: tuple[Part, ...]

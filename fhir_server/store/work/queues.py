@@ -24,13 +24,13 @@ async def queues(database: Database) -> list[Queue]:
     now = datetime.now(UTC)
     due: dict[str, Any] = {"due": {"$lte": now}}
     unfinished: dict[str, Any] = {"finished": None}
-    asked = {
+    conditions = {
         "mail": (mail_queue.COLLECTION, due, "due"),
         "exports": (exports.EXPORTS, unfinished, "created"),
         "async-requests": (async_requests.REQUESTS, unfinished, "created"),
         "erasures": (erasures.COLLECTION, unfinished, "asked"),
     }
-    return [await _queue(database, name, now, *where) for name, where in asked.items()] + [
+    return [await _queue(database, name, now, *where) for name, where in conditions.items()] + [
         await _subscriptions(database, now)
     ]
 

@@ -239,8 +239,8 @@ class SubscriptionStore:
         last = 0
         with translated:
             stored = [{"key": event.key, "number": event.number} for event in events]
-            told = (await self._states.find_one({"_id": subscription}, {"last": 1}) or {}).get("last", 0)
-            await self._events.delete_many({"subscription": subscription, "number": {"$gt": told}, "$or": stored})
+            counted = (await self._states.find_one({"_id": subscription}, {"last": 1}) or {}).get("last", 0)
+            await self._events.delete_many({"subscription": subscription, "number": {"$gt": counted}, "$or": stored})
         for event in events:
             last = await self._insert_next(event, expires)
         return last
@@ -306,7 +306,7 @@ class SubscriptionStore:
             )
         return None if document is None else _state(document)
 
-    async def told(self, state: State, worker: str, number: int, entry: Mapping[str, Any]) -> State | None:
+    async def delivered_to(self, state: State, worker: str, number: int, entry: Mapping[str, Any]) -> State | None:
         """Note that events were delivered up to a number, and hold the subscription for another while.
 
         Returns how it stands, or None where the worker has lost it.
@@ -358,8 +358,8 @@ class SubscriptionStore:
         now = datetime.now(UTC)
         mine: Document = {"_id": state.id, "holder": worker}
         with translated:
-            told = state.delivered if waiting else state.last
-            unchanged = {**mine, "version": state.version, "last": {"$lte": told}}
+            last = state.delivered if waiting else state.last
+            unchanged = {**mine, "version": state.version, "last": {"$lte": last}}
             changed = await self._states.update_one(unchanged, quiet)
             if changed.matched_count == 0:
                 live = {**mine, "status": {"$in": LIVE}}

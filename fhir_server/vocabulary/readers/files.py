@@ -38,8 +38,8 @@ class Release:
 
     def matching(self, pattern: str) -> list[str]:
         """Return the names of the files whose last part the pattern matches as a whole."""
-        wanted = re.compile(pattern)
-        return [each for each in self.names if wanted.fullmatch(each.rpartition("/")[2])]
+        name_pattern = re.compile(pattern)
+        return [each for each in self.names if name_pattern.fullmatch(each.rpartition("/")[2])]
 
     def one(self, pattern: str, what: str) -> str:
         """Return the name of the one file that matches; raises SourceError where there is none, or several."""

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 import terminology
-from fhir_server.engine.terminology.asked import MOST_CODINGS, MOST_INPUTS
+from fhir_server.engine.terminology.sent_parameters import MOST_CODINGS, MOST_INPUTS
 from fhir_server.work.budget import OutOfBudget
 from terminology import (
     Coding,

@@ -311,7 +311,7 @@ async def test_why_a_mongod_is_away_is_told_without_its_places(tmp_path: Path) -
             (tmp_path / name).write_bytes(whole)
             (tmp_path / "data" / "db" / name).write_bytes(b"x" * len(whole))
         os.kill(first, signal.SIGKILL)
-        until(lambda: outage.told() == outage.REASONS["corrupted"])
+        until(lambda: outage.summary() == outage.REASONS["corrupted"])
         with pytest.raises(Unavailable, match="files are damaged") as refused:
             await database.ping()
         assert "/" not in str(refused.value)
@@ -319,7 +319,7 @@ async def test_why_a_mongod_is_away_is_told_without_its_places(tmp_path: Path) -
         assert (told.problem, told.detail) == ("unavailable", outage.REASONS["corrupted"])
         for name in ("WiredTiger.turtle", "WiredTiger.wt"):
             (tmp_path / "data" / "db" / name).write_bytes((tmp_path / name).read_bytes())
-        until(lambda: outage.told() is None)
+        until(lambda: outage.summary() is None)
         await database.ping()
         await database.close()
 

@@ -102,12 +102,12 @@ def test_only_positive_amounts_are_payable(amount: str) -> None:
 )
 def test_standing_of_a_policy(elements: dict[str, Any], standing: str) -> None:
     """A policy is in force from its first to its last day, both included, while its Coverage is active."""
-    assert insurance.standing(insurance.Policy(id="1", **elements), date(2026, 3, 9)) == standing
+    assert insurance.state_of(insurance.Policy(id="1", **elements), date(2026, 3, 9)) == standing
 
 
 def test_standing_of_no_policy() -> None:
     """What is not known of is neither active nor expired."""
-    assert insurance.standing(None, date(2026, 3, 9)) == "unknown"
+    assert insurance.state_of(None, date(2026, 3, 9)) == "unknown"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

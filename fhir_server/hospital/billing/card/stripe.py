@@ -55,9 +55,9 @@ class StripeGateway:
         self, amount: Money, *, card_token: str, idempotency_key: str, description: str | None = None
     ) -> Charge:
         """Charge the card, a token of Stripe.js (`tok_...`) or a payment method (`pm_...`)."""
-        wanted = _intent(amount, card_token, idempotency_key, description)
+        intent = _intent(amount, card_token, idempotency_key, description)
         try:
-            made = await self._client.v1.payment_intents.create_async(wanted, {"idempotency_key": idempotency_key})
+            made = await self._client.v1.payment_intents.create_async(intent, {"idempotency_key": idempotency_key})
         except stripe.CardError as error:
             return _declined(error)
         except stripe.IdempotencyError as error:
@@ -151,9 +151,9 @@ def _charge(intent: Mapping[str, Any]) -> Charge:
 
 def _declined(error: stripe.CardError) -> Charge:
     body: Any = error.json_body
-    told = (body or {}).get("error") or {}
-    intent = told.get("payment_intent") or {}
-    return Charge(intent.get("id", ""), "failed", told.get("decline_code") or error.code or "declined")
+    stated = (body or {}).get("error") or {}
+    intent = stated.get("payment_intent") or {}
+    return Charge(intent.get("id", ""), "failed", stated.get("decline_code") or error.code or "declined")
 
 
 def _unavailable(error: stripe.StripeError) -> GatewayUnavailable:

@@ -38,14 +38,14 @@ class Names:
 
     async def learn(self, resource: Resource) -> None:
         """Look up what the references of a resource lead to."""
-        wanted: dict[str, set[str]] = {}
+        ids_by_type: dict[str, set[str]] = {}
         for text in _references(resource):
             resource_type, _, resource_id = self.relative(text).partition("/")
             if self._may_name(resource_type, resource_id) and (resource_type, resource_id) not in self._names:
-                wanted.setdefault(resource_type, set()).add(resource_id)
+                ids_by_type.setdefault(resource_type, set()).add(resource_id)
         if len(self._names) > _MOST:
             self._names.clear()
-        for resource_type, ids in wanted.items():
+        for resource_type, ids in ids_by_type.items():
             versions = await self._services.resources.read_many(resource_type, sorted(ids))
             for resource_id in ids:
                 version = versions.get(resource_id)

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fhir_server.hospital.records.page.names import Names
 from fhir_server.hospital.records.page.view import View, anchor
-from fhir_server.hospital.records.page.words import STYLE, said, type_name
+from fhir_server.hospital.records.page.words import STYLE, label_of, type_name
 from fhir_server.r4 import values
 from fhir_server.store.search.search import Row
 from translations.catalogue import Language
@@ -24,7 +24,7 @@ async def record_page(
 ) -> AsyncIterator[str]:
     """Yield the page part by part: a section for each type of resource."""
     head, article = (_environment.get_template(f"{name}.html") for name in ("head", "article"))
-    title, introduction = said("title", language), said("introduction", language)
+    title, introduction = label_of("title", language), label_of("introduction", language)
     yield head.render(language=language, title=title, introduction=introduction, style=STYLE)
     section, view = None, View(language, clock, names)
     async for row in rows:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from markupsafe import Markup
 
 from fhir_server.hospital.records.page.names import Names
-from fhir_server.hospital.records.page.words import code_name, element_name, extension_name, said, type_name
+from fhir_server.hospital.records.page.words import code_name, element_name, extension_name, label_of, type_name
 from fhir_server.own_urls import path_of
 from fhir_server.r4.human_names import human_name
 from mappings.notifications import notifications, times
@@ -109,7 +109,7 @@ class View:
         if isinstance(value, Mapping):
             return self._structure(name, value)
         if isinstance(value, bool):
-            return Shown("text", said("yes" if value else "no", self._language))
+            return Shown("text", label_of("yes" if value else "no", self._language))
         text = str(value)
         coded = code_name(text, self._language) if name in _CODED else None
         return Shown("text", coded or self._moment(text))
@@ -172,16 +172,16 @@ class View:
         target = self._names.relative(str(node["reference"]))
         resource_type = target.partition("/")[0]
         person = resource_type in ("Patient", "RelatedPerson", "Person")
-        fallback = said("somebody", self._language) if person else type_name(resource_type, self._language)
+        fallback = label_of("somebody", self._language) if person else type_name(resource_type, self._language)
         text = self._names.of(target) or node.get("display") or fallback
         if _TARGET.fullmatch(target):
             return Shown("link", str(text), anchor(target))
-        return Shown("text", str(node.get("display") or said("elsewhere", self._language)))
+        return Shown("text", str(node.get("display") or label_of("elsewhere", self._language)))
 
     def _file(self, node: Mapping[str, Any], title: str | None) -> Shown:
         kind = str(node.get("contentType", ""))
         kind = kind if _MEDIA_TYPE.fullmatch(kind) else "application/octet-stream"
-        label = f"{title or said('download', self._language)} ({kind})"
+        label = f"{title or label_of('download', self._language)} ({kind})"
         data, url = "".join(str(node.get("data", "")).split()), self._names.relative(str(node.get("url", "")))
         if data and _BASE64.fullmatch(data):
             return Shown("file", label, Markup("data:%s;base64,%s") % (kind, Markup(data)))  # noqa: S704 - base64 alone

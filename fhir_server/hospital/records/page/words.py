@@ -101,7 +101,7 @@ def listed() -> Iterator[tuple[str, str]]:
     yield from ((_code(code), text) for code, text in sorted(_codes().items()))
 
 
-def said(name: str, language: Language) -> str:
+def label_of(name: str, language: Language) -> str:
     """Return one of the page's own texts."""
     return translated(_SAID[name], language, _PAGE)
 

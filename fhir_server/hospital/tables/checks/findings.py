@@ -42,17 +42,17 @@ def left_out(column: str, reason: str) -> Finding:
 
 def value_class(text: str | None) -> str:
     """Return what kind of value a cell holds, in words that tell nobody's data."""
-    said = (text or "").strip()
-    if not said:
+    stripped = (text or "").strip()
+    if not stripped:
         return "nothing"
-    if _DAY.fullmatch(said):
+    if _DAY.fullmatch(stripped):
         return "a date"
-    if _DAY.match(said):
+    if _DAY.match(stripped):
         return "a time"
-    if _CLOCK.fullmatch(said):
+    if _CLOCK.fullmatch(stripped):
         return "a time of day"
     try:
-        number = Decimal(said)
+        number = Decimal(stripped)
     except InvalidOperation:
         return "a text"
     if not number.is_finite():

@@ -69,7 +69,7 @@ class Ordered:
             if holder != row_id:
                 yield self._last.get(place, holder)
                 self._last[place] = row_id
-        if follows := _said(cells, "follows"):
+        if follows := _text(cells, "follows"):
             yield follows
 
     def levels(self) -> Iterator[list[Line]]:
@@ -115,21 +115,21 @@ def _none(_: Cells) -> Iterator[str]:
     yield from ()
 
 
-def _said(cells: Cells, column: str) -> str:
+def _text(cells: Cells, column: str) -> str:
     return (cells.get(column) or "").strip()
 
 
 def _user(cells: Cells) -> Iterator[str]:
     # Only what one can sign in with is a place.
-    if "@" in (email := _said(cells, "email")):
+    if "@" in (email := _text(cells, "email")):
         yield f"email:{folded(email)}"
-    if (phone := _said(cells, "phone")).startswith("+"):
+    if (phone := _text(cells, "phone")).startswith("+"):
         yield f"phone:{_NO_DIGITS.sub('', phone)}"
 
 
 def _appointment(cells: Cells) -> Iterator[str]:
-    doctor, day, at = (_said(cells, column) for column in ("doctor_id", "appointment_date", "appointment_time"))
-    if doctor and day and at and _said(cells, "status") != "canceled" and not _said(cells, "deleted_at"):
+    doctor, day, at = (_text(cells, column) for column in ("doctor_id", "appointment_date", "appointment_time"))
+    if doctor and day and at and _text(cells, "status") != "canceled" and not _text(cells, "deleted_at"):
         yield f"{doctor} {day} {_clock(at)}"
 
 
@@ -141,15 +141,15 @@ def _clock(text: str) -> str:
 
 
 def _payment(cells: Cells) -> Iterator[str]:
-    if _said(cells, "status") == "failed" or _said(cells, "refund_status") or _said(cells, "deleted_at"):
+    if _text(cells, "status") == "failed" or _text(cells, "refund_status") or _text(cells, "deleted_at"):
         return
     for column in ("appointment_id", "lab_test_id"):
-        if subject := _said(cells, column):
+        if subject := _text(cells, column):
             yield f"{column} {subject}"
 
 
 def _visit(cells: Cells) -> Iterator[str]:
-    if (subject := _said(cells, "appointment_id")) and not _said(cells, "deleted_at"):
+    if (subject := _text(cells, "appointment_id")) and not _text(cells, "deleted_at"):
         yield subject
 
 

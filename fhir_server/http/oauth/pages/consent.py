@@ -56,8 +56,8 @@ async def authorize(request: Request) -> Response:
             error = "consent_required" if is_signed_in else "login_required"
             raise Rejection(error, "The user must sign in and decide.")
     except Rejection as rejection:
-        told = Authorization(client.id, parameters["redirect_uri"], "", "", parameters.get("state"))
-        return redirect(told.answer_url(server, error=rejection.error, error_description=rejection.description))
+        refusal = Authorization(client.id, parameters["redirect_uri"], "", "", parameters.get("state"))
+        return redirect(refusal.answer_url(server, error=rejection.error, error_description=rejection.description))
     return redirect("/oauth/login?" + urlencode({"request": authorization.sealed(server)}))
 
 
@@ -134,7 +134,7 @@ async def _decision(server: AuthorizationServer, authorization: Authorization, u
     encounter = context.encounter if launch else await _picked_encounter(server, authorization, patient)
     if patient is not None and not await may_open(server, user, patient):
         raise Rejection("access_denied", "The user has no access to the patient of the launch.")
-    return _Decision(client, user, scopes, _told(server, LaunchContext(patient, encounter, context.extra)))
+    return _Decision(client, user, scopes, _shown_context(server, LaunchContext(patient, encounter, context.extra)))
 
 
 def _default_patient(authorization: Authorization, scopes: Scopes, user: User) -> str | None:
@@ -157,7 +157,7 @@ async def _picked_encounter(
     return authorization.encounter if encounter else None
 
 
-def _told(server: AuthorizationServer, context: LaunchContext) -> LaunchContext:
+def _shown_context(server: AuthorizationServer, context: LaunchContext) -> LaunchContext:
     if context.patient is None:
         return context
     extra = {"need_patient_banner": True, "smart_style_url": server.url("/oauth/style.json"), **context.extra}

@@ -93,8 +93,8 @@ async def show_encounters(request: Request) -> Response:
     day = request.query_params.get("day", "")
     day = day if _DAY.fullmatch(day) else ""
     encounters = await encounters_of(server, patient, day)
-    asked = request.query_params.get("after", "")
-    before = int(asked) if asked.isdecimal() and len(asked) < 5 else 0
+    first_day = request.query_params.get("after", "")
+    before = int(first_day) if first_day.isdecimal() and len(first_day) < 5 else 0
     after = before + _MOST_SHOWN
     return render(
         request,

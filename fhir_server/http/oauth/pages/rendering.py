@@ -35,9 +35,9 @@ _HEADERS = {
 }
 
 
-def language(request: Request, asked: str | None = None) -> str:
+def language(request: Request, requested: str | None = None) -> str:
     """Return the language of the page: as chosen on it, as the app asked, or as the browser prefers."""
-    named = first_language(request.query_params.get("lang")) or first_language(asked)
+    named = first_language(request.query_params.get("lang")) or first_language(requested)
     return named or choose_language(request.headers.get("accept-language"))
 
 

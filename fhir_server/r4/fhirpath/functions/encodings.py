@@ -59,12 +59,12 @@ def _unescape(items: Items, target: Items) -> Items:
 
 
 def _named(choices: Mapping[str, _T], name: Items) -> _T | None:
-    wanted = text_of(name)
-    if wanted is None:
+    encoding = text_of(name)
+    if encoding is None:
         return None
-    if wanted not in choices:
-        raise FhirPathError(f"{wanted[:40]!r} is none of {', '.join(choices)}.")
-    return choices[wanted]
+    if encoding not in choices:
+        raise FhirPathError(f"{encoding[:40]!r} is none of {', '.join(choices)}.")
+    return choices[encoding]
 
 
 def _escaped_html(text: str) -> str:

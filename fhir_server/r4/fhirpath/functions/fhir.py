@@ -23,14 +23,14 @@ _STRUCTURES = "http://hl7.org/fhir/StructureDefinition/"
 
 @function("extension", 1)
 def _extension(items: Items, url: Items) -> Items:
-    wanted = text_of(url)
-    return [Item("Extension", each) for item in items for each in _extensions(item) if each.get("url") == wanted]
+    sought = text_of(url)
+    return [Item("Extension", each) for item in items for each in _extensions(item) if each.get("url") == sought]
 
 
 @predicate("hasExtension", 1)
 def _has_extension(items: Items, url: Items) -> bool:
-    wanted = text_of(url)
-    return any(each.get("url") == wanted for item in items for each in _extensions(item))
+    sought = text_of(url)
+    return any(each.get("url") == sought for item in items for each in _extensions(item))
 
 
 def _extensions(item: Item) -> list[dict[str, Any]]:

@@ -34,14 +34,17 @@ def _get_resource_key(items: Items) -> Items:
 def _get_reference_key(compiler: Compiler, call: Call) -> Code:
     """Return the key of what each reference names, a version aside; nothing for one that names no resource."""
     source = compiler.target(call).items
-    wanted = _type_name(call) if call.arguments else None
+    type_name = _type_name(call) if call.arguments else None
 
     def keys(this: Items, scope: Scope) -> Items:
         items = source(this, scope)
         scope.spend(len(items))
         named = (literal(reference_text(item)) for item in items)
         return [
-            key for each in named if each is not None and wanted in (None, each.type) for key in string(each.resource)
+            key
+            for each in named
+            if each is not None and type_name in (None, each.type)
+            for key in string(each.resource)
         ]
 
     return of_items(keys)

@@ -19,7 +19,7 @@ _LONGEST_ERROR = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StatusWriter:
     """Writes what becomes of subscriptions."""
 
     services: Services

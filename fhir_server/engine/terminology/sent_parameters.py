@@ -25,7 +25,7 @@ MOST_CODINGS = 1000
 """Codings of a concept that is asked about: each is looked for by itself."""
 
 
-def read_asked(context: Context, request: Request, operation: Operation) -> Json:
+def read_parameters(context: Context, request: Request, operation: Operation) -> Json:
     """Return the inputs as Parameters; raises BadRequest for one that is unknown, faulty, or stands twice.
 
     A resource in the body is the one input that it can be, as `POST ValueSet/$expand` with a ValueSet.

@@ -32,7 +32,7 @@ _BETWEEN_FILTERS = re.compile(r",(?=[A-Z][A-Za-z]+\?)")
 _MOST_FILTERS = 100
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class ExportParameters(msgspec.Struct, frozen=True, kw_only=True):
     """The parameters of an export; `filters` are queries without their type, by type."""
 
     level: Level
@@ -48,7 +48,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """Whether Provenance is there only for what is exported beside it."""
 
 
-async def read_asked(context: Context, route: Route, inputs: Inputs) -> Asked:
+async def read_parameters(context: Context, route: Route, inputs: Inputs) -> ExportParameters:
     """Return what an export asks for.
 
     Raises BadRequest for what it cannot ask, and Forbidden for types that the caller may not search.
@@ -60,7 +60,7 @@ async def read_asked(context: Context, route: Route, inputs: Inputs) -> Asked:
     since, until = _instant(inputs, "_since"), _instant(inputs, "_until")
     if since is not None and until is not None and until < since:
         raise BadRequest(f"_until ({instant(until)}) lies before _since ({instant(since)}).", code="value")
-    asked = Asked(
+    parameters = ExportParameters(
         level=level,
         types=types,
         since=since,
@@ -71,15 +71,15 @@ async def read_asked(context: Context, route: Route, inputs: Inputs) -> Asked:
         group=route.id or "",
         provenance=provenance,
     )
-    for resource_type in asked.filters:
-        await filter_queries(context, asked, resource_type)  # refuses what cannot be searched for, before the 202
-    return asked
+    for resource_type in parameters.filters:
+        await filter_queries(context, parameters, resource_type)  # refuses what cannot be searched for, before the 202
+    return parameters
 
 
-async def filter_queries(context: Context, asked: Asked, resource_type: str) -> list[Query]:
+async def filter_queries(context: Context, parameters: ExportParameters, resource_type: str) -> list[Query]:
     """Return the queries one of which a resource of the type must meet; none where all are wanted."""
     queries = []
-    for text in asked.filters.get(resource_type, ()):
+    for text in parameters.filters.get(resource_type, ()):
         query = parse(
             (resource_type,),
             parse_qsl(text, keep_blank_values=True),
@@ -98,9 +98,11 @@ async def filter_queries(context: Context, asked: Asked, resource_type: str) -> 
 
 
 def _require_format(inputs: Inputs) -> None:
-    wanted = inputs.one("_outputFormat")
-    if wanted is not None and wanted.partition(";")[0].strip() not in FORMATS:
-        raise BadRequest(f"_outputFormat is {' or '.join(sorted(FORMATS))}, not {wanted[:80]!r}.", code="not-supported")
+    output_format = inputs.one("_outputFormat")
+    if output_format is not None and output_format.partition(";")[0].strip() not in FORMATS:
+        raise BadRequest(
+            f"_outputFormat is {' or '.join(sorted(FORMATS))}, not {output_format[:80]!r}.", code="not-supported"
+        )
 
 
 def _listed(inputs: Inputs, name: str) -> list[str]:
@@ -108,13 +110,13 @@ def _listed(inputs: Inputs, name: str) -> list[str]:
 
 
 def _asks_provenance(inputs: Inputs) -> bool:
-    wanted = _listed(inputs, "includeAssociatedData")
-    for name in wanted:
+    names = _listed(inputs, "includeAssociatedData")
+    for name in names:
         if name != _PROVENANCE:
             raise BadRequest(
                 f"includeAssociatedData={name[:80]} is not supported; {_PROVENANCE} is.", code="not-supported"
             )
-    return bool(wanted)
+    return bool(names)
 
 
 def _types(context: Context, level: Level, inputs: Inputs, *, provenance: bool) -> tuple[str, ...]:
