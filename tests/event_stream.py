@@ -83,7 +83,7 @@ async def stream(
     app: Starlette, path: str, token: str | None, *, last_id: str | None = None
 ) -> AsyncIterator[EventStream]:
     """Give the stream at the path, once it has begun."""
-    given = {"authorization": f"Bearer {token}" if token else None, "last-event-id": last_id, "host": "server.test"}
+    form = {"authorization": f"Bearer {token}" if token else None, "last-event-id": last_id, "host": "server.test"}
     scope = {
         "type": "http",
         "asgi": {"version": "3.0"},
@@ -94,7 +94,7 @@ async def stream(
         "raw_path": path.encode(),
         "query_string": b"",
         "root_path": "",
-        "headers": [(name.encode(), value.encode()) for name, value in given.items() if value],
+        "headers": [(name.encode(), value.encode()) for name, value in form.items() if value],
         "client": ("test", 1),
         "server": ("server.test", 80),
         "app": app,

@@ -75,8 +75,8 @@ class Hospital:
         body = None if resource is None else values.decode(values.encode(resource))
         request = Request(method, url, pairs, body)  # type: ignore[arg-type]
         answer = await handle(Context(self.services, f"{ORIGIN}/fhir"), request)
-        found: dict[str, Any] = values.decode(answer.json) if answer.json else {}
-        return found
+        result: dict[str, Any] = values.decode(answer.json) if answer.json else {}
+        return result
 
     async def put(self, *resources: dict[str, Any]) -> None:
         """Store resources under their ids."""
@@ -87,7 +87,7 @@ class Hospital:
         """Return the app without a user."""
         return AppUser(self.http)
 
-    async def sign_up(self, name: str = "mara", **given: Any) -> AppUser:
+    async def sign_up(self, name: str = "mara", **overrides: Any) -> AppUser:
         """Return the app in the hands of a new user."""
         user = AppUser(self.http)
         number = sum(ord(letter) * 31**place for place, letter in enumerate(name)) % 10000
@@ -97,7 +97,7 @@ class Hospital:
             "email": f"{name}@example.org",
             "phone": f"+1207555{number:04d}",
             "password": PASSWORD,
-            **given,
+            **overrides,
         }
         user.session = await user.ask("POST", "/user/signup", body, status=201)
         return user
@@ -111,7 +111,7 @@ async def hospital(database: Database, mongod_url: str, tmp_path: Path) -> Async
 
 
 @asynccontextmanager
-async def opened(mongod_url: str, database_name: str, data_dir: Path, **given: Any) -> AsyncIterator[Hospital]:
+async def opened(mongod_url: str, database_name: str, data_dir: Path, **overrides: Any) -> AsyncIterator[Hospital]:
     """Give the server on a database, with further settings."""
     settings = Settings(
         base_url=f"{ORIGIN}/fhir",
@@ -120,7 +120,7 @@ async def opened(mongod_url: str, database_name: str, data_dir: Path, **given: A
         data_dir=data_dir,
         publish_definitions=False,  # they are another test's
         log_level="critical",
-        **given,
+        **overrides,
     )
     app = create_app(settings)
     http = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=ORIGIN)

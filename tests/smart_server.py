@@ -49,16 +49,16 @@ class _Forms(HTMLParser):
         self.forms: list[Form] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
+        by_name = {name: value or "" for name, value in attrs}
         if tag == "form":
-            self.forms.append(Form(given.get("action", ""), given.get("method", "get").lower()))
-        elif tag == "input" and self.forms and "name" in given:
-            self.forms[-1].types[given["name"]] = given.get("type", "text")
-            ticked = given.get("type") not in ("checkbox", "radio") or "checked" in given
+            self.forms.append(Form(by_name.get("action", ""), by_name.get("method", "get").lower()))
+        elif tag == "input" and self.forms and "name" in by_name:
+            self.forms[-1].types[by_name["name"]] = by_name.get("type", "text")
+            ticked = by_name.get("type") not in ("checkbox", "radio") or "checked" in by_name
             if ticked:
-                self.forms[-1].fields.append((given["name"], given.get("value", "")))
-        elif tag == "button" and self.forms and "name" in given:
-            self.forms[-1].buttons[given["name"]] = given.get("value", "")
+                self.forms[-1].fields.append((by_name["name"], by_name.get("value", "")))
+        elif tag == "button" and self.forms and "name" in by_name:
+            self.forms[-1].buttons[by_name["name"]] = by_name.get("value", "")
 
 
 def forms_of(page: httpx.Response) -> list[Form]:
@@ -121,7 +121,7 @@ class App:
     def authorize_url(self, scope: str, /, **parameters: str | None) -> str:
         """Return the URL at which a launch begins; None leaves a parameter out."""
         challenge = base64.urlsafe_b64encode(hashlib.sha256(self.verifier.encode()).digest()).rstrip(b"=").decode()
-        given: dict[str, str | None] = {
+        form: dict[str, str | None] = {
             "response_type": "code",
             "client_id": self.client_id,
             "redirect_uri": REDIRECT,
@@ -132,24 +132,24 @@ class App:
             "code_challenge_method": "S256",
             **parameters,
         }
-        return "/oauth/authorize?" + urlencode({name: value for name, value in given.items() if value is not None})
+        return "/oauth/authorize?" + urlencode({name: value for name, value in form.items() if value is not None})
 
     async def token(self, **parameters: str | None) -> httpx.Response:
         """Ask the token endpoint; the client says who it is unless told otherwise."""
-        given: dict[str, str | None] = dict(parameters)
+        rows: dict[str, str | None] = dict(parameters)
         headers = {}
         if self.secret is not None:
             headers["Authorization"] = "Basic " + base64.b64encode(f"{self.client_id}:{self.secret}".encode()).decode()
         else:
-            given = {"client_id": self.client_id, **given}
+            rows = {"client_id": self.client_id, **rows}
         return await self.http.post(
-            "/oauth/token", data={name: value for name, value in given.items() if value is not None}, headers=headers
+            "/oauth/token", data={name: value for name, value in rows.items() if value is not None}, headers=headers
         )
 
     async def exchange(self, code: str, **parameters: str | None) -> httpx.Response:
         """Exchange a code."""
-        given: dict[str, str | None] = {"redirect_uri": REDIRECT, "code_verifier": self.verifier, **parameters}
-        return await self.token(grant_type="authorization_code", code=code, **given)
+        form: dict[str, str | None] = {"redirect_uri": REDIRECT, "code_verifier": self.verifier, **parameters}
+        return await self.token(grant_type="authorization_code", code=code, **form)
 
     async def refresh(self, refresh_token: str, **parameters: str | None) -> httpx.Response:
         """Refresh."""
@@ -194,10 +194,10 @@ class SmartServer:
         work = accounts.add_user(username, PASSWORD, role, fhir_user, create_patient=False)  # type: ignore[arg-type]
         return await work(self.services, self.store)
 
-    async def add_client(self, scope: str = ALL_USER_SCOPES, *, secret: bool = False, **given: Any) -> App:
+    async def add_client(self, scope: str = ALL_USER_SCOPES, *, secret: bool = False, **overrides: Any) -> App:
         """Register an app."""
         options: dict[str, Any] = {"redirect_uris": [REDIRECT], "jwks": None, "jwks_uri": None, "launch_url": None}
-        work = accounts.add_client(given.pop("name", "An app"), scope, secret=secret, **{**options, **given})
+        work = accounts.add_client(overrides.pop("name", "An app"), scope, secret=secret, **{**options, **overrides})
         made = await work(self.services, self.store)
         return App(self.http, made["client_id"], made.get("client_secret"))
 
@@ -216,8 +216,8 @@ class SmartServer:
         back = await browser.submit(page, "/oauth/consent", button="approve")
         answer = await app.exchange(answered(back)["code"])
         assert answer.status_code == 200, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
+        body: dict[str, Any] = answer.json()
+        return body
 
     async def token_for(self, username: str, scope: str) -> str:
         """Return an access token of a user for the scopes."""

@@ -28,7 +28,7 @@ Headers: TypeAlias = "Mapping[str, str] | Sequence[tuple[str, str]]"
 
 
 class Refused(Exception):
-    """The URL may not be outgoing, or what it answers is of no use."""
+    """The URL may not be asked, or what it answers is of no use."""
 
 
 class Unanswered(Refused):
@@ -36,7 +36,7 @@ class Unanswered(Refused):
 
 
 class Redirected(Refused):
-    """It answers that what was outgoing for is elsewhere; whoever follows asks for that as for any other URL."""
+    """It answers that what was asked for is elsewhere; whoever follows asks for that as for any other URL."""
 
     def __init__(self, status: int, location: str) -> None:
         super().__init__(f"it answers {status}")
@@ -71,7 +71,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """What is outgoing of a URL, and how much answer, in bytes, and time, in seconds, that may take."""
+    """What is asked of a URL, and how much answer, in bytes, and time, in seconds, that may take."""
 
     method: str = "GET"
     headers: Mapping[str, str] | Sequence[tuple[str, str]] = field(

@@ -15,5 +15,5 @@ _MAY = {
 
 def test_what_cancels_is_not_used() -> None:
     """On Python 3.11 the driver's pool loses its lock to a waiter that is cancelled twice: nothing may cancel one."""
-    found = {str(path.relative_to(ROOT)) for path in ROOT.rglob("*.py") if _CANCELS.search(path.read_text("utf-8"))}
-    assert found <= _MAY
+    matches = {str(path.relative_to(ROOT)) for path in ROOT.rglob("*.py") if _CANCELS.search(path.read_text("utf-8"))}
+    assert matches <= _MAY

@@ -45,9 +45,9 @@ async def ask(services: Any, token: BearerToken, method: str, url: str, body: An
     path, _, query = url.partition("?")
     pairs: Any = [tuple(pair.split("=", 1)) for pair in query.split("&")] if query else []
     context = Context(services, BASE, access=ScopedAccess(token, base_url=BASE))
-    given = None if body is None else values.decode(values.encode(body))
+    elements = None if body is None else values.decode(values.encode(body))
     try:
-        return await handle(context, Request(method, path, pairs, given, **more))
+        return await handle(context, Request(method, path, pairs, elements, **more))
     except FhirError as error:
         return Response(error.status, values.encode(error.outcome()))
 

@@ -113,8 +113,8 @@ async def test_such_a_reference_is_kept_and_leads_nowhere(hospital: Hospital) ->
     ):
         assert not resource_of(await ask(services, lab, "GET", url)).get("entry"), url
     for url in ("Observation?_include=Observation:*&_count=100", "Observation?_include=*&_count=100"):
-        found = resource_of(await ask(services, lab, "GET", url))["entry"]
-        assert {each["resource"]["resourceType"] for each in found} == {"Observation"}, url
+        result = resource_of(await ask(services, lab, "GET", url))["entry"]
+        assert {each["resource"]["resourceType"] for each in result} == {"Observation"}, url
     revinclude = resource_of(await ask(services, lab, "GET", "Patient?_id=bea&_revinclude=Observation:subject"))
     assert len(revinclude["entry"]) == 1
     everything = await ask(services, lab, "GET", "Patient/bea/$everything")
@@ -133,8 +133,8 @@ async def test_it_is_found_by_its_own_text(hospital: Hospital, text: str) -> Non
     await _stored(hospital)
     observation = {"resourceType": "Observation", "id": "own", "status": "final", "code": {"text": "x"}}
     await hospital.put({**observation, "focus": [{"reference": text}]})
-    found = await hospital.fhir("GET", f"Observation?focus={text}")
-    assert [each["resource"]["id"] for each in found.get("entry", ())] == ([] if text == "bea" else ["own"])
+    answer = await hospital.fhir("GET", f"Observation?focus={text}")
+    assert [each["resource"]["id"] for each in answer.get("entry", ())] == ([] if text == "bea" else ["own"])
 
 
 async def test_no_patient_writes_such_a_reference(hospital: Hospital) -> None:
@@ -142,11 +142,11 @@ async def test_no_patient_writes_such_a_reference(hospital: Hospital) -> None:
     await _stored(hospital)
     for text in ODD:
         report = {"resourceType": "Observation", "status": "final", "code": {"text": "x"}}
-        for given in (
+        for elements in (
             {"subject": {"reference": text}},
             {"subject": {"reference": "Patient/bea"}, "device": {"reference": text.replace("Patient", "Device")}},
         ):
-            answer = await ask(hospital.services, patient_token("bea"), "POST", "Observation", {**report, **given})
+            answer = await ask(hospital.services, patient_token("bea"), "POST", "Observation", {**report, **elements})
             assert answer.status == 403, text
 
 

@@ -79,10 +79,10 @@ def test_every_interaction_that_is_served_is_stated_and_no_other() -> None:
 def test_every_search_parameter_is_stated_and_no_other(name: str) -> None:
     """A parameter of the registry is stated with its type and definition, unless a search by it is refused."""
     everywhere = [*RESOURCES[name].get("searchParam", []), *REST["searchParam"]]
-    stated = {found["name"]: (found["type"], found.get("definition")) for found in everywhere}
+    stated = {result["name"]: (result["type"], result.get("definition")) for result in everywhere}
     assert len(stated) == len(everywhere)
-    for code, found in parameters(name).items():
-        assert stated.get(code) == ((found.type, found.url) if is_taken(name, code, EXAMPLES[found.type]) else None)
+    for code, result in parameters(name).items():
+        assert stated.get(code) == ((result.type, result.url) if is_taken(name, code, EXAMPLES[result.type]) else None)
 
 
 def is_taken(name: str, code: str, value: str) -> bool:
@@ -97,7 +97,7 @@ def is_taken(name: str, code: str, value: str) -> bool:
 @pytest.mark.parametrize("name", sorted(RESOURCE_TYPES))
 def test_what_may_be_included_is_a_reference(name: str) -> None:
     """searchInclude names the type's reference parameters, searchRevInclude those of others that may refer to it."""
-    codes = {code for code, found in parameters(name).items() if found.type == "reference"}
+    codes = {code for code, result in parameters(name).items() if result.type == "reference"}
     assert RESOURCES[name]["searchInclude"] == ["*", *(f"{name}:{code}" for code in sorted(codes))]
     for stated in RESOURCES[name].get("searchRevInclude", []):
         source, code = stated.split(":")
@@ -107,10 +107,10 @@ def test_what_may_be_included_is_a_reference(name: str) -> None:
 def test_every_operation_is_stated_where_it_can_be_asked() -> None:
     """An operation stands with the types and levels that the router and the registry let through."""
     for name, operation in product(("Patient", "Encounter", "Observation"), OPERATIONS):
-        stated = {found["definition"] for found in RESOURCES[name].get("operation", [])}
+        stated = {result["definition"] for result in RESOURCES[name].get("operation", [])}
         below_system = bool(operation.levels - {"system"})
         assert (operation.definition in stated) == (operation.on(name) and below_system)
-    assert {found["name"] for found in REST.get("operation", [])} == {
+    assert {result["name"] for result in REST.get("operation", [])} == {
         operation.code for operation in OPERATIONS if "system" in operation.levels
     }
 

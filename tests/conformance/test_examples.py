@@ -78,5 +78,5 @@ async def test_every_synthea_bundle_is_stored_whole(client: httpx.AsyncClient) -
         assert answer.status_code == 200, answer.text
         counts.update(entry["response"]["location"].split("/")[-4] for entry in answer.json()["entry"])
     for resource_type, count in counts.items():
-        found = (await client.get(f"{resource_type}?_summary=count")).json()["total"]
-        assert found == count
+        total = (await client.get(f"{resource_type}?_summary=count")).json()["total"]
+        assert total == count

@@ -33,8 +33,8 @@ def test_all_are_asked() -> None:
 @pytest.mark.parametrize("suite", SUITES)
 async def test_the_server_answers_as_the_ecosystem_asks(suite: str, client: httpx.AsyncClient) -> None:
     """Status and body are what the test asks for, of every test of the suite."""
-    failures = {str(case): found for case in SUITES[suite] if (found := await _failure(client, case))}
-    assert not failures, "\n".join(f"{name}: {found}" for name, found in failures.items())
+    failures = {str(case): result for case in SUITES[suite] if (result := await _failure(client, case))}
+    assert not failures, "\n".join(f"{name}: {result}" for name, result in failures.items())
 
 
 async def _failure(client: httpx.AsyncClient, case: Case) -> str | None:

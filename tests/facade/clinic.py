@@ -109,7 +109,7 @@ async def open_clinics(hospital: Hospital) -> None:
     await hospital.put(*clinic_resources())
 
 
-def booking_of(time: str = "09:00", **given: Any) -> dict[str, Any]:
+def booking_of(time: str = "09:00", **overrides: Any) -> dict[str, Any]:
     """Return the body that books the first doctor on the coming Monday."""
     return {
         "doctor_id": "okpara",
@@ -117,11 +117,11 @@ def booking_of(time: str = "09:00", **given: Any) -> dict[str, Any]:
         "specialty_id": "cardiology",
         "appointment_date": MONDAY.isoformat(),
         "appointment_time": time,
-        **given,
+        **overrides,
     }
 
 
-def policy_of(user_id: str, **given: Any) -> dict[str, Any]:
+def policy_of(user_id: str, **overrides: Any) -> dict[str, Any]:
     """Return the Coverage of a policy with a copay of twenty dollars."""
     columns = {
         "id": f"policy-{user_id}",
@@ -130,7 +130,7 @@ def policy_of(user_id: str, **given: Any) -> dict[str, Any]:
         "policy_number": "SOL-1",
         "member_id": "M-1",
         "valid_from": "2020-01-01",
-        **given,
+        **overrides,
     }
     copay = {
         "type": {

@@ -53,14 +53,14 @@ class Endpoint:
     @property
     def all_codes(self) -> frozenset[str]:
         """The codes with those that follow from the conventions."""
-        found = set(self.codes)
-        found |= set() if self.open else {"invalid_token"}
-        found |= {"validation_failed", "too_large"} if self.body is not None else set()
-        found |= {"malformed"} if self.body is not None else set()
-        found |= {"bad_cursor", "validation_failed"} if self.list else set()
+        values = set(self.codes)
+        values |= set() if self.open else {"invalid_token"}
+        values |= {"validation_failed", "too_large"} if self.body is not None else set()
+        values |= {"malformed"} if self.body is not None else set()
+        values |= {"bad_cursor", "validation_failed"} if self.list else set()
         named = {*self.own, *self.public}
-        found |= {"not_found"} if named & {*self.query, *self.in_path} else set()
-        return frozenset(found)
+        values |= {"not_found"} if named & {*self.query, *self.in_path} else set()
+        return frozenset(values)
 
     @property
     def in_path(self) -> frozenset[str]:

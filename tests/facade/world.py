@@ -35,8 +35,8 @@ class World:
 
     async def ask(self, user: AppUser, endpoint: Endpoint, *, headers: Any = None, **changes: Any) -> httpx.Response:
         """Return the answer to the request of a row, as a user."""
-        asked = self.request_of(endpoint, **changes)
-        return await sent(user, endpoint, asked["path"], asked["params"], asked["body"], headers or {})
+        requested = self.request_of(endpoint, **changes)
+        return await sent(user, endpoint, requested["path"], requested["params"], requested["body"], headers or {})
 
 
 def _filled(template: Mapping[str, Any], ids: Mapping[str, str], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,8 +57,8 @@ async def sent(
         return await user.http.request(
             endpoint.method, path, params=query, data=body, files=files, headers={**own, **headers}
         )
-    given = body if endpoint.body is not None else None
-    return await user.send(endpoint.method, path, given, params=query, headers=headers)
+    values = body if endpoint.body is not None else None
+    return await user.send(endpoint.method, path, values, params=query, headers=headers)
 
 
 async def make_world(hospital: Hospital) -> World:
@@ -68,9 +68,11 @@ async def make_world(hospital: Hospital) -> World:
     member = {"name": "Ada", "relation": "child", "dob": "2019-05-01"}
     child = await mara.ask("POST", "/user/family", member, status=201)
     booked = await mara.ask("POST", "/booking/appointments", booking_of(), status=201)
-    told = Notification(id="told", user_id=mara.id, message="Hello", kind="general", created_at=booked["created_at"])
-    assert told.created_at is not None
-    notification = to_fhir(told, at=told.created_at, language="en", translations={})
+    reported = Notification(
+        id="told", user_id=mara.id, message="Hello", kind="general", created_at=booked["created_at"]
+    )
+    assert reported.created_at is not None
+    notification = to_fhir(reported, at=reported.created_at, language="en", translations={})
     await hospital.put(policy_of(mara.id), *record_of(mara.id, booked["id"]), notification)
     over = await mara.ask("POST", "/booking/appointments", booking_of("10:30"), status=201)
     appointment = await hospital.fhir("GET", f"Appointment/{over['id']}")

@@ -32,11 +32,11 @@ class Story:
 
     async def everything(self) -> dict[str, list[str]]:
         """Return every document of the database as text, by collection."""
-        found: dict[str, list[str]] = {}
+        collected: dict[str, list[str]] = {}
         for name in await self.database.raw.list_collection_names():
             documents = await self.database.raw[name].find().to_list()
-            found[name] = [_text(document) for document in documents]
-        return found
+            collected[name] = [_text(document) for document in documents]
+        return collected
 
 
 def _text(document: dict[str, Any]) -> str:

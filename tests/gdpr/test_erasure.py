@@ -112,12 +112,12 @@ async def test_an_erasure_that_was_killed_is_finished_by_the_job(
     calls = 0
 
     def dying(method: Any) -> Any:
-        async def called(self: Any, *given: Any) -> Any:
+        async def called(self: Any, *arguments: Any) -> Any:
             nonlocal calls
             calls += 1
             if calls > survives:
                 raise Killed
-            return await method(self, *given)
+            return await method(self, *arguments)
 
         return called
 

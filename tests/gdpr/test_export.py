@@ -20,8 +20,8 @@ async def bundle_of(story: Story) -> dict[str, Any]:
     response = await story.mara.send("GET", "/user/export")
     assert response.status_code == 200
     assert response.headers["content-type"] == "application/fhir+json"
-    found: dict[str, Any] = values.decode(response.content)
-    return found
+    result: dict[str, Any] = values.decode(response.content)
+    return result
 
 
 async def test_everything_is_in_the_bundle(story: Story) -> None:
@@ -29,11 +29,11 @@ async def test_everything_is_in_the_bundle(story: Story) -> None:
     bundle = await bundle_of(story)
     assert bundle["type"] == "collection"
     assert [issue for issue in validate(bundle, max_depth=50) if issue.severity == "error"] == []
-    found = {f"{entry['resource']['resourceType']}/{entry['resource']['id']}" for entry in bundle["entry"]}
+    items = {f"{entry['resource']['resourceType']}/{entry['resource']['id']}" for entry in bundle["entry"]}
     assert bundle["entry"][0]["resource"]["id"] == story.mara.id
-    assert {"Observation/o1", "CarePlan/plan", "DocumentReference/doc", "Binary/letter", "Binary/scan"} <= found
-    assert {f"Appointment/{story.appointment['id']}", "Practitioner/okpara", "Location/harbour"} <= found
-    kinds = [name.partition("/")[0] for name in found]
+    assert {"Observation/o1", "CarePlan/plan", "DocumentReference/doc", "Binary/letter", "Binary/scan"} <= items
+    assert {f"Appointment/{story.appointment['id']}", "Practitioner/okpara", "Location/harbour"} <= items
+    kinds = [name.partition("/")[0] for name in items]
     assert [kinds.count(kind) for kind in ("Patient", "RelatedPerson", "Invoice", "PaymentReconciliation")] == [1] * 4
     files = {entry["resource"]["id"]: entry["resource"] for entry in bundle["entry"] if "Binary" in entry["fullUrl"]}
     assert base64.b64decode(files["letter"]["data"]) == b"secret letter"

@@ -184,8 +184,8 @@ async def test_the_system_is_read_and_searched(graph: httpx.AsyncClient) -> None
     }
     query = "{ ConditionList(clinical_status: %s, patient: example, _sort: _id) { id } }"
     assert await ask(graph, query % "relapse", "") == {"ConditionList": [{"id": "c1"}, {"id": "c2"}]}
-    found = (await ask(graph, query % "[relapse, resolved]", ""))["ConditionList"]
-    assert [each["id"] for each in found] == ["c1", "c2", "c3"]
+    answer = (await ask(graph, query % "[relapse, resolved]", ""))["ConditionList"]
+    assert [each["id"] for each in answer] == ["c1", "c2", "c3"]
     assert await ask(graph, "{ ConditionList(_id: c9) { id } }", "") == {"ConditionList": []}
     late = "{ ConditionList(fhirpath: \"onset > '2'\", _sort: _id, _count: 4, _offset: 1) { id } }"
     data = await ask(graph, late, "")
@@ -358,10 +358,10 @@ async def test_a_connection_leads_back_over_a_page_that_ended_early(graph: httpx
     fields = "{ offset first previous next edges { resource { id } } }"
 
     async def page(arguments: str) -> dict[str, Any]:
-        found: dict[str, Any] = (await ask(graph, f"{{ BasicConnection({arguments}) {fields} }}", ""))[
+        answer: dict[str, Any] = (await ask(graph, f"{{ BasicConnection({arguments}) {fields} }}", ""))[
             "BasicConnection"
         ]
-        return found
+        return answer
 
     forward = [await page("_count: 4, _sort: _id")]
     while "next" in forward[-1]:

@@ -55,12 +55,12 @@ class Desk:
     def stored(self, collection: str) -> dict[str, dict[str, Any]]:
         """Return the documents of a collection."""
         with pymongo.MongoClient[dict[str, Any]](self.settings.database_url) as client:
-            return {found["_id"]: found for found in client[self.settings.database_name][collection].find()}
+            return {result["_id"]: result for result in client[self.settings.database_name][collection].find()}
 
     def resource(self, resource_type: str, resource_id: str) -> dict[str, Any]:
         """Return a stored resource."""
-        found: dict[str, Any] = values.decode(self.stored(resource_type)[resource_id]["json"])
-        return found
+        result: dict[str, Any] = values.decode(self.stored(resource_type)[resource_id]["json"])
+        return result
 
 
 def quiet() -> Console:

@@ -63,25 +63,23 @@ def hospitals(draw: st.DrawFn) -> dict[str, list[Row]]:
         made[table.name] = []
         for number in range(draw(st.integers(1, 3))):
             row = draw(_STRATEGIES[table.name])
-            known: dict[str, Any] = {"id": draw(st.sampled_from([f"{number}", f"{table.name[0]}-{number}"]))}
-            known["created_at"] = row.created_at or draw(rows.moments)
+            form: dict[str, Any] = {"id": draw(st.sampled_from([f"{number}", f"{table.name[0]}-{number}"]))}
+            form["created_at"] = row.created_at or draw(rows.moments)
             for column, target in _REFERENCES.items():
                 if column in type(row).model_fields:
                     some = st.sampled_from([other.id for other in made[target]])
-                    known[column] = draw(
-                        some if column in _NEEDED or table.name == "appointments" else rows.maybe(some)
-                    )
+                    form[column] = draw(some if column in _NEEDED or table.name == "appointments" else rows.maybe(some))
             if table.name in _NEEDING_APPOINTMENT:
-                known |= {"appointment_id": draw(st.sampled_from([other.id for other in made["appointments"]]))}
-                known |= {"lab_test_id": None} if table.name == "payments" else {}
+                form |= {"appointment_id": draw(st.sampled_from([other.id for other in made["appointments"]]))}
+                form |= {"lab_test_id": None} if table.name == "payments" else {}
             for column, target in _OF_THE_SAME_USER.get(table.name, {}).items():
-                own = [other.id for other in made[target] if other.user_id == known["user_id"]]
-                known[column] = draw(rows.maybe(st.sampled_from(own))) if own else None
+                own = [other.id for other in made[target] if other.user_id == form["user_id"]]
+                form[column] = draw(rows.maybe(st.sampled_from(own))) if own else None
             if table.name == "notifications" and row.related is not None:
-                known["related"] = row.related.model_copy(update={"type": "Observation"})
+                form["related"] = row.related.model_copy(update={"type": "Observation"})
             if table.name in ("payments", "visit_tracking") and number:
                 continue
-            made[table.name].append(row.model_copy(update=known))
+            made[table.name].append(row.model_copy(update=form))
     return made
 
 
@@ -105,13 +103,13 @@ def write(folder: Path, tables: Mapping[str, Sequence[Mapping[str, str | None]]]
 
 def read(folder: Path) -> dict[str, list[dict[str, str | None]]]:
     """Return the tables of a folder that have rows, by id."""
-    found: dict[str, list[dict[str, str | None]]] = {}
+    collected: dict[str, list[dict[str, str | None]]] = {}
     for path in sorted(folder.glob("*.csv")):
         with path.open(encoding="utf-8", newline="") as file:
             some = [{name: text or None for name, text in row.items()} for row in csv.DictReader(file)]
         if some:
-            found[path.stem] = sorted(some, key=lambda row: row["id"] or "")
-    return found
+            collected[path.stem] = sorted(some, key=lambda row: row["id"] or "")
+    return collected
 
 
 def times(**columns: str | None) -> dict[str, str | None]:

@@ -16,9 +16,9 @@ import psycopg
 
 def binaries() -> Path | None:
     """Return where PostgreSQL's programs are, or None where it is not installed."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    paths = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     on_path = shutil.which("initdb")
-    return found[-1].parent if found else Path(on_path).parent if on_path else None
+    return paths[-1].parent if paths else Path(on_path).parent if on_path else None
 
 
 @contextmanager

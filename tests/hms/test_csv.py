@@ -66,7 +66,7 @@ def test_importing_twice_changes_nothing(desk: Desk, tmp_path: Path) -> None:
     assert {outcome for _, outcome in again.counts} == {"unchanged"}
     assert first.counts.total() == again.counts.total() == sum(map(len, SMALL.values()))
     for kind in ("Patient", "Appointment", "Invoice", "PaymentReconciliation", "DiagnosticReport"):
-        assert {found["version"] for found in desk.stored(kind).values()} == {1}
+        assert {result["version"] for result in desk.stored(kind).values()} == {1}
         assert desk.stored(f"{kind}_history") == {}
 
 
@@ -115,7 +115,7 @@ def test_what_was_changed_here_is_not_overwritten(desk: Desk, tmp_path: Path) ->
     changed["user_family"] = [*SMALL["user_family"], times(id="9", user_id="1", name="Eva", relation="child")]
     hospital.write(tmp_path / "in", changed)
     summary = desk.import_from(tmp_path / "in")
-    assert [(found.file, found.status) for found in summary.refusals] == [("clinics", 409), ("user_family", 409)]
+    assert [(result.file, result.status) for result in summary.refusals] == [("clinics", 409), ("user_family", 409)]
     assert desk.resource("Location", "1")["description"] == "changed here"
     assert "name" not in desk.resource("RelatedPerson", "9")
 
@@ -153,15 +153,15 @@ def test_a_bad_row_is_refused_alone_and_reported(desk: Desk, tmp_path: Path) -> 
         file.write(",".join("7" if name == "id" else "\xe9" if name == "name" else "" for name in columns) + "\r\n")
     summary = desk.import_from(tmp_path / "in", timezone="Europe/Madrid")
     assert desk.stored("Location").keys() == {"2"}
-    said = {found["place"]: found["issues"][0] for found in desk.report}
-    assert len(summary.refusals) == len(said) == 7
-    assert said["line 3"]["expression"] == ["clinics.latitude"]
-    assert "belong together" in said["line 4"]["diagnostics"]
-    assert "twice" in said["line 5"]["diagnostics"]
-    assert said["line 6"]["expression"] == ["clinics.id"]
-    assert said["line 7"]["expression"] == ["clinics.phone"]
-    assert "2 cells" in said["line 8"]["diagnostics"]
-    assert said["line 9"]["expression"] == ["clinics.name"]
+    issues = {result["place"]: result["issues"][0] for result in desk.report}
+    assert len(summary.refusals) == len(issues) == 7
+    assert issues["line 3"]["expression"] == ["clinics.latitude"]
+    assert "belong together" in issues["line 4"]["diagnostics"]
+    assert "twice" in issues["line 5"]["diagnostics"]
+    assert issues["line 6"]["expression"] == ["clinics.id"]
+    assert issues["line 7"]["expression"] == ["clinics.phone"]
+    assert "2 cells" in issues["line 8"]["diagnostics"]
+    assert issues["line 9"]["expression"] == ["clinics.name"]
 
 
 def test_a_row_that_points_nowhere_is_refused(desk: Desk, tmp_path: Path) -> None:
@@ -177,12 +177,12 @@ def test_users_can_sign_in_with_the_password_they_had(desk: Desk, tmp_path: Path
     users = [SMALL["users"][0] | {"password_hash": hashed}, SMALL["users"][1]]
     hospital.write(tmp_path / "in", {"users": users})
     desk.import_from(tmp_path / "in")
-    accounts = {found["fhir_user"]: found for found in desk.stored("oauth_users").values()}
+    accounts = {result["fhir_user"]: result for result in desk.stored("oauth_users").values()}
     ana, bob = accounts["Patient/1"], accounts["Patient/2"]
     assert asyncio.run(verify_password("correct horse", ana["password"]))
     assert not asyncio.run(verify_password("wrong horse", ana["password"]))
     assert (ana["disabled"], bob["disabled"]) == (False, True)
-    names = {name: found["user"] for name, found in desk.stored("login_names").items()}
+    names = {name: result["user"] for name, result in desk.stored("login_names").items()}
     assert names == {
         "email:ana@example.org": ana["_id"],
         "phone:+34600111222": ana["_id"],
@@ -218,11 +218,11 @@ def test_blanks_and_unknown_columns_are_noted(desk: Desk, tmp_path: Path) -> Non
     """A cell of white space is null; that, and a column that is left out, stands in the report."""
     hospital.write(tmp_path / "in", {"clinics": [SMALL["clinics"][0] | {"city": "  ", "colour": "red"}]})
     assert desk.import_from(tmp_path / "in").refusals == []
-    said = [found["issues"][0]["diagnostics"] for found in desk.report]
-    assert len(said) == 3
-    assert "colour" in said[0]
-    assert "--timezone" in said[1]
-    assert "city" in said[2]
+    issues = [result["issues"][0]["diagnostics"] for result in desk.report]
+    assert len(issues) == 3
+    assert "colour" in issues[0]
+    assert "--timezone" in issues[1]
+    assert "city" in issues[2]
 
 
 def test_a_file_is_written_for_its_owner_only(desk: Desk, tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_who_was_erased_is_not_brought_back(desk: Desk, tmp_path: Path) -> None:
     desk.import_from(tmp_path / "in")
     asyncio.run(erase(desk, "1"))
     assert desk.stored("Patient").keys() == {"2"}
-    refused = {(found.file, found.status) for found in desk.import_from(tmp_path / "in").refusals}
+    refused = {(result.file, result.status) for result in desk.import_from(tmp_path / "in").refusals}
     assert {("users", 410), ("user_family", 410), ("appointments", 410), ("notifications", 410)} <= refused
     for kind in ("Patient", "RelatedPerson", "Appointment", "Encounter", "CarePlan", "Communication"):
         assert "Patient/1" not in str(desk.stored(kind))
@@ -266,7 +266,7 @@ def test_who_was_erased_is_not_brought_back(desk: Desk, tmp_path: Path) -> None:
 
 
 def _account(desk: Desk, patient: str) -> dict[str, Any]:
-    return next(found for found in desk.stored("oauth_users").values() if found["fhir_user"] == patient)
+    return next(result for result in desk.stored("oauth_users").values() if result["fhir_user"] == patient)
 
 
 async def erase(desk: Desk, patient: str) -> None:

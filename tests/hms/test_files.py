@@ -18,8 +18,8 @@ def documents(*urls: str) -> list[dict[str, str | None]]:
 
 
 def attachment(desk: Desk, document: str) -> dict[str, Any]:
-    found: dict[str, Any] = desk.resource("DocumentReference", document)["content"][0]["attachment"]
-    return found
+    result: dict[str, Any] = desk.resource("DocumentReference", document)["content"][0]["attachment"]
+    return result
 
 
 def is_missing(desk: Desk, document: str) -> bool:
@@ -46,9 +46,9 @@ def test_files_come_with_their_documents(desk: Desk, tmp_path: Path) -> None:
     assert attachment(desk, "2")["contentType"] == "image/png"
     assert set(desk.stored("Binary")) == {"1", "2"}
     assert [is_missing(desk, name) for name in "12345"] == [False, False, True, True, False]
-    said = {found["place"]: found["issues"][0] for found in desk.report if found["file"] == "medical_documents"}
-    assert sorted(said) == ["line 4", "line 5", "line 6"]
-    assert all(issue["expression"] == ["medical_documents.file_url"] for issue in said.values())
+    issues = {result["place"]: result["issues"][0] for result in desk.report if result["file"] == "medical_documents"}
+    assert sorted(issues) == ["line 4", "line 5", "line 6"]
+    assert all(issue["expression"] == ["medical_documents.file_url"] for issue in issues.values())
     desk.export_to(tmp_path / "out")
     assert [row["file_url"] for row in hospital.read(tmp_path / "out")["medical_documents"]] == [
         row["file_url"] for row in rows

@@ -97,14 +97,14 @@ async def test_every_fault_is_told_and_every_sound_row_arrives(
         faulty.append((table, row["id"]))
     done = await imported(importer, tables)
     for table, row_id in faulty:
-        told = {found.place for found in (*done[table].refusals, *done[table].notes)}
-        assert row_id in told, (table, row_id)
+        values = {result.place for result in (*done[table].refusals, *done[table].notes)}
+        assert row_id in values, (table, row_id)
     for name, rows in tables.items():
-        refused = {found.place for found in done[name].refusals}
+        refused = {result.place for result in done[name].refusals}
         assert refused <= {row_id for table, row_id in faulty if table == name}, done[name].refusals
         kept = [f"{prefix}{row['id']}" for row in rows if row["id"] not in refused]
         assert set(await shared.resources.read_many(BY_NAME[name].type, kept)) == set(kept)
     again = await imported(importer, tables)
     assert {outcome for some in again.values() for _, outcome in some.counts} <= {"unchanged"}
     for name, some in again.items():
-        assert {found.place for found in some.refusals} == {found.place for found in done[name].refusals}
+        assert {result.place for result in some.refusals} == {result.place for result in done[name].refusals}

@@ -26,13 +26,13 @@ def test_an_import_that_was_killed_goes_on(desk: Desk, tmp_path: Path) -> None:
     _kill_at(desk, tmp_path / "in", "Patient")
     before = desk.stored("Patient")
     assert 0 < len(before) < ROWS
-    assert {found["fhir_user"] for found in desk.stored("oauth_users").values()} == {f"Patient/{n}" for n in before}
+    assert {result["fhir_user"] for result in desk.stored("oauth_users").values()} == {f"Patient/{n}" for n in before}
 
     summary = desk.import_from(tmp_path / "in")
     assert summary.refusals == []
     assert summary.counts["users", "unchanged"] == len(before)
     assert summary.counts["users", "created"] == ROWS - len(before)
-    assert {found["version"] for found in desk.stored("Patient").values()} == {1}
+    assert {result["version"] for result in desk.stored("Patient").values()} == {1}
     assert len(desk.stored("oauth_users")) == len(desk.stored("login_names")) == ROWS
 
 
@@ -57,7 +57,7 @@ def test_killed_or_not_the_store_is_the_same(desk: Desk, tmp_path: Path) -> None
     for kind in ("Patient", "Appointment", "Invoice"):
         _kill_at(desk, tmp_path / "in", kind)
     summary = desk.import_from(tmp_path / "in")
-    refused = {(found.file, found.place) for found in summary.refusals}
+    refused = {(result.file, result.place) for result in summary.refusals}
     assert refused == {
         *(("appointments", f"line {n + 2}") for n in some if n % 2),
         *(("payments", f"line {n + 2}") for n in some if n % 2),
@@ -66,8 +66,8 @@ def test_killed_or_not_the_store_is_the_same(desk: Desk, tmp_path: Path) -> None
     exported = hospital.read(tmp_path / "out")
     for name in ("users", "appointments", "payments"):
         assert {row["id"] for row in exported[name]} == {str(n) for n in some if name == "users" or not n % 2}
-    owners = {found["_id"]: found["user"] for found in desk.stored("login_names").values()}
-    firsts = {found["_id"]: found["fhir_user"] for found in desk.stored("oauth_users").values()}
+    owners = {result["_id"]: result["user"] for result in desk.stored("login_names").values()}
+    firsts = {result["_id"]: result["fhir_user"] for result in desk.stored("oauth_users").values()}
     assert {name: firsts[user] for name, user in owners.items()} == {
         f"email:u{n}@example.org": f"Patient/{2 * n}" for n in range(len(some) // 2)
     }

@@ -25,7 +25,7 @@ from tests.hms.hospital import Hospital, cells, hospitals
 
 async def rows_back(shared: Services, table: Table, prefix: str) -> list[Row]:
     """Return the rows of a table whose ids begin with the prefix."""
-    found = [
+    items = [
         from_resources(table, whole.resources, whole.around, created=whole.created, deleted=whole.deleted)
         async for batch in Reading(shared).batches(table)
         for whole in batch
@@ -34,9 +34,9 @@ async def rows_back(shared: Services, table: Table, prefix: str) -> list[Row]:
     if table.row is User:
         from fhir_server.store.accounts.accounts import UserStore
 
-        hashes = await password_hashes(UserStore(shared.database), [row.id for row in found])
-        found = [row.model_copy(update={"password_hash": hashes.get(row.id)}) for row in found]
-    return found
+        hashes = await password_hashes(UserStore(shared.database), [row.id for row in items])
+        items = [row.model_copy(update={"password_hash": hashes.get(row.id)}) for row in items]
+    return items
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
@@ -54,7 +54,7 @@ async def test_every_column_of_every_table_comes_back(shared: Services, hospital
         for level in ordered.levels():
             done.refusals += (await import_rows(importer, table, level)).refusals
         repeated = len(source[table.name]) - len({row["id"] for row in source[table.name]})
-        assert [found.issues for found in done.refusals if "twice" not in str(found.issues)] == []
+        assert [result.issues for result in done.refusals if "twice" not in str(result.issues)] == []
         assert len(done.refusals) == repeated
     for table in reversed(TABLES):
         assert (await importer.deletions(table)).refusals == []

@@ -139,7 +139,7 @@ def test_every_rule_refuses_its_row_alone(desk: Desk, tmp_path: Path) -> None:
     summary = desk.import_from(tmp_path / "in", timezone="Europe/Madrid")
     lines = _ids_by_place(tmp_path / "in")
     refused = {
-        (found.file, lines[found.file, found.place]): found.issues[0]["expression"] for found in summary.refusals
+        (result.file, lines[result.file, result.place]): result.issues[0]["expression"] for result in summary.refusals
     }
     assert refused == {key: [f"{key[0]}.{column}"] for key, column in expected.items()}
     report = (tmp_path / "report").read_text()
@@ -157,14 +157,14 @@ def test_what_is_odd_is_noted_and_stored(desk: Desk, tmp_path: Path) -> None:
     _write(tmp_path, tables)
     assert desk.import_from(tmp_path / "in", timezone="Europe/Madrid").refusals == []
     lines = _ids_by_place(tmp_path / "in")
-    said = {
-        (found["file"], lines[found["file"], found["place"]], *issue["expression"])
-        for found in desk.report
-        for issue in found["issues"]
+    issues = {
+        (result["file"], lines[result["file"], result["place"]], *issue["expression"])
+        for result in desk.report
+        for issue in result["issues"]
     }
     for number, (columns, column) in enumerate(NOTED, 100):
         table = columns["table"]
-        assert (table, str(number), f"{table}.{column}") in said
+        assert (table, str(number), f"{table}.{column}") in issues
         assert str(number) in desk.stored(TYPES[table])
     assert "hunter2" not in str(desk.stored("oauth_users")) + (tmp_path / "report").read_text()
     assert "5f4dcc3b" not in str(desk.stored("oauth_users"))
@@ -219,10 +219,10 @@ def test_a_follow_up_may_stand_before_what_it_follows(desk: Desk, tmp_path: Path
                                      "prescriptions": [], "lab_tests": [], "medical_documents": [],
                                      "visit_tracking": []})  # fmt: skip
     summary = desk.import_from(tmp_path / "in")
-    assert {(found.file, found.place) for found in summary.refusals} == {
+    assert {(result.file, result.place) for result in summary.refusals} == {
         ("appointments", f"line {line}") for line in (5, 6, 7, 8)
     }
-    assert {tuple(found.issues[0]["expression"]) for found in summary.refusals} == {("appointments.follows",)}
+    assert {tuple(result.issues[0]["expression"]) for result in summary.refusals} == {("appointments.follows",)}
     assert set(desk.stored("Appointment")) == {"2", "3", "4"}
 
 
@@ -238,11 +238,11 @@ def test_of_two_rows_with_one_place_the_first_sound_one_has_it(desk: Desk, tmp_p
     }  # fmt: skip
     hospital.write(tmp_path / "in", tables)
     summary = desk.import_from(tmp_path / "in")
-    refused = {(found.file, found.place) for found in summary.refusals}
+    refused = {(result.file, result.place) for result in summary.refusals}
     assert refused == {(name, f"line {line}") for name in ("appointments", "payments") for line in (2, 4)}
     assert set(desk.stored("Appointment")) == set(desk.stored("Invoice")) == {"1", "4"}
     again = desk.import_from(tmp_path / "in")
-    assert {(found.file, found.place) for found in again.refusals} == refused
+    assert {(result.file, result.place) for result in again.refusals} == refused
     assert {outcome for _, outcome in again.counts} == {"unchanged"}
 
 
@@ -286,7 +286,7 @@ def test_a_time_that_was_booked_here_is_taken(
     again = [booking | {"id": "2"}, booking | {"id": "3", "status": "canceled"}]
     hospital.write(tmp_path / "in", {**SMALL, "appointments": again})
     summary = desk.import_from(tmp_path / "in")
-    assert [found.place for found in summary.refusals] == (["line 2"] if refused else [])
+    assert [result.place for result in summary.refusals] == (["line 2"] if refused else [])
     assert ("made here" in str(desk.report)) is refused
 
 
@@ -318,7 +318,7 @@ def test_the_same_wall_time_at_two_clinics_may_be_two_times(desk: Desk, tmp_path
     )
     (refusal,) = desk.import_from(tmp_path / "in").refusals
     assert refusal.place == "line 4"
-    assert not any("--timezone" in str(found) for found in desk.report)
+    assert not any("--timezone" in str(result) for result in desk.report)
 
 
 def test_null_has_the_text_that_the_operator_says(desk: Desk, tmp_path: Path) -> None:
@@ -327,11 +327,11 @@ def test_null_has_the_text_that_the_operator_says(desk: Desk, tmp_path: Path) ->
     hospital.write(tmp_path / "in", {"clinics": [clinic]})
     assert desk.import_from(tmp_path / "in", nulls=("NULL", "\\N")).refusals == []
     assert "address" not in desk.resource("Location", "1")
-    assert [found for found in desk.report if found["place"]] == []
+    assert [result for result in desk.report if result["place"]] == []
     hospital.write(tmp_path / "in", {"clinics": [clinic]})
     desk.import_from(tmp_path / "in", prefix="b-")
     assert desk.resource("Location", "b-1")["address"]["city"] == "NULL"
-    (note,) = [found for found in desk.report if found["place"]]
+    (note,) = [result for result in desk.report if result["place"]]
     assert [issue["expression"] for issue in note["issues"]] == [["clinics.city"], ["clinics.state"]]
     hospital.write(tmp_path / "in", {"clinics": [clinic | {"id": "NULL"}]})
     assert len(desk.import_from(tmp_path / "in", prefix="c-").refusals) == 1
@@ -365,13 +365,13 @@ def test_rows_that_vanished_are_reported(desk: Desk, tmp_path: Path) -> None:
     hospital.write(tmp_path / "in", SMALL)
     desk.import_from(tmp_path / "in")
     desk.import_from(tmp_path / "in", prefix="b-")
-    assert [found for found in desk.report if found["issues"][0]["code"] == "not-found"] == []
+    assert [result for result in desk.report if result["issues"][0]["code"] == "not-found"] == []
     (tmp_path / "in" / "notifications.csv").unlink()
     hospital.write(tmp_path / "in", {"users": [SMALL["users"][0] | {"status": "odd"}], "lab_tests": []})
     summary = desk.import_from(tmp_path / "in")
-    gone = {(found["file"], found["place"]) for found in desk.report if found["issues"][0]["code"] == "not-found"}
+    gone = {(result["file"], result["place"]) for result in desk.report if result["issues"][0]["code"] == "not-found"}
     assert gone == {("users", "id 2"), ("lab_tests", "id 1"), ("lab_tests", "id 2"), ("notifications", "")}
-    assert [found.file for found in summary.refusals] == ["users"]
+    assert [result.file for result in summary.refusals] == ["users"]
     assert {"1", "2", "b-1", "b-2"} == set(desk.stored("Patient"))
 
 
@@ -382,7 +382,7 @@ def test_passwords_that_hold(desk: Desk, tmp_path: Path) -> None:
     users = [SMALL["users"][0] | {"password_hash": hashed}, SMALL["users"][1] | {"password_hash": costly}]
     hospital.write(tmp_path / "in", {"users": users})
     desk.import_from(tmp_path / "in")
-    stored = {found["fhir_user"]: found["password"] for found in desk.stored("oauth_users").values()}
+    stored = {result["fhir_user"]: result["password"] for result in desk.stored("oauth_users").values()}
     assert asyncio.run(verify_password("correct horse", stored["Patient/1"]))
     assert not asyncio.run(verify_password("correct horse", stored["Patient/2"]))
     (note,) = desk.report

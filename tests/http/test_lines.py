@@ -43,8 +43,8 @@ async def test_all_pages_come_as_lines(client: httpx.AsyncClient, patients: list
     assert len(posted) == 300
     flag = {"resourceType": "Flag", "status": "active", "code": {"text": "a"}, "subject": {"reference": "Patient/p000"}}
     assert (await client.post("Flag", json=flag)).status_code == 201
-    found = read(await client.get("Flag?_include=Flag:subject", headers=LINES))
-    assert [each["resourceType"] for each in found] == ["Flag", "Patient"]
+    headers = read(await client.get("Flag?_include=Flag:subject", headers=LINES))
+    assert [each["resourceType"] for each in headers] == ["Flag", "Patient"]
     assert read(await client.get("Patient?_id=nobody", headers=LINES)) == []
 
 

@@ -39,9 +39,9 @@ def narrative(text: str) -> Json:
 
 async def test_words_are_found_in_the_narrative_and_in_the_content(client: httpx.AsyncClient) -> None:
     """`_text` looks at the narrative only, `_content` at all text; words of one value are AND, a comma is OR."""
-    told = {"resourceType": "Basic", "id": "a", "code": {"text": "Letter"}, "text": narrative("Chronic <b>Asthma</b>")}
+    form = {"resourceType": "Basic", "id": "a", "code": {"text": "Letter"}, "text": narrative("Chronic <b>Asthma</b>")}
     coded = {"resourceType": "Basic", "id": "b", "code": {"text": "Asthma, mild"}}
-    await put(client, told, coded)
+    await put(client, form, coded)
     assert await ids(client, "Basic?_text=asthma") == ["a"]
     assert await ids(client, "Basic?_content=asthma") == ["a", "b"]
     assert await ids(client, "Basic?_content=mild asthma") == ["b"]
@@ -51,7 +51,7 @@ async def test_words_are_found_in_the_narrative_and_in_the_content(client: httpx
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "result"),
     [
         ("(bone OR liver) and metastases", ["a", "b"]),
         ("bone AND metastases", ["a"]),
@@ -75,7 +75,7 @@ async def test_words_are_found_in_the_narrative_and_in_the_content(client: httpx
 )
 @pytest.mark.parametrize("name", ["_text", "_content"])
 async def test_a_text_search_has_operators_and_phrases(
-    client: httpx.AsyncClient, name: str, text: str, found: list[str]
+    client: httpx.AsyncClient, name: str, text: str, result: list[str]
 ) -> None:
     """AND, OR, NOT, parentheses and quotes combine words, in the narrative and in all content."""
     texts = {"a": "Metastases of the <i>bone</i>", "b": "Liver <b>metastases</b>", "c": "Pain or fever"}
@@ -87,7 +87,7 @@ async def test_a_text_search_has_operators_and_phrases(
             plain = value.translate({ord(mark): None for mark in "<>/"}).replace("ibonei", "bone")
             resource["code"] = {"text": plain.replace("bmetastasesb", "metastases")}
         await put(client, resource)
-    assert await ids(client, f"Basic?{name}={quote(text)}") == found
+    assert await ids(client, f"Basic?{name}={quote(text)}") == result
 
 
 @pytest.mark.parametrize(
@@ -117,15 +117,15 @@ async def test_the_more_words_a_resource_has_the_higher_it_is_scored(client: htt
         {"resourceType": "Basic", "id": "a", "code": {"text": "red"}},
         {"resourceType": "Basic", "id": "b", "code": {"text": "red blue"}},
     )
-    found = await entries(client, "Basic?_content=red,blue&_sort=_score")
-    assert [(each["resource"]["id"], each["search"]["score"]) for each in found] == [("b", 1.0), ("a", 0.5)]
+    result = await entries(client, "Basic?_content=red,blue&_sort=_score")
+    assert [(each["resource"]["id"], each["search"]["score"]) for each in result] == [("b", 1.0), ("a", 0.5)]
 
 
 # --- Filter ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "result"),
     [
         ('family eq "miller"', ["a"]),
         ('family sw "mil"', ["a", "b"]),
@@ -143,7 +143,7 @@ async def test_the_more_words_a_resource_has_the_higher_it_is_scored(client: htt
     ],
 )
 async def test_a_filter_is_an_expression_over_parameters(
-    client: httpx.AsyncClient, text: str, found: list[str]
+    client: httpx.AsyncClient, text: str, result: list[str]
 ) -> None:
     """`_filter` compares parameters and joins comparisons by and, or and not."""
     by = [{"reference": "Practitioner/p"}]
@@ -155,7 +155,7 @@ async def test_a_filter_is_an_expression_over_parameters(
         _patient("c", "Weber", gender="female", birthDate="1990-01-01"),
         _patient("d", "Stone"),
     )
-    assert sorted(await ids(client, f"Patient?_filter={quote(text)}")) == found
+    assert sorted(await ids(client, f"Patient?_filter={quote(text)}")) == result
 
 
 def _patient(resource_id: str, family: str, **content: Any) -> Json:
@@ -242,13 +242,13 @@ async def test_contained_resources_are_found_where_asked_for(client: httpx.Async
         _request("r1", {**drug, "id": "m", "status": "active"}),
         _request("r2", {**drug, "id": "m", "status": "inactive"}, other),
     )
-    asked = "Medication?code=x&status=active"
-    assert await ids(client, asked) == ["own"]
-    assert await ids(client, f"{asked}&_contained=true") == ["r1"]
-    assert sorted(await ids(client, f"{asked}&_contained=both")) == ["own", "r1"]
-    found = await entries(client, f"{asked}&_contained=true&_containedType=contained")
-    assert [each["fullUrl"].rpartition("/")[2] for each in found] == ["r1#m"]
-    assert found[0]["resource"]["resourceType"] == "Medication"
+    requested = "Medication?code=x&status=active"
+    assert await ids(client, requested) == ["own"]
+    assert await ids(client, f"{requested}&_contained=true") == ["r1"]
+    assert sorted(await ids(client, f"{requested}&_contained=both")) == ["own", "r1"]
+    result = await entries(client, f"{requested}&_contained=true&_containedType=contained")
+    assert [each["fullUrl"].rpartition("/")[2] for each in result] == ["r1#m"]
+    assert result[0]["resource"]["resourceType"] == "Medication"
     assert (await client.get("Medication?manufacturer.name=x&_contained=true")).status_code == 400
 
 
@@ -273,8 +273,8 @@ async def test_a_search_can_be_explained(client: httpx.AsyncClient) -> None:
     await put(client, _patient("a", "Miller"), _patient("b", "Stone"))
     (entry,) = await entries(client, "Patient?family=mil&shoesize=1&_explain=true", "outcome")
     assert entry["resource"]["resourceType"] == "OperationOutcome"
-    asked, executed, ignored = (issue["diagnostics"] for issue in entry["resource"]["issue"])
-    assert asked.count("family=mil") >= 2
+    issues, executed, ignored = (issue["diagnostics"] for issue in entry["resource"]["issue"])
+    assert issues.count("family=mil") >= 2
     assert "by index keys: 1 keys and 1 documents examined, 1 returned" in executed
     assert "shoesize" in ignored
     for search in ("Patient?family=mil&_explain=true", "Patient?family=none&_explain=true", "?_explain=true"):
@@ -314,10 +314,10 @@ def _basic(resource_id: str, owner: str) -> Json:
 async def test_a_search_too_long_for_a_link_is_kept(client: httpx.AsyncClient) -> None:
     """The next link of a search by a thousand ids is short, and goes on with that search."""
     await put(client, *(_patient(f"p{number}", "Miller") for number in range(3)))
-    asked = ",".join([f"p{number}" for number in range(3)] + [f"{number:032x}" for number in range(1000)])
+    requested = ",".join([f"p{number}" for number in range(3)] + [f"{number:032x}" for number in range(1000)])
     answer = await client.post(
         "Patient/_search",
-        content=f"_id={asked}&_count=2",
+        content=f"_id={requested}&_count=2",
         headers={"Content-Type": "application/x-www-form-urlencoded"},
     )
     (following,) = [link["url"] for link in answer.json()["link"] if link["relation"] == "next"]

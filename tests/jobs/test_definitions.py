@@ -34,9 +34,9 @@ async def test_a_partner_reads_what_is_meant(client: httpx.AsyncClient, services
     """Every extension and profile is found by its canonical URL, with its value sets and code systems."""
     assert (await run(services))["written"] == len(resources())
     for resource in profiles.resources():
-        found = (await client.get(resource["resourceType"], params={"url": resource["url"]})).json()
-        assert found["total"] == 1, resource["url"]
-        stored = found["entry"][0]["resource"]
+        answer = (await client.get(resource["resourceType"], params={"url": resource["url"]})).json()
+        assert answer["total"] == 1, resource["url"]
+        stored = answer["entry"][0]["resource"]
         assert stored["id"] in (resource["id"], f"hospital-{resource['id']}")  # the second where R4 has the first
         assert _without(stored, "meta", "id") == _without(resource, "id")
 

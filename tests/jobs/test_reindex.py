@@ -44,7 +44,7 @@ def indexed(settings: Settings) -> dict[str, list[str]]:
     with pymongo.MongoClient[dict[str, Any]](settings.database_url) as client:
         database = client[settings.database_name]
         names = {name: database[name].find({"keys": "*"}).sort("_id") for name in ("Patient", "Basic")}
-        return {name: [found["_id"] for found in cursor] for name, cursor in names.items()}
+        return {name: [result["_id"] for result in cursor] for name, cursor in names.items()}
 
 
 def quietly(settings: Settings, *types: str, restart: bool = False) -> Pass:
@@ -73,11 +73,11 @@ def test_it_goes_on_where_it_was_killed(settings: Settings, monkeypatch: pytest.
     )
     whole, batches = job.reindex_batch, []
 
-    async def crashing(*given: Any, after: str = "", **named: Any) -> Any:
-        batches.append((given[1], after))
+    async def crashing(*arguments: Any, after: str = "", **named: Any) -> Any:
+        batches.append((arguments[1], after))
         if len(batches) == 4:
             raise KeyboardInterrupt
-        return await whole(*given, after=after, **named)
+        return await whole(*arguments, after=after, **named)
 
     monkeypatch.setattr(job, "reindex_batch", crashing)
     with pytest.raises(KeyboardInterrupt):

@@ -63,10 +63,10 @@ def test_what_is_wrong_is_reported(settings: Settings, tmp_path: Path) -> None:
     report = tmp_path / "report.jsonl"
     result = validated(settings, report)
     assert (result.done, result.total, result.faulty, result.types) == (5, 5, 2, ())
-    told = lines(report)
-    assert told.keys() == {"Patient/p9", "Observation/o1"}
-    assert told["Patient/p9"] == ["Patient.colour"]
-    assert "Observation.category" in told["Observation/o1"]
+    reported = lines(report)
+    assert reported.keys() == {"Patient/p9", "Observation/o1"}
+    assert reported["Patient/p9"] == ["Patient.colour"]
+    assert "Observation.category" in reported["Observation/o1"]
     assert stat.S_IMODE(report.stat().st_mode) == 0o600
 
 

@@ -38,9 +38,9 @@ class MailServer:
         writer.write(b"354 go on\r\n")
         text = (await reader.readuntil(b"\r\n.\r\n")).decode()
         if self.to_mail.startswith("250"):
-            found = message_from_string(text.removesuffix("\r\n.\r\n"), policy=policy.default)
-            assert isinstance(found, EmailMessage)
-            self.mails.append(found)
+            result = message_from_string(text.removesuffix("\r\n.\r\n"), policy=policy.default)
+            assert isinstance(result, EmailMessage)
+            self.mails.append(result)
         return self.to_mail
 
 

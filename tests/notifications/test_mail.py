@@ -74,10 +74,10 @@ async def test_a_notification_is_mailed_once(post: Post) -> None:
     await post.send()
     assert await post.send() == 0
     (mail,) = post.server.mails
-    told = (await post.hospital.told())[0]
-    assert mail.get_content().strip() == told["payload"][0]["contentString"]
+    reported = (await post.hospital.told())[0]
+    assert mail.get_content().strip() == reported["payload"][0]["contentString"]
     assert (mail["To"], mail["From"]) == ("ana@example.org", "desk@clinic.test")
-    assert mail["Message-ID"] == f"<{told['id']}@clinic.test>"
+    assert mail["Message-ID"] == f"<{reported['id']}@clinic.test>"
 
 
 async def test_a_mail_speaks_the_patient_s_language(post: Post) -> None:

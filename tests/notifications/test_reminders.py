@@ -16,9 +16,9 @@ async def test_a_visit_within_a_day_is_reminded_of_once(hospital: Hospital) -> N
     """However often the job runs, there is one reminder."""
     await hospital.put(appointment(start=moment(0.9)))
     assert [await remind(hospital.services, BASE, now()) for _ in range(2)] == [1, 0]
-    told = await hospital.told()
-    assert told[0]["topic"]["coding"][0]["code"] == "appointment_reminder"
-    assert told[0]["payload"][0]["contentString"].startswith("Reminder: you see Dr. Luz Gil at Clínica Norte on ")
+    reported = await hospital.told()
+    assert reported[0]["topic"]["coding"][0]["code"] == "appointment_reminder"
+    assert reported[0]["payload"][0]["contentString"].startswith("Reminder: you see Dr. Luz Gil at Clínica Norte on ")
 
 
 async def test_a_visit_that_moves_is_reminded_of_again(hospital: Hospital) -> None:

@@ -30,20 +30,20 @@ async def test_a_booking_is_told_in_the_patient_s_language_and_on_the_patient_s_
     async with working(hospital.services):
         await hospital.put(appointment(start="2031-07-01T08:30:00Z"))
         assert await hospital.kinds(1) == ["appointment_booked"]
-    told = (await hospital.told())[0]
-    assert told["language"] == "es"
+    reported = (await hospital.told())[0]
+    assert reported["language"] == "es"
     text = (
         "Su cita con Dr. Luz Gil en Clínica Norte está reservada para el martes 1 de julio de 2031 a las 10:30 CEST "
         "(08:30 UTC en la clínica)."
     )
-    assert told["payload"][0]["contentString"] == text
-    parts = told["payload"][0]["_contentString"]["extension"][0]["extension"]
+    assert reported["payload"][0]["contentString"] == text
+    parts = reported["payload"][0]["_contentString"]["extension"][0]["extension"]
     assert {"url": "lang", "valueCode": "en"} in parts
     assert "Tuesday 1 July 2031 at 10:30 CEST (08:30 UTC at the clinic)" in next(
         part["valueString"] for part in parts if part["url"] == "content"
     )
-    assert told["recipient"] == [SUBJECT]
-    assert told["about"] == [{"reference": "Appointment/visit"}]
+    assert reported["recipient"] == [SUBJECT]
+    assert reported["about"] == [{"reference": "Appointment/visit"}]
 
 
 async def test_without_a_clock_of_its_own_a_patient_reads_the_clinic_s(hospital: Hospital) -> None:
@@ -156,8 +156,8 @@ async def test_a_worker_killed_at_any_moment_loses_and_doubles_nothing(hospital:
     async with working(hospital.services):
         await hospital.kinds(30)
         await hospital.all_told()
-    told = await hospital.told()
-    assert sorted(item["about"][0]["reference"] for item in told) == sorted(
+    reported = await hospital.told()
+    assert sorted(item["about"][0]["reference"] for item in reported) == sorted(
         f"Appointment/visit-{number}" for number in range(30)
     )
 
@@ -170,9 +170,9 @@ async def test_an_event_told_again_stays_one(hospital: Hospital) -> None:
         change = await anext(changes)
     for _ in range(2):
         await deal_with(hospital.services, teller, change)
-    told = await hospital.told()
-    assert len(told) == 1
-    await hospital.ask("DELETE", f"Communication/{told[0]['id']}")
+    reported = await hospital.told()
+    assert len(reported) == 1
+    await hospital.ask("DELETE", f"Communication/{reported[0]['id']}")
     await deal_with(hospital.services, teller, change)
     assert await hospital.told() == []
 

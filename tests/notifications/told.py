@@ -80,16 +80,16 @@ class Hospital:
     async def told(self, patient_id: str = "ana") -> list[dict[str, Any]]:
         """Return the Communications to a patient, the oldest first."""
         query = [("recipient", f"Patient/{patient_id}"), ("_sort", "_lastUpdated")]
-        return [found async for found in every_match(Context(self.services, BASE), "Communication", query)]
+        return [result async for result in every_match(Context(self.services, BASE), "Communication", query)]
 
     async def kinds(self, count: int) -> list[str]:
         """Return the kinds of what Ana was told, as soon as there are that many or too long has passed."""
         for _ in range(200):
-            found = [item["topic"]["coding"][0]["code"] for item in await self.told()]
-            if len(found) >= count:
-                return found
+            items = [item["topic"]["coding"][0]["code"] for item in await self.told()]
+            if len(items) >= count:
+                return items
             await asyncio.sleep(0.05)
-        return found
+        return items
 
     async def all_told(self) -> None:
         """Wait until the job has dealt with everything that is stored now: a last event marks the place."""

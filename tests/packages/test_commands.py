@@ -76,10 +76,10 @@ async def test_a_package_is_installed_shown_locked_and_removed(run: Run, databas
         assert run("package", "list").output == ""
 
     await asyncio.to_thread(work)
-    told = await _told(database)
-    assert told.count("package-installed") == 3
-    assert told.count("package-uninstalled") == 3
-    assert told.count("package-search-parameters") == 1
+    reported = await _told(database)
+    assert reported.count("package-installed") == 3
+    assert reported.count("package-uninstalled") == 3
+    assert reported.count("package-search-parameters") == 1
 
 
 async def test_a_code_system_is_loaded_listed_and_removed(run: Run, database: Database, tmp_path: Path) -> None:
@@ -101,6 +101,6 @@ async def test_a_code_system_is_loaded_listed_and_removed(run: Run, database: Da
             run("terminology", "remove", "urn:animals")
 
     await asyncio.to_thread(work)
-    told = await _told(database)
-    assert told.count("terminology-loaded") == 3
-    assert told.count("terminology-removed") == 2
+    reported = await _told(database)
+    assert reported.count("terminology-loaded") == 3
+    assert reported.count("terminology-removed") == 2

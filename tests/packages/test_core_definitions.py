@@ -53,8 +53,8 @@ async def test_a_search_counts_all_that_r4_defines_and_what_is_stored(
     client: httpx.AsyncClient, resource_type: str
 ) -> None:
     """Put in at the first search, and once however many ask at the same time."""
-    asked = [client.get(f"{resource_type}?_summary=count") for _ in range(4)]
-    totals = {answer.json()["total"] for answer in await asyncio.gather(*asked)}
+    items = [client.get(f"{resource_type}?_summary=count") for _ in range(4)]
+    totals = {answer.json()["total"] for answer in await asyncio.gather(*items)}
     assert totals == {len(list(official.official_urls(resource_type)))}
 
 

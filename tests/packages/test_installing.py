@@ -27,11 +27,11 @@ class Shelf:
         self._packages = {each.manifest.id: each for each in (package_of(content, "shelf") for content in packages)}
         self.fetched: list[str] = []
 
-    async def release(self, name: str, wanted: str) -> Release:
+    async def release(self, name: str, expected: str) -> Release:
         """Return the release where the version is there."""
-        if f"{name}#{wanted}" not in self._packages:
-            raise NotInRegistry(f"There is no {name}#{wanted}.")
-        return Release(name, wanted, "", None, None)
+        if f"{name}#{expected}" not in self._packages:
+            raise NotInRegistry(f"There is no {name}#{expected}.")
+        return Release(name, expected, "", None, None)
 
     async def fetch(self, release: Release) -> Package:
         """Return the package."""
@@ -131,9 +131,9 @@ async def test_the_site_may_use_an_id_of_r4(client: httpx.AsyncClient) -> None:
         answer = await (client.put(f"ValueSet/{code}", json=own) if number else client.post("", json=transaction))
         assert answer.status_code in (200, 201), answer.text
         assert (await client.get(f"ValueSet/{code}")).json()["title"] == "Ours"
-        found = (await client.get("ValueSet", params={"_id": code})).json()
-        assert [entry["resource"]["title"] for entry in found["entry"]] == ["Ours"]
-        assert found["total"] == 1
+        body = (await client.get("ValueSet", params={"_id": code})).json()
+        assert [entry["resource"]["title"] for entry in body["entry"]] == ["Ours"]
+        assert body["total"] == 1
         assert (await client.delete(f"ValueSet/{code}")).status_code in (200, 204)
         assert (await client.get(f"ValueSet/{code}")).status_code == 410
         assert (await client.get("ValueSet", params={"_id": code})).json()["total"] == 0

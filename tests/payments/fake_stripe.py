@@ -35,33 +35,33 @@ class FakeStripe:
         return sum(intent["amount"] for intent in self.intents if intent["status"] == "succeeded")
 
     async def _create(self, request: Request) -> Response:
-        given = {name: str(value) for name, value in (await request.form()).items()}
-        return self._once(request, given, self._charge)
+        by_name = {name: str(value) for name, value in (await request.form()).items()}
+        return self._once(request, by_name, self._charge)
 
     async def _refund(self, request: Request) -> Response:
-        given = {name: str(value) for name, value in (await request.form()).items()}
-        return self._once(request, given, self._give_back)
+        by_name = {name: str(value) for name, value in (await request.form()).items()}
+        return self._once(request, by_name, self._give_back)
 
     async def _list(self, request: Request) -> Response:
         begin = int(request.query_params.get("created[gte]", 0))
-        found = [intent for intent in reversed(self.intents) if intent["created"] >= begin]
-        return JSONResponse({"object": "list", "data": found, "has_more": False, "url": "/v1/payment_intents"})
+        items = [intent for intent in reversed(self.intents) if intent["created"] >= begin]
+        return JSONResponse({"object": "list", "data": items, "has_more": False, "url": "/v1/payment_intents"})
 
-    def _once(self, request: Request, given: dict[str, str], act: Any) -> Response:
+    def _once(self, request: Request, values: dict[str, str], act: Any) -> Response:
         if request.headers.get("authorization") != "Bearer sk_test_hospital":
             return JSONResponse({"error": {"type": "invalid_request_error", "message": "Invalid key"}}, 401)
         key = request.headers["idempotency-key"]
         if key not in self._answers:
-            self._answers[key] = (given, *act(given))
+            self._answers[key] = (values, *act(values))
         before, status, answer = self._answers[key]
-        if before != given:
+        if before != values:
             return JSONResponse({"error": {"type": "idempotency_error", "message": "Other parameters"}}, 400)
         if self.answers_lost:
             return JSONResponse({"error": {"type": "api_error", "message": "Bad gateway"}}, 502)
         return JSONResponse(answer, status)
 
-    def _charge(self, given: dict[str, str]) -> tuple[int, Any]:
-        token = given.get("payment_method_data[card][token]") or given["payment_method"]
+    def _charge(self, values: dict[str, str]) -> tuple[int, Any]:
+        token = values.get("payment_method_data[card][token]") or values["payment_method"]
         if token not in ("tok_visa", "tok_chargeDeclined", "pm_card_visa"):
             fault = {"type": "invalid_request_error", "code": "resource_missing", "message": "No such token"}
             return 400, {"error": fault}
@@ -69,23 +69,23 @@ class FakeStripe:
         intent = {
             "object": "payment_intent",
             "id": f"pi_{len(self.intents) + 1}",
-            "amount": int(given["amount"]),
-            "currency": given["currency"],
+            "amount": int(values["amount"]),
+            "currency": values["currency"],
             "created": int(time.time()),
-            "metadata": {"attempt": given["metadata[attempt]"]},
+            "metadata": {"attempt": values["metadata[attempt]"]},
             "status": "requires_payment_method" if declined else "succeeded",
             "last_payment_error": _CARD_ERROR if declined else None,
         }
         self.intents.append(intent)
         return (402, {"error": {**_CARD_ERROR, "payment_intent": intent}}) if declined else (200, intent)
 
-    def _give_back(self, given: dict[str, str]) -> tuple[int, Any]:
+    def _give_back(self, values: dict[str, str]) -> tuple[int, Any]:
         refund = {
             "object": "refund",
             "id": f"re_{len(self.refunds) + 1}",
             "status": "succeeded",
-            "amount": int(given["amount"]),
-            "payment_intent": given["payment_intent"],
+            "amount": int(values["amount"]),
+            "payment_intent": values["payment_intent"],
             "failure_reason": None,
         }
         self.refunds.append(refund)

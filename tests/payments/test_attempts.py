@@ -60,8 +60,8 @@ class Watched(SandboxGateway):
     def __post_init__(self) -> None:
         super().__init__()
 
-    async def charge(self, *given: Any, **more: Any) -> Charge:
-        charge = await super().charge(*given, **more)
+    async def charge(self, *arguments: Any, **more: Any) -> Charge:
+        charge = await super().charge(*arguments, **more)
         if charge.status == "completed" and charge not in self.charges:
             self.charges.append(charge)
         await asyncio.sleep(0)
@@ -69,9 +69,9 @@ class Watched(SandboxGateway):
             raise Crash
         return charge
 
-    async def refund(self, charge_id: str, *given: Any, **more: Any) -> Any:
+    async def refund(self, charge_id: str, *arguments: Any, **more: Any) -> Any:
         self.refunds.append(charge_id)
-        return await super().refund(charge_id, *given, **more)
+        return await super().refund(charge_id, *arguments, **more)
 
 
 @dataclass
@@ -85,8 +85,8 @@ class Desk:
 
     async def read(self, path: str) -> dict[str, Any]:
         answer = await handle(self.context, Request("GET", path))
-        found: dict[str, Any] = values.decode(answer.json or b"")
-        return found
+        result: dict[str, Any] = values.decode(answer.json or b"")
+        return result
 
     async def pay(self, gateway: Gateway, card: str = "tok_visa", request_id: str | None = None) -> Charge:
         paying = Card(card, request_id or str(uuid.uuid4()))

@@ -117,7 +117,7 @@ def test_other_webhooks_tell_nothing(event: Any) -> None:
 def test_a_webhook_that_stripe_has_not_signed_is_refused() -> None:
     """No signature, another's, an old one, and another body are all refused."""
     body, signature = signed(intent())
-    for given in (
+    for values in (
         (body, None),
         (body, "nonsense"),
         signed(intent(), secret="whsec_other"),
@@ -126,4 +126,4 @@ def test_a_webhook_that_stripe_has_not_signed_is_refused() -> None:
         (b"\xff", signature),
     ):
         with pytest.raises(BadRequest):
-            event_of(*given, SECRET)
+            event_of(*values, SECRET)

@@ -23,13 +23,13 @@ async def bundle(client: httpx.AsyncClient, search: str, **headers: str) -> dict
     """Return the Bundle that answers a search."""
     answer = await client.get(search, headers=headers)
     assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
+    body: dict[str, Any] = answer.json()
+    return body
 
 
-def entries(found: dict[str, Any], mode: str = "match") -> list[str]:
+def entries(result: dict[str, Any], mode: str = "match") -> list[str]:
     """Return the ids of a Bundle's entries of a mode, in their order."""
-    return [each["fullUrl"].rpartition("/")[2] for each in found.get("entry", ()) if each["search"]["mode"] == mode]
+    return [each["fullUrl"].rpartition("/")[2] for each in result.get("entry", ()) if each["search"]["mode"] == mode]
 
 
 async def found(client: httpx.AsyncClient, search: str) -> set[str]:
@@ -46,9 +46,9 @@ async def refused(client: httpx.AsyncClient, search: str, named: str = "") -> No
     assert named in answer.json()["issue"][0]["diagnostics"], answer.text
 
 
-def link(found: dict[str, Any], relation: str) -> str | None:
+def link(result: dict[str, Any], relation: str) -> str | None:
     """Return a link of a Bundle."""
-    return next((str(each["url"]) for each in found["link"] if each["relation"] == relation), None)
+    return next((str(each["url"]) for each in result["link"] if each["relation"] == relation), None)
 
 
 async def pages(client: httpx.AsyncClient, search: str) -> list[list[str]]:

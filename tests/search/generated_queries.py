@@ -123,9 +123,9 @@ def joined(one: Strategy) -> Strategy:
 
 def plain(resource_type: str, *kinds: str) -> Strategy:
     """Return criteria without modifiers on the parameters of a type, of some kinds only where they are named."""
-    known = {code: found for code, found in PARAMETERS[resource_type].items() if not kinds or found.type in kinds}
-    return st.sampled_from(sorted(known)).flatmap(
-        lambda code: st.tuples(st.just(code), joined(values(code, known[code])))
+    by_name = {code: result for code, result in PARAMETERS[resource_type].items() if not kinds or result.type in kinds}
+    return st.sampled_from(sorted(by_name)).flatmap(
+        lambda code: st.tuples(st.just(code), joined(values(code, by_name[code])))
     )
 
 
@@ -139,25 +139,25 @@ _MODIFIERS = {
 
 def modified(resource_type: str, *kinds: str) -> Strategy:
     """Return criteria with a modifier that the parameter's type allows."""
-    known = {
-        code: found
-        for code, found in PARAMETERS[resource_type].items()
-        if found.type in _MODIFIERS and (not kinds or found.type in kinds)
+    by_name = {
+        code: result
+        for code, result in PARAMETERS[resource_type].items()
+        if result.type in _MODIFIERS and (not kinds or result.type in kinds)
     }
-    return st.sampled_from(sorted(known)).flatmap(lambda code: _modified(code, known[code]))
+    return st.sampled_from(sorted(by_name)).flatmap(lambda code: _modified(code, by_name[code]))
 
 
 def _modified(code: str, parameter: Parameter) -> Strategy:
     def with_values(modifier: str) -> Strategy:
         if modifier == "text":
-            found = st.sampled_from(("systolic", "über", "Uber", "pos", "pressure", "medical"))
+            result = st.sampled_from(("systolic", "über", "Uber", "pos", "pressure", "medical"))
         elif modifier == "identifier":
-            found = identifiers
+            result = identifiers
         elif modifier in ("Patient", "Practitioner"):
-            found = st.sampled_from(IDS)
+            result = st.sampled_from(IDS)
         else:
-            found = values(code, parameter)
-        return st.tuples(st.just(f"{code}:{modifier}"), joined(found))
+            result = values(code, parameter)
+        return st.tuples(st.just(f"{code}:{modifier}"), joined(result))
 
     allowed = _MODIFIERS[parameter.type]
     if code in ("telecom", "phone", "email"):
@@ -175,7 +175,7 @@ def missing(resource_type: str) -> Strategy:
 def simple(resource_type: str) -> Strategy:
     """Return criteria of every form but chains."""
     choices = [plain(resource_type), plain(resource_type), missing(resource_type)]
-    if any(found.type in _MODIFIERS for found in PARAMETERS[resource_type].values()):
+    if any(result.type in _MODIFIERS for result in PARAMETERS[resource_type].values()):
         choices.append(modified(resource_type))
     return st.one_of(*choices)
 

@@ -115,7 +115,7 @@ def references(*types: str) -> Strategy:
     """Return references to resources that may or may not be there, in every form that a reference has."""
     local = st.builds("{}/{}".format, st.sampled_from(types), st.sampled_from(IDS))
     absolute = local.map("https://elsewhere.example.org/fhir/{}".format)
-    logical = st.builds(lambda found: {"identifier": found}, identifiers)
+    logical = st.builds(lambda result: {"identifier": result}, identifiers)
     return st.one_of(
         local.map(lambda text: {"reference": text}),
         local.map(lambda text: {"reference": text}),
@@ -198,7 +198,7 @@ _components = st.builds(lambda code, value: {"code": code, **value}, concepts, v
 def _observation(fields: Resource, status: str, code: Resource, value: Resource, effective: Resource) -> Resource:
     # obs-7: a component has another code than the whole, where the whole has a value.
     others = [each for each in fields.get("component", ()) if not _share_coding(each["code"], code)]
-    kept = {name: found for name, found in fields.items() if name != "component"}
+    kept = {name: result for name, result in fields.items() if name != "component"}
     return {**kept, **({"component": others} if others else {}), "status": status, "code": code, **value, **effective}
 
 
@@ -372,6 +372,6 @@ def worlds(*types: str, most: int = 3) -> Strategy:
 
     def several(resource_type: str) -> Strategy:
         bodies = st.lists(TYPES[resource_type], min_size=1, max_size=most)
-        return bodies.map(lambda found: named(resource_type, found))
+        return bodies.map(lambda result: named(resource_type, result))
 
-    return st.tuples(*map(several, types)).map(lambda lists: [resource for found in lists for resource in found])
+    return st.tuples(*map(several, types)).map(lambda lists: [resource for result in lists for resource in result])

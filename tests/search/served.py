@@ -73,9 +73,9 @@ class Served:
 
     async def _pad(self, resource_type: str, resource_id: str, copies: int) -> None:
         collection = self.database.current(resource_type)
-        found = await collection.find_one({"_id": resource_id})
-        assert found is not None
-        await collection.insert_many([{**found, "_id": f"{resource_id}-{number}"} for number in range(copies)])
+        matches = await collection.find_one({"_id": resource_id})
+        assert matches is not None
+        await collection.insert_many([{**matches, "_id": f"{resource_id}-{number}"} for number in range(copies)])
 
     def explain(self, query: Query, limit: int) -> list[Execution]:
         """Return what the database does for the first page of a search."""
@@ -91,8 +91,8 @@ class Served:
         body = values.encode({"resourceType": "Bundle", "type": "batch", "entry": list(entries)})
         answer = await self.client.post("", content=body)
         assert answer.status_code == 200, answer.text
-        found: list[dict[str, Any]] = answer.json()["entry"]
-        return found
+        response: list[dict[str, Any]] = answer.json()["entry"]
+        return response
 
 
 async def _as_the_server(headers: Mapping[str, str]) -> ServerAccess:
@@ -107,13 +107,13 @@ def url(resource_type: str, criteria: Sequence[tuple[str, str]]) -> str:
 def _ids(answer: dict[str, Any]) -> set[str] | str:
     if not answer["response"]["status"].startswith("200"):
         return str(answer["response"].get("outcome", answer))
-    found: list[str] = []
+    collected: list[str] = []
     for entry in answer["resource"].get("entry", ()):
         if entry["search"]["mode"] != "match":
             return str(entry["resource"])
-        found.append(entry["fullUrl"].rpartition("/")[2])
-    assert len(found) == len(set(found)), f"A resource stands twice: {found}"
-    return set(found)
+        collected.append(entry["fullUrl"].rpartition("/")[2])
+    assert len(collected) == len(set(collected)), f"A resource stands twice: {collected}"
+    return set(collected)
 
 
 @contextmanager

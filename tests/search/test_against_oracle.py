@@ -73,14 +73,14 @@ def agree(server: Served, resources: list[Resource], searches: Sequence[Query], 
     world.add(resources)
     server.load(resources)
     pairs = zip(searches, server.ids(searches), strict=True)
-    wrong = [(search, expected, found) for search, found in pairs if found != (expected := world.search(*search))]
+    wrong = [(search, expected, result) for search, result in pairs if result != (expected := world.search(*search))]
     assert not wrong, "\n".join(_told(*each, resources) for each in wrong[:5])
 
 
-def _told(search: Query, expected: set[str], found: set[str] | str, resources: list[Resource]) -> str:
-    differing = expected ^ found if isinstance(found, set) else expected
+def _told(search: Query, expected: set[str], result: set[str] | str, resources: list[Resource]) -> str:
+    differing = expected ^ result if isinstance(result, set) else expected
     shown = [each for each in resources if each["resourceType"] == search[0] and each["id"] in differing]
-    return f"{url(*search)}\n  {search}\n  expected {expected}\n  found {found}\n  {shown}"
+    return f"{url(*search)}\n  {search}\n  expected {expected}\n  found {result}\n  {shown}"
 
 
 CLINICAL = ("Patient", "Observation", "Encounter", "Condition", "MedicationRequest")

@@ -109,8 +109,8 @@ async def test_what_a_resource_inside_a_bundle_has_not_is_refused(client: httpx.
 async def test_a_chain_into_a_bundle_is_served_from_the_index(client: httpx.AsyncClient) -> None:
     """What is asked inside is a fact of the Bundle: the search reads only the keys that it finds."""
     answer = await bundle(client, "Bundle?composition.patient=Patient/p&_explain=true")
-    told = str(answer["entry"][-1]["resource"])
-    assert "composition~patient=Patient/p" in told or "composition~subject=Patient/p" in told
+    reported = str(answer["entry"][-1]["resource"])
+    assert "composition~patient=Patient/p" in reported or "composition~subject=Patient/p" in reported
 
 
 async def test_an_odd_bundle_is_stored_all_the_same(client: httpx.AsyncClient) -> None:

@@ -42,37 +42,39 @@ def server(mongod_url: str, databases: Databases) -> Iterator[Served]:
 
 def all_cases(resource_type: str) -> list[Case]:
     """Return the cases of all parameters of a type, made or written by hand."""
-    found: list[Case] = []
+    collected: list[Case] = []
     for parameter in of_type(resource_type):
         by_hand = CASES.get((resource_type, parameter.code))
-        found += by_hand if by_hand is not None else cases(parameter, resource_type)
-    return found
+        collected += by_hand if by_hand is not None else cases(parameter, resource_type)
+    return collected
 
 
 @pytest.fixture(scope="module", params=sorted(RESOURCE_TYPES))
 def loaded(server: Served, request: pytest.FixtureRequest) -> Loaded:
     """A type with two resources for each of its cases, and many that are found by none."""
     resource_type = str(request.param)
-    known = all_cases(resource_type)
+    existing = all_cases(resource_type)
     resources: list[dict[str, Any]] = [{"resourceType": resource_type, **filled(resource_type), "id": "pad"}]
-    for number, case in enumerate(known):
+    for number, case in enumerate(existing):
         resources += [{**case.match, "id": f"m{number}"}, {**case.other, "id": f"o{number}"}]
     server.load(resources)
     server.pad(resource_type, "pad", PADDING)
-    return resource_type, known
+    return resource_type, existing
 
 
 def test_each_parameter_finds_its_match_alone(server: Served, loaded: Loaded) -> None:
     """For each path of each parameter: found is the resource with the value, not the one with another."""
-    resource_type, known = loaded
-    both = [("_id", f"m{number},o{number}") for number in range(len(known))]
-    found = server.ids([(resource_type, [(case.code, case.value), own]) for case, own in zip(known, both, strict=True)])
+    resource_type, existing = loaded
+    both = [("_id", f"m{number},o{number}") for number in range(len(existing))]
+    result = server.ids(
+        [(resource_type, [(case.code, case.value), own]) for case, own in zip(existing, both, strict=True)]
+    )
     present = server.ids(
-        [(resource_type, [(f"{case.code}:missing", "false"), own]) for case, own in zip(known, both, strict=True)]
+        [(resource_type, [(f"{case.code}:missing", "false"), own]) for case, own in zip(existing, both, strict=True)]
     )
     wrong = [
         f"{case.code}={case.value}\n  {case.match}\n  {case.other}\n  {ids}\n  present: {f'm{number}' in having}"
-        for number, (case, ids, having) in enumerate(zip(known, found, present, strict=True))
+        for number, (case, ids, having) in enumerate(zip(existing, result, present, strict=True))
         if ids != {f"m{number}"} or f"m{number}" not in having
     ]
     assert not wrong, "\n".join(wrong)
@@ -80,19 +82,19 @@ def test_each_parameter_finds_its_match_alone(server: Served, loaded: Loaded) ->
 
 def test_each_parameter_is_answered_from_an_index(server: Served, loaded: Loaded) -> None:
     """No search reads a collection without an index, nor much more of it than it finds."""
-    resource_type, known = loaded
+    resource_type, existing = loaded
     wrong: list[str] = []
-    for code, value in dict.fromkeys((case.code, case.value) for case in known):
+    for code, value in dict.fromkeys((case.code, case.value) for case in existing):
         # `:missing` looks at every shape of a resource that there is: here each case has shapes of its own.
-        shapes = 2 * len(known)
-        for name, wanted, most in (
+        shapes = 2 * len(existing)
+        for name, expected, most in (
             (code, value, 0),
             (f"{code}:missing", "false", shapes),
             (f"{code}:missing", "true", shapes),
         ):
-            executions = server.explain((resource_type, [(name, wanted)]), 20)
+            executions = server.explain((resource_type, [(name, expected)]), 20)
             if any(excessive(each, most) for each in executions):
-                wrong.append(f"{name}={wanted}\n  {executions}")
+                wrong.append(f"{name}={expected}\n  {executions}")
     assert not wrong, "\n".join(wrong)
 
 

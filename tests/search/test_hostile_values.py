@@ -77,10 +77,10 @@ async def test_a_hostile_value_is_found_where_it_stands(client: httpx.AsyncClien
     escaped = value
     for character in ("\\", "$", ",", "|"):
         escaped = escaped.replace(character, f"\\{character}")
-    wanted = quote(escaped, safe="")
-    assert await found(client, f"Patient?family:exact={wanted}") == {"with"}
-    assert await found(client, f"Patient?identifier={wanted}") == {"with"}
-    assert await found(client, f"Patient?identifier=urn:s|{wanted}") == {"with"}
+    expected = quote(escaped, safe="")
+    assert await found(client, f"Patient?family:exact={expected}") == {"with"}
+    assert await found(client, f"Patient?identifier={expected}") == {"with"}
+    assert await found(client, f"Patient?identifier=urn:s|{expected}") == {"with"}
 
 
 async def test_names_of_parameters_are_no_paths(client: httpx.AsyncClient) -> None:

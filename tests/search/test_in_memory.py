@@ -41,8 +41,8 @@ def test_matches_are_those_of_the_specification(
     name, criteria = asked
     for criterion in criteria:
         query = parse((name,), [criterion], strict=True, timezone=zone, base_url=BASE, now=NOW)
-        found = {each["id"] for each in resources if matches(query, each, timezone=zone, base_url=BASE)}
-        assert found == world.search(name, [criterion]), criterion
+        ids = {each["id"] for each in resources if matches(query, each, timezone=zone, base_url=BASE)}
+        assert ids == world.search(name, [criterion]), criterion
 
 
 def test_what_other_resources_must_say_is_not_decided() -> None:

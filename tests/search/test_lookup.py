@@ -20,9 +20,9 @@ TYPES = ("Patient", "Observation", "Encounter", "Condition", "RiskAssessment", "
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 
 
-def _conditions(name: str, asked: list[tuple[str, str]]) -> list[object]:
+def _conditions(name: str, requested: list[tuple[str, str]]) -> list[object]:
     # Criteria alone, and each together with the next.
-    singles = [parse((name,), [one], strict=True, base_url=BASE, now=NOW).condition(name) for one in asked]
+    singles = [parse((name,), [one], strict=True, base_url=BASE, now=NOW).condition(name) for one in requested]
     pairs = [every(list(pair)) for pair in pairwise(singles)]
     return [*singles, *pairs]
 

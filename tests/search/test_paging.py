@@ -66,8 +66,8 @@ def _in_order(resources: list[Resource], sort: str) -> list[str]:
         falling, name = key.startswith("-"), key.removeprefix("-")
 
         def value(resource: Resource, name: str = name, falling: bool = falling) -> Any:
-            found = SORTS[name](resource, highest=falling)
-            return (max if falling else min)(found) if found else None
+            result = SORTS[name](resource, highest=falling)
+            return (max if falling else min)(result) if result else None
 
         having = [each for each in ordered if value(each) is not None]
         missing = [each for each in ordered if value(each) is None]

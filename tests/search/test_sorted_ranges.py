@@ -77,7 +77,9 @@ def _search(resource_type: str, name: str) -> Strategy:
 
 def _worlds_and_searches() -> Strategy:
     return st.sampled_from(SORTED).flatmap(
-        lambda found: st.tuples(st.just(found), _world(found[0]), st.lists(_search(*found), min_size=12, max_size=12))
+        lambda result: st.tuples(
+            st.just(result), _world(result[0]), st.lists(_search(*result), min_size=12, max_size=12)
+        )
     )
 
 
@@ -102,30 +104,30 @@ def test_every_order_finds_what_the_evaluator_finds(server: Served, case: Any) -
         searched = compile_query(parse((resource_type,), [*criteria, ("_sort", sort)], strict=True))
         assert server.runner.run(SearchStore(server.database).count(searched)) == len(expected), criteria
         for way in ways(searched.types[0]):
-            found = server.runner.run(paged(decided(server.database, way), searched, limit))
-            told = url(resource_type, [*criteria, ("_sort", sort), ("_count", str(limit))]), way
-            assert len(found) == len(set(found)), told
-            assert set(found) == expected, told
-            places = [_place(world.resources[resource_type, each], name, falling=sort != name) for each in found]
+            result = server.runner.run(paged(decided(server.database, way), searched, limit))
+            reported = url(resource_type, [*criteria, ("_sort", sort), ("_count", str(limit))]), way
+            assert len(result) == len(set(result)), reported
+            assert set(result) == expected, reported
+            places = [_place(world.resources[resource_type, each], name, falling=sort != name) for each in result]
             having = [each for each in places if each is not None]
-            assert places == sorted(having, reverse=sort != name) + [None] * (len(places) - len(having)), told
+            assert places == sorted(having, reverse=sort != name) + [None] * (len(places) - len(having)), reported
 
 
 def _place(resource: Resource, name: str, *, falling: bool) -> Any:
     """Return the value by which a resource is sorted, None where it has none that can be."""
     parameter = PARAMETERS[resource["resourceType"]][name]
-    found: list[Any] = []
+    collected: list[Any] = []
     for element in [each for path in parameter.paths for each in elements(resource, path)]:
         if parameter.type == "date":
             span = element_span(element.type, element.value, "UTC")
-            found += [] if span is None else [span.high if falling else span.low]
+            collected += [] if span is None else [span.high if falling else span.low]
         elif parameter.type == "string":
-            found += [folded(each) for each in texts(element)]
+            collected += [folded(each) for each in texts(element)]
         elif isinstance(element.value, dict):
-            found += [element.value["value"]] if "value" in element.value else []
+            collected += [element.value["value"]] if "value" in element.value else []
         else:
-            found.append(element.value)
-    return (max if falling else min)(found) if found else None
+            collected.append(element.value)
+    return (max if falling else min)(collected) if collected else None
 
 
 Searched = tuple[str, tuple[tuple[str, str], ...]]
@@ -176,10 +178,10 @@ def test_searches_that_exclude_each_other_find_nothing(server: Served) -> None:
     """Bounds that leave nothing between them are no error, whichever way is sorted."""
     server.load([{"resourceType": "Observation", "id": "o", "status": "final", "code": {"text": "x"},
                   "effectiveDateTime": "2010-06-01", "valueQuantity": {"value": 5}}])  # fmt: skip
-    asked: list[Query] = [
+    items: list[Query] = [
         ("Observation", (("date", "lt2000"), ("date", "gt2020"), ("_sort", "-date"))),
         ("Observation", (("date", "lt2000"), ("date", "gt2020"), ("_sort", "date"))),
         ("Observation", (("value-quantity", "lt1"), ("value-quantity", "gt9"), ("_sort", "-value-quantity"))),
         ("Observation", (("_lastUpdated", "lt2000"), ("_lastUpdated", "gt2020"), ("_sort", "-_lastUpdated"))),
     ]
-    assert server.ids(asked) == [set()] * len(asked)
+    assert server.ids(items) == [set()] * len(items)

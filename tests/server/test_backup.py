@@ -78,8 +78,8 @@ def test_the_server_backs_up_by_itself(tmp_path: Path) -> None:
     """Where a folder is set, the first backup is there soon after the start."""
     with RunningServer(tmp_path / "data", backup_dir=str(tmp_path / "backups")):
         deadline = time.monotonic() + 90
-        while not (found := list(tmp_path.glob("backups/fhir-*"))):
+        while not (paths := list(tmp_path.glob("backups/fhir-*"))):
             assert time.monotonic() < deadline
             time.sleep(0.1)
-    status, output, errors = _run("backup", "verify", str(found[0]))
+    status, output, errors = _run("backup", "verify", str(paths[0]))
     assert (status, "is whole" in output) == (0, True), errors

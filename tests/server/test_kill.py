@@ -70,12 +70,12 @@ async def _write_until_killed(server: RunningServer, acknowledged: Acknowledged,
 
 
 async def _all(client: httpx.AsyncClient, url: str | None) -> list[dict[str, object]]:
-    found: list[dict[str, object]] = []
+    collected: list[dict[str, object]] = []
     while url:
         bundle = (await client.get(url)).raise_for_status().json()
-        found += [entry["resource"] for entry in bundle.get("entry", ()) if "resource" in entry]
+        collected += [entry["resource"] for entry in bundle.get("entry", ()) if "resource" in entry]
         url = next((link["url"] for link in bundle["link"] if link["relation"] == "next"), None)
-    return found
+    return collected
 
 
 async def test_nothing_acknowledged_is_lost_when_server_and_database_are_killed(tmp_path: Path) -> None:
@@ -99,8 +99,8 @@ async def _versions_have_no_gap(client: httpx.AsyncClient, acknowledged: Acknowl
         history = await _all(client, f"Organization/{name}/_history?_count=1000")
         # One more than was acknowledged may have been stored when the answer was cut off.
         assert len(history) in (version, version + 1)
-        found = [(resource["meta"]["versionId"], resource["name"]) for resource in history]  # type: ignore[index]
-        assert found == [(str(n), str(n)) for n in range(len(history), 0, -1)]
+        items = [(resource["meta"]["versionId"], resource["name"]) for resource in history]  # type: ignore[index]
+        assert items == [(str(n), str(n)) for n in range(len(history), 0, -1)]
 
 
 async def _bundles_are_whole(client: httpx.AsyncClient, acknowledged: Acknowledged) -> None:

@@ -68,13 +68,15 @@ def write(path: Path, *resources: Any) -> None:
 
 
 def transaction(*resources: dict[str, Any]) -> dict[str, Any]:
-    entries = [{"resource": found, "request": {"method": "POST", "url": found["resourceType"]}} for found in resources]
+    entries = [
+        {"resource": result, "request": {"method": "POST", "url": result["resourceType"]}} for result in resources
+    ]
     return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
 
 
 def stored(settings: Settings, resource_type: str) -> list[dict[str, Any]]:
     with pymongo.MongoClient[dict[str, Any]](settings.database_url) as client:
-        return [json.loads(found["json"]) for found in client[settings.database_name][resource_type].find()]
+        return [json.loads(result["json"]) for result in client[settings.database_name][resource_type].find()]
 
 
 def test_what_is_good_is_stored_and_what_is_bad_is_reported(settings: Settings, tmp_path: Path) -> None:
@@ -87,7 +89,7 @@ def test_what_is_good_is_stored_and_what_is_bad_is_reported(settings: Settings, 
     summary = run(settings, tmp_path)
     assert summary.counts == Counter({("Patient", "created"): 4, ("Observation", "created"): 1})
     refused = [json.loads(line) for line in (tmp_path / "report").read_text().splitlines()]
-    places = {(Path(found["file"]).name, found["place"]): found for found in refused}
+    places = {(Path(result["file"]).name, result["place"]): result for result in refused}
     assert set(places) == {("b.json", ""), ("c.ndjson", "line 3"), ("c.ndjson", "line 4")}
     assert places["b.json", ""]["resources"] == ["Patient", "Observation"]
     assert places["b.json", ""]["issues"][0]["expression"] == ["Bundle.entry[1].resource.status"]
@@ -109,7 +111,7 @@ def test_what_was_refused_for_want_of_another_is_tried_again(settings: Settings,
     write(tmp_path / "b.json", transaction(OBSERVATION | {"subject": {"reference": "Patient?identifier=urn:mrn|none"}}))
     write(tmp_path / "z.json", transaction(PATIENT))
     summary = run(settings, tmp_path)
-    assert [(Path(found.file).name, found.status) for found in summary.refusals] == [("b.json", 412)]
+    assert [(Path(result.file).name, result.status) for result in summary.refusals] == [("b.json", 412)]
     (observation,), (patient,) = stored(settings, "Observation"), stored(settings, "Patient")
     assert observation["subject"]["reference"] == f"Patient/{patient['id']}"
 
@@ -121,7 +123,7 @@ def test_a_changed_resource_is_updated_and_an_equal_one_is_not(settings: Setting
     write(tmp_path / "a.ndjson", PATIENT | {"id": "a"}, PATIENT | {"id": "b", "active": True})
     summary = run(settings, tmp_path)
     assert summary.counts == Counter({("Patient", "unchanged"): 1, ("Patient", "updated"): 1})
-    assert {found["id"]: found["meta"]["versionId"] for found in stored(settings, "Patient")} == {"a": "1", "b": "2"}
+    assert {result["id"]: result["meta"]["versionId"] for result in stored(settings, "Patient")} == {"a": "1", "b": "2"}
 
 
 def test_a_broken_file_does_not_end_the_load(settings: Settings, tmp_path: Path) -> None:
@@ -129,7 +131,7 @@ def test_a_broken_file_does_not_end_the_load(settings: Settings, tmp_path: Path)
     (tmp_path / "a.json.gz").write_bytes(b"\x1f\x8b\x08\x00broken")
     write(tmp_path / "b.json", transaction(PATIENT))
     summary = run(settings, tmp_path)
-    assert [Path(found.file).name for found in summary.refusals] == ["a.json.gz"]
+    assert [Path(result.file).name for result in summary.refusals] == ["a.json.gz"]
     assert summary.counts == Counter({("Patient", "created"): 1})
 
 
@@ -152,7 +154,7 @@ def test_a_load_that_was_killed_goes_on_where_it_stood(settings: Settings, tmp_p
     before = len(stored(settings, "Patient"))
     assert before % size == 0
     summary = run(settings, tmp_path)
-    identifiers = [found["identifier"][0]["value"] for found in stored(settings, "Patient")]
+    identifiers = [result["identifier"][0]["value"] for result in stored(settings, "Patient")]
     assert len(identifiers) == len(set(identifiers)) == files * size
     assert summary.refusals == []
     assert summary.counts.total() < files * size
@@ -167,13 +169,13 @@ def test_load_over_http(tmp_path: Path) -> None:
     with RunningServer(tmp_path / "data") as server:
         summary = run(Settings(), folder, base_url=server.base_url)
         assert summary.counts == Counter({("Patient", "created"): 2})
-        assert [found.place for found in summary.refusals] == ["line 2"]
+        assert [result.place for result in summary.refusals] == ["line 2"]
         assert summary.refusals[0].issues[0]["expression"] == ["Bundle.entry[0].resource.birthDate"]
         assert httpx.get(f"{server.base_url}Patient?_summary=count").json()["total"] == 2
         again = run(Settings(), folder, base_url=server.base_url)
         assert (again.counts.total(), again.skipped_files, len(again.refusals)) == (0, 1, 1)
     gone = run(Settings(), folder, base_url=f"http://127.0.0.1:{server.port}/other")
-    assert {found.status for found in gone.refusals} == {503}
+    assert {result.status for result in gone.refusals} == {503}
 
 
 def test_load_joins_the_database_of_a_running_server(tmp_path: Path) -> None:

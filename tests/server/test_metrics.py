@@ -113,9 +113,9 @@ def test_what_is_deployed_asks_for_figures_that_there_are() -> None:
     declared = {family.name for family in REGISTRY.collect()}
     groups = yaml.safe_load((DEPLOY / "prometheus/alerts.yaml").read_text())["groups"]
     panels = json.loads((DEPLOY / "grafana/fhir-server.json").read_text())["panels"]
-    asked = [rule["expr"] for group in groups for rule in group["rules"]]
-    asked += [target["expr"] for panel in panels for target in panel["targets"]]
-    names = {name for each in asked for name in re.findall(r"fhir_server_\w+", each)}
+    items = [rule["expr"] for group in groups for rule in group["rules"]]
+    items += [target["expr"] for panel in panels for target in panel["targets"]]
+    names = {name for each in items for name in re.findall(r"fhir_server_\w+", each)}
     assert {name.removesuffix("_bucket").removesuffix("_total") for name in names} <= declared
 
 

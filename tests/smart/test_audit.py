@@ -25,8 +25,8 @@ async def _events(smart: SmartServer, query: str = "&type=rest") -> list[dict[st
 
 
 def _told(event: dict[str, Any]) -> tuple[str, str, str]:
-    asked = event.get("entity", [{}])[0]
-    target = asked.get("description") or asked.get("what", {}).get("reference", "")
+    requested = event.get("entity", [{}])[0]
+    target = requested.get("description") or requested.get("what", {}).get("reference", "")
     return event["subtype"][0]["code"], event.get("outcomeDesc", event["action"])[:3], target
 
 
@@ -58,12 +58,12 @@ async def test_each_access_is_told_with_who_what_and_how_it_ended(smart: SmartSe
         ("read", "404", "Patient/b"),
         ("search-type", "403", "GET Observation"),
     ])  # fmt: skip
-    told = {_told(event): event for event in events}
+    by_name = {_told(event): event for event in events}
     for event in events:
         assert validate(event, max_depth=100) == []
-    assert base64.b64decode(told["search-type", "E", "GET Patient"]["entity"][0]["query"]) == b"Patient?name=Miller"
-    assert len(told["batch", "E", "GET Patient/a 200 OK"]["entity"]) == 2
-    anna = told["read", "404", "Patient/b"]["agent"][0]
+    assert base64.b64decode(by_name["search-type", "E", "GET Patient"]["entity"][0]["query"]) == b"Patient?name=Miller"
+    assert len(by_name["batch", "E", "GET Patient/a 200 OK"]["entity"]) == 2
+    anna = by_name["read", "404", "Patient/b"]["agent"][0]
     assert (anna["who"]["reference"], anna["altId"], anna["requestor"]) == ("Patient/a", account["id"], True)
     assert "name" not in anna
     assert anna["network"]["address"]

@@ -19,10 +19,10 @@ async def _events(smart: SmartServer, query: str = "") -> list[Event]:
     await smart.app.state.audit.flush()
     auditor = smart.fhir(await smart.system_token("system/AuditEvent.rs"))
     page = (await auditor.get(f"AuditEvent?type:not=rest&_sort=_id&_count=200{query}")).json()
-    found = [entry["resource"] for entry in page.get("entry", [])]
-    for event in found:
+    resources = [entry["resource"] for entry in page.get("entry", [])]
+    for event in resources:
         assert validate(event, max_depth=100) == []
-    return found
+    return resources
 
 
 def _name(event: Event) -> str:
@@ -73,9 +73,9 @@ async def test_a_launch_is_told_from_sign_in_to_logout(smart: SmartServer) -> No
         assert set(_details(event)["scope"].split()) == {"launch/patient", "offline_access", "patient/*.rs"}
     assert [_details(event)["grant-type"] for event in (first, second)] == ["authorization_code", "refresh_token"]
     for name in ("introspection", "revocation"):
-        (told,) = await _of(smart, name)
-        assert told["agent"][0]["who"]["identifier"]["value"] == app.client_id
-        assert _details(told)["of-user"] == anna["id"]
+        (reported,) = await _of(smart, name)
+        assert reported["agent"][0]["who"]["identifier"]["value"] == app.client_id
+        assert _details(reported)["of-user"] == anna["id"]
 
 
 async def test_what_fails_is_told_with_the_reason(smart: SmartServer) -> None:
@@ -126,8 +126,8 @@ async def test_what_the_operator_does_is_told(smart: SmartServer) -> None:
     await accounts.remove_client(app.client_id)(smart.services, smart.store)
     await accounts.rotate_keys(smart.services, smart.store)
     events = [event for event in await _events(smart) if "fhir-server" in str(event["agent"])]
-    told = [(_name(event), event["outcome"]) for event in events]
-    assert told[:7] == [
+    items = [(_name(event), event["outcome"]) for event in events]
+    assert items[:7] == [
         ("user-added", "0"), ("user-added", "4"), ("password-changed", "0"), ("user-disabled", "0"),
         ("client-registration", "0"), ("client-removed", "0"), ("key-rotated", "0"),
     ]  # fmt: skip

@@ -37,8 +37,8 @@ async def test_a_backend_client_authenticates_with_its_key_and_reads(
         services, store = app.state.services, app.state.oauth.store
         resource = {"resourceType": "Patient", "id": "a", "name": [{"family": "Miller"}]}
         await handle(Context(services, base), Request("PUT", "Patient/a", resource=resource))
-        given: Any = {"secret": False, "redirect_uris": [], "jwks": path, "jwks_uri": None, "launch_url": None}
-        made = await accounts.add_client("Warehouse", "system/Patient.rs", **given)(services, store)
+        form: Any = {"secret": False, "redirect_uris": [], "jwks": path, "jwks_uri": None, "launch_url": None}
+        made = await accounts.add_client("Warehouse", "system/Patient.rs", **form)(services, store)
         async with cumulus.FhirClient(
             base, ["Patient"], smart_client_id=made["client_id"], smart_jwks=own_keys
         ) as client:

@@ -98,9 +98,9 @@ class World:
 
     async def opened(self, url: str, username: str, pick: str | None = None) -> dict[str, Any]:
         """Launch the app, sign in, allow, and return what the app then found out."""
-        page, found = await self.visited(url, username, pick)
+        page, result = await self.visited(url, username, pick)
         await page.context.close()
-        return found
+        return result
 
     async def visited(self, url: str, username: str, pick: str | None = None) -> tuple[Any, dict[str, Any]]:
         """Do the same and return the page besides, where the browser has been led to."""
@@ -113,8 +113,8 @@ class World:
             await page.check(f"input[name=patient][value={pick}]")
             await page.click("button.main")
         await page.click("button[name=approve]")
-        found: dict[str, Any] = json.loads(await page.locator("#result").text_content(timeout=20_000))
-        return page, found
+        result: dict[str, Any] = json.loads(await page.locator("#result").text_content(timeout=20_000))
+        return page, result
 
 
 @pytest.fixture
@@ -211,8 +211,8 @@ async def _service_token(world: World, scope: str) -> str:
 
 async def test_a_standalone_launch_reads_refreshes_and_is_refused_the_neighbour(world: World) -> None:
     """The app finds the endpoints, the user signs in and allows, and the app sees that patient and no other one."""
-    found = await world.opened(f"{world.site}/launch?iss={world.base}", "anna")
-    assert found == {
+    result = await world.opened(f"{world.site}/launch?iss={world.base}", "anna")
+    assert result == {
         "patient": "anna", "read": "anna", "own": "anna", "encounter": None, "observations": 1,
         "refreshed": True, "readAgain": "anna", "neighbour": "refused 404", "search": 0,
     }  # fmt: skip
@@ -220,31 +220,31 @@ async def test_a_standalone_launch_reads_refreshes_and_is_refused_the_neighbour(
 
 async def test_a_practitioner_picks_the_patient_of_a_standalone_launch(world: World) -> None:
     """The picker leads on to the consent, and the app works on the patient that was picked."""
-    found = await world.opened(f"{world.site}/launch?iss={world.base}", "doctor", pick="anna")
-    assert (found["patient"], found["own"], found["neighbour"]) == ("anna", "doctor", "refused 404")
+    result = await world.opened(f"{world.site}/launch?iss={world.base}", "doctor", pick="anna")
+    assert (result["patient"], result["own"], result["neighbour"]) == ("anna", "doctor", "refused 404")
 
 
 async def test_an_ehr_launch_brings_the_encounter(world: World) -> None:
     """The EHR prepares the launch; the app opens with its patient and encounter, and reads both."""
     token = await _service_token(world, "ehr_launch")
     async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as ehr:
-        asked = {"client_id": world.client_id, "user": "doctor", "patient": "anna", "encounter": "e"}
-        prepared = (await ehr.post(world.base.replace("/fhir", "/oauth/launch"), json=asked)).json()
-    found = await world.opened(prepared["url"], "doctor")
-    assert (found["patient"], found["read"], found["encounter"]) == ("anna", "anna", "e")
-    assert (found["own"], found["neighbour"]) == ("doctor", "refused 404")
+        form = {"client_id": world.client_id, "user": "doctor", "patient": "anna", "encounter": "e"}
+        prepared = (await ehr.post(world.base.replace("/fhir", "/oauth/launch"), json=form)).json()
+    result = await world.opened(prepared["url"], "doctor")
+    assert (result["patient"], result["read"], result["encounter"]) == ("anna", "anna", "e")
+    assert (result["own"], result["neighbour"]) == ("doctor", "refused 404")
 
 
 async def test_a_page_that_launches_itself_can_be_bookmarked(world: World) -> None:
     """RFC 9207: the library leaves `iss` in the page's address and takes it for the FHIR base when opened again."""
-    first, found = await world.visited(f"{world.site}/bookmark", "anna")
-    assert found == {"patient": "anna", "read": "anna"}
+    first, result = await world.visited(f"{world.site}/bookmark", "anna")
+    assert result == {"patient": "anna", "read": "anna"}
     bookmarked = first.url
     assert dict(parse_qsl(urlsplit(bookmarked).query)) == {"iss": world.base}
     await first.reload()
-    assert json.loads(await first.locator("#result").text_content(timeout=20_000)) == found
+    assert json.loads(await first.locator("#result").text_content(timeout=20_000)) == result
     _, again = await world.visited(bookmarked, "anna")
-    assert again == found
+    assert again == result
 
 
 async def test_a_patient_is_found_and_picked_by_keyboard_alone(world: World) -> None:
@@ -270,8 +270,8 @@ async def test_a_patient_is_found_and_picked_by_keyboard_alone(world: World) -> 
     assert "anna" in (await page.locator("main").text_content() or "")
     await page.locator("#approve").focus()
     await page.keyboard.press("Enter")
-    found = json.loads(await page.locator("#result").text_content(timeout=20_000))
-    assert found["patient"] == "anna"
+    result = json.loads(await page.locator("#result").text_content(timeout=20_000))
+    assert result["patient"] == "anna"
     assert not [text for text in failed if "Content Security Policy" in text]
 
 
@@ -282,8 +282,8 @@ async def test_an_app_on_another_site_signs_the_user_out(world: World, method: s
     page, _ = await world.visited(f"{world.site}/launch?iss={world.base}", "anna")
     key = "JSON.parse(sessionStorage.getItem(JSON.parse(sessionStorage.getItem('SMART_KEY')))).tokenResponse.id_token"
     hint = await page.evaluate(key) if proven else ""
-    given = {"hint": hint, "method": method, "client_id": world.client_id}
-    await page.goto(f"{world.site}/leave?{urlencode(given)}")
+    form = {"hint": hint, "method": method, "client_id": world.client_id}
+    await page.goto(f"{world.site}/leave?{urlencode(form)}")
     await page.click("button")
     if not proven:
         await page.click("#sign-out")

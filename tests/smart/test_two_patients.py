@@ -57,7 +57,7 @@ _CHANGING = re.compile(
 
 def _shown(answer: httpx.Response) -> tuple[int, str, dict[str, str]]:
     """Return what an answer says, without what differs from one call to the next."""
-    told = {
+    headers = {
         name: value
         for name, value in answer.headers.items()
         if name in ("etag", "location", "allow", "www-authenticate")
@@ -65,7 +65,7 @@ def _shown(answer: httpx.Response) -> tuple[int, str, dict[str, str]]:
     return (
         answer.status_code,
         _CHANGING.sub("*", answer.text),
-        {name: _CHANGING.sub("*", value) for name, value in told.items()},
+        {name: _CHANGING.sub("*", value) for name, value in headers.items()},
     )
 
 
@@ -76,14 +76,14 @@ SCOPES = ["patient/*.cruds openid fhirUser", "user/*.cruds openid fhirUser", "pa
 async def test_no_way_in_tells_a_of_b(servers: tuple[SmartServer, SmartServer], scope: str) -> None:
     """Each way in answers A alike whether B's records are there or not, and nothing of B's stands in the answer."""
     both, alone = [await _as_a(server, scope) for server in servers]
-    told: list[str] = []
+    collected: list[str] = []
     for way in [*WAYS, *(EACH_RESOURCE if scope == SCOPES[0] else ())]:
         seen, expected = await _ask(both, way), await _ask(alone, way)
         if seen.status_code >= 500 and seen.status_code != 501:
-            told.append(f"{way.method} {way.url}: {seen.status_code} {seen.text[:300]}")
+            collected.append(f"{way.method} {way.url}: {seen.status_code} {seen.text[:300]}")
         elif way.interaction != "capabilities" and _shown(seen) != _shown(expected):
-            told.append(f"{way.method} {way.url} {way.headers}:\n   {_shown(seen)}\n   {_shown(expected)}"[:1500])
-    assert not told, "\n".join(told)
+            collected.append(f"{way.method} {way.url} {way.headers}:\n   {_shown(seen)}\n   {_shown(expected)}"[:1500])
+    assert not collected, "\n".join(collected)
     for resource_type, resource_id in B:
         unharmed = await servers[0].services.resources.read(resource_type, resource_id)
         assert (unharmed.version, unharmed.deleted) == (2, False), f"{resource_type}/{resource_id}"
@@ -96,10 +96,10 @@ async def test_a_sees_all_that_is_a_s(servers: tuple[SmartServer, SmartServer]) 
     for one in resources_of("a"):
         own = one["resourceType"] not in hidden and not one["id"].startswith("a-list-source")
         read = await fhir.get(f"{one['resourceType']}/{one['id']}")
-        found = await fhir.get(f"{one['resourceType']}?_id={one['id']}")
+        answer = await fhir.get(f"{one['resourceType']}?_id={one['id']}")
         vread = await fhir.get(f"{one['resourceType']}/{one['id']}/_history/1")
         if own:
-            assert (read.status_code, vread.status_code, found.json()["total"]) == (200, 200, 1), one
+            assert (read.status_code, vread.status_code, answer.json()["total"]) == (200, 200, 1), one
         else:
             assert read.status_code in (403, 404), one
 

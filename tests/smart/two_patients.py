@@ -19,9 +19,9 @@ SECRET = "zebra"
 def _paths(resource_type: str, parameter: str) -> Iterator[str]:
     """Yield the simple element paths of a reference parameter on a type."""
     for branch in parameters(resource_type)[parameter].expression.split(" | "):
-        found = re.match(rf"\(?{resource_type}\.([A-Za-z.]+)", branch.strip())
-        if found:
-            path = found[1]
+        result = re.match(rf"\(?{resource_type}\.([A-Za-z.]+)", branch.strip())
+        if result:
+            path = result[1]
             for function in (".where", ".as", ".first"):
                 path = path.partition(function)[0]
             yield path
@@ -137,11 +137,11 @@ POINTING: tuple[dict[str, Any], ...] = (
 
 async def fill(services: Services, base_url: str, *, with_b: bool) -> None:
     """Store A's resources and the shared ones, twice each, so that there is history; B's too, where wanted."""
-    wanted = [*resources_of("a"), *SHARED, *POINTING]
+    expected = [*resources_of("a"), *SHARED, *POINTING]
     if with_b:
-        wanted += [*resources_of("b"), *MIXED]
+        expected += [*resources_of("b"), *MIXED]
     context = Context(services, base_url)
-    for resource in wanted:
+    for resource in expected:
         first = versions.draft(context, resource, resource["id"], "PUT", None)
         await writes.insert(context, first)
         again = {**resource, "implicitRules": "urn:rules"}

@@ -68,13 +68,13 @@ def decided(database: Database, way: Way) -> SearchStore:
 
 async def paged(search: SearchStore, plan: Plan, limit: int) -> list[str]:
     """Return the ids of all pages, one after another."""
-    found: list[str] = []
+    collected: list[str] = []
     cursor: Cursor | None = None
     while True:
         page = await search.page(plan, limit=limit, cursor=cursor)
-        found += [row.id for row in page.rows]
+        collected += [row.id for row in page.rows]
         if page.next is None:
-            return found
+            return collected
         assert len(page.rows) == limit, "only the last page is short"
         cursor = page.next
 

@@ -58,8 +58,8 @@ async def created(client: httpx.AsyncClient, resource: dict[str, Any]) -> dict[s
     """Return the resource as it was stored."""
     answer = await client.post(resource["resourceType"], json=resource)
     assert answer.status_code == 201, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
+    body: dict[str, Any] = answer.json()
+    return body
 
 
 async def until(question: Callable[[], Awaitable[T]]) -> T:
@@ -75,9 +75,9 @@ async def until_status(client: httpx.AsyncClient, subscription_id: str, status: 
     """Return the Subscription once it has the status."""
 
     async def asked() -> dict[str, Any] | None:
-        found: dict[str, Any] = (await client.get(f"Subscription/{subscription_id}")).json()
-        return found if found["status"] == status else None
+        result: dict[str, Any] = (await client.get(f"Subscription/{subscription_id}")).json()
+        return result if result["status"] == status else None
 
-    found = await until(asked)
-    assert found is not None
-    return found
+    result = await until(asked)
+    assert result is not None
+    return result

@@ -70,12 +70,12 @@ async def write(client: httpx.AsyncClient, acknowledged: list[str], until: async
 
 def told(receiver: Receiver) -> list[tuple[int, str]]:
     """Return each event that arrived, once, as its number and version, in the order of its first arrival."""
-    found: dict[tuple[int, str], None] = {}
+    collected: dict[tuple[int, str], None] = {}
     for each in receiver.received:
         number = int(each.headers["webhook-id"].rpartition("_")[2])
         version = each.body.partition(b'"versionId":"')[2].partition(b'"')[0].decode()
-        found[number, f"{each.path.rpartition('/')[2]}/{version}"] = None
-    return list(found)
+        collected[number, f"{each.path.rpartition('/')[2]}/{version}"] = None
+    return list(collected)
 
 
 def require_kept(receiver: Receiver, acknowledged: list[str]) -> None:

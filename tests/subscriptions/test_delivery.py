@@ -114,8 +114,8 @@ async def test_each_delivery_is_in_the_trail(server: SmartServer, lab: httpx.Asy
     auditor = server.fhir(await server.system_token("system/AuditEvent.rs"))
 
     async def trail() -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = (await auditor.get("AuditEvent?subtype=notification")).json().get("entry", [])
-        return found
+        answer: list[dict[str, Any]] = (await auditor.get("AuditEvent?subtype=notification")).json().get("entry", [])
+        return answer
 
     event = (await until(trail))[0]["resource"]
     about = [entity["what"]["reference"] for entity in event["entity"] if "what" in entity]

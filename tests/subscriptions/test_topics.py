@@ -16,22 +16,22 @@ BACKPORT = "http://hl7.org/fhir/uv/subscriptions-backport/StructureDefinition/"
 START = "urn:fhir-server:topic:encounter-start"
 
 
-def by_topic(endpoint: str, topic: str = START, content: str = "id-only", **given: Any) -> dict[str, Any]:
+def by_topic(endpoint: str, topic: str = START, content: str = "id-only", **overrides: Any) -> dict[str, Any]:
     """Return a Subscription by topic; `filters`, `heartbeat` and `most` become its extensions."""
     extensions = [
-        {"url": f"{BACKPORT}{name}", kind: given[key]}
+        {"url": f"{BACKPORT}{name}", kind: overrides[key]}
         for key, name, kind in (
             ("heartbeat", "backport-heartbeat-period", "valueUnsignedInt"),
             ("most", "backport-max-count", "valuePositiveInt"),
         )
-        if key in given
+        if key in overrides
     ]
     payload = {"extension": [{"url": f"{BACKPORT}backport-payload-content", "valueCode": content}]}
     made = subscription(endpoint, topic, payload="application/fhir+json", _payload=payload)
     if extensions:
         made["channel"]["extension"] = extensions
-    if "filters" in given:
-        filters = [{"url": f"{BACKPORT}backport-filter-criteria", "valueString": text} for text in given["filters"]]
+    if "filters" in overrides:
+        filters = [{"url": f"{BACKPORT}backport-filter-criteria", "valueString": text} for text in overrides["filters"]]
         made["_criteria"] = {"extension": filters}
     return made
 
@@ -44,9 +44,9 @@ def encounter(status: str = "in-progress", **elements: Any) -> dict[str, Any]:
 
 def told(received: Received) -> tuple[str, list[str], list[str]]:
     """Return the type of a notification, the numbers of its events, and what they are about."""
-    found = json.loads(received.body)
-    assert validate(found, max_depth=100) == []
-    parameters = found["entry"][0]["resource"]["parameter"]
+    result = json.loads(received.body)
+    assert validate(result, max_depth=100) == []
+    parameters = result["entry"][0]["resource"]["parameter"]
     kind = next(each["valueCode"] for each in parameters if each["name"] == "type")
     parts = [part for each in parameters if each["name"] == "notification-event" for part in each["part"]]
     numbers = [part["valueString"] for part in parts if part["name"] == "event-number"]
@@ -145,9 +145,9 @@ async def test_operations_tell_how_it_stands_and_what_was_told(lab: httpx.AsyncC
     assert "entry" not in (await lab.get("Subscription/$status?status=off")).json()
     await receiver.wait_for(2)
     answer = await lab.get(f"Subscription/{made['id']}/$events?eventsSinceNumber=2&content=full-resource")
-    found = answer.json()
-    assert validate(found, max_depth=100) == []
-    assert [entry["resource"]["id"] for entry in found["entry"][1:]] == [each["id"] for each in stored[1:]]
+    body = answer.json()
+    assert validate(body, max_depth=100) == []
+    assert [entry["resource"]["id"] for entry in body["entry"][1:]] == [each["id"] for each in stored[1:]]
     assert (await lab.get(f"Subscription/{made['id']}/$events?eventsSinceNumber=x")).status_code == 400
     assert (await lab.get("Subscription/none/$status")).status_code == 404
 

@@ -80,8 +80,8 @@ async def test_a_topic_is_told_in_notifications(lab: httpx.AsyncClient, url: str
         await socket.send(f"bind-with-token {await token_for(lab, made['id'])}")
         assert '"handshake"' in await heard(socket)
         stored = await created(lab, encounter())
-        told = json.loads(await heard(socket))
-        assert told["entry"][1]["resource"] == stored
+        reported = json.loads(await heard(socket))
+        assert reported["entry"][1]["resource"] == stored
 
 
 async def test_others_are_not_bound(lab: httpx.AsyncClient, server: SmartServer, url: str) -> None:

@@ -134,11 +134,11 @@ def as_r5(value: Any) -> Any:
 
 
 def _property(extension: Json) -> Json:
-    found: Json = {}
+    collected: Json = {}
     for part in extension["extension"]:
         name, value = next((key, each) for key, each in part.items() if key.startswith("value"))
-        found[name if part["url"] == "value" else part["url"]] = value
-    return found
+        collected[name if part["url"] == "value" else part["url"]] = value
+    return collected
 
 
 # --- Comparison --------------------------------------------------------------------------------------------------
@@ -160,17 +160,19 @@ _LEFT_OUT = {"meta", "diagnostics"}
 @cache
 def known_extensions() -> frozenset[str]:
     """Return the extensions that some response speaks of."""
-    found: set[str] = set()
+    collected: set[str] = set()
 
     def walk(value: Any) -> None:
         if isinstance(value, dict):
-            found.update(each["url"] for each in value.get("extension", ()) if isinstance(each, dict) and "url" in each)
+            collected.update(
+                each["url"] for each in value.get("extension", ()) if isinstance(each, dict) and "url" in each
+            )
         for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
             walk(each)
 
     for case in cases():
         walk(list(case.responses))
-    return frozenset(found)
+    return frozenset(collected)
 
 
 @dataclass(frozen=True)
@@ -199,8 +201,8 @@ class Comparison:
         if "resourceType" in kept:
             kept.pop("text", None)
         if "extension" in kept:
-            known = [each for each in kept["extension"] if each.get("url") in known_extensions()]
-            kept = {**kept, "extension": known} if known else {k: v for k, v in kept.items() if k != "extension"}
+            items = [each for each in kept["extension"] if each.get("url") in known_extensions()]
+            kept = {**kept, "extension": items} if items else {k: v for k, v in kept.items() if k != "extension"}
         if kept.get("resourceType") == "OperationOutcome":
             kept["issue"] = [each for each in kept["issue"] if "details" in each]
         return kept
@@ -208,10 +210,10 @@ class Comparison:
     def _objects(self, expected: Json, actual: Json, path: str) -> str | None:
         optional = {*expected.get("$optional-properties$", ()), *expected.get("$optional", ())}
         counted = set(expected.get("$count-arrays$", ()))
-        wanted = {key: value for key, value in expected.items() if key not in _MARKS | _LEFT_OUT}
-        if "resourceType" in wanted:
-            wanted.pop("text", None)
-        for key, value in wanted.items():
+        by_name = {key: value for key, value in expected.items() if key not in _MARKS | _LEFT_OUT}
+        if "resourceType" in by_name:
+            by_name.pop("text", None)
+        for key, value in by_name.items():
             if key not in actual:
                 nothing = isinstance(value, list) and all(self._is_optional(each) for each in value)
                 hidden = isinstance(value, dict) and self._is_optional(value)
@@ -220,14 +222,14 @@ class Comparison:
             elif key in counted:
                 if len(value) != len(actual[key]):
                     return f"{path}.{key}: expected {len(value)} entries, were {len(actual[key])}"
-            elif key == "valueString" and wanted.get("name") == "message":
+            elif key == "valueString" and by_name.get("name") == "message":
                 if not self._message(value, actual[key]):
                     return f"{path}.message: expected {value!r}, was {actual[key]!r}"
-            elif found := self.difference(value, actual[key], f"{path}.{key}"):
-                return found
+            elif result := self.difference(value, actual[key], f"{path}.{key}"):
+                return result
         # The responses do not agree whether issues have R4's location beside the expression: 37 tests lack it, 84
         # demand it. No server can meet both, so it is compared where it stands.
-        more = [] if self.more_allowed else sorted(set(actual) - set(wanted) - {"location"})
+        more = [] if self.more_allowed else sorted(set(actual) - set(by_name) - {"location"})
         return f"{path}: {more} not expected" if more else None
 
     def _is_optional(self, entry: Any) -> bool:
@@ -238,9 +240,9 @@ class Comparison:
         return bool(mark)
 
     def _arrays(self, expected: list[Any], actual: list[Any], path: str) -> str | None:
-        wanted = [each for each in expected if not (isinstance(each, dict) and self._only_diagnostics(each))]
-        matched = self._pair(wanted, actual)
-        for index, each in enumerate(wanted):
+        required = [each for each in expected if not (isinstance(each, dict) and self._only_diagnostics(each))]
+        matched = self._pair(required, actual)
+        for index, each in enumerate(required):
             if index not in matched.values() and not self._is_optional(each):
                 return f"{path}: nothing matches {json.dumps(each)[:600]}{self._nearest(each, actual, matched)}"
         left = [each for index, each in enumerate(actual) if index not in matched]

@@ -55,7 +55,7 @@ def test_the_comparison_can_fail() -> None:
 
 def test_r5_becomes_r4() -> None:
     """What R4 has no place for becomes a cross-version extension."""
-    found = as_r4({"filter": [{"property": "concept", "op": "child-of", "value": "a"}], "title:de": "x"})
-    assert "op" not in found["filter"][0]
-    assert found["filter"][0]["_op"]["extension"][0]["valueCode"] == "child-of"
-    assert "title:de" not in found
+    result = as_r4({"filter": [{"property": "concept", "op": "child-of", "value": "a"}], "title:de": "x"})
+    assert "op" not in result["filter"][0]
+    assert result["filter"][0]["_op"]["extension"][0]["valueCode"] == "child-of"
+    assert "title:de" not in result

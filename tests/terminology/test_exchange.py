@@ -33,9 +33,9 @@ def parameter(name: str, value: Any) -> Json:
 
 def answers(body: Json, name: str) -> list[Any]:
     """Return the values of a result's parameters, parts as pairs."""
-    found = [each for each in body["parameter"] if each["name"] == name]
+    items = [each for each in body["parameter"] if each["name"] == name]
     return [
-        {part["name"]: value_of(part) for part in each["part"]} if "part" in each else value_of(each) for each in found
+        {part["name"]: value_of(part) for part in each["part"]} if "part" in each else value_of(each) for each in items
     ]
 
 
@@ -54,8 +54,8 @@ def value_of(element: Json) -> Any:
 )
 def test_subsumes(sent: dict[str, Any], outcome: str) -> None:
     """Codes of one system, or codings."""
-    found = terminology.subsumes(requests.read_subsumes(reader(**sent)), MemorySource([system()]))
-    assert answers(results.write_subsumption(found), "outcome") == [outcome]
+    result = terminology.subsumes(requests.read_subsumes(reader(**sent)), MemorySource([system()]))
+    assert answers(results.write_subsumption(result), "outcome") == [outcome]
 
 
 @pytest.mark.parametrize(
@@ -158,8 +158,8 @@ def test_closure_is_a_concept_map() -> None:
     entries = terminology.extend_closure(
         [Coding(S, None, "Dog")], [Coding(S, None, "Animal")], MemorySource([system()])
     )
-    found = results.write_closure("mine", "2", entries)
-    assert found["group"][0]["element"] == [{"code": "Dog", "target": [{"code": "Animal", "equivalence": "subsumes"}]}]
+    result = results.write_closure("mine", "2", entries)
+    assert result["group"][0]["element"] == [{"code": "Dog", "target": [{"code": "Animal", "equivalence": "subsumes"}]}]
     assert "group" not in results.write_closure("mine", "2", [])
 
 
@@ -175,8 +175,8 @@ def test_references_of_resources() -> None:
         Reference("CodeSystem", OTHER),
         Reference("ValueSet", "http://example.org/b|1"),
     }
-    found = terminology.references(concept_map(unmapped={"mode": "other-map", "url": "http://example.org/next"}))
-    assert Reference("ConceptMap", "http://example.org/next") in found
+    result = terminology.references(concept_map(unmapped={"mode": "other-map", "url": "http://example.org/next"}))
+    assert Reference("ConceptMap", "http://example.org/next") in result
     supplement = {"resourceType": "CodeSystem", "supplements": S}
     assert terminology.references(supplement) == {Reference("CodeSystem", S)}
     assert terminology.references({"resourceType": "Patient"}) == set()

@@ -76,10 +76,10 @@ class Below:
             digits = len(str(9 * index + 1)) - 1
             first = (10**digits - 1) // 9
             code = self.root + (str(index - first).zfill(digits) if digits else "")
-            found = self.system.concept(code)
-            if found is None:
+            result = self.system.concept(code)
+            if result is None:
                 return
-            yield found
+            yield result
             index += 1
 
 

@@ -43,10 +43,10 @@ def test_subsumption_is_a_partial_order(system: Json) -> None:
     for one in codes:
         assert outcome[one, one] == "equivalent"
         for other in codes:
-            found = outcome[one, other]
-            assert outcome[other, one] == inverse.get(found, found)
-            assert one == other or found != "equivalent"
-            if found == "subsumes":
+            result = outcome[one, other]
+            assert outcome[other, one] == inverse.get(result, result)
+            assert one == other or result != "equivalent"
+            if result == "subsumes":
                 assert all(outcome[one, third] == "subsumes" for third in codes if outcome[other, third] == "subsumes")
 
 
@@ -126,7 +126,7 @@ def test_nesting_loses_nothing(data: st.DataObject) -> None:
     request = terminology.ExpandRequest(resource=value_set)
     nested = terminology.expand(request, source)
     assert sorted(entry.code for entry in nested.entries()) == sorted(expanded(source, value_set))
-    found = source.code_system(SYSTEM, "1.0.0")
-    assert found is not None
+    result = source.code_system(SYSTEM, "1.0.0")
+    assert result is not None
     for entry in nested.entries():
-        assert all(found.subsumes(entry.code, below.code) for below in entry.contains)
+        assert all(result.subsumes(entry.code, below.code) for below in entry.contains)

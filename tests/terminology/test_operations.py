@@ -94,10 +94,10 @@ SOURCE = MemorySource([system()])
 
 def test_a_code_in_another_case_is_valid_where_case_does_not_count() -> None:
     """The code system's own form is told."""
-    found = validate(Coding(S, None, "dog"), SOURCE)
-    assert found.valid
-    assert found.normal_form == "Dog"
-    assert [each.message_id for each in found.issues] == ["CODE_CASE_DIFFERENCE"]
+    result = validate(Coding(S, None, "dog"), SOURCE)
+    assert result.valid
+    assert result.normal_form == "Dog"
+    assert [each.message_id for each in result.issues] == ["CODE_CASE_DIFFERENCE"]
     assert not validate(Coding(S, None, "dog"), MemorySource([system(caseSensitive=True)])).valid
 
 
@@ -109,13 +109,13 @@ def test_an_abstract_code_is_refused_where_the_caller_says_so() -> None:
 
 def test_a_display_that_is_withdrawn_is_told() -> None:
     """It is a designation of the concept still, so the code is valid with a warning."""
-    found = validate(Coding(S, None, "Dog", "Hound"), SOURCE)
-    assert found.valid
-    assert [(each.severity, each.message_id) for each in found.issues] == [("warning", "INACTIVE_DISPLAY_FOUND")]
-    assert found.issues[0].text.endswith("(status = withdrawn). The correct display is one of Dog, Hund, Hunderl")
+    result = validate(Coding(S, None, "Dog", "Hound"), SOURCE)
+    assert result.valid
+    assert [(each.severity, each.message_id) for each in result.issues] == [("warning", "INACTIVE_DISPLAY_FOUND")]
+    assert result.issues[0].text.endswith("(status = withdrawn). The correct display is one of Dog, Hund, Hunderl")
     english = LanguageRanges.parse("en", others=False)
-    found = validate(Coding(S, None, "Dog", "Hound"), SOURCE, display_languages=english)
-    assert found.issues[0].text.endswith("(status = withdrawn). The correct display is 'Dog'")
+    result = validate(Coding(S, None, "Dog", "Hound"), SOURCE, display_languages=english)
+    assert result.issues[0].text.endswith("(status = withdrawn). The correct display is 'Dog'")
 
 
 @pytest.mark.parametrize(
@@ -139,12 +139,12 @@ def test_the_display_is_in_the_best_language(languages: str, display: str | None
 
 def test_an_unknown_system_is_a_result() -> None:
     """Neither membership nor a code system that is not there ends in an error."""
-    found = validate(Coding("http://example.org/none", None, "a"), SOURCE)
-    assert not found.valid
-    assert found.unknown_systems == ["http://example.org/none"]
+    result = validate(Coding("http://example.org/none", None, "a"), SOURCE)
+    assert not result.valid
+    assert result.unknown_systems == ["http://example.org/none"]
     unknown = value_set({"system": "http://example.org/none"})
-    found = validate(Coding("http://example.org/none", None, "a"), SOURCE, unknown)
-    assert (found.valid, found.caused_by_unknown_systems) == (False, ["http://example.org/none"])
+    result = validate(Coding("http://example.org/none", None, "a"), SOURCE, unknown)
+    assert (result.valid, result.caused_by_unknown_systems) == (False, ["http://example.org/none"])
 
 
 def test_content_that_is_not_present_is_no_content() -> None:
@@ -402,12 +402,12 @@ def test_a_code_system_may_name_the_value_set_of_all_its_codes() -> None:
 
 def test_lookup_tells_what_was_asked_for() -> None:
     """All of a concept without a word, else the properties that were named."""
-    found = terminology.lookup(LookupRequest(Coding(S, None, "Dog")), SOURCE)
-    assert {each.property.code for each in found.properties} == {"legs", "inactive", "parent"}
-    assert found.definition == "A tame wolf"
-    found = terminology.lookup(LookupRequest(Coding(S, None, "Dog"), Options(properties=["parent"])), SOURCE)
-    assert [(each.property.value, each.description) for each in found.properties] == [("Animal", "Animal")]
-    assert (found.definition, found.designations) == (None, [])
+    result = terminology.lookup(LookupRequest(Coding(S, None, "Dog")), SOURCE)
+    assert {each.property.code for each in result.properties} == {"legs", "inactive", "parent"}
+    assert result.definition == "A tame wolf"
+    result = terminology.lookup(LookupRequest(Coding(S, None, "Dog"), Options(properties=["parent"])), SOURCE)
+    assert [(each.property.value, each.description) for each in result.properties] == [("Animal", "Animal")]
+    assert (result.definition, result.designations) == (None, [])
     for coding in (Coding(S, None, "Cat"), Coding("http://example.org/none", None, "Dog"), Coding(S, "3.0.0", "Dog")):
         with pytest.raises(TerminologyError) as error:
             terminology.lookup(LookupRequest(coding), SOURCE)
@@ -430,8 +430,8 @@ def concept_map(**changes: Any) -> Json:
 
 def translate(code: str, resource: Json, **more: Any) -> list[tuple[str, str | None]]:
     request = TranslateRequest([Coding(more.pop("system", S), None, code)], **more)
-    found = terminology.translate(request, MemorySource([system(), resource])).matches
-    return [(each.equivalence, each.concept.code if each.concept else None) for each in found]
+    result = terminology.translate(request, MemorySource([system(), resource])).matches
+    return [(each.equivalence, each.concept.code if each.concept else None) for each in result]
 
 
 def test_translation_goes_both_ways() -> None:
@@ -455,11 +455,11 @@ def test_codes_that_a_map_does_not_name_follow_its_rule() -> None:
 
 def test_a_closure_grows_by_what_is_new() -> None:
     """Entries name each concept with those above it; what is known adds nothing."""
-    known = [Coding(S, None, "Dog")]
-    entries = terminology.extend_closure(known, [Coding(S, None, "Animal"), Coding(S, None, "Dog")], SOURCE)
+    items = [Coding(S, None, "Dog")]
+    entries = terminology.extend_closure(items, [Coding(S, None, "Animal"), Coding(S, None, "Dog")], SOURCE)
     assert [(each.concept.code, each.ancestor.code) for each in entries] == [("Dog", "Animal")]
     with pytest.raises(TerminologyError):
-        terminology.extend_closure(known, [Coding(S, None, "Cat")], SOURCE)
+        terminology.extend_closure(items, [Coding(S, None, "Cat")], SOURCE)
 
 
 def test_codes_are_found_by_their_properties() -> None:
@@ -479,8 +479,8 @@ def test_warnings_tell_how_far_content_can_be_relied_on() -> None:
     draft = {**value_set(), "status": "draft"}
     assert validate(Coding(S, None, "Dog"), source, draft).issues == []
     retired = MemorySource([system(status="retired")])
-    found = terminology.expand(ExpandRequest(resource=value_set()), retired)
-    assert ("warning-retired", "uri", f"{S}|2.0.0") in found.parameters
+    result = terminology.expand(ExpandRequest(resource=value_set()), retired)
+    assert ("warning-retired", "uri", f"{S}|2.0.0") in result.parameters
 
 
 def test_a_version_that_the_system_needs_is_asked_for() -> None:

@@ -69,18 +69,18 @@ def test_codes_are_judged_by_rule(system: str, code: str, written: str | None) -
     if not code:
         assert Languages().concept(code) is None
         return
-    found = terminology.validate_in_code_system(ValidateRequest([Coding(system, None, code)]), SOURCE)
-    assert found.valid == (written is not None)
-    assert (found.normal_form or code) == (written or code)
+    result = terminology.validate_in_code_system(ValidateRequest([Coding(system, None, code)]), SOURCE)
+    assert result.valid == (written is not None)
+    assert (result.normal_form or code) == (written or code)
 
 
 def test_a_grammar_is_listed_by_what_is_common() -> None:
     """A value set of all units lists common ones and says that there are more; both judge codes."""
     every = {"resourceType": "ValueSet", "compose": {"include": [{"system": UCUM}]}}
     named = {"resourceType": "ValueSet", "compose": {"include": [{"system": UCUM, "concept": [{"code": "kg"}]}]}}
-    found = terminology.expand(ExpandRequest(resource=every), SOURCE)
-    assert found.unclosed_reasons
-    assert {"kg", "mm[Hg]"} <= {each.code for each in found.entries()}
+    result = terminology.expand(ExpandRequest(resource=every), SOURCE)
+    assert result.unclosed_reasons
+    assert {"kg", "mm[Hg]"} <= {each.code for each in result.entries()}
     without_list = MemorySource(code_systems=[Ucum(is_unit, common=())])
     with pytest.raises(TerminologyError) as error:
         terminology.expand(ExpandRequest(resource=every), without_list)
@@ -116,11 +116,11 @@ def test_what_is_listed_is_valid(system: CodeSystem) -> None:
 def test_no_text_breaks_a_rule(text: str) -> None:
     """Whatever is asked, the answer is a concept or none; its form is its own form."""
     for system in (Languages(), MimeTypes(), Ucum(is_unit)):
-        found = system.concept(text)
-        if found is not None:
-            again = system.concept(found.code)
+        result = system.concept(text)
+        if result is not None:
+            again = system.concept(result.code)
             assert again is not None
-            assert again.code == found.code
+            assert again.code == result.code
 
 
 def test_units_are_selected_by_any_unit_of_their_kind() -> None:

@@ -98,14 +98,14 @@ async def test_versions_stand_side_by_side_and_one_is_replaced_at_once(
     assert (await load("code,display\nd,Puppy\n", "1")).replaced
     transport = httpx.ASGITransport(app=second)
     async with httpx.AsyncClient(transport=transport, base_url=BASE + "/") as other:
-        for asked in (client, other):
+        for requested in (client, other):
             for version, display in (("", "Hound"), ("&version=1", "Puppy"), ("&version=2", "Hound")):
-                answer = await asked.get(f"CodeSystem/$lookup?system=urn:animals&code=d{version}")
+                answer = await requested.get(f"CodeSystem/$lookup?system=urn:animals&code=d{version}")
                 assert {"name": "display", "valueString": display} in answer.json()["parameter"]
         assert await loader(services).remove("urn:animals", "2") == ["2"]
-        for asked in (client, other):
-            assert (await asked.get("CodeSystem/$lookup?system=urn:animals&code=c")).status_code == 404
-            assert (await asked.get("CodeSystem/$lookup?system=urn:animals&code=d")).status_code == 200
+        for requested in (client, other):
+            assert (await requested.get("CodeSystem/$lookup?system=urn:animals&code=c")).status_code == 404
+            assert (await requested.get("CodeSystem/$lookup?system=urn:animals&code=d")).status_code == 200
     assert await loader(services).remove("urn:animals", None) == ["1"]
     assert (await client.get("CodeSystem?url=urn:animals")).json()["total"] == 0
     assert await database.collection("vocabulary.files").count_documents({}) == 0

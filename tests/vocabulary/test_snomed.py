@@ -67,14 +67,14 @@ def selected(system: MappedCodeSystem, *filters: Filter, text: str | None = None
 
 def below(code: str) -> set[str]:
     """Return what is below a concept by the release, found by walking."""
-    found: set[str] = set()
+    collected: set[str] = set()
     waiting = [code]
     while waiting:
         here = waiting.pop()
-        fresh = [each.id for each in RELEASE if here in each.parents and each.id not in found]
-        found.update(fresh)
+        fresh = [each.id for each in RELEASE if here in each.parents and each.id not in collected]
+        collected.update(fresh)
         waiting += fresh
-    return found
+    return collected
 
 
 def test_a_concept_has_its_texts_and_attributes(system: MappedCodeSystem) -> None:

@@ -271,7 +271,7 @@ def _search_parameter(parameter: Parameter) -> dict[str, str]:
 
 
 def _referring(own: Mapping[str, Sequence[Parameter]]) -> dict[str, list[str]]:
-    """Return, for each type, what may be inputs of _revinclude: the reference parameters that can point to it."""
+    """Return, for each type, what may be asked of _revinclude: the reference parameters that can point to it."""
     referring: dict[str, list[str]] = {name: [] for name in RESOURCE_TYPES}
     for name, named in own.items():
         for parameter in named:

@@ -28,8 +28,8 @@ USERS = {"rhea": "practitioner", "rolf": "admin"}
 Granted = tuple[App, dict[str, str]]
 
 
-def relation(patient: str = "child", **given: Any) -> dict[str, Any]:
-    return {"resourceType": "RelatedPerson", "id": "r", "patient": {"reference": f"Patient/{patient}"}, **given}
+def relation(patient: str = "child", **overrides: Any) -> dict[str, Any]:
+    return {"resourceType": "RelatedPerson", "id": "r", "patient": {"reference": f"Patient/{patient}"}, **overrides}
 
 
 async def store(server: SmartServer, *resources: dict[str, Any]) -> None:
@@ -43,15 +43,15 @@ async def granted(server: SmartServer, username: str, scope: str) -> Granted:
     """Return an app and the tokens that the user's consent gave it, launched on the child."""
     app = await server.add_client()
     ehr = {"Authorization": f"Bearer {await server.system_token('ehr_launch')}"}
-    asked = {"client_id": app.client_id, "user": username, "patient": "child"}
-    prepared = await server.http.post("/oauth/launch", json=asked, headers=ehr)
+    form = {"client_id": app.client_id, "user": username, "patient": "child"}
+    prepared = await server.http.post("/oauth/launch", json=form, headers=ehr)
     browser = server.browser()
     url = app.authorize_url(f"launch {scope} offline_access", launch=prepared.json()["launch"])
     page = await browser.sign_in(await browser.get(url), username)
     if page.status_code == 200:
         page = await browser.submit(page, "/oauth/consent", button="approve")
-    told = answered(page)
-    return app, (await app.exchange(told["code"])).json() if "code" in told else told
+    reported = answered(page)
+    return app, (await app.exchange(reported["code"])).json() if "code" in reported else reported
 
 
 @pytest.fixture

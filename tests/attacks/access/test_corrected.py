@@ -19,7 +19,7 @@ from tests.smart_server import BASE, SmartServer
 SECRET = "zebra"
 
 
-def result(patient: str, text: str, **given: Any) -> dict[str, Any]:
+def result(patient: str, text: str, **overrides: Any) -> dict[str, Any]:
     """Return a result of a patient's."""
     subject = {"reference": f"Patient/{patient}"}
     return {
@@ -28,7 +28,7 @@ def result(patient: str, text: str, **given: Any) -> dict[str, Any]:
         "status": "final",
         "code": {"text": text},
         "subject": subject,
-        **given,
+        **overrides,
     }
 
 
@@ -91,9 +91,9 @@ async def test_no_way_leads_to_what_was_corrected(
         answer = await anna.get(way)
         assert SECRET not in answer.text, way
         if correction is not moved_to_a:
-            told = answer.json().get("total") if answer.status_code == 200 else answer.status_code
+            body = answer.json().get("total") if answer.status_code == 200 else answer.status_code
             was = before[way].json().get("total") if before[way].status_code == 200 else before[way].status_code
-            assert told == was, way
+            assert body == was, way
 
 
 async def test_a_narrower_scope_sees_the_versions_of_what_it_sees_now(smart: SmartServer) -> None:
@@ -146,9 +146,9 @@ async def test_a_version_between_others_leaves_their_times_right(smart: SmartSer
     await fill(smart, result("a", "1"), result("a", "2"), result("a", "3"))
     at = (await olga.get("Observation/r")).json()["meta"]["lastUpdated"]
     await olga.post("Observation/r/_history/2/$purge")
-    found = (await olga.get("Observation/r/_history", params={"_at": at})).json()
-    assert [entry["response"]["etag"] for entry in found["entry"]] == ['W/"3"']
-    assert found["total"] == 1
+    answer = (await olga.get("Observation/r/_history", params={"_at": at})).json()
+    assert [entry["response"]["etag"] for entry in answer["entry"]] == ['W/"3"']
+    assert answer["total"] == 1
 
 
 async def test_an_operator_purges_a_resource_and_a_patient(smart: SmartServer) -> None:
@@ -166,8 +166,8 @@ async def test_an_operator_purges_a_resource_and_a_patient(smart: SmartServer) -
     for place in ("Patient/a", "Observation/s", "Observation/s/_history/1"):
         assert (await olga.get(place)).status_code == 404
     assert await smart.store.users.find_by_name("anna") is None
-    told = await audited(smart)
-    assert sorted(event["what"] for event in told if event["asked"] == "$purge") == ["Observation/r", "Patient/a"]
+    events = await audited(smart)
+    assert sorted(event["what"] for event in events if event["asked"] == "$purge") == ["Observation/r", "Patient/a"]
 
 
 async def audited(smart: SmartServer) -> list[dict[str, str]]:
@@ -196,8 +196,8 @@ async def test_the_command_purges_and_is_told(smart: SmartServer) -> None:
             await purge_target(settings, refused)
     with pytest.raises(BadRequest):
         await purge_target(settings, "Observation?code=x")
-    told = [event for event in await audited(smart) if event["asked"] == "purged"]
-    assert len(told) == 4
+    events = [event for event in await audited(smart) if event["asked"] == "purged"]
+    assert len(events) == 4
     history = await smart.fhir(await smart.system_token("system/*.cruds")).get("Observation/r/_history")
     assert SECRET not in history.text
 
@@ -271,9 +271,9 @@ async def test_a_purge_that_was_killed_is_finished(
 
 
 def _dying(method: Any, where: str) -> Any:
-    async def called(self: Any, *given: Any) -> Any:
+    async def called(self: Any, *arguments: Any) -> Any:
         if where == "after":
-            await method(self, *given)
+            await method(self, *arguments)
         raise Killed
 
     return called

@@ -80,7 +80,7 @@ async def test_a_package_defines_nothing_of_r4_or_of_the_site(services: Services
         value_set("own", base="https://hms.test/fhir"),
         value_set("a"),
     ]
-    installer = Installer(services.database, services.definitions, "test", ["https://hms.test"])
+    installer = Installer(services.database, services.definitions, services.stores.jobs, "test", ["https://hms.test"])
     report = await installer.install(package_of(archive(manifest("test.evil"), *claims), "test"), None)
     [installed] = report.installed
     assert installed.counts == {"ValueSet": 1}
@@ -95,7 +95,9 @@ async def test_a_file_with_the_id_of_another_is_left_out_and_told(services: Serv
     """Of three with one id one is installed, and the report says so: none is lost in silence."""
     files = {f"package/{at}.json": json.dumps(value_set("a", base=f"http://example.org/{at}")) for at in range(3)}
     content = archive(manifest(), files={name: text.encode() for name, text in files.items()})
-    report = await Installer(services.database, services.definitions, "test").install(package_of(content, "t"), None)
+    report = await Installer(services.database, services.definitions, services.stores.jobs, "test").install(
+        package_of(content, "t"), None
+    )
     [installed] = report.installed
     page = resource_of(await ask(services, system_token(), "GET", "ValueSet?_tag=urn:fhir:package|test.one#1.0.0"))
     assert (installed.counts, len(installed.left_out), page["total"]) == ({"ValueSet": 1}, 2, 1)

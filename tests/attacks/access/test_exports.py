@@ -41,12 +41,12 @@ async def manifest_at(client: httpx.AsyncClient, status: str) -> dict[str, Any]:
 
 
 async def resources(client: httpx.AsyncClient, manifest: dict[str, Any]) -> list[dict[str, Any]]:
-    found = []
+    collected = []
     for file in manifest["output"]:
         answer = await client.get(file["url"])
         assert answer.status_code == 200, answer.text
-        found += [json.loads(line) for line in answer.text.splitlines()]
-    return found
+        collected += [json.loads(line) for line in answer.text.splitlines()]
+    return collected
 
 
 async def fill(smart: SmartServer) -> None:
@@ -107,13 +107,13 @@ async def test_a_patient_exports_the_own_record(smart: SmartServer) -> None:
     await fill(smart)
     await smart.add_user("anna", "patient", "Patient/a")
     client = smart.fhir(await smart.token_for("anna", "patient/*.rs"))
-    asked = {"name": "patient", "valueReference": {"reference": "Patient/b"}}
+    form = {"name": "patient", "valueReference": {"reference": "Patient/b"}}
     for url in ("$export?_type=Patient,Observation", "Patient/$export"):
         _, manifest = await finished(client, url)
-        found = await resources(client, manifest)
-        assert {each["id"] for each in found} == {"a"}
+        result = await resources(client, manifest)
+        assert {each["id"] for each in result} == {"a"}
     answer = await client.post(
-        "Patient/$export", json={"resourceType": "Parameters", "parameter": [asked]}, headers=ASYNC
+        "Patient/$export", json={"resourceType": "Parameters", "parameter": [form]}, headers=ASYNC
     )
     manifest = await manifest_at(client, answer.headers["content-location"])
     assert manifest["output"] == []

@@ -31,14 +31,14 @@ FILE = {
 }
 
 
-def document_of(user: AppUser, link: str, **given: Any) -> dict[str, Any]:
+def document_of(user: AppUser, link: str, **overrides: Any) -> dict[str, Any]:
     """Return a document of the user's with that file."""
     return {
         "resourceType": "DocumentReference",
         "status": "current",
         "subject": {"reference": f"Patient/{user.id}"},
         "content": [{"attachment": {"contentType": "text/plain", "url": link}}],
-        **given,
+        **overrides,
     }
 
 
@@ -156,7 +156,7 @@ async def test_a_file_of_several_outlives_one_of_them(hospital: Hospital) -> Non
 async def test_only_what_is_positively_the_patients_is_erased(hospital: Hospital, subject: dict[str, Any]) -> None:
     """A result whose subject may be anybody stays, without the one who took part in it."""
     eve = await hospital.sign_up("eve")
-    told = {name: text.format(eve=eve.id) if isinstance(text, str) else text for name, text in subject.items()}
+    by_name = {name: text.format(eve=eve.id) if isinstance(text, str) else text for name, text in subject.items()}
     contained = [{"resourceType": "Patient", "id": "bea"}] if subject.get("reference") == "#bea" else []
     await hospital.put(
         {
@@ -164,7 +164,7 @@ async def test_only_what_is_positively_the_patients_is_erased(hospital: Hospital
             "id": "anybodys",
             "status": "final",
             "code": {"text": "x"},
-            "subject": told,
+            "subject": by_name,
             "performer": [{"reference": f"Patient/{eve.id}"}],
             **({"contained": contained} if contained else {}),
         }
@@ -255,9 +255,9 @@ def test_a_patient_of_another_server_is_nobody_here() -> None:
     """A subject at another base is not the patient with the same id here; one below this base is."""
     at = datetime(2031, 1, 1, tzinfo=UTC)
     report = {"resourceType": "DiagnosticReport", "id": "r", "status": "final", "code": {"text": "x"}}
-    for base, told in (("https://elsewhere.example/fhir", False), (BASE, True)):
+    for base, reported in (("https://elsewhere.example/fhir", False), (BASE, True)):
         now = relative({**report, "subject": {"reference": f"{base}/Patient/bea"}}, BASE)
-        assert (event_of(Step("DiagnosticReport", "r", 1, at, None, now)) is not None) is told
+        assert (event_of(Step("DiagnosticReport", "r", 1, at, None, now)) is not None) is reported
 
 
 @pytest.mark.parametrize("target", ["Condition/bs", "Observation/bs", "Patient/bea", "#inside"])

@@ -98,8 +98,8 @@ async def test_a_cursor_of_graphql_belongs_to_its_arguments(client: httpx.AsyncC
 
     async def ask(text: str) -> dict[str, Any]:
         answer = await client.post("$graphql", json={"query": text}, headers={"Content-Type": "application/json"})
-        found: dict[str, Any] = answer.json()
-        return found
+        body: dict[str, Any] = answer.json()
+        return body
 
     first = await ask('{ObservationConnection(code:"x", _count:1) {next}}')
     cursor = first["data"]["ObservationConnection"]["next"]

@@ -310,7 +310,7 @@ async def test_identity_and_state_of_the_patient_are_not_the_patients_to_write(h
     removed = {key: item for key, item in current.items() if key != name}
     patch = [{"op": "add", "path": f"/{name}", "value": value}]
     entry = {"resource": {**current, name: value}, "request": {"method": "PUT", "url": "Patient/eve"}}
-    asked: list[tuple[str, str, Any]] = [
+    items: list[tuple[str, str, Any]] = [
         ("PUT", "Patient/eve", {**current, name: value}),
         ("PUT", "Patient?_id=eve", {**current, name: value}),
         ("PATCH", "Patient/eve", patch),
@@ -318,9 +318,9 @@ async def test_identity_and_state_of_the_patient_are_not_the_patients_to_write(h
         ("POST", "", {"resourceType": "Bundle", "type": "transaction", "entry": [entry]}),
     ]
     if name in current:
-        asked += [("PUT", "Patient/eve", removed), ("PATCH", "Patient/eve", [{"op": "remove", "path": f"/{name}"}])]
+        items += [("PUT", "Patient/eve", removed), ("PATCH", "Patient/eve", [{"op": "remove", "path": f"/{name}"}])]
     for token in each_token():
-        for method, url, body in asked:
+        for method, url, body in items:
             answer = await ask(hospital.services, token, method, url, copy.deepcopy(body))
             assert answer.status in (403, 422), (method, url, answer)
     assert await hospital.fhir("GET", "Patient/eve") == current
@@ -352,15 +352,15 @@ async def test_labels_and_tags_of_the_hospital_are_not_the_patients(
 ) -> None:
     """$meta-add and $meta-delete are writes: labels and tags stay as they are."""
     current = await hospital.fhir("GET", url)
-    given = {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": meta}]}
+    form = {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": meta}]}
     operations = ["$meta-add", "$meta-delete"]
     if "profile" in meta and url == "Patient/eve":
         return  # a claim of conformance is not a state
-    other = copy.deepcopy(given)
+    other = copy.deepcopy(form)
     for labels in other["parameter"][0]["valueMeta"].values():  # type: ignore[index]
         if isinstance(labels[0], dict):
             labels[0]["code"] = "other"
-    for operation, body in zip(operations, (other, given), strict=True):
+    for operation, body in zip(operations, (other, form), strict=True):
         answer = await ask(hospital.services, patient_token("eve"), "POST", f"{url}/{operation}", body)
         unchanged = operation == "$meta-delete" and url != "Patient/eve"
         assert answer.status == 403 or unchanged, answer

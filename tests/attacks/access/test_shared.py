@@ -37,19 +37,21 @@ def holding(resource: dict[str, Any], reference: dict[str, Any]) -> dict[str, An
 
 def private() -> list[dict[str, Any]]:
     """Return devices and schedules that may be Bea's."""
-    found: list[dict[str, Any]] = []
+    collected: list[dict[str, Any]] = []
     for reference in SOMEBODYS:
-        found.append(holding({"resourceType": "Device", "patient": reference}, reference))
-        found.append(holding({"resourceType": "Schedule", "actor": [reference]}, reference))
+        collected.append(holding({"resourceType": "Device", "patient": reference}, reference))
+        collected.append(holding({"resourceType": "Schedule", "actor": [reference]}, reference))
         mixed = [{"reference": "Practitioner/p"}, reference]
-        found.append(holding({"resourceType": "Schedule", "actor": mixed}, reference))
+        collected.append(holding({"resourceType": "Schedule", "actor": mixed}, reference))
     inside = {"url": "urn:who", "valueReference": {"reference": "Patient/bea"}}
-    found.append({"resourceType": "Device", "extension": [inside]})
-    found.append({"resourceType": "Device", "note": [{"text": "x", "authorReference": {"reference": "Patient/bea"}}]})
-    found.append({"resourceType": "Schedule", "actor": [{"reference": "RelatedPerson/of-bea"}]})
-    found.append({"resourceType": "Schedule", "actor": [{"reference": "Practitioner/p"}],
+    collected.append({"resourceType": "Device", "extension": [inside]})
+    collected.append(
+        {"resourceType": "Device", "note": [{"text": "x", "authorReference": {"reference": "Patient/bea"}}]}
+    )
+    collected.append({"resourceType": "Schedule", "actor": [{"reference": "RelatedPerson/of-bea"}]})
+    collected.append({"resourceType": "Schedule", "actor": [{"reference": "Practitioner/p"}],
                   "planningHorizon": {**PERIOD, "extension": [inside]}})  # fmt: skip
-    return found
+    return collected
 
 
 SHARED = [

@@ -15,8 +15,8 @@ from tests.smart_server import SmartServer, answered, smart_server
 SECRET = "zebra"
 
 
-def _about(kind: str, patient: str, **given: Any) -> dict[str, Any]:
-    return {"resourceType": kind, "id": patient, "subject": {"reference": f"Patient/{patient}"}, **given}
+def _about(kind: str, patient: str, **overrides: Any) -> dict[str, Any]:
+    return {"resourceType": kind, "id": patient, "subject": {"reference": f"Patient/{patient}"}, **overrides}
 
 
 def _visit(patient: str, *actors: str, visit_id: str = "") -> dict[str, Any]:
@@ -120,8 +120,8 @@ async def test_every_way_shows_the_patients_of_the_policy(policy: tuple[str, Sma
             assert (await doctor.get(place)).status_code == (200 if patient in SEEN[name] else 404), place
     total = (await doctor.get("Patient?_summary=count")).json()["total"]
     assert total == len(SEEN[name])
-    found = (await doctor.get(f"Observation?subject:Patient.family={SECRET}strangers&_summary=count")).json()["total"]
-    assert found == (name == "all")
+    count = (await doctor.get(f"Observation?subject:Patient.family={SECRET}strangers&_summary=count")).json()["total"]
+    assert count == (name == "all")
     assert (await doctor.get("Binary/open")).status_code == (200 if name == "all" else 404)
     assert (await doctor.get("Location")).json()["total"] == 3
 
@@ -222,8 +222,8 @@ async def _launch_decided(server: SmartServer, username: str, patient: str) -> d
     """Return what an app is told after an EHR's launch for that user and patient."""
     app = await server.add_client()
     ehr = {"Authorization": f"Bearer {await server.system_token('ehr_launch')}"}
-    asked = {"client_id": app.client_id, "user": username, "patient": patient}
-    prepared = await server.http.post("/oauth/launch", json=asked, headers=ehr)
+    form = {"client_id": app.client_id, "user": username, "patient": patient}
+    prepared = await server.http.post("/oauth/launch", json=form, headers=ehr)
     assert prepared.status_code == 201, prepared.text
     browser = server.browser()
     url = app.authorize_url("launch patient/*.rs", launch=prepared.json()["launch"])
@@ -255,8 +255,8 @@ async def test_an_app_loses_the_patient_whom_its_user_sees_no_more(by_clinics: S
     """A grant of `patient/` scopes goes no further than its user: each request and each refresh asks anew."""
     app = await by_clinics.add_client()
     ehr = {"Authorization": f"Bearer {await by_clinics.system_token('ehr_launch')}"}
-    asked = {"client_id": app.client_id, "user": "dora", "patient": "clinics"}
-    prepared = (await by_clinics.http.post("/oauth/launch", json=asked, headers=ehr)).json()
+    form = {"client_id": app.client_id, "user": "dora", "patient": "clinics"}
+    prepared = (await by_clinics.http.post("/oauth/launch", json=form, headers=ehr)).json()
     browser = by_clinics.browser()
     url = app.authorize_url("launch patient/*.cruds offline_access", launch=prepared["launch"])
     page = await browser.sign_in(await browser.get(url), "dora")

@@ -90,12 +90,12 @@ async def test_a_closure_table_is_its_client_s_and_user_s(smart: SmartServer) ->
     owner, other = [smart.fhir(await smart.system_token(WIDE)) for _ in range(2)]
     assert (await owner.post("$closure", json=_closure())).status_code == 200
     assert (await owner.post("$closure", json=_closure("a"))).status_code == 200
-    asked = _closure()
-    asked["parameter"].append({"name": "version", "valueString": "0"})
-    for body in (asked, _closure("a")):
+    requested = _closure()
+    requested["parameter"].append({"name": "version", "valueString": "0"})
+    for body in (requested, _closure("a")):
         assert (await other.post("$closure", json=body)).status_code == 404
     assert (await other.post("$closure", json=_closure())).status_code == 200
-    assert (await owner.post("$closure", json=asked)).json()["version"] == "1"
+    assert (await owner.post("$closure", json=requested)).json()["version"] == "1"
 
 
 async def test_questions_are_in_the_trail(smart: SmartServer) -> None:
@@ -110,5 +110,5 @@ async def test_questions_are_in_the_trail(smart: SmartServer) -> None:
 
 
 async def _operations(auditor: httpx.AsyncClient) -> int:
-    found = (await auditor.get("AuditEvent?subtype=operation&_summary=count")).json()
-    return int(found["total"])
+    answer = (await auditor.get("AuditEvent?subtype=operation&_summary=count")).json()
+    return int(answer["total"])

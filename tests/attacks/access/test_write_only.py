@@ -44,7 +44,7 @@ def _bundle(kind: str) -> dict[str, Any]:
 async def test_a_change_of_parts_does_not_show_the_whole(hospital: Hospital, scopes: str) -> None:
     """Neither a patch, one that changes nothing, $meta-add, nor a bundle with a patch answers with the resource."""
     await hospital.put(STORED)
-    asked: list[tuple[str, str, Any]] = [
+    items: list[tuple[str, str, Any]] = [
         ("PATCH", "Observation/kept", PATCH),
         ("PATCH", "Observation/kept", PATCH),
         ("PATCH", "Observation/kept", FHIRPATH_PATCH),
@@ -53,7 +53,7 @@ async def test_a_change_of_parts_does_not_show_the_whole(hospital: Hospital, sco
         ("POST", "", _bundle("batch")),
         ("POST", "", _bundle("transaction")),
     ]
-    for method, url, body in asked:
+    for method, url, body in items:
         answer = await ask(hospital.services, system_token(scopes), method, url, body)
         assert answer.status in (200, 204), answer
         assert SECRET.encode() not in (answer.json or b""), (method, url)

@@ -100,8 +100,8 @@ async def test_a_new_address_needs_the_password_and_its_confirmation(hospital: H
     await mara.refused("validation_failed", "PUT", "/user/profile", new)
     await mara.refused("invalid_credentials", "PUT", "/user/profile", new | {"current_password": "wrong"})
     assert mails == []
-    asked = await mara.ask("PUT", "/user/profile", new | {"current_password": PASSWORD})
-    assert asked["email"] == "mara@example.org"
+    answer = await mara.ask("PUT", "/user/profile", new | {"current_password": PASSWORD})
+    assert answer["email"] == "mara@example.org"
     assert [await _login(hospital, name) for name in ("new@example.org", "mara@example.org")] == [401, 200]
     assert {mail.to for mail in mails} == {"mara@example.org", "new@example.org"}
     code = next(_code(mail) for mail in mails if mail.to == "new@example.org")
@@ -122,9 +122,9 @@ async def test_a_changed_address_does_not_tell_who_has_it(hospital: Hospital) ->
     ]
     assert answers[0].status_code == answers[1].status_code == 200
     assert answers[0].json() == answers[1].json()
-    told = [mail for mail in mails if mail.to == "noor@example.org"]
-    assert len(told) == 1
-    assert "code" not in told[0].text
+    reported = [mail for mail in mails if mail.to == "noor@example.org"]
+    assert len(reported) == 1
+    assert "code" not in reported[0].text
 
 
 async def test_what_fhir_says_of_a_patient_is_no_name_to_sign_in_with(hospital: Hospital) -> None:
@@ -154,7 +154,7 @@ async def test_an_old_code_of_a_mail_ends_with_a_new_password(hospital: Hospital
 
 
 @pytest.mark.parametrize(
-    ("own", "asked"),
+    ("own", "requested"),
     [
         ("strasse@example.org", "straße@example.org"),
         ("mara@strasse.org", "mara@straße.org"),
@@ -163,11 +163,11 @@ async def test_an_old_code_of_a_mail_ends_with_a_new_password(hospital: Hospital
         ("kim@example.org", "\u212aim@example.org"),
     ],
 )
-async def test_a_reset_goes_to_the_address_of_the_account(hospital: Hospital, own: str, asked: str) -> None:
+async def test_a_reset_goes_to_the_address_of_the_account(hospital: Hospital, own: str, requested: str) -> None:
     """A spelling that means the same name may be the mailbox of somebody else: the code goes to the holder's own."""
     await hospital.sign_up("mara", email=own)
     mails = with_mail(hospital)
-    assert (await hospital.visitor().send("POST", "/user/password/forgot", {"email": asked})).status_code == 202
+    assert (await hospital.visitor().send("POST", "/user/password/forgot", {"email": requested})).status_code == 202
     assert {mail.to for mail in mails} <= {own}
     await hospital.visitor().send("POST", "/user/password/forgot", {"email": own})
     assert mails[-1].to == own

@@ -22,10 +22,10 @@ ADDRESSES = st.ip_addresses().map(str)
 async def _address(
     peer: str | None, *lines: str, proxies: bool = True, name: bytes = b"x-forwarded-for"
 ) -> ClientAddress:
-    found: list[ClientAddress] = []
+    collected: list[ClientAddress] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        found.append(client_address(scope))
+        collected.append(client_address(scope))
 
     async def receive() -> Message:
         raise AssertionError
@@ -36,7 +36,7 @@ async def _address(
     headers = [(name, line.encode()) for line in lines]
     scope: Scope = {"type": "http", "headers": headers, "client": (peer, 1) if peer else None}
     await ClientAddresses(app, PROXIES if proxies else [])(scope, receive, send)
-    return found[0]
+    return collected[0]
 
 
 @given(ADDRESSES, st.lists(st.text(max_size=40), max_size=4))

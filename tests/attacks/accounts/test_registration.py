@@ -96,8 +96,8 @@ async def test_scopes_beyond_are_not_given(smart: SmartServer, scope: str) -> No
         await register(smart, scope=f"patient/*.rs {scope}", token_endpoint_auth_method="client_secret_basic")
     ).json()
     assert made["scope"] == "patient/*.rs"
-    asked = {"grant_type": "client_credentials", "scope": scope}
-    answer = await smart.http.post("/oauth/token", data=asked, auth=(made["client_id"], made["client_secret"]))
+    form = {"grant_type": "client_credentials", "scope": scope}
+    answer = await smart.http.post("/oauth/token", data=form, auth=(made["client_id"], made["client_secret"]))
     assert answer.json()["error"] == "unauthorized_client"
 
 

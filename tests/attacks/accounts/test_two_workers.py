@@ -79,10 +79,10 @@ def test_failures_count_at_both(server: RunningServer, door: str) -> None:
     csrf = page.text.partition('name="csrf" value="')[2].partition('"')[0]
 
     def guess() -> httpx.Response:
-        given = {"username": session["email"], "password": "wrong horse 42 staple"}
+        body = {"username": session["email"], "password": "wrong horse 42 staple"}
         if door == "/user/login":
-            return httpx.post(f"{server.origin}{door}", json=given, timeout=60)
-        form, headers = {**given, "csrf": csrf}, {"Origin": server.origin}
+            return httpx.post(f"{server.origin}{door}", json=body, timeout=60)
+        form, headers = {**body, "csrf": csrf}, {"Origin": server.origin}
         return httpx.post(f"{server.origin}{door}", data=form, headers=headers, cookies=page.cookies, timeout=60)
 
     answers = at_once(guess)
@@ -97,7 +97,7 @@ def test_a_registration_is_known_at_once(server: RunningServer) -> None:
     for _ in range(4):
         made = httpx.post(f"{server.origin}/oauth/register", json=app, timeout=60)
         assert made.status_code == 201
-        asked = {
+        body = {
             "response_type": "code",
             "client_id": made.json()["client_id"],
             "redirect_uri": "https://app.test/",
@@ -107,7 +107,7 @@ def test_a_registration_is_known_at_once(server: RunningServer) -> None:
             "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
             "code_challenge_method": "S256",
         }
-        url = f"{server.origin}/oauth/authorize?{urlencode(asked)}"
+        url = f"{server.origin}/oauth/authorize?{urlencode(body)}"
         answers = at_once(lambda url=url: httpx.get(url, timeout=60))
         assert statuses(answers) == {303}
         assert all(answer.headers["location"].startswith("/oauth/login") for answer in answers)

@@ -58,31 +58,31 @@ class Backtracking:
         first, rest = self._node(*nodes[0]), self._sequence(nodes[1:])
         return lambda at, go: first(at, lambda then: rest(then, go))
 
-    def _node(self, kind: Any, given: Any) -> Matcher:
+    def _node(self, kind: Any, values: Any) -> Matcher:
         match kind:
             case sre.LITERAL | sre.NOT_LITERAL | sre.IN | sre.ANY:
-                return self._one(cache(lambda code: accepts(kind, given, code, ignores_case=self.ignores_case)))
+                return self._one(cache(lambda code: accepts(kind, values, code, ignores_case=self.ignores_case)))
             case sre.SUBPATTERN:
-                return self._sequence(list(given[3]))
+                return self._sequence(list(values[3]))
             case sre.BRANCH:
-                branches = [self._sequence(list(each)) for each in given[1]]
+                branches = [self._sequence(list(each)) for each in values[1]]
                 return lambda at, go: any(branch(at, go) for branch in branches)
             case sre.MAX_REPEAT | sre.MIN_REPEAT:
-                return self._repeat(*given)
+                return self._repeat(*values)
             case sre.POSSESSIVE_REPEAT:
-                return self._possessive(*given)
+                return self._possessive(*values)
             case sre.ATOMIC_GROUP:
-                return self._possessive(1, 1, given)
+                return self._possessive(1, 1, values)
             case sre.AT:
-                return self._place(given)
+                return self._place(values)
             case sre.GROUPREF:
                 return lambda at, go: go(at)  # taken as empty, which can only make the matching longer
             case sre.ASSERT | sre.ASSERT_NOT:
-                inner = self._sequence(list(given[1]))
-                if given[0] < 0:
+                inner = self._sequence(list(values[1]))
+                if values[0] < 0:
                     return lambda at, go: go(at)
-                wanted = kind is sre.ASSERT
-                return lambda at, go: inner(at, lambda _: True) is wanted and go(at)
+                expected = kind is sre.ASSERT
+                return lambda at, go: inner(at, lambda _: True) is expected and go(at)
         raise NotImplementedError(str(kind))
 
     def _one(self, accepted: Callable[[int], bool]) -> Matcher:
@@ -107,10 +107,10 @@ class Backtracking:
 
         return match
 
-    def _place(self, given: Any) -> Matcher:
-        if given in (sre.AT_BEGINNING, sre.AT_BEGINNING_STRING):
+    def _place(self, values: Any) -> Matcher:
+        if values in (sre.AT_BEGINNING, sre.AT_BEGINNING_STRING):
             return lambda at, go: at == 0 and go(at)
-        if given in (sre.AT_END, sre.AT_END_STRING):
+        if values in (sre.AT_END, sre.AT_END_STRING):
             return lambda at, go: at == len(self._text) and go(at)
         return lambda at, go: self._is_word(at - 1) is not self._is_word(at) and go(at)
 
@@ -135,23 +135,23 @@ def _end(inner: Matcher, at: int) -> Any:
     return ends[0] if inner(at, lambda then: ends.append(then) or True) else None
 
 
-def accepts(kind: Any, given: Any, code: int, *, ignores_case: bool = False) -> bool:
+def accepts(kind: Any, values: Any, code: int, *, ignores_case: bool = False) -> bool:
     """Return whether a node of one character takes a character."""
     if ignores_case and kind is sre.LITERAL:
-        return chr(code).lower() == chr(given).lower()
+        return chr(code).lower() == chr(values).lower()
     match kind:
         case sre.LITERAL:
-            return bool(code == given)
+            return bool(code == values)
         case sre.NOT_LITERAL:
-            return bool(code != given)
+            return bool(code != values)
         case sre.ANY:
             return True
         case sre.RANGE:
-            return bool(given[0] <= code <= given[1])
+            return bool(values[0] <= code <= values[1])
         case sre.CATEGORY:
-            return _in_category(str(given), chr(code))
-    negated = bool(given) and given[0][0] is sre.NEGATE
-    members = given[1:] if negated else given
+            return _in_category(str(values), chr(code))
+    negated = bool(values) and values[0][0] is sre.NEGATE
+    members = values[1:] if negated else values
     return any(accepts(*each, code) for each in members) is not negated
 
 
@@ -173,36 +173,36 @@ def hostile(tree: Any, size: int, chance: random.Random) -> Iterator[list[int]]:
 
 
 def _repetitions(nodes: list[Any], before: list[Any]) -> Iterator[tuple[list[Any], list[Any]]]:
-    for at, (kind, given) in enumerate(nodes):
+    for at, (kind, values) in enumerate(nodes):
         here = [*before, *nodes[:at]]
         if kind in _REPEATS:
-            if given[1] is sre.MAXREPEAT or given[1] >= _MANY:
-                yield here, list(given[2])
-            yield from _repetitions(list(given[2]), here)
+            if values[1] is sre.MAXREPEAT or values[1] >= _MANY:
+                yield here, list(values[2])
+            yield from _repetitions(list(values[2]), here)
         elif kind is sre.SUBPATTERN:
-            yield from _repetitions(list(given[3]), here)
+            yield from _repetitions(list(values[3]), here)
         elif kind is sre.BRANCH:
-            for each in given[1]:
+            for each in values[1]:
                 yield from _repetitions(list(each), here)
 
 
 def _sample(nodes: list[Any], chance: random.Random) -> list[int]:
     """Return a text that the nodes take."""
     text: list[int] = []
-    for kind, given in nodes:
+    for kind, values in nodes:
         match kind:
             case sre.LITERAL:
-                text.append(given)
+                text.append(values)
             case sre.IN | sre.ANY | sre.NOT_LITERAL:
-                named = [member for name, member in given if name is sre.LITERAL] if kind is sre.IN else []
-                ranges = [member[0] for name, member in given if name is sre.RANGE] if kind is sre.IN else []
-                fitting = [code for code in (*named, *ranges, *_ALPHABET) if accepts(kind, given, code)]
+                named = [member for name, member in values if name is sre.LITERAL] if kind is sre.IN else []
+                ranges = [member[0] for name, member in values if name is sre.RANGE] if kind is sre.IN else []
+                fitting = [code for code in (*named, *ranges, *_ALPHABET) if accepts(kind, values, code)]
                 text.append(chance.choice(fitting or [ord("a")]))
             case sre.SUBPATTERN:
-                text += _sample(list(given[3]), chance)
+                text += _sample(list(values[3]), chance)
             case sre.BRANCH:
-                text += _sample(list(chance.choice(given[1])), chance)
+                text += _sample(list(chance.choice(values[1])), chance)
             case sre.MAX_REPEAT | sre.MIN_REPEAT | sre.POSSESSIVE_REPEAT:
-                for _ in range(max(given[0], chance.randint(0, 1)) if given[0] < 80 else given[0]):
-                    text += _sample(list(given[2]), chance)
+                for _ in range(max(values[0], chance.randint(0, 1)) if values[0] < 80 else values[0]):
+                    text += _sample(list(values[2]), chance)
     return text

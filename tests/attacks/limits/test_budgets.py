@@ -320,18 +320,18 @@ async def test_a_batch_ends_at_its_budget(client: httpx.AsyncClient, services: A
     bundle = {"resourceType": "Bundle", "type": "batch", "entry": [first, *searches]}
     answer = await client.post("", json=bundle)
     assert answer.status_code == 200, answer.text
-    told = [entry["response"] for entry in answer.json()["entry"]]
-    statuses = [each["status"][:3] for each in told]
+    body = [entry["response"] for entry in answer.json()["entry"]]
+    statuses = [each["status"][:3] for each in body]
     assert statuses[0] == "201"
     assert "422" in statuses
     refused = statuses.index("422")
     assert set(statuses[refused:]) == {"422"}
-    assert all("max_request_seconds" in each["outcome"]["issue"][0]["diagnostics"] for each in told[refused:])
+    assert all("max_request_seconds" in each["outcome"]["issue"][0]["diagnostics"] for each in body[refused:])
     assert (await client.get("Patient/2")).status_code == 200
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "requested",
     [
         ("POST", "Basic", {"If-None-Exist": SHORT_CHAIN}),
         ("PUT", f"Basic?{SHORT_CHAIN}", {}),
@@ -342,19 +342,22 @@ async def test_a_batch_ends_at_its_budget(client: httpx.AsyncClient, services: A
 )
 @pytest.mark.parametrize("bundled", [False, True])
 async def test_criteria_are_understood_in_a_thread(
-    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, str, dict[str, str]], bundled: bool
+    client: httpx.AsyncClient,
+    monkeypatch: pytest.MonkeyPatch,
+    requested: tuple[str, str, dict[str, str]],
+    bundled: bool,
 ) -> None:
     """A chain multiplies by the types it leads to: in the criteria of a write as in a search, others do not wait."""
     threads: dict[str, set[threading.Thread]] = {"parse": set(), "compile_query": set()}
     for name, seen in threads.items():
         original = getattr(conditional, name)
 
-        def recorded(*given: Any, seen: Any = seen, original: Any = original, **named: Any) -> Any:
+        def recorded(*arguments: Any, seen: Any = seen, original: Any = original, **named: Any) -> Any:
             seen.add(threading.current_thread())
-            return original(*given, **named)
+            return original(*arguments, **named)
 
         monkeypatch.setattr(conditional, name, recorded)
-    method, url, headers = asked
+    method, url, headers = requested
     body: Any = {"resourceType": "Basic", "code": {"text": "x"}}
     if method == "PATCH":
         body = [{"op": "add", "path": "/language", "value": "en"}]

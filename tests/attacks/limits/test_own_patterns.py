@@ -32,26 +32,26 @@ BOUNDED = {"mappings.records.dosage": "they meet texts of at most 200 characters
 
 def _patterns() -> dict[str, tuple[re.Pattern[Any], bool]]:
     """Return the patterns by module and text, each with whether it is looked for anywhere in a text."""
-    found: dict[str, tuple[re.Pattern[Any], bool]] = {}
+    collected: dict[str, tuple[re.Pattern[Any], bool]] = {}
     for package in (fhir_server, mappings, terminology):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.endswith("__main__"):
-                found |= _of(importlib.import_module(module.name))
-    return found
+                collected |= _of(importlib.import_module(module.name))
+    return collected
 
 
 def _of(module: Any) -> dict[str, tuple[re.Pattern[Any], bool]]:
     source = Path(module.__file__).read_text(encoding="utf-8")
-    found: dict[str, tuple[re.Pattern[Any], bool]] = {}
+    collected: dict[str, tuple[re.Pattern[Any], bool]] = {}
     for name, value in vars(module).items():
         pattern = value if isinstance(value, re.Pattern) else getattr(value, "__self__", None)
         if isinstance(pattern, re.Pattern) and re.search(rf"^{name}\b.*= re\.compile", source, re.MULTILINE):
             bound = getattr(value, "__name__", "")
             used = set(re.findall(rf"\b{name}\.(\w+)\(", source)) | {bound}
-            found[f"{module.__name__}: {pattern.pattern!r}"] = (pattern, bool(used & _SEARCHES))
+            collected[f"{module.__name__}: {pattern.pattern!r}"] = (pattern, bool(used & _SEARCHES))
     for text, used in _inline(ast.parse(source)):
-        found.setdefault(f"{module.__name__}: {text!r}", (re.compile(text), used in _SEARCHES))
-    return found
+        collected.setdefault(f"{module.__name__}: {text!r}", (re.compile(text), used in _SEARCHES))
+    return collected
 
 
 def _inline(tree: ast.Module) -> Iterator[tuple[str | bytes, str]]:

@@ -41,7 +41,7 @@ def test_a_replacement_has_an_end() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "text", "new", "wanted"),
+    ("pattern", "text", "new", "expected"),
     [
         (r"(\d+)-(\d+)", "12-34", "$2/$1", "34/12"),
         (r"(?P<year>\d{4})", "in 2024", "<${year}>", "in <2024>"),
@@ -49,9 +49,9 @@ def test_a_replacement_has_an_end() -> None:
         ("a", "banana", r"\1", r"b\1n\1n\1"),
     ],
 )
-def test_groups_stand_in_a_substitution(pattern: str, text: str, new: str, wanted: str) -> None:
+def test_groups_stand_in_a_substitution(pattern: str, text: str, new: str, expected: str) -> None:
     """`$1` and `${name}` are what groups matched; everything else is as it is written."""
-    assert regex.replaced(pattern, text, new, longest=1000) == wanted
+    assert regex.replaced(pattern, text, new, longest=1000) == expected
 
 
 def test_every_official_pattern_is_one() -> None:

@@ -167,12 +167,12 @@ LAYERS = {
 @pytest.mark.parametrize("op", ["is-a", "descendent-of", "is-not-a", "generalizes", "descendent-leaf"])
 def test_a_hierarchy_is_walked_once_for_a_filter(op: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With many ways from a code to another a way for each code would take for ever; the answer is the same."""
-    asked = 0
+    count = 0
     subsumes = ResourceCodeSystem.subsumes
 
     def counted(self: ResourceCodeSystem, ancestor: str, code: str) -> bool:
-        nonlocal asked
-        asked += 1
+        nonlocal count
+        count += 1
         return subsumes(self, ancestor, code)
 
     monkeypatch.setattr(ResourceCodeSystem, "subsumes", counted)
@@ -180,7 +180,7 @@ def test_a_hierarchy_is_walked_once_for_a_filter(op: str, monkeypatch: pytest.Mo
     filters = tuple(Filter("concept", op, f"{layer}.0") for layer in (10, 11))
     every = {concept.code for concept in system.select(Selection(())).page()}
     chosen = {concept.code for concept in system.select(Selection(filters)).page()}
-    assert asked <= 2 * 32
+    assert count <= 2 * 32
     one_by_one = ResourceCodeSystem(LAYERS)
     tests = [one_by_one.select(Selection((each,))) for each in filters]
     assert chosen == {code for code in every if all(code in test for test in tests)}
@@ -201,9 +201,9 @@ def _holds(system: ResourceCodeSystem, condition: Filter, code: str) -> bool:
 def test_filters_are_not_many() -> None:
     """Each is asked of each code: past a hundred the part is refused, and the place is told."""
     filters = [{"property": "concept", "op": "is-a", "value": f"c{number}"} for number in range(101)]
-    asked = ExpandRequest(resource=value_set(include=[{"system": URL, "filter": filters}]))
+    requested = ExpandRequest(resource=value_set(include=[{"system": URL, "filter": filters}]))
     with pytest.raises(TerminologyError) as refused:
-        terminology.expand(asked, SOURCE)
+        terminology.expand(requested, SOURCE)
     assert [(each.code, each.expression) for each in refused.value.issues] == [
         ("too-costly", "ValueSet.compose.include[0]")
     ]

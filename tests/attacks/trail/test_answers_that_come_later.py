@@ -20,9 +20,9 @@ async def test_a_transaction_is_recorded_when_it_is_carried_out(smart: SmartServ
     bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [entry]}
     assert (await writer.post("", json=bundle, headers=ASYNC)).status_code == 202
     async with asyncio.timeout(60):
-        while (found := (await auditor.get("AuditEvent?patient=Patient/later")).json())["total"] == 0:  # noqa: ASYNC110 - the trail is asked as an auditor asks
+        while (answer := (await auditor.get("AuditEvent?patient=Patient/later")).json())["total"] == 0:  # noqa: ASYNC110 - the trail is asked as an auditor asks
             await asyncio.sleep(0.1)
-    event = found["entry"][0]["resource"]
+    event = answer["entry"][0]["resource"]
     assert event["subtype"][0]["code"] == "transaction"
     assert event["outcome"] == "0"
     assert any(agent.get("requestor") for agent in event["agent"])

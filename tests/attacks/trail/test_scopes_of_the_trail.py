@@ -39,13 +39,13 @@ def test_narrowing_names_the_trail_only_where_both_do(asked: Scopes, allowed: Sc
         assert scope.type in NO_WILDCARD or not Scope("system", "*", "cruds").covers("r", "AuditEvent")
 
 
-@pytest.mark.parametrize("asked", ASKED)
-async def test_a_service_with_a_wildcard_gets_no_trail(smart: SmartServer, asked: str) -> None:
+@pytest.mark.parametrize("requested", ASKED)
+async def test_a_service_with_a_wildcard_gets_no_trail(smart: SmartServer, requested: str) -> None:
     """Client credentials: registered for system/*, asking for the trail is refused, and gets nothing beside others."""
     service = await smart.add_client("system/*.cruds", secret=True, redirect_uris=[])
-    answer = await service.token(grant_type="client_credentials", scope=asked)
+    answer = await service.token(grant_type="client_credentials", scope=requested)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_scope")
-    answer = await service.token(grant_type="client_credentials", scope=f"system/Patient.rs {asked}")
+    answer = await service.token(grant_type="client_credentials", scope=f"system/Patient.rs {requested}")
     assert "AuditEvent" not in answer.json()["scope"]
     fhir = smart.fhir(answer.json()["access_token"])
     assert (await fhir.get("AuditEvent")).status_code == 403

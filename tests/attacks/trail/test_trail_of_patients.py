@@ -43,10 +43,10 @@ async def _event(smart: SmartServer) -> tuple[set[str], set[str]]:
     page = (await auditor.get("AuditEvent?_sort=-date&_count=10&type=rest")).json()
     events = [entry["resource"] for entry in page["entry"]]
     event = max((each for each in events if "AuditEvent" not in _questions_of(each)), key=lambda each: each["id"])
-    told = {entity["what"]["reference"] for entity in event.get("entity", ()) if "what" in entity}
-    patients = {reference.partition("/")[2] for reference in told if reference.startswith("Patient/")}
-    asked = {base64.b64decode(entity["query"]).decode() for entity in event.get("entity", ()) if "query" in entity}
-    return patients, asked
+    values = {entity["what"]["reference"] for entity in event.get("entity", ()) if "what" in entity}
+    patients = {reference.partition("/")[2] for reference in values if reference.startswith("Patient/")}
+    items = {base64.b64decode(entity["query"]).decode() for entity in event.get("entity", ()) if "query" in entity}
+    return patients, items
 
 
 def _questions_of(event: dict[str, Any]) -> str:
@@ -85,10 +85,10 @@ async def test_each_way_of_reading_names_the_patients(
     """Also where the answer holds only elements that name nobody; and nobody else is named."""
     answer = await fhir.get(path)
     assert answer.status_code == 200, answer.text
-    told, asked = await _event(smart)
-    assert told == patients
+    reported, requested = await _event(smart)
+    assert reported == patients
     if "?" in path:
-        (question,) = asked
+        (question,) = requested
         assert _pairs(question) == _pairs(path)
 
 
@@ -134,18 +134,18 @@ async def test_a_question_in_a_body_is_told_as_it_was_asked(
     """A POST leaves the same record as the GET that says the same."""
     answer = await fhir.post(path, content=body, headers=headers)
     assert answer.status_code == 200, answer.text
-    told, asked = await _event(smart)
-    assert told == patients
-    assert _pairs(question) in [_pairs(each) for each in asked]
+    reported, requested = await _event(smart)
+    assert reported == patients
+    assert _pairs(question) in [_pairs(each) for each in requested]
 
 
 async def test_a_long_question_does_not_hide_its_end(smart: SmartServer, fhir: httpx.AsyncClient) -> None:
     """Comments before a statement, or empty criteria, push nothing out of the record."""
     statement = "#" + "x" * 20_000 + "\n{Patient(id:cleo){gender}}"
     await fhir.post("$graphql", json={"query": statement})
-    told, (asked,) = await _event(smart)
-    assert told == {"cleo"}
-    assert "Patient(id:cleo)" in dict(_pairs(asked)[1])["query"]
+    reported, (requested,) = await _event(smart)
+    assert reported == {"cleo"}
+    assert "Patient(id:cleo)" in dict(_pairs(requested)[1])["query"]
 
 
 async def test_a_page_is_told_with_the_search_it_belongs_to(smart: SmartServer, fhir: httpx.AsyncClient) -> None:
@@ -157,13 +157,13 @@ async def test_a_page_is_told_with_the_search_it_belongs_to(smart: SmartServer, 
         path = begins.partition("?")[0]
         following = (await fhir.get(f"{path}?{urlencode({'_page': token})}")).json()
         assert len(following["entry"]) == 1
-        told, asked = await _event(smart)
-        assert told
-        assert not told & before
-        assert _pairs(begins) in [_pairs(each) for each in asked]
+        reported, requested = await _event(smart)
+        assert reported
+        assert not reported & before
+        assert _pairs(begins) in [_pairs(each) for each in requested]
         again = await fhir.post(f"{path}/_search".strip("/"), content=urlencode({"_page": token}), headers=FORM)
         assert again.status_code == 200
-        assert (await _event(smart))[0] == told
+        assert (await _event(smart))[0] == reported
 
 
 @pytest.mark.parametrize("kind", ["batch", "transaction"])
@@ -181,9 +181,9 @@ async def test_a_bundle_names_the_patients_of_all_its_entries(
     ]
     answer = await fhir.post("", json={"resourceType": "Bundle", "type": kind, "entry": entries})
     assert answer.status_code == 200, answer.text
-    told, asked = await _event(smart)
-    assert told == set(NAMES)
-    assert {"Observation?code=ben1&_elements=code", "Observation?code=cleo9"} <= asked
+    reported, requested = await _event(smart)
+    assert reported == set(NAMES)
+    assert {"Observation?code=ben1&_elements=code", "Observation?code=cleo9"} <= requested
 
 
 @pytest.mark.parametrize("header", ["If-None-Exist"])
@@ -192,8 +192,8 @@ async def test_a_condition_in_a_header_is_told(smart: SmartServer, fhir: httpx.A
     body = _observation("x", {"reference": "Patient/ana"})
     answer = await fhir.post("Observation", json=body, headers={header: "code=ana1"})
     assert answer.status_code in (200, 412), answer.text
-    _, asked = await _event(smart)
-    assert "Observation?code=ana1" in asked
+    _, requested = await _event(smart)
+    assert "Observation?code=ana1" in requested
 
 
 async def test_many_patients_are_all_named(smart: SmartServer, fhir: httpx.AsyncClient) -> None:
@@ -207,8 +207,8 @@ async def test_many_patients_are_all_named(smart: SmartServer, fhir: httpx.Async
         assert answer.status_code == 200
     answer = await fhir.post("Patient/$everything", headers=JSON)
     assert answer.status_code == 200
-    told, _ = await _event(smart)
-    assert {f"p{n}" for n in range(1100)} <= told
+    reported, _ = await _event(smart)
+    assert {f"p{n}" for n in range(1100)} <= reported
 
 
 def _pairs(url: str) -> tuple[str, list[tuple[str, str]]]:

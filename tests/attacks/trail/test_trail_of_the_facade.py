@@ -13,8 +13,8 @@ async def test_the_staff_s_requests_name_the_patient(hospital: Hospital) -> None
     doctor = await staff_of(hospital, "okpara")
     await doctor.ask("POST", "/clinic/visit/complete", body(appointment))
     await hospital.app.state.audit.flush()
-    found = await hospital.fhir("GET", "AuditEvent?subtype=hospital&_sort=_id&_count=100")
-    events = [entry["resource"] for entry in found["entry"]]
+    answer = await hospital.fhir("GET", "AuditEvent?subtype=hospital&_sort=_id&_count=100")
+    events = [entry["resource"] for entry in answer["entry"]]
     (by_staff,) = [
         event for event in events if event["agent"][0].get("who", {}).get("reference") == "Practitioner/okpara"
     ]

@@ -27,15 +27,15 @@ async def waits(hospital: Hospital, user: AppUser, method: str, path: str, body:
     """Return how long one must wait after five failures, and after each one more."""
     for _ in range(5):
         await user.refused("invalid_credentials", method, path, body)
-    found = []
+    collected = []
     for _ in range(4):
         await just_now(hospital)
         response = await user.send(method, path, body)
         assert (response.status_code, response.json()["code"]) == (429, "too_many_attempts")
-        found.append(int(response.headers["retry-after"]))
-        await later(hospital, timedelta(seconds=found[-1]))
+        collected.append(int(response.headers["retry-after"]))
+        await later(hospital, timedelta(seconds=collected[-1]))
         await user.refused("invalid_credentials", method, path, body)
-    return found
+    return collected
 
 
 @pytest.mark.parametrize("username", ["mara@example.org", "nobody@example.org", "+12075550199", "nobody"])

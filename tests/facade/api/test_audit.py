@@ -17,10 +17,10 @@ async def _events(hospital: Hospital, name: str) -> list[Event]:
     """Return the events of that name, the oldest first; each must be valid."""
     await hospital.app.state.audit.flush()
     bundle = await hospital.fhir("GET", f"AuditEvent?subtype={name}&_sort=_id&_count=200")
-    found = [entry["resource"] for entry in bundle.get("entry", ())]
-    for event in found:
+    resources = [entry["resource"] for entry in bundle.get("entry", ())]
+    for event in resources:
         assert validate(event, max_depth=100) == []
-    return found
+    return resources
 
 
 def _asked(event: Event) -> list[str]:
@@ -35,7 +35,7 @@ async def test_a_request_is_one_event_with_all_that_it_touched(hospital: Hospita
     """By the token's user, about the user's compartment, with each resource that was read, searched or written."""
     await open_clinics(hospital)
     mara = await hospital.sign_up("mara")
-    found = await mara.ask("POST", "/booking/appointments", booking_of("09:30"), status=201)
+    answer = await mara.ask("POST", "/booking/appointments", booking_of("09:30"), status=201)
     await mara.ask("GET", "/history/appointments?limit=5")
     booking, history = await _events(hospital, "hospital")
     assert (booking["action"], booking["outcome"], history["action"]) == ("C", "0", "R")
@@ -47,13 +47,13 @@ async def test_a_request_is_one_event_with_all_that_it_touched(hospital: Hospita
         assert event["entity"][-1]["role"]["code"] == "1"
         assert event["entity"][-1]["what"]["reference"] == f"Patient/{mara.id}"
     assert _asked(booking)[0] == "POST booking/appointments"
-    assert f"Appointment/{found['id']}" in _named(booking)
-    assert f"Slot/{found['slot_id']}" in _named(booking)
-    assert any(told.startswith("GET Appointment") for told in _asked(history)[1:])
+    assert f"Appointment/{answer['id']}" in _named(booking)
+    assert f"Slot/{answer['slot_id']}" in _named(booking)
+    assert any(reported.startswith("GET Appointment") for reported in _asked(history)[1:])
     assert base64.b64decode(history["entity"][0]["query"]) == b"history/appointments?limit=5"
     by_patient = await hospital.fhir("GET", f"AuditEvent?entity=Patient/{mara.id}&_count=100")
     assert {booking["id"], history["id"]} <= {entry["resource"]["id"] for entry in by_patient["entry"]}
-    by_appointment = await hospital.fhir("GET", f"AuditEvent?entity=Appointment/{found['id']}")
+    by_appointment = await hospital.fhir("GET", f"AuditEvent?entity=Appointment/{answer['id']}")
     assert booking["id"] in [entry["resource"]["id"] for entry in by_appointment["entry"]]
 
 

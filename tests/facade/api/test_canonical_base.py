@@ -34,7 +34,7 @@ async def test_what_is_written_begins_with_the_base(mongod_url: str, database_na
         problem = await mara.refused("already_paid", "POST", PAY, paying(visit))
         assert problem["type"] == f"{FIRST}/problems/already_paid"
         stored = [await hospital.fhir("GET", kind) for kind in KINDS]
-        assert all(found["total"] for found in stored)
+        assert all(result["total"] for result in stored)
         assert own_urls.DEFAULT_BASE not in str(stored)
         assert f"{FIRST}/fhir/identifier/invoice-for" in str(stored)
         purge = f"{FIRST}/fhir/OperationDefinition/purge"

@@ -110,17 +110,17 @@ async def test_fields_of_another_type(world: World, row: Endpoint) -> None:
 @rows(lambda row: row.body is not None)
 async def test_fields_that_there_are_none_of(world: World, row: Endpoint) -> None:
     """A field that the body does not have is 422 and named, in JSON and in a form."""
-    asked = world.request_of(row)
-    body = {**asked["body"], "nickname": "M"}
+    requested = world.request_of(row)
+    body = {**requested["body"], "nickname": "M"}
     if row.multipart:
         response = await world.mara.http.post(
-            asked["path"],
+            requested["path"],
             data=body,
             files={"file": ("a.pdf", b"%PDF", "application/pdf")},
             headers={"Authorization": f"Bearer {world.mara.session['access_token']}"},
         )
     else:
-        response = await world.mara.send(row.method, asked["path"], body)
+        response = await world.mara.send(row.method, requested["path"], body)
     problem = problem_of(response, 422, "validation_failed")
     assert [error["field"] for error in problem["errors"]] == ["nickname"]
 
@@ -128,10 +128,10 @@ async def test_fields_that_there_are_none_of(world: World, row: Endpoint) -> Non
 @rows(lambda row: row.number not in ("4", "stream"))
 async def test_parameters_that_there_are_none_of(world: World, row: Endpoint) -> None:
     """A query parameter that the endpoint does not have is 422 and named: a misspelt filter is not passed over."""
-    asked = world.request_of(row)
-    query = {**asked["params"], "clinicId": "harbour"}
-    body = asked["body"] if row.body is not None and not row.multipart else None
-    response = await world.mara.send(row.method, asked["path"], body, params=query)
+    requested = world.request_of(row)
+    query = {**requested["params"], "clinicId": "harbour"}
+    body = requested["body"] if row.body is not None and not row.multipart else None
+    response = await world.mara.send(row.method, requested["path"], body, params=query)
     assert "clinicId" in [error["field"] for error in problem_of(response, 422, "validation_failed")["errors"]]
 
 
@@ -141,35 +141,35 @@ async def test_parameters_that_there_are_none_of(world: World, row: Endpoint) ->
 @rows(lambda row: row.list)
 async def test_lists(world: World, row: Endpoint) -> None:
     """A list is items, total and next, a page at a time, each item once; rows say when they were made and changed."""
-    asked = world.request_of(row)
+    requested = world.request_of(row)
     whole = (await world.ask(world.mara, row)).json()
     assert {"items", "total", "next"} <= whole.keys()
     assert whole["total"] == len(whole["items"]) > 0
-    found: list[Any] = []
+    collected: list[Any] = []
     cursor: str | None = ""
     while cursor is not None:
-        page = {**asked["params"], "limit": 1, **({"cursor": cursor} if cursor else {})}
-        answer = await world.mara.ask("GET", asked["path"], params=page)
+        page = {**requested["params"], "limit": 1, **({"cursor": cursor} if cursor else {})}
+        answer = await world.mara.ask("GET", requested["path"], params=page)
         assert answer["total"] == whole["total"]
         assert len(answer["items"]) == 1
-        found += answer["items"]
+        collected += answer["items"]
         cursor = answer["next"]
-    assert [item["id"] for item in found] == [item["id"] for item in whole["items"]]
+    assert [item["id"] for item in collected] == [item["id"] for item in whole["items"]]
     if row.number != "17":  # a slot that nobody has written is no row of a table
-        assert all(item["created_at"] and item["updated_at"] for item in found)
+        assert all(item["created_at"] and item["updated_at"] for item in collected)
 
 
 @rows(lambda row: row.list)
 async def test_faulty_lists(world: World, row: Endpoint) -> None:
     """A cursor that is none, or another list's, is 400 `bad_cursor`; a limit over 100 or under 1 is 422."""
-    asked = world.request_of(row)
+    requested = world.request_of(row)
     other = "/booking/clinics" if row.number != "14" else "/booking/specialties"
     foreign = (await world.mara.ask("GET", other, params={"limit": 1}))["next"]
     for cursor in ("x", "", "\u00e9", "=" * 100, foreign, foreign[:-2]):
-        response = await world.mara.send("GET", asked["path"], params={**asked["params"], "cursor": cursor})
+        response = await world.mara.send("GET", requested["path"], params={**requested["params"], "cursor": cursor})
         problem_of(response, 400, "bad_cursor")
     for limit in (0, 101, -1, 10**30, "x", "1.5"):
-        response = await world.mara.send("GET", asked["path"], params={**asked["params"], "limit": limit})
+        response = await world.mara.send("GET", requested["path"], params={**requested["params"], "limit": limit})
         problem = problem_of(response, 422, "validation_failed")
         assert [error["field"] for error in problem["errors"]] == ["limit"]
 

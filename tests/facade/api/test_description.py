@@ -28,8 +28,8 @@ def test_the_table_is_complete() -> None:
 
 
 def _operation(row: Endpoint) -> dict[str, Any]:
-    found: dict[str, Any] = DESCRIPTION["paths"][row.path][row.method.lower()]
-    return found
+    result: dict[str, Any] = DESCRIPTION["paths"][row.path][row.method.lower()]
+    return result
 
 
 def _examples(row: Endpoint) -> dict[str, Any]:
@@ -43,9 +43,9 @@ def _examples(row: Endpoint) -> dict[str, Any]:
 @pytest.mark.parametrize("row", ENDPOINTS, ids=lambda row: row.title)
 def test_every_error_is_described(row: Endpoint) -> None:
     """Each code that the contract lists for an endpoint is in its description, with an example of that status."""
-    found = _examples(row)
-    assert row.all_codes <= found.keys()
-    for code, (status, example) in found.items():
+    result = _examples(row)
+    assert row.all_codes <= result.keys()
+    for code, (status, example) in result.items():
         assert (example["code"], str(example["status"])) == (code, status)
         assert ("errors" in example) == (status == "422")
 
@@ -88,8 +88,8 @@ def test_values_are_described_as_they_are_checked() -> None:
 
 def _described(route: APIRoute) -> dict[str, Any]:
     (method,) = route.methods
-    found: dict[str, Any] = DESCRIPTION["paths"][route.path_format][method.lower()]
-    return found
+    result: dict[str, Any] = DESCRIPTION["paths"][route.path_format][method.lower()]
+    return result
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{min(route.methods)} {route.path_format}")

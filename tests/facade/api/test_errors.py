@@ -98,8 +98,8 @@ def _proof(case: Case) -> dict[str, str]:
 
 
 async def _profile(case: Case, **changes: Any) -> httpx.Response:
-    asked = case.world.request_of(case.row)
-    return await case.world.mara.send(case.row.method, asked["path"], asked["body"] | changes)
+    requested = case.world.request_of(case.row)
+    return await case.world.mara.send(case.row.method, requested["path"], requested["body"] | changes)
 
 
 @brings("invalid_credentials", "2", "7", "erase")

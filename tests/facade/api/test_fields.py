@@ -193,17 +193,17 @@ async def test_the_record(hospital: Hospital) -> None:
     require(plan, PLAN)
     require(plan["prescriptions"][0], PRESCRIPTION)
     require(plan["lab_tests"][0], LAB_TEST)
-    found = (await mara.ask("GET", "/lab-tests/results?status=completed"))["items"][0]
-    require(found, LAB_TEST)
-    require(found["observations"][0], OBSERVATION)
+    body = (await mara.ask("GET", "/lab-tests/results?status=completed"))["items"][0]
+    require(body, LAB_TEST)
+    require(body["observations"][0], OBSERVATION)
     require((await mara.ask("GET", "/medicine/prescription"))["items"][0], PRESCRIPTION)
     await _require_insured_and_paid(world, mara)
     require((await mara.ask("GET", "/history/documents"))["items"][0], DOCUMENT)
     answer = await upload(mara, title="Knee", appointment_id=ids["appointment_id"])
     require(answer.json(), DOCUMENT)
-    told = await mara.ask("GET", "/notifications")
-    assert isinstance(told["unread"], int)
-    require(next(item for item in told["items"] if item["id"] == "told"), NOTIFICATION)
+    response = await mara.ask("GET", "/notifications")
+    assert isinstance(response["unread"], int)
+    require(next(item for item in response["items"] if item["id"] == "told"), NOTIFICATION)
     require(await mara.ask("PUT", "/notifications/told/read"), {**NOTIFICATION, "is_read": {True}})
 
 

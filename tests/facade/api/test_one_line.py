@@ -36,20 +36,20 @@ CONTROLS = ["\n", "\r\n", "\t", "\x00", "\x1b", "\x7f", "\x85", "\u2028"]
 async def test_one_line_fields_refuse_control_characters(world: World, number: str, field: str) -> None:
     """Each field that is one line names itself when it is given more, in bodies, forms and queries alike."""
     endpoint = BY_NUMBER[number]
-    asked: dict[str, Any] = world.request_of(endpoint)
+    requested: dict[str, Any] = world.request_of(endpoint)
     place = "body" if endpoint.body is not None else "params"
     for control in CONTROLS:
         if control == "\r\n" and endpoint.multipart:
             continue
-        told = {**asked[place], field: f"A{control}b"}
-        body = {**asked, place: told}
+        form = {**requested[place], field: f"A{control}b"}
+        body = {**requested, place: form}
         if endpoint.multipart:
             headers = {"Authorization": f"Bearer {world.mara.session['access_token']}"}
             files = {"file": ("knee.pdf", b"%PDF", "application/pdf")}
-            answer = await world.mara.http.post(endpoint.path, data=told, files=files, headers=headers)
+            answer = await world.mara.http.post(endpoint.path, data=form, files=files, headers=headers)
         else:
-            given = body["body"] if endpoint.body is not None else None
-            answer = await world.mara.send(endpoint.method, body["path"], given, params=body["params"])
+            values = body["body"] if endpoint.body is not None else None
+            answer = await world.mara.send(endpoint.method, body["path"], values, params=body["params"])
         problem = answer.json()
         assert (answer.status_code, problem["errors"][0]["field"]) == (422, field), (control, problem)
 
@@ -57,6 +57,8 @@ async def test_one_line_fields_refuse_control_characters(world: World, number: s
 @pytest.mark.asyncio(loop_scope="module")
 async def test_a_reason_may_have_lines(world: World) -> None:
     """What a patient writes as a reason may be several lines."""
-    asked = world.request_of(BY_NUMBER["18"], appointment_time="11:00")
-    booked = await world.mara.ask("POST", asked["path"], {**asked["body"], "reason": "Pain\nin the knee"}, status=201)
+    requested = world.request_of(BY_NUMBER["18"], appointment_time="11:00")
+    booked = await world.mara.ask(
+        "POST", requested["path"], {**requested["body"], "reason": "Pain\nin the knee"}, status=201
+    )
     assert booked["reason"] == "Pain\nin the knee"

@@ -125,10 +125,10 @@ async def test_a_token_that_shows_many_says_whose_record_is_meant(vendor: Vendor
     """A pharmacy or lab names the patient; without that it is told to."""
     await vendor.hospital.sign_up("noor")
     token = await vendor.token("system/*.rs")
-    told = await vendor.ask(token, "GET", "/medicine/prescription")
-    assert (told.status_code, told.json()["errors"][0]["field"]) == (422, "patient")
-    found = await vendor.ask(token, "GET", f"/medicine/prescription?patient={vendor.mara.id}")
-    assert [item["medicine_name"] for item in found.json()["items"]] == ["Lisinopril"]
+    body = await vendor.ask(token, "GET", "/medicine/prescription")
+    assert (body.status_code, body.json()["errors"][0]["field"]) == (422, "patient")
+    response = await vendor.ask(token, "GET", f"/medicine/prescription?patient={vendor.mara.id}")
+    assert [item["medicine_name"] for item in response.json()["items"]] == ["Lisinopril"]
     for unknown in ("nobody", "..%2FPatient", "x%2Fy"):
         answer = await vendor.ask(token, "GET", f"/medicine/prescription?patient={unknown}")
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
@@ -152,16 +152,14 @@ async def test_what_the_token_does_not_show(vendor: Vendor) -> None:
 async def test_a_lab_verifies_and_is_paid(vendor: Vendor) -> None:
     """Eligibility, invoice and payment are written to the other server; a second payment is refused."""
     token, query = await vendor.token("system/*.cruds"), f"?patient={vendor.mara.id}"
-    asked = await vendor.ask(
+    answer = await vendor.ask(
         token, "POST", f"/lab-tests/insurance/verify{query}", json={"lab_test_id": "lipids", "policy_number": "SOL-1"}
     )
-    assert (asked.status_code, asked.json()["verified"]) == (200, True)
+    assert (answer.status_code, answer.json()["verified"]) == (200, True)
     medicine = await vendor.ask(token, "POST", f"/medicine/insurance/verify{query}", json={"prescription_id": "pills"})
     assert medicine.json()["coverage_id"] == f"policy-{vendor.mara.id}"
-    found = await vendor.hospital.fhir(
-        "GET", "CoverageEligibilityResponse?_include=CoverageEligibilityResponse:request"
-    )
-    assert sorted(entry["search"]["mode"] for entry in found["entry"]) == ["include", "include", "match", "match"]
+    body = await vendor.hospital.fhir("GET", "CoverageEligibilityResponse?_include=CoverageEligibilityResponse:request")
+    assert sorted(entry["search"]["mode"] for entry in body["entry"]) == ["include", "include", "match", "match"]
     again = {"headers": {"Idempotency-Key": "k"}, "json": PAYING}
     paid = [await vendor.ask(token, "POST", f"/lab-tests/payment{query}", **dict(again)) for _ in range(2)]
     assert [(each.status_code, each.json()["status"]) for each in paid] == [(201, "completed")] * 2
@@ -239,10 +237,10 @@ class Foreign:
             return Response(status_code=201, headers={"Location": location})
         if request.method != "GET":
             return JSONResponse({"resourceType": "OperationOutcome"}, 405)
-        wanted = path.partition("/")[2]
-        if wanted:
-            found = [item for item in (self.patient, *self.created) if item["id"] == wanted]
-            return JSONResponse(found[0] if found else {"resourceType": "OperationOutcome"}, 200 if found else 404)
+        expected = path.partition("/")[2]
+        if expected:
+            items = [item for item in (self.patient, *self.created) if item["id"] == expected]
+            return JSONResponse(items[0] if items else {"resourceType": "OperationOutcome"}, 200 if items else 404)
         return JSONResponse(self._page(kind, request))
 
     def _page(self, kind: str, request: Request) -> dict[str, Any]:
@@ -278,8 +276,8 @@ async def foreign(database_name: str, mongod_url: str, tmp_path: Path) -> AsyncI
 async def test_a_server_with_other_habits(foreign: Both) -> None:
     """Pages behind links of another form are followed, modes and times that are not said are no fault."""
     server, ehr = foreign
-    found = (await ehr.get("/medicine/prescription")).json()
-    assert sorted(item["id"] for item in found["items"]) == ["0", "1", "2"]
+    answer = (await ehr.get("/medicine/prescription")).json()
+    assert sorted(item["id"] for item in answer["items"]) == ["0", "1", "2"]
     assert {request.headers["authorization"] for request in server.seen} == {"Bearer a.foreign~token"}
     assert "handling=strict" in server.seen[0].headers["prefer"]
 

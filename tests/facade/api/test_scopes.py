@@ -27,7 +27,7 @@ async def test_a_token_that_reads_only(hospital: Hospital) -> None:
     mara = await hospital.sign_up("mara")
     appointment = await due_now(hospital, mara)
     other = await limited(hospital, mara, "patient/*.rs")
-    for method, path, given in (
+    for method, path, values in (
         ("POST", "/clinic/arrival", body(appointment)),
         ("POST", "/clinic/visit/complete", body(appointment)),
         ("POST", "/booking/appointments", booking_of("10:00")),
@@ -35,7 +35,7 @@ async def test_a_token_that_reads_only(hospital: Hospital) -> None:
         ("PUT", "/user/profile", {"first_name": "X"}),
         ("POST", "/user/family", {"name": "Ada", "relation": "child", "dob": "2019-05-01"}),
     ):
-        await other.refused("forbidden", method, path, given)
+        await other.refused("forbidden", method, path, values)
     form, files = {"document_type": "scan"}, {"file": ("scan.png", b"\x89PNG", "image/png")}
     await other.refused("forbidden", "POST", "/history/documents", data=form, files=files)
     assert (await hospital.fhir("GET", "Encounter"))["total"] == 0
@@ -84,6 +84,6 @@ async def test_staff_signs_in(hospital: Hospital) -> None:
     """A member of the staff signs in by the name that the operator gave, and is nobody's row of the users."""
     await open_clinics(hospital)
     await staff_of(hospital, "okpara")
-    found = await hospital.visitor().ask("POST", "/user/login", {"username": "okpara", "password": PASSWORD})
-    assert (found["user"], found["patient"]) == (None, None)
-    assert "user/*.cruds" in found["scope"]
+    result = await hospital.visitor().ask("POST", "/user/login", {"username": "okpara", "password": PASSWORD})
+    assert (result["user"], result["patient"]) == (None, None)
+    assert "user/*.cruds" in result["scope"]

@@ -120,11 +120,11 @@ def odd(patient: str) -> list[dict[str, Any]]:
 
 def _at_the_edges(patient: str) -> list[dict[str, Any]]:
     subject = {"reference": f"Patient/{patient}"}
-    found: list[dict[str, Any]] = []
+    collected: list[dict[str, Any]] = []
     for number, text in enumerate(EDGES):
         order = {"status": "active", "intent": "order", "subject": subject, "authoredOn": text, "id": f"edge-{number}"}
         bounds = {"repeat": {"boundsPeriod": {"start": text, "end": text}}}
-        found += [
+        collected += [
             {"resourceType": "MedicationRequest", **order, "medicationCodeableConcept": {"text": "x"},
              "dosageInstruction": [{"timing": bounds}]},
             {"resourceType": "MedicationRequest", **order, "id": f"long-{number}", "medicationCodeableConcept": {
@@ -144,7 +144,7 @@ def _at_the_edges(patient: str) -> list[dict[str, Any]]:
         actors = [subject, {"reference": "Location/harbour"}, {"reference": "Practitioner/okpara"}]
         participant = [{"actor": actor, "status": "accepted"} for actor in actors]
         moment = {"start": text, "end": text}
-        found += [
+        collected += [
             {"resourceType": "Appointment", "id": f"edge-{number}", "status": "booked", "participant": participant,
              **moment},
             {"resourceType": "Encounter", "id": f"stay-{number}", "status": "finished", "class": {"code": "AMB"},
@@ -158,7 +158,7 @@ def _at_the_edges(patient: str) -> list[dict[str, Any]]:
             {"resourceType": "Slot", "id": f"edge-{number}", "schedule": {"reference": "Schedule/bare"},
              "status": "free", **moment},
         ]  # fmt: skip
-    return found
+    return collected
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -219,9 +219,9 @@ async def test_lists_of_odd_resources(odd_world: World, path: str, zone: str) ->
 async def test_an_odd_row_hides_no_other(odd_world: World) -> None:
     """Odd values are shown as null, in rows that stand beside the others."""
     visitor = odd_world.hospital.visitor()
-    found = {item["id"]: item for item in (await visitor.ask("GET", "/booking/clinics?limit=100"))["items"]}
-    assert {"wrong", "odd", "harbour"} <= found.keys()
-    wrong = found["wrong"]
+    by_name = {item["id"]: item for item in (await visitor.ask("GET", "/booking/clinics?limit=100"))["items"]}
+    assert {"wrong", "odd", "harbour"} <= by_name.keys()
+    wrong = by_name["wrong"]
     assert (wrong["name"], wrong["timezone"], wrong["latitude"], wrong["longitude"]) == ("Wrong", None, None, None)
     assert wrong["created_at"] == wrong["updated_at"]
     services = {item["id"]: item for item in (await visitor.ask("GET", "/booking/specialties?limit=100"))["items"]}

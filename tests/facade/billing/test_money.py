@@ -26,8 +26,8 @@ async def insured(hospital: Hospital, copay: float = 20, **policy: Any) -> tuple
 
 
 async def invoice_of(hospital: Hospital) -> dict[str, Any]:
-    found: dict[str, Any] = (await hospital.fhir("GET", "Invoice"))["entry"][0]["resource"]
-    return found
+    answer: dict[str, Any] = (await hospital.fhir("GET", "Invoice"))["entry"][0]["resource"]
+    return answer
 
 
 async def test_insurance_that_pays_all(hospital: Hospital) -> None:
@@ -57,10 +57,10 @@ async def test_the_insurer_s_latest_word_counts(hospital: Hospital) -> None:
     mara, appointment = await insured(hospital)
     coverage = await hospital.fhir("GET", f"Coverage/policy-{mara.id}")
     await hospital.put(coverage | {"status": "cancelled"})
-    said = await mara.ask("POST", VERIFY, POLICY | {"specialty_id": "cardiology"})
-    assert said["verified"] is False
-    found = (await mara.ask("GET", "/history/appointments"))["items"][0]
-    assert found["amount_due"] == {"amount": 90.0, "currency": "USD"}
+    answer = await mara.ask("POST", VERIFY, POLICY | {"specialty_id": "cardiology"})
+    assert answer["verified"] is False
+    body = (await mara.ask("GET", "/history/appointments"))["items"][0]
+    assert body["amount_due"] == {"amount": 90.0, "currency": "USD"}
     await mara.refused("insurance_not_verified", "POST", PAY, paying(appointment, **INSURED))
 
 
@@ -68,33 +68,33 @@ async def test_what_was_paid_is_the_copay(hospital: Hospital) -> None:
     """After the copay nothing is due, and the payment says what was paid, in its answer and in the history."""
     mara, appointment = await insured(hospital)
     paid = await mara.ask("POST", PAY, paying(appointment, amount=20), status=201)
-    found = (await mara.ask("GET", "/history/appointments"))["items"][0]
-    assert (paid["amount"], found["payment"]["amount"]) == (20.0, 20.0)
-    assert found["amount_due"] == {"amount": 0.0, "currency": "USD"}
-    assert found["payment"]["transaction_id"] == paid["transaction_id"]
+    answer = (await mara.ask("GET", "/history/appointments"))["items"][0]
+    assert (paid["amount"], answer["payment"]["amount"]) == (20.0, 20.0)
+    assert answer["amount_due"] == {"amount": 0.0, "currency": "USD"}
+    assert answer["payment"]["transaction_id"] == paid["transaction_id"]
 
 
 async def test_cash_is_settled_by_the_staff_over_fhir(hospital: Hospital) -> None:
     """Cash is pending, also in the history, until the staff balances the Invoice; then it is completed."""
     mara, appointment = await booked(hospital)
     await mara.ask("POST", PAY, paying(appointment, payment_method="cash", card_token=None), status=201)
-    found = (await mara.ask("GET", "/history/appointments"))["items"][0]
-    assert (found["payment"]["status"], found["payment"]["payment_method"]) == ("pending", "cash")
-    assert found["amount_due"] == {"amount": 90.0, "currency": "USD"}
+    answer = (await mara.ask("GET", "/history/appointments"))["items"][0]
+    assert (answer["payment"]["status"], answer["payment"]["payment_method"]) == ("pending", "cash")
+    assert answer["amount_due"] == {"amount": 90.0, "currency": "USD"}
     await hospital.put(await invoice_of(hospital) | {"status": "balanced"})
-    found = (await mara.ask("GET", "/history/appointments"))["items"][0]
-    assert (found["payment"]["status"], found["amount_due"]["amount"]) == ("completed", 0.0)
+    answer = (await mara.ask("GET", "/history/appointments"))["items"][0]
+    assert (answer["payment"]["status"], answer["amount_due"]["amount"]) == ("completed", 0.0)
 
 
 @pytest.mark.parametrize(
-    ("given", "refund"),
+    ("values", "refund"),
     [({}, "completed"), ({"payment_method": "cash", "card_token": None}, None), ({"card_token": "none"}, None)],
 )
-async def test_cancelling(hospital: Hospital, given: dict[str, Any], refund: str | None) -> None:
+async def test_cancelling(hospital: Hospital, values: dict[str, Any], refund: str | None) -> None:
     """The Invoice is cancelled with the reason; what was taken goes back, what was not taken does not."""
     mara, appointment = await booked(hospital)
-    if given.get("card_token") != "none":
-        await mara.ask("POST", PAY, paying(appointment) | given, status=201)
+    if values.get("card_token") != "none":
+        await mara.ask("POST", PAY, paying(appointment) | values, status=201)
     path = f"/booking/appointments/{appointment['id']}"
     await mara.ask("DELETE", path, params={"reason": "Better"})
     invoice = await invoice_of(hospital)

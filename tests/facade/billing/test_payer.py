@@ -82,8 +82,8 @@ async def test_the_insurer_decides(hospital: Hospital, insurer: Insurer) -> None
     """What it says is the answer, is written down with the question, and is what is due afterwards."""
     mara = await member(hospital)
     insurer.says = eligibility(IN_FORCE, disposition="Covered after deductible")
-    said = await mara.ask("POST", VERIFY, POLICY)
-    assert said == {
+    answer = await mara.ask("POST", VERIFY, POLICY)
+    assert answer == {
         "verified": True,
         "status": "active",
         "coverage_id": f"policy-{mara.id}",
@@ -115,7 +115,7 @@ async def test_what_the_insurer_is_told(hospital: Hospital, insurer: Insurer) ->
 
 
 @pytest.mark.parametrize(
-    ("said", "status", "covered"),
+    ("text", "status", "covered"),
     [
         (eligibility({"inforce": False}), "inactive", None),
         (eligibility({**IN_FORCE, "item": [{"excluded": True}]}), "active", False),
@@ -129,11 +129,11 @@ async def test_what_the_insurer_is_told(hospital: Hospital, insurer: Insurer) ->
     ],
 )
 async def test_what_an_insurer_may_say(
-    hospital: Hospital, insurer: Insurer, said: dict[str, Any], status: str, covered: bool | None
+    hospital: Hospital, insurer: Insurer, text: dict[str, Any], status: str, covered: bool | None
 ) -> None:
     """A policy that is not in force, an excluded service, an error, and an answer in a Bundle."""
     mara = await member(hospital)
-    insurer.says = said
+    insurer.says = text
     answer = await mara.ask("POST", VERIFY, POLICY)
     assert (answer["status"], answer["verified"]) == (status, status == "active")
     assert answer["covered"] is covered

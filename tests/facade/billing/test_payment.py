@@ -17,14 +17,14 @@ VERIFY = "/booking/insurance/verify"
 POLICY = {"provider": "Solace Mutual", "policy_number": "SOL-1", "member_id": "M-1"}
 
 
-async def booked(hospital: Hospital, name: str = "mara", **given: Any) -> tuple[AppUser, dict[str, Any]]:
+async def booked(hospital: Hospital, name: str = "mara", **overrides: Any) -> tuple[AppUser, dict[str, Any]]:
     """Return a user with an appointment that costs ninety dollars."""
     await open_clinics(hospital)
     user = await hospital.sign_up(name)
-    return user, await user.ask("POST", "/booking/appointments", booking_of(**given), status=201)
+    return user, await user.ask("POST", "/booking/appointments", booking_of(**overrides), status=201)
 
 
-def paying(appointment: dict[str, Any], **given: Any) -> dict[str, Any]:
+def paying(appointment: dict[str, Any], **overrides: Any) -> dict[str, Any]:
     """Return the body that pays for an appointment by card."""
     return {
         "appointment_id": appointment["id"],
@@ -32,7 +32,7 @@ def paying(appointment: dict[str, Any], **given: Any) -> dict[str, Any]:
         "currency": "USD",
         "payment_method": "card",
         "card_token": "tok_visa",
-        **given,
+        **overrides,
     }
 
 
@@ -57,8 +57,8 @@ async def test_declined_cards(hospital: Hospital) -> None:
     """A declined card is told as such, the failure is kept, and another card can pay."""
     mara, appointment = await booked(hospital)
     await mara.refused("payment_declined", "POST", PAY, paying(appointment, card_token="tok_chargeDeclined"))
-    found = await hospital.fhir("GET", "PaymentReconciliation")
-    assert [entry["resource"]["outcome"] for entry in found["entry"]] == ["error"]
+    answer = await hospital.fhir("GET", "PaymentReconciliation")
+    assert [entry["resource"]["outcome"] for entry in answer["entry"]] == ["error"]
     await mara.ask("POST", PAY, paying(appointment), status=201)
 
 
@@ -204,8 +204,8 @@ async def test_canceling_what_was_paid(hospital: Hospital) -> None:
     assert canceled["status"] == "canceled"
     invoice = (await hospital.fhir("GET", "Invoice"))["entry"][0]["resource"]
     assert invoice["status"] == "cancelled"
-    found = await mara.ask("DELETE", f"/booking/appointments/{appointment['id']}")
-    assert found["refund_status"] == "completed"
+    answer = await mara.ask("DELETE", f"/booking/appointments/{appointment['id']}")
+    assert answer["refund_status"] == "completed"
     await mara.refused("appointment_canceled", "POST", PAY, paying(appointment))
 
 
@@ -224,8 +224,8 @@ async def test_verifying(hospital: Hospital) -> None:
     mara = await hospital.sign_up("mara")
     await hospital.put(policy_of(mara.id, valid_until="2999-12-31"))
     body = POLICY | {"clinic_id": "harbour", "specialty_id": "cardiology", "service_date": "2026-06-01"}
-    found = await mara.ask("POST", VERIFY, body)
-    assert found == {
+    response = await mara.ask("POST", VERIFY, body)
+    assert response == {
         "verified": True,
         "status": "active",
         "coverage_id": f"policy-{mara.id}",
@@ -242,7 +242,7 @@ async def test_verifying(hospital: Hospital) -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "asked", "status"),
+    ("policy", "requested", "status"),
     [
         ({"valid_until": "2020-12-31"}, {}, "expired"),
         ({"valid_from": "2999-01-01"}, {}, "inactive"),
@@ -253,13 +253,13 @@ async def test_verifying(hospital: Hospital) -> None:
         ({}, {"policy_number": "sol-1", "provider": "SOLACE mutual"}, "active"),
     ],
 )
-async def test_standings(hospital: Hospital, policy: dict[str, Any], asked: dict[str, Any], status: str) -> None:
+async def test_standings(hospital: Hospital, policy: dict[str, Any], requested: dict[str, Any], status: str) -> None:
     """A policy that is over, has not begun or is cancelled is not verified; one that is not on file is unknown."""
     mara = await hospital.sign_up("mara")
     await hospital.put(policy_of(mara.id, **policy))
-    found = await mara.ask("POST", VERIFY, POLICY | asked)
-    assert (found["status"], found["verified"]) == (status, status == "active")
-    assert found["reason"]
+    answer = await mara.ask("POST", VERIFY, POLICY | requested)
+    assert (answer["status"], answer["verified"]) == (status, status == "active")
+    assert answer["reason"]
 
 
 async def test_anothers_policy(hospital: Hospital) -> None:
@@ -286,8 +286,8 @@ async def test_plans_name_what_they_cover(hospital: Hospital) -> None:
     }
     await hospital.put(coverage, plan)
     for specialty, covered in (("cardiology", True), ("skin", False)):
-        found = await mara.ask("POST", VERIFY, POLICY | {"specialty_id": specialty})
-        assert (found["covered"], found["copay"] is not None) == (covered, covered)
+        answer = await mara.ask("POST", VERIFY, POLICY | {"specialty_id": specialty})
+        assert (answer["covered"], answer["copay"] is not None) == (covered, covered)
 
 
 @pytest.mark.parametrize(
@@ -307,8 +307,8 @@ async def test_the_copay_is_due(hospital: Hospital) -> None:
     mara = await hospital.sign_up("mara")
     await hospital.put(policy_of(mara.id))
     await mara.ask("POST", VERIFY, POLICY | {"specialty_id": "cardiology"})
-    given = {"insurance_coverage_id": f"policy-{mara.id}"}
-    appointment = await mara.ask("POST", "/booking/appointments", booking_of(**given), status=201)
+    form = {"insurance_coverage_id": f"policy-{mara.id}"}
+    appointment = await mara.ask("POST", "/booking/appointments", booking_of(**form), status=201)
     assert appointment["amount_due"] == {"amount": 20.0, "currency": "USD"}
     await mara.refused("amount_mismatch", "POST", PAY, paying(appointment))
     body = paying(appointment, amount=20, payment_method="insurance", card_token=None)
@@ -320,23 +320,23 @@ async def test_what_is_said_of_a_day_holds_on_that_day(hospital: Hospital) -> No
     await open_clinics(hospital)
     mara = await hospital.sign_up("mara")
     await hospital.put(policy_of(mara.id))
-    given = {"insurance_coverage_id": f"policy-{mara.id}"}
-    appointment = await mara.ask("POST", "/booking/appointments", booking_of(**given), status=201)
+    form = {"insurance_coverage_id": f"policy-{mara.id}"}
+    appointment = await mara.ask("POST", "/booking/appointments", booking_of(**form), status=201)
     day = date.fromisoformat(appointment["appointment_date"])
-    asked = POLICY | {"specialty_id": "cardiology"}
+    requested = POLICY | {"specialty_id": "cardiology"}
 
     async def due() -> float:
-        found = await mara.ask("GET", "/history/appointments")
-        return float(found["items"][0]["amount_due"]["amount"])
+        answer = await mara.ask("GET", "/history/appointments")
+        return float(answer["items"][0]["amount_due"]["amount"])
 
-    await mara.ask("POST", VERIFY, asked | {"service_date": str(day + timedelta(days=1))})
+    await mara.ask("POST", VERIFY, requested | {"service_date": str(day + timedelta(days=1))})
     assert await due() == 90
     body = paying(appointment, payment_method="insurance", card_token=None)
     await mara.refused("insurance_not_verified", "POST", PAY, body)
-    await mara.ask("POST", VERIFY, asked | {"service_date": str(day)})
+    await mara.ask("POST", VERIFY, requested | {"service_date": str(day)})
     assert await due() == 20
     await hospital.put(policy_of(mara.id, valid_until=str(day)))
-    await mara.ask("POST", VERIFY, asked | {"service_date": str(day + timedelta(days=1))})
+    await mara.ask("POST", VERIFY, requested | {"service_date": str(day + timedelta(days=1))})
     assert await due() == 20
 
 

@@ -51,9 +51,9 @@ class Watched(SandboxGateway):
         super().__init__()
         self.refunds: list[str] = []
 
-    async def refund(self, charge_id: str, *given: Any, **more: Any) -> Any:
+    async def refund(self, charge_id: str, *arguments: Any, **more: Any) -> Any:
         self.refunds.append(charge_id)
-        return await super().refund(charge_id, *given, **more)
+        return await super().refund(charge_id, *arguments, **more)
 
 
 async def shown(user: AppUser) -> str | None:

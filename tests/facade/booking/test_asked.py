@@ -51,8 +51,8 @@ async def test_a_booking_reads_each_resource_once(
     await hospital.put(policy_of(mara.id))
     people = {"family_member_id": member["id"], "insurance_coverage_id": f"policy-{mara.id}"}
     asked.clear()
-    wanted = {name: value for name, value in {**booking_of(**people), **body}.items() if value is not None}
-    await mara.ask("POST", "/booking/appointments", wanted, status=201)
+    expected = {name: value for name, value in {**booking_of(**people), **body}.items() if value is not None}
+    await mara.ask("POST", "/booking/appointments", expected, status=201)
     reads = [f"{item.path}?{item.query}" for item in asked if item.method == "GET"]
     # The appointment is looked for before it is made, and read when it is.
     again = [what for what, count in Counter(reads).items() if count > 1 and not what.startswith("Appointment/")]
@@ -93,7 +93,7 @@ async def test_a_list_reads_the_page_that_it_shows(
 ) -> None:
     """Filter, order, number and next page are the engine's: a page reads its rows, and all pages together the list."""
     mara = await with_many(hospital)
-    found: list[str] = []
+    collected: list[str] = []
     cursor = None
     while True:
         asked.clear()
@@ -104,11 +104,11 @@ async def test_a_list_reads_the_page_that_it_shows(
         assert page["total"] == len(ids)
         searches = [item for item in asked if item.path.partition("/")[0] == resource_type]
         assert len(searches) == 1
-        found += [item["id"] for item in page["items"]]
+        collected += [item["id"] for item in page["items"]]
         cursor = page["next"]
         if cursor is None:
             break
-    assert found == ids
+    assert collected == ids
 
 
 async def test_moved_appointments_are_told_apart(hospital: Hospital) -> None:

@@ -34,16 +34,16 @@ async def test_booking(hospital: Hospital) -> None:
     )
     more = {"family_member_id": child["id"], "insurance_coverage_id": f"policy-{mara.id}", "reason": "Cough"}
     body = booking_of("09:30", **more)
-    found = await mara.ask("POST", BOOK, body, status=201)
-    assert {name: found[name] for name in body} == body
-    assert (found["user_id"], found["status"], found["timezone"]) == (mara.id, "scheduled", "America/New_York")
-    assert found["start"].startswith(f"{MONDAY}T09:30:00-0")
-    assert found["end"][11:16] == "10:00"
-    assert found["amount_due"] == {"amount": 90.0, "currency": "USD"}
-    assert found["created_at"] == found["updated_at"] is not None
+    answer = await mara.ask("POST", BOOK, body, status=201)
+    assert {name: answer[name] for name in body} == body
+    assert (answer["user_id"], answer["status"], answer["timezone"]) == (mara.id, "scheduled", "America/New_York")
+    assert answer["start"].startswith(f"{MONDAY}T09:30:00-0")
+    assert answer["end"][11:16] == "10:00"
+    assert answer["amount_due"] == {"amount": 90.0, "currency": "USD"}
+    assert answer["created_at"] == answer["updated_at"] is not None
     (slot,) = await busy_slots(hospital)
-    assert (slot["id"], slot["schedule"]["reference"][:9]) == (found["slot_id"], "Schedule/")
-    appointment = await hospital.fhir("GET", f"Appointment/{found['id']}")
+    assert (slot["id"], slot["schedule"]["reference"][:9]) == (answer["slot_id"], "Schedule/")
+    appointment = await hospital.fhir("GET", f"Appointment/{answer['id']}")
     assert appointment["status"] == "booked"
     assert appointment["slot"] == [{"reference": f"Slot/{slot['id']}"}]
 
@@ -52,8 +52,8 @@ async def test_booking_a_written_slot(hospital: Hospital) -> None:
     """A slot that was written by others is booked by its id; without a fee nothing is owed."""
     mara = await patient_of(hospital)
     body = {"doctor_id": "ferrand", "clinic_id": "hillside", "specialty_id": "skin", "slot_id": "ferrand-10"}
-    found = await mara.ask("POST", BOOK, body, status=201)
-    assert (found["appointment_time"], found["slot_id"], found["amount_due"]) == ("10:00", "ferrand-10", None)
+    answer = await mara.ask("POST", BOOK, body, status=201)
+    assert (answer["appointment_time"], answer["slot_id"], answer["amount_due"]) == ("10:00", "ferrand-10", None)
     assert (await hospital.fhir("GET", "Slot/ferrand-10"))["status"] == "busy"
     noor = await hospital.sign_up("noor")
     await noor.refused("slot_taken", "POST", BOOK, body)
@@ -65,8 +65,8 @@ async def test_booking_a_computed_slot_by_its_id(hospital: Hospital) -> None:
     listed = await mara.ask("GET", f"/booking/doctors/okpara/slots?from={MONDAY}&to={MONDAY}")
     slot = listed["items"][2]
     body = {"doctor_id": "okpara", "clinic_id": "harbour", "specialty_id": "cardiology", "slot_id": slot["id"]}
-    found = await mara.ask("POST", BOOK, body, status=201)
-    assert (found["start"], found["slot_id"]) == (slot["start"], slot["id"])
+    answer = await mara.ask("POST", BOOK, body, status=201)
+    assert (answer["start"], answer["slot_id"]) == (slot["start"], slot["id"])
     listed = await mara.ask("GET", f"/booking/doctors/okpara/slots?from={MONDAY}&to={MONDAY}")
     assert [item["status"] for item in listed["items"]] == ["free", "free", "busy", "free", "free", "free"]
 

@@ -44,7 +44,7 @@ async def test_a_clinic_has_every_column(hospital: Hospital) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "found"),
+    ("query", "result"),
     [
         ("city=port%20alder", ["Harbour Clinic"]),
         ("city=LINDEN%20GROVE", ["Hillside Clinic"]),
@@ -60,10 +60,10 @@ async def test_a_clinic_has_every_column(hospital: Hospital) -> None:
         ("near=0,0&distance_km=1", []),
     ],
 )
-async def test_finding_clinics(hospital: Hospital, query: str, found: list[str]) -> None:
+async def test_finding_clinics(hospital: Hospital, query: str, result: list[str]) -> None:
     """Clinics are found by city, specialty, words and distance, whatever the case, accents and punctuation."""
     await open_clinics(hospital)
-    assert await names(hospital, f"/booking/clinics?{query}") == found
+    assert await names(hospital, f"/booking/clinics?{query}") == result
 
 
 async def test_distance(hospital: Hospital) -> None:
@@ -127,7 +127,7 @@ async def test_a_doctor_has_every_column(hospital: Hospital) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "found"),
+    ("query", "result"),
     [
         ("", ["Dr Lucía Ferrand", "Dr Samuel Okpara"]),
         ("q=lucia", ["Dr Lucía Ferrand"]),
@@ -138,10 +138,10 @@ async def test_a_doctor_has_every_column(hospital: Hospital) -> None:
         (f"date={MONDAY + timedelta(days=2)}", []),
     ],
 )
-async def test_finding_doctors(hospital: Hospital, query: str, found: list[str]) -> None:
+async def test_finding_doctors(hospital: Hospital, query: str, result: list[str]) -> None:
     """Doctors are found by clinic, specialty, words, and by having a free slot on a day."""
     await open_clinics(hospital)
-    assert await names(hospital, f"/booking/doctors?{query}") == found
+    assert await names(hospital, f"/booking/doctors?{query}") == result
 
 
 async def test_a_doctor_at_two_clinics(hospital: Hospital) -> None:
@@ -172,17 +172,17 @@ async def test_unknown_ids(hospital: Hospital, query: str) -> None:
 
 async def slots(hospital: Hospital, doctor: str, query: str) -> list[dict[str, Any]]:
     answer = await hospital.visitor().ask("GET", f"/booking/doctors/{doctor}/slots?limit=100&{query}")
-    found: list[dict[str, Any]] = answer["items"]
-    return found
+    result: list[dict[str, Any]] = answer["items"]
+    return result
 
 
 async def test_computed_slots(hospital: Hospital) -> None:
     """Where no slots are written they follow from the doctor's availability, on the clinic's clock."""
     await open_clinics(hospital)
-    found = await slots(hospital, "okpara", f"from={MONDAY}&to={MONDAY}")
-    assert [slot["start"][11:16] for slot in found] == ["09:00", "09:30", "10:00", "10:30", "11:00", "11:30"]
-    assert {slot["status"] for slot in found} == {"free"}
-    assert found[0]["start"].startswith(f"{MONDAY}T09:00:00-0")
+    result = await slots(hospital, "okpara", f"from={MONDAY}&to={MONDAY}")
+    assert [slot["start"][11:16] for slot in result] == ["09:00", "09:30", "10:00", "10:30", "11:00", "11:30"]
+    assert {slot["status"] for slot in result} == {"free"}
+    assert result[0]["start"].startswith(f"{MONDAY}T09:00:00-0")
     week = await slots(hospital, "okpara", f"from={MONDAY}&to={MONDAY + timedelta(days=6)}")
     assert len(week) == 12
 
@@ -191,13 +191,13 @@ async def test_written_slots(hospital: Hospital) -> None:
     """Where slots are written for a day those are the ones, with their own times and status."""
     await open_clinics(hospital)
     await hospital.put(written_slot(10, "busy-tentative"))
-    found = await slots(hospital, "ferrand", f"from={MONDAY}&to={MONDAY}&clinic_id=hillside")
-    assert [(slot["id"], slot["status"]) for slot in found] == [
+    result = await slots(hospital, "ferrand", f"from={MONDAY}&to={MONDAY}&clinic_id=hillside")
+    assert [(slot["id"], slot["status"]) for slot in result] == [
         ("ferrand-9", "free"),
         ("ferrand-10", "busy"),
         ("ferrand-11", "free"),
     ]
-    assert found[0]["end"][11:16] == "09:20"
+    assert result[0]["end"][11:16] == "09:20"
 
 
 async def test_slots_between_moments(hospital: Hospital) -> None:
@@ -205,8 +205,8 @@ async def test_slots_between_moments(hospital: Hospital) -> None:
     await open_clinics(hospital)
     start = (await slots(hospital, "okpara", f"from={MONDAY}&to={MONDAY}"))[1]["start"].replace("+", "%2B")
     end = (await slots(hospital, "okpara", f"from={MONDAY}&to={MONDAY}"))[3]["start"].replace("+", "%2B")
-    found = await slots(hospital, "okpara", f"from={start}&to={end}")
-    assert [slot["start"][11:16] for slot in found] == ["09:30", "10:00"]
+    result = await slots(hospital, "okpara", f"from={start}&to={end}")
+    assert [slot["start"][11:16] for slot in result] == ["09:30", "10:00"]
 
 
 async def test_slots_of_the_past_are_busy(hospital: Hospital) -> None:

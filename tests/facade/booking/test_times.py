@@ -91,7 +91,7 @@ async def test_the_history_is_by_the_user_s_days(hospital: Hospital) -> None:
     start = datetime.fromisoformat(booked["start"])
     tuesday = MONDAY + timedelta(days=1)
     later = (start + timedelta(seconds=1)).isoformat()
-    for given, total in (
+    for values, total in (
         ({"from": tuesday, "to": tuesday}, 1),
         ({"from": MONDAY, "to": MONDAY}, 0),
         ({"from": booked["start"]}, 1),
@@ -100,7 +100,7 @@ async def test_the_history_is_by_the_user_s_days(hospital: Hospital) -> None:
         ({"to": later}, 1),
         ({"from": "0001-01-01", "to": "9999-12-31"}, 1),
     ):
-        assert (await mara.ask("GET", "/history/appointments", params=given))["total"] == total, given
+        assert (await mara.ask("GET", "/history/appointments", params=values))["total"] == total, values
 
 
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Pacific/Kiritimati"])
@@ -119,7 +119,7 @@ async def test_the_last_day_of_the_calendar_is_a_day_like_any(hospital: Hospital
              "participant": [{"actor": subject["subject"], "status": "accepted"}]},
         )  # fmt: skip
     for path in ("/lab-tests/results", "/history/documents", "/history/appointments"):
-        for given, total in (
+        for values, total in (
             ({"from": "0001-01-01", "to": "9999-12-31"}, 3),
             ({"to": "9999-12-31"}, 3),
             ({"from": "9999-12-31"}, 2),
@@ -129,7 +129,7 @@ async def test_the_last_day_of_the_calendar_is_a_day_like_any(hospital: Hospital
             ({"to": "9998-12-31"}, 0),
             ({"to": "0001-01-01T00:00:00+14:00"}, 0),
         ):
-            assert (await mara.ask("GET", path, params=given))["total"] == total, (path, given)
+            assert (await mara.ask("GET", path, params=values))["total"] == total, (path, values)
 
 
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Pacific/Kiritimati"])
@@ -137,8 +137,8 @@ async def test_a_day_without_a_time_is_that_day_everywhere(hospital: Hospital, z
     """A test that was ordered on a day, without a time, was so in every user's zone; a report's moment is not."""
     mara, _ = await with_record(hospital)
     await mara.ask("PUT", "/user/profile", {"timezone": zone})
-    found = await mara.ask("GET", "/lab-tests/results?from=2026-01-01&to=2026-01-01")
-    assert [item["id"] for item in found["items"]] == ["glucose"]
+    answer = await mara.ask("GET", "/lab-tests/results?from=2026-01-01&to=2026-01-01")
+    assert [item["id"] for item in answer["items"]] == ["glucose"]
     day = "2026-01-04" if zone.startswith("Pacific") else "2026-01-03"
     for path in ("/lab-tests/results", "/history/documents"):
         assert (await mara.ask("GET", f"{path}?from={day}&to={day}"))["total"] == 1

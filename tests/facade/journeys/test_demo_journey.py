@@ -25,8 +25,8 @@ async def first(user: AppUser, path: str) -> dict[str, Any]:
     """Return the first item of a list that has one."""
     items = (await user.ask("GET", path))["items"]
     assert items, path
-    found: dict[str, Any] = items[0]
-    return found
+    result: dict[str, Any] = items[0]
+    return result
 
 
 async def free_slot(user: AppUser, doctor_id: str, nth: int) -> str:

@@ -27,8 +27,8 @@ class Vendor:
     async def of(cls, hospital: Hospital) -> Vendor:
         """Return a vendor with all rights, as the operator would register one."""
         store = hospital.app.state.oauth.store
-        given = {"redirect_uris": [], "jwks": None, "jwks_uri": None, "launch_url": None}
-        client = await accounts.add_client("EHR", "system/*.cruds", secret=True, **given)(hospital.services, store)
+        form = {"redirect_uris": [], "jwks": None, "jwks_uri": None, "launch_url": None}
+        client = await accounts.add_client("EHR", "system/*.cruds", secret=True, **form)(hospital.services, store)
         answer = await hospital.http.post(
             "/oauth/token",
             data={"grant_type": "client_credentials", "scope": "system/*.cruds"},
@@ -40,8 +40,8 @@ class Vendor:
         """Return what the FHIR interaction answers."""
         answer = await self.http.request(method, f"{ORIGIN}/fhir{path}", json=body, headers=self.headers)
         assert answer.status_code < 300, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
+        response: dict[str, Any] = answer.json()
+        return response
 
 
 def entry(resource: dict[str, Any], name: str) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def treatment(subject: dict[str, str], appointment_id: str) -> dict[str, Any]:
 
 def results(subject: dict[str, str], test_id: str, appointment_id: str) -> dict[str, Any]:
     """Return what the lab posts."""
-    found = {
+    form = {
         "resourceType": "Observation",
         "status": "final",
         "code": {"text": "LDL"},
@@ -106,7 +106,7 @@ def results(subject: dict[str, str], test_id: str, appointment_id: str) -> dict[
         "content": [{"attachment": {"contentType": "application/pdf", "url": reference("6")["reference"]}}],
         "context": {"related": [{"reference": f"Appointment/{appointment_id}"}]},
     }
-    entries = [entry(found, "4"), entry(report, "5"), entry(file, "6"), entry(document, "7")]
+    entries = [entry(form, "4"), entry(report, "5"), entry(file, "6"), entry(document, "7")]
     return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
 
 

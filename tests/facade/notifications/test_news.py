@@ -124,9 +124,9 @@ async def refund_told(user: AppUser, kind: str) -> list[str]:
     """Return the messages of the kind, as soon as there is one."""
     for _ in range(200):
         items = (await user.ask("GET", "/notifications?limit=100"))["items"]
-        found = [item["message"] for item in items if item["kind"] == kind]
-        if found:
-            return found
+        rows = [item["message"] for item in items if item["kind"] == kind]
+        if rows:
+            return rows
         await asyncio.sleep(0.05)
     raise AssertionError(f"no {kind}")
 

@@ -15,7 +15,7 @@ from tests.facade_server import AppUser, Hospital
 LARGE = hashlib.shake_256(b"scan").digest(5 * 1024 * 1024)
 
 
-def document(user: AppUser, name: str, **given: Any) -> dict[str, Any]:
+def document(user: AppUser, name: str, **overrides: Any) -> dict[str, Any]:
     """Return a DocumentReference of the user."""
     return {
         "resourceType": "DocumentReference",
@@ -23,7 +23,7 @@ def document(user: AppUser, name: str, **given: Any) -> dict[str, Any]:
         "status": "current",
         "subject": {"reference": f"Patient/{user.id}"},
         "content": [{"attachment": {"url": "Binary/file"}}],
-        **given,
+        **overrides,
     }
 
 
@@ -114,11 +114,11 @@ async def test_five_bytes_of_a_large_file_cost_one_part_of_it(
     assert (await mara.send("GET", path)).content == LARGE
 
 
-@pytest.mark.parametrize("said", ["te\u2603xt/plain", "text/pl\xe4in", "text/plain; name=\xe9", "\u202etext/plain"])
-async def test_a_type_that_no_header_carries_is_sent_as_bytes(hospital: Hospital, said: str) -> None:
+@pytest.mark.parametrize("text", ["te\u2603xt/plain", "text/pl\xe4in", "text/plain; name=\xe9", "\u202etext/plain"])
+async def test_a_type_that_no_header_carries_is_sent_as_bytes(hospital: Hospital, text: str) -> None:
     """A stored media type is any text; the file is downloaded all the same, whole and by ranges."""
     mara = await hospital.sign_up("mara")
-    inline = {"contentType": said, "data": "eHl6", "title": "r\xe9sum\xe9 \u2603"}
+    inline = {"contentType": text, "data": "eHl6", "title": "r\xe9sum\xe9 \u2603"}
     await hospital.put(document(mara, "odd", content=[{"attachment": inline}]))
     path = "/history/documents/download?document_id=odd"
     for ranges, status in ({}, 200), ({"Range": "bytes=0-1"}, 206), ({"Range": "bytes=0-0,2-2"}, 206):

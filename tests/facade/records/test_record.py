@@ -151,8 +151,8 @@ async def test_plans_that_are_not_there(hospital: Hospital) -> None:
 async def test_results(hospital: Hospital) -> None:
     """A test with a report is completed, with the conclusion and what was measured; one without is pending."""
     mara, _ = await with_record(hospital)
-    found = await mara.ask("GET", "/lab-tests/results")
-    lipids, glucose = found["items"]
+    answer = await mara.ask("GET", "/lab-tests/results")
+    lipids, glucose = answer["items"]
     assert (lipids["id"], lipids["treatment_plan_id"], lipids["status"]) == ("lipids", "plan", "completed")
     assert (lipids["result"], lipids["report_id"]) == ("Slightly high", "report")
     assert lipids["issued_at"].startswith("2026-01-03T10:00:00")
@@ -163,7 +163,7 @@ async def test_results(hospital: Hospital) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "found"),
+    ("query", "result"),
     [
         ("status=completed", ["lipids"]),
         ("status=pending", ["glucose"]),
@@ -171,10 +171,10 @@ async def test_results(hospital: Hospital) -> None:
         ("to=2026-01-01", ["glucose"]),
     ],
 )
-async def test_finding_results(hospital: Hospital, query: str, found: list[str]) -> None:
+async def test_finding_results(hospital: Hospital, query: str, result: list[str]) -> None:
     """Results are found by status, day and appointment."""
     mara, _ = await with_record(hospital)
-    assert [item["id"] for item in (await mara.ask("GET", f"/lab-tests/results?{query}"))["items"]] == found
+    assert [item["id"] for item in (await mara.ask("GET", f"/lab-tests/results?{query}"))["items"]] == result
 
 
 async def test_prescriptions(hospital: Hospital) -> None:
@@ -209,8 +209,8 @@ async def test_insurance_for_tests_and_medicines(hospital: Hospital, path: str, 
     problem = await mara.refused("validation_failed", "POST", f"{path}/insurance/verify", {field: item})
     assert problem["errors"][0]["field"] == "policy_number"
     await hospital.put(policy_of(mara.id))
-    found = await mara.ask("POST", f"{path}/insurance/verify", {field: item})
-    assert (found["verified"], found["coverage_id"]) == (True, f"policy-{mara.id}")
+    answer = await mara.ask("POST", f"{path}/insurance/verify", {field: item})
+    assert (answer["verified"], answer["coverage_id"]) == (True, f"policy-{mara.id}")
     named = {field: item, "provider": "Solace Mutual", "policy_number": "SOL-9"}
     assert (await mara.ask("POST", f"{path}/insurance/verify", named))["status"] == "unknown"
     noor = await hospital.sign_up("noor")
@@ -323,8 +323,8 @@ async def test_inline_files(hospital: Hospital) -> None:
     document = await hospital.fhir("GET", "DocumentReference/document")
     attachment = {"contentType": "text/plain", "data": base64.b64encode(b"hello").decode()}
     await hospital.put(document | {"content": [{"attachment": attachment}]})
-    found = await mara.send("GET", "/history/documents/download?document_id=document")
-    assert (found.content, found.headers["content-type"]) == (b"hello", "text/plain")
+    answer = await mara.send("GET", "/history/documents/download?document_id=document")
+    assert (answer.content, answer.headers["content-type"]) == (b"hello", "text/plain")
     assert (await mara.ask("GET", "/history/documents"))["items"][0]["size"] == 5
 
 
@@ -352,7 +352,7 @@ async def test_adding_a_document(hospital: Hospital) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "field"),
+    ("values", "field"),
     [
         ({"content_type": "application/x-msdownload"}, "file"),
         ({"content_type": "text/html"}, "file"),
@@ -360,9 +360,9 @@ async def test_adding_a_document(hospital: Hospital) -> None:
         ({"appointment_id": "none"}, "appointment_id"),
     ],
 )
-async def test_files_that_are_not_taken(hospital: Hospital, given: dict[str, str], field: str) -> None:
+async def test_files_that_are_not_taken(hospital: Hospital, values: dict[str, str], field: str) -> None:
     """Types that could do harm, and faulty fields, are refused."""
     mara = await hospital.sign_up("mara")
-    answer = await upload(mara, **given)
+    answer = await upload(mara, **values)
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
     assert (await hospital.fhir("GET", "Binary"))["total"] == 0

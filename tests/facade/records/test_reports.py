@@ -40,8 +40,8 @@ async def test_orders_and_reports_in_the_list_of_results(hospital: Hospital) -> 
     await hospital.put(*resources(mara.id))
     rows = {item["id"]: item for item in (await mara.ask("GET", "/lab-tests/results"))["items"]}
     assert rows.keys() == {"alone", "active"}
-    told = ("treatment_plan_id", "test_name", "result", "status", "report_id", "observations")
-    assert [rows["alone"][name] for name in told] == [None, "Lipids", "Fine.", "completed", "alone", []]
+    reported = ("treatment_plan_id", "test_name", "result", "status", "report_id", "observations")
+    assert [rows["alone"][name] for name in reported] == [None, "Lipids", "Fine.", "completed", "alone", []]
     assert (await mara.ask("GET", "/lab-tests/results?status=pending"))["total"] == 1
 
 
@@ -49,12 +49,12 @@ async def test_files_of_reports_are_documents(hospital: Hospital) -> None:
     """What a report brings along is a document of type lab_report, and its file can be had by its owner alone."""
     mara, noor = await hospital.sign_up("mara"), await hospital.sign_up("noor")
     await hospital.put(*resources(mara.id))
-    found = (await mara.ask("GET", "/history/documents?document_type=lab_report"))["items"]
-    assert sorted((item["title"], item["content_type"]) for item in found) == [
+    answer = (await mara.ask("GET", "/history/documents?document_type=lab_report"))["items"]
+    assert sorted((item["title"], item["content_type"]) for item in answer) == [
         ("Curve", "image/png"),
         ("Lipids", "text/plain"),
     ]
-    for item in found:
+    for item in answer:
         response = await mara.send("GET", item["file_url"])
         assert response.content == (b"xyz" if item["title"] == "Curve" else b"Lipids: fine")
         await noor.refused("not_found", "GET", item["file_url"])
@@ -86,10 +86,10 @@ async def test_what_is_not_final_says_so(hospital: Hospital) -> None:
     untitled = {**documents[0], "id": "untitled"}
     del untitled["description"]
     await hospital.put(*reports, *documents, untitled)
-    found = {item["id"]: item for item in (await mara.ask("GET", "/history/documents"))["items"]}
-    changing = {name for name, item in found.items() if (item["title"] or "").endswith("(preliminar)")}
+    by_name = {item["id"]: item for item in (await mara.ask("GET", "/history/documents"))["items"]}
+    changing = {name for name, item in by_name.items() if (item["title"] or "").endswith("(preliminar)")}
     names = ("registered", "partial", "preliminary", "unknown")
     assert changing == {*(f"report_1_{name}" for name in names), "preliminary", "untitled"}
-    assert found["untitled"]["title"] == "(preliminar)"
-    answer = await mara.send("GET", found["report_1_partial"]["file_url"])
+    assert by_name["untitled"]["title"] == "(preliminar)"
+    answer = await mara.send("GET", by_name["report_1_partial"]["file_url"])
     assert 'filename="partial (preliminar).txt"' in answer.headers["content-disposition"]

@@ -16,16 +16,16 @@ TIMES = ("09:00", "09:30", "10:00", "10:30", "11:00")
 
 
 async def due_now(
-    hospital: Hospital, user: AppUser, time: str = "09:00", *, minutes: int = 30, **given: Any
+    hospital: Hospital, user: AppUser, time: str = "09:00", *, minutes: int = 30, **overrides: Any
 ) -> dict[str, Any]:
     """Return an appointment of the user that begins in so many minutes."""
-    booked = await user.ask("POST", "/booking/appointments", booking_of(time, **given), status=201)
+    booked = await user.ask("POST", "/booking/appointments", booking_of(time, **overrides), status=201)
     appointment = await hospital.fhir("GET", f"Appointment/{booked['id']}")
     start = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=minutes)
     times = {"start": start.isoformat(), "end": (start + timedelta(minutes=30)).isoformat()}
     await hospital.put(appointment | times)
-    found: dict[str, Any] = booked
-    return found
+    result: dict[str, Any] = booked
+    return result
 
 
 async def people(hospital: Hospital, count: int) -> list[tuple[AppUser, dict[str, Any]]]:
@@ -35,8 +35,8 @@ async def people(hospital: Hospital, count: int) -> list[tuple[AppUser, dict[str
     return [(user, await due_now(hospital, user, time)) for user, time in zip(users, TIMES, strict=False)]
 
 
-def body(appointment: dict[str, Any], **given: Any) -> dict[str, Any]:
-    return {"appointment_id": appointment["id"], **given}
+def body(appointment: dict[str, Any], **overrides: Any) -> dict[str, Any]:
+    return {"appointment_id": appointment["id"], **overrides}
 
 
 async def staff_of(hospital: Hospital, practitioner_id: str) -> AppUser:
@@ -135,8 +135,8 @@ async def test_waiting_at_a_clinic(hospital: Hospital) -> None:
         await user.ask("POST", "/clinic/arrival", body(appointment))
     noor = await hospital.sign_up("noor")
     for query in ("clinic_id=harbour", "clinic_id=harbour&doctor_id=okpara"):
-        found = await noor.ask("GET", f"/clinic/wait-time?{query}")
-        assert (found["queue_length"], found["queue_position"], found["current_wait_time"]) == (2, None, 60)
+        answer = await noor.ask("GET", f"/clinic/wait-time?{query}")
+        assert (answer["queue_length"], answer["queue_position"], answer["current_wait_time"]) == (2, None, 60)
     empty = await noor.ask("GET", "/clinic/wait-time?clinic_id=hillside")
     assert (empty["queue_length"], empty["current_wait_time"]) == (0, 0)
     await noor.refused("not_found", "GET", "/clinic/wait-time?clinic_id=nowhere")
@@ -167,8 +167,8 @@ async def test_an_encounter_of_the_vendor(hospital: Hospital) -> None:
     }
     await hospital.put(encounter)
     await mara.refused("already_arrived", "POST", "/clinic/arrival", body(appointment))
-    found = await mara.ask("GET", f"/clinic/wait-time?appointment_id={appointment['id']}")
-    assert found["queue_position"] == 1
+    answer = await mara.ask("GET", f"/clinic/wait-time?appointment_id={appointment['id']}")
+    assert answer["queue_position"] == 1
 
 
 async def test_what_is_anothers(hospital: Hospital) -> None:
@@ -205,19 +205,19 @@ async def completed(hospital: Hospital) -> tuple[AppUser, dict[str, Any]]:
     return mara, booked
 
 
-def again(appointment: dict[str, Any], **given: Any) -> dict[str, Any]:
+def again(appointment: dict[str, Any], **overrides: Any) -> dict[str, Any]:
     when = {"appointment_date": MONDAY.isoformat(), "appointment_time": "11:00"}
-    return {"appointment_id": appointment["id"], **when, **given}
+    return {"appointment_id": appointment["id"], **when, **overrides}
 
 
 async def test_following_up(hospital: Hospital) -> None:
     """A follow-up is linked to the first appointment, with the same doctor and clinic unless others are given."""
     mara, first = await completed(hospital)
-    found = await mara.ask("POST", "/follow-up/appointment", again(first, reason="Control"), status=201)
+    answer = await mara.ask("POST", "/follow-up/appointment", again(first, reason="Control"), status=201)
     same = ("doctor_id", "clinic_id", "specialty_id")
-    assert [found[name] for name in same] == [first[name] for name in same]
-    assert (found["follow_up_to"], found["reason"], found["appointment_time"]) == (first["id"], "Control", "11:00")
-    stored = await hospital.fhir("GET", f"Appointment/{found['id']}")
+    assert [answer[name] for name in same] == [first[name] for name in same]
+    assert (answer["follow_up_to"], answer["reason"], answer["appointment_time"]) == (first["id"], "Control", "11:00")
+    stored = await hospital.fhir("GET", f"Appointment/{answer['id']}")
     assert stored["appointmentType"]["coding"][0]["code"] == "FOLLOWUP"
     assert {"reference": f"Appointment/{first['id']}"} in stored["supportingInformation"]
     await mara.refused("slot_taken", "POST", "/follow-up/appointment", again(first))
@@ -248,8 +248,8 @@ async def test_following_up_for_the_same_child_and_policy(hospital: Hospital) ->
     assert same["amount_due"] is not None
     others = {"family_member_id": bo["id"], "insurance_coverage_id": "second"}
     other = again(first, appointment_time="11:30", **others)
-    told = await mara.ask("POST", "/follow-up/appointment", other, status=201)
-    assert {name: told[name] for name in others} == others
+    answer = await mara.ask("POST", "/follow-up/appointment", other, status=201)
+    assert {name: answer[name] for name in others} == others
     await mara.ask("DELETE", f"/user/family/{ada['id']}", status=204)
     await hospital.put(policy_of(mara.id) | {"beneficiary": {"reference": f"Patient/{noor.id}"}})
     left = await mara.ask("POST", "/follow-up/appointment", again(first, appointment_time="10:00"), status=201)

@@ -13,7 +13,7 @@ from tests.facade.clinic import MONDAY, booking_of, open_clinics
 from tests.facade_server import AppUser, Hospital
 
 
-async def notify(hospital: Hospital, user: AppUser, number: int, **given: Any) -> None:
+async def notify(hospital: Hospital, user: AppUser, number: int, **overrides: Any) -> None:
     row = Notification(
         id=f"n{number}",
         user_id=user.id,
@@ -21,7 +21,7 @@ async def notify(hospital: Hospital, user: AppUser, number: int, **given: Any) -
         kind="result_ready",
         related=Related(type="DiagnosticReport", id="r1"),
         created_at=f"2026-01-0{number}T10:00:00Z",  # type: ignore[arg-type]
-        **given,
+        **overrides,
     )
     spanish = {"es": f"Mensaje {number}"}
     resource = notifications.to_fhir(row, at=row.created_at, language="en", translations=spanish)  # type: ignore[arg-type]
@@ -90,15 +90,15 @@ async def with_history(hospital: Hospital) -> tuple[AppUser, list[dict[str, Any]
     await open_clinics(hospital)
     mara = await hospital.sign_up("mara", timezone="America/New_York")
     book = "/booking/appointments"
-    found = [await mara.ask("POST", book, booking_of(time), status=201) for time in ("09:00", "09:30", "10:00")]
+    answer = [await mara.ask("POST", book, booking_of(time), status=201) for time in ("09:00", "09:30", "10:00")]
     later = booking_of(appointment_date=(MONDAY + timedelta(days=1)).isoformat())
-    found.append(await mara.ask("POST", book, later, status=201))
-    await mara.ask("DELETE", f"{book}/{found[0]['id']}")
+    answer.append(await mara.ask("POST", book, later, status=201))
+    await mara.ask("DELETE", f"{book}/{answer[0]['id']}")
     moved = {"appointment_date": MONDAY.isoformat(), "appointment_time": "11:00"}
-    await mara.ask("PUT", f"{book}/{found[1]['id']}", moved)
-    done = await hospital.fhir("GET", f"Appointment/{found[2]['id']}")
+    await mara.ask("PUT", f"{book}/{answer[1]['id']}", moved)
+    done = await hospital.fhir("GET", f"Appointment/{answer[2]['id']}")
     await hospital.put(done | {"status": "fulfilled"})
-    return mara, found
+    return mara, answer
 
 
 async def test_history(hospital: Hospital) -> None:
@@ -106,15 +106,15 @@ async def test_history(hospital: Hospital) -> None:
     mara, booked = await with_history(hospital)
     paying = {"amount": 90, "currency": "USD", "payment_method": "card", "card_token": "tok_visa"}
     await mara.ask("POST", "/booking/payment", {"appointment_id": booked[3]["id"], **paying}, status=201)
-    found = await mara.ask("GET", "/history/appointments")
-    assert [item["id"] for item in found["items"]] == [booked[number]["id"] for number in (3, 1, 2, 0)]
-    assert [item["status"] for item in found["items"]] == ["scheduled", "rescheduled", "completed", "canceled"]
-    item = found["items"][0]
+    answer = await mara.ask("GET", "/history/appointments")
+    assert [item["id"] for item in answer["items"]] == [booked[number]["id"] for number in (3, 1, 2, 0)]
+    assert [item["status"] for item in answer["items"]] == ["scheduled", "rescheduled", "completed", "canceled"]
+    item = answer["items"][0]
     assert (item["clinic"]["name"], item["clinic"]["id"]) == ("Harbour Clinic", "harbour")
     assert (item["doctor"]["name"], item["doctor"]["clinic_id"]) == ("Dr Samuel Okpara", "harbour")
     assert item["specialty"]["name"] == "Cardiology"
     assert (item["payment"]["status"], item["payment"]["amount"]) == ("completed", 90.0)
-    assert found["items"][1]["payment"]["status"] == "pending"
+    assert answer["items"][1]["payment"]["status"] == "pending"
 
 
 @pytest.mark.parametrize(
@@ -133,8 +133,8 @@ async def test_history(hospital: Hospital) -> None:
 async def test_finding_appointments(hospital: Hospital, query: str, numbers: list[int]) -> None:
     """Appointments are found by status and by day."""
     mara, booked = await with_history(hospital)
-    found = await mara.ask("GET", f"/history/appointments?{query}")
-    assert [item["id"] for item in found["items"]] == [booked[number]["id"] for number in numbers]
+    answer = await mara.ask("GET", f"/history/appointments?{query}")
+    assert [item["id"] for item in answer["items"]] == [booked[number]["id"] for number in numbers]
 
 
 async def test_anothers_history(hospital: Hospital) -> None:

@@ -30,10 +30,10 @@ def seen(minutes: int, number: int = 1) -> dict[str, Any]:
 
 async def arrived(hospital: Hospital, count: int) -> list[tuple[AppUser, dict[str, Any]]]:
     """Return users who have come in this order."""
-    found = await people(hospital, count)
-    for user, appointment in found:
+    result = await people(hospital, count)
+    for user, appointment in result:
         await user.ask("POST", "/clinic/arrival", body(appointment))
-    return found
+    return result
 
 
 async def test_the_wait_is_the_mean_of_today_s_visits(hospital: Hospital) -> None:
@@ -41,8 +41,8 @@ async def test_the_wait_is_the_mean_of_today_s_visits(hospital: Hospital) -> Non
     (first, one), (second, two), (third, three) = await arrived(hospital, 3)
     await hospital.put(seen(10, 1), seen(20, 2))
     for user, item, wait in ((first, one, 0), (second, two, 15), (third, three, 30)):
-        found = await user.ask("GET", f"{WAIT}?appointment_id={item['id']}")
-        assert (found["current_wait_time"], found["queue_length"]) == (wait, 3)
+        answer = await user.ask("GET", f"{WAIT}?appointment_id={item['id']}")
+        assert (answer["current_wait_time"], answer["queue_length"]) == (wait, 3)
     at_clinic = await first.ask("GET", f"{WAIT}?clinic_id=harbour&doctor_id=okpara")
     assert (at_clinic["current_wait_time"], at_clinic["queue_position"]) == (45, None)
     assert at_clinic.keys() == {
@@ -56,13 +56,13 @@ async def test_without_finished_visits_the_slot_s_length_counts(hospital: Hospit
     await hospital.put(written_slot(9), written_slot(10))
     for name, slot in (("mara", "ferrand-9"), ("noor", "ferrand-10")):
         user = await hospital.sign_up(name)
-        given = {"doctor_id": "ferrand", "clinic_id": "hillside", "specialty_id": "skin", "slot_id": slot}
-        given |= {"appointment_date": None, "appointment_time": None}
-        appointment = await due_now(hospital, user, **given)
+        form = {"doctor_id": "ferrand", "clinic_id": "hillside", "specialty_id": "skin", "slot_id": slot}
+        form |= {"appointment_date": None, "appointment_time": None}
+        appointment = await due_now(hospital, user, **form)
         visit = await user.ask("POST", "/clinic/arrival", body(appointment))
     assert (visit["queue_position"], visit["current_wait_time"]) == (2, 20)
-    found = await user.ask("GET", f"{WAIT}?clinic_id=hillside")
-    assert found["current_wait_time"] == 40
+    answer = await user.ask("GET", f"{WAIT}?clinic_id=hillside")
+    assert answer["current_wait_time"] == 40
 
 
 async def test_the_status_of_those_who_come(hospital: Hospital) -> None:

@@ -72,8 +72,8 @@ async def test_a_forged_host_changes_no_link(client: httpx.AsyncClient) -> None:
     """Trap 51: Host and X-Forwarded-* are not believed."""
     headers = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https"}
     made = await client.post("Patient", json=PATIENT, headers=headers)
-    found = await client.get("Patient", headers=headers)
-    assert "evil" not in made.headers["Location"] + found.text
+    answer = await client.get("Patient", headers=headers)
+    assert "evil" not in made.headers["Location"] + answer.text
 
 
 async def test_a_byte_order_mark_is_passed_over(client: httpx.AsyncClient) -> None:

@@ -48,9 +48,9 @@ def reading(monkeypatch: pytest.MonkeyPatch) -> Reading:
         return data
 
     async def counted_version(self: ResourceStore, *arguments: Any, **named: Any) -> Any:
-        found = await version(self, *arguments, **named)
-        counted.bytes += len(found.json) if found and len(found.json) < BLOB else 0
-        return found
+        result = await version(self, *arguments, **named)
+        counted.bytes += len(result.json) if result and len(result.json) < BLOB else 0
+        return result
 
     monkeypatch.setattr(SearchStore, "ask", counted_ask)
     monkeypatch.setattr(BlobStore, "read", counted_blob)
@@ -160,8 +160,8 @@ async def test_a_history_ends_its_page_at_the_bytes(client: httpx.AsyncClient, r
     for number in range(8):
         assert (await client.put("Observation/o01", json=_observation("o01", LARGE + number + 1))).status_code == 200
     pages = await _pages(client, url, reading)
-    told = [entry["response"]["etag"] + entry["fullUrl"] for page in pages for entry in page["entry"]]
-    assert len(set(told)) == len(told) == {page["total"] for page in pages}.pop()
+    items = [entry["response"]["etag"] + entry["fullUrl"] for page in pages for entry in page["entry"]]
+    assert len(set(items)) == len(items) == {page["total"] for page in pages}.pop()
     assert len(pages) >= 3
 
 

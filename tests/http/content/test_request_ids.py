@@ -37,26 +37,26 @@ async def test_each_answer_has_an_id_of_its_own(smart: SmartServer, path: str) -
 
 
 @pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("given", [SANE[0], SANE[2]])
-async def test_a_sane_id_of_the_caller_is_taken(smart: SmartServer, path: str, given: str) -> None:
+@pytest.mark.parametrize("values", [SANE[0], SANE[2]])
+async def test_a_sane_id_of_the_caller_is_taken(smart: SmartServer, path: str, values: str) -> None:
     """The caller's id comes back, once."""
-    answer = await smart.http.get(path, headers={"X-Request-Id": given})
-    assert answer.headers.get_list("X-Request-Id") == [given]
+    answer = await smart.http.get(path, headers={"X-Request-Id": values})
+    assert answer.headers.get_list("X-Request-Id") == [values]
 
 
-@pytest.mark.parametrize("given", SANE)
-async def test_what_is_sane(smart: SmartServer, given: str) -> None:
+@pytest.mark.parametrize("values", SANE)
+async def test_what_is_sane(smart: SmartServer, values: str) -> None:
     """Letters, digits and the marks of usual ids, up to 128 of them."""
-    answer = await smart.http.get("/fhir/metadata", headers={"X-Request-Id": given})
-    assert answer.headers["X-Request-Id"] == given
+    answer = await smart.http.get("/fhir/metadata", headers={"X-Request-Id": values})
+    assert answer.headers["X-Request-Id"] == values
 
 
-@pytest.mark.parametrize("given", INSANE)
-async def test_another_id_is_replaced(smart: SmartServer, given: str) -> None:
+@pytest.mark.parametrize("values", INSANE)
+async def test_another_id_is_replaced(smart: SmartServer, values: str) -> None:
     """What could be a name, a line of its own or too long for a log is nobody's id."""
-    answer = await smart.http.get("/fhir/Patient/1", headers=[(b"X-Request-Id", given.encode("latin-1"))])
+    answer = await smart.http.get("/fhir/Patient/1", headers=[(b"X-Request-Id", values.encode("latin-1"))])
     assert UUID.fullmatch(answer.headers["X-Request-Id"])
-    assert not given or given not in answer.text
+    assert not values or values not in answer.text
 
 
 async def test_two_ids_are_none(smart: SmartServer) -> None:

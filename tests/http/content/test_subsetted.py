@@ -52,10 +52,10 @@ async def test_no_patch_or_operation_marks_a_whole_as_a_part(client: httpx.Async
     add = [{"op": "add", "path": "/meta/tag", "value": [SUBSETTED]}]
     headers = {"Content-Type": "application/json-patch+json"}
     assert (await client.patch("Patient/a", json=add, headers=headers)).status_code == 422
-    given = {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": {"tag": [SUBSETTED]}}]}
-    assert (await client.post("Patient/a/$meta-add", json=given)).status_code == 422
-    told = (await client.post("Patient/$validate", json=PART)).json()
-    assert [issue["code"] for issue in told["issue"]] == ["business-rule"]
+    form = {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": {"tag": [SUBSETTED]}}]}
+    assert (await client.post("Patient/a/$meta-add", json=form)).status_code == 422
+    answer = (await client.post("Patient/$validate", json=PART)).json()
+    assert [issue["code"] for issue in answer["issue"]] == ["business-rule"]
 
 
 async def test_what_a_stored_bundle_holds_is_its_own_affair(client: httpx.AsyncClient) -> None:

@@ -70,8 +70,8 @@ async def test_a_document_with_a_large_attachment_is_found_by_search(client: htt
         "content": [{"attachment": {"contentType": "application/pdf", "data": data}}],
     }
     assert (await client.post("DocumentReference", json=document)).status_code == 201
-    found = (await client.get("DocumentReference?identifier=d1")).json()["entry"]
-    assert found[0]["resource"]["content"][0]["attachment"]["data"] == data
+    answer = (await client.get("DocumentReference?identifier=d1")).json()["entry"]
+    assert answer[0]["resource"]["content"][0]["attachment"]["data"] == data
 
 
 async def test_a_body_past_the_limit_is_413(client: httpx.AsyncClient) -> None:
@@ -86,7 +86,7 @@ RAW = {"Accept": "*/*"}
 
 
 @pytest.mark.parametrize(
-    ("asked", "part", "where"),
+    ("requested", "part", "where"),
     [
         ("bytes=2-4", b"234", "2-4"),
         ("bytes=7-", b"789", "7-9"),
@@ -94,11 +94,13 @@ RAW = {"Accept": "*/*"}
         ("bytes=8-50", b"89", "8-9"),
     ],
 )
-async def test_a_range_of_raw_content_is_read(client: httpx.AsyncClient, asked: str, part: bytes, where: str) -> None:
+async def test_a_range_of_raw_content_is_read(
+    client: httpx.AsyncClient, requested: str, part: bytes, where: str
+) -> None:
     """RFC 9110: 206 with the part and its place, of the current version and of one by its number."""
     await client.put("Binary/b", content=b"0123456789", headers=TEXT)
     for path in ("Binary/b", "Binary/b/_history/1"):
-        answer = await client.get(path, headers=RAW | {"Range": asked})
+        answer = await client.get(path, headers=RAW | {"Range": requested})
         assert (answer.status_code, answer.content) == (206, part)
         assert answer.headers["Content-Range"] == f"bytes {where}/10"
         assert answer.headers["Content-Length"] == str(len(part))
@@ -110,8 +112,8 @@ async def test_a_range_of_raw_content_is_read(client: httpx.AsyncClient, asked: 
 async def test_a_range_outside_of_raw_content_is_416(client: httpx.AsyncClient) -> None:
     """The answer tells the size, in Content-Range and in its OperationOutcome."""
     await client.put("Binary/b", content=b"0123456789", headers=TEXT)
-    for asked in ("bytes=10-", "bytes=-0", "bytes=" + "9" * 5000 + "-"):
-        answer = await client.get("Binary/b", headers=RAW | {"Range": asked})
+    for requested in ("bytes=10-", "bytes=-0", "bytes=" + "9" * 5000 + "-"):
+        answer = await client.get("Binary/b", headers=RAW | {"Range": requested})
         assert answer.status_code == 416
         assert answer.headers["Content-Range"] == "bytes */10"
         assert "10 bytes" in answer.json()["issue"][0]["diagnostics"]
@@ -139,8 +141,8 @@ async def test_several_ranges_of_raw_content_are_one_multipart_body(client: http
 async def test_what_is_no_set_of_ranges_of_raw_content_is_answered_with_the_whole(client: httpx.AsyncClient) -> None:
     """Thousands of ranges, other units, HEAD, and a read of the resource itself: 200 with all of it."""
     await client.put("Binary/b", content=b"0123456789", headers=TEXT)
-    for asked in ("bytes=" + "0-0," * 5000, "lines=1-2", "bytes=5-2"):
-        answer = await client.get("Binary/b", headers=RAW | {"Range": asked})
+    for requested in ("bytes=" + "0-0," * 5000, "lines=1-2", "bytes=5-2"):
+        answer = await client.get("Binary/b", headers=RAW | {"Range": requested})
         assert (answer.status_code, answer.content) == (200, b"0123456789")
         assert answer.headers["Accept-Ranges"] == "bytes"
     twice = await client.get("Binary/b", headers=[("Accept", "*/*"), ("Range", "bytes=0-1"), ("Range", "bytes=3-4")])

@@ -218,11 +218,11 @@ async def test_a_body_that_does_not_meet_its_own_criteria_is_told(client: httpx.
     assert (meeting.status_code, meeting.headers.get("Warning")) == (201, None)
     assert "Warning" in (await client.put(f"Patient?{CRITERIA}", json=other)).headers
     for kind in ("batch", "transaction"):
-        asked = [
+        items = [
             {"method": "POST", "url": "Patient", "ifNoneExist": f"family={kind}"},
             {"method": "PUT", "url": f"Patient?given={kind}"},
         ]
-        entries = [{"resource": other, "request": request} for request in asked]
+        entries = [{"resource": other, "request": request} for request in items]
         answer = await client.post("", json={"resourceType": "Bundle", "type": kind, "entry": entries})
         for entry, name in zip(answer.json()["entry"], ("family", "given"), strict=True):
             assert entry["response"]["status"].startswith("201")
@@ -271,11 +271,11 @@ async def test_a_batch_finds_what_it_has_made_under_other_criteria(client: httpx
     answer = await client.post(
         "", json=bundle_of_creates("batch", "urn:mrn|a1", "urn:mrn|a2", "|a1", "a1", "urn:mrn|a3")
     )
-    (first, second, *_) = found = outcomes(answer)
-    assert [status for status, _ in found[:2] + found[4:]] == ["201", "201", "201"]
+    (first, second, *_) = result = outcomes(answer)
+    assert [status for status, _ in result[:2] + result[4:]] == ["201", "201", "201"]
     # Without a system is another identifier.
-    assert found[2][0] == "201"
-    assert found[3][0] == "412"
+    assert result[2][0] == "201"
+    assert result[3][0] == "412"
     assert first[1] != second[1]
 
 
@@ -304,7 +304,7 @@ async def test_criteria_that_many_meet_are_told_from_others(client: httpx.AsyncC
     """What one of many criteria finds twice, or far too often, does not hide what the others find."""
     crowd = PATIENT | {"identifier": [{"system": "urn:mrn", "value": "crowd"}]}
     await asyncio.gather(*(client.post("Patient", json=crowd) for _ in range(60)))
-    known = outcomes(await client.post("", json=bundle_of_creates(kind, "urn:mrn|d1", "urn:mrn|d2")))
+    existing = outcomes(await client.post("", json=bundle_of_creates(kind, "urn:mrn|d1", "urn:mrn|d2")))
     answer = await client.post(
         "", json=bundle_of_creates(kind, "urn:mrn|d1", "urn:mrn|crowd", "urn:mrn|d2", "urn:mrn|d3")
     )
@@ -313,5 +313,5 @@ async def test_criteria_that_many_meet_are_told_from_others(client: httpx.AsyncC
         assert await total(client, "identifier=urn:mrn|d3") == 0
     else:
         first, crowded, second, third = outcomes(answer)
-        assert [first, second] == [("200", url) for _, url in known]
+        assert [first, second] == [("200", url) for _, url in existing]
         assert (crowded[0], third[0]) == ("412", "201")

@@ -83,15 +83,15 @@ async def test_every_history_says_how_many_versions_it_has(client: httpx.AsyncCl
     await _write_some(client)
     for url, total in (("_history?_count=2", 5), ("Patient/_history?_count=3", 4), ("Patient/a/_history?_count=1", 3)):
         following: str | None = url
-        told = 0
+        count = 0
         while following is not None:
             bundle = (await client.get(following)).json()
             assert bundle["total"] == total, url
-            told += len(bundle["entry"])
+            count += len(bundle["entry"])
             following = next((link["url"] for link in bundle["link"] if link["relation"] == "next"), None)
-            await client.put("Organization/o", json={"resourceType": "Organization", "id": "o", "name": f"{told}"})
+            await client.put("Organization/o", json={"resourceType": "Organization", "id": "o", "name": f"{count}"})
             await client.delete("Organization/o")
-        assert told == total
+        assert count == total
     assert (await client.get("_history?_since=2999-01-01")).json()["total"] == 0
     assert (await client.get("Patient/_history?_summary=count&_at=2999")).json()["total"] == 2
 
@@ -118,17 +118,17 @@ async def test_at_takes_ranges(client: httpx.AsyncClient) -> None:
     third, second, first = (entry["resource"]["meta"]["lastUpdated"] for entry in entries)
 
     async def versions(query: str) -> list[str]:
-        found: list[str] = []
+        collected: list[str] = []
         url = f"Patient/a/_history?{query}&_count=1"
         while url:
             answer = await client.get(url)
             assert answer.status_code == 200, answer.text
             bundle = answer.json()
-            found += [entry["resource"]["meta"]["versionId"] for entry in bundle.get("entry", ())]
-            assert bundle["total"] in (len(found), bundle["total"])
+            collected += [entry["resource"]["meta"]["versionId"] for entry in bundle.get("entry", ())]
+            assert bundle["total"] in (len(collected), bundle["total"])
             url = next((link["url"] for link in bundle["link"] if link["relation"] == "next"), "")
-        assert not found or bundle["total"] == len(found)
-        return found
+        assert not collected or bundle["total"] == len(collected)
+        return collected
 
     assert await versions(f"_at=ge{third}") == ["3"]
     assert await versions(f"_at=lt{second}") == ["1"]

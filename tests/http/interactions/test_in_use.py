@@ -114,8 +114,8 @@ async def test_names_are_told_to_those_who_see_them(smart: SmartServer) -> None:
     await put(every, *named(), role(), appointment())
     narrow = smart.fhir(await smart.system_token("system/Location.cruds system/PractitionerRole.rs"))
     refused = await narrow.delete("Location/place")
-    told = [issue["diagnostics"] for issue in refused.json()["issue"]]
-    assert told == [
+    answer = [issue["diagnostics"] for issue in refused.json()["issue"]]
+    assert answer == [
         "Location/place is still named by PractitionerRole/role.",
         "Location/place is still named by other Appointment resources.",
     ]

@@ -99,12 +99,12 @@ async def test_the_order_of_properties_makes_no_version(client: httpx.AsyncClien
 async def test_decimals_come_back_as_they_were_written(client: httpx.AsyncClient, text: str) -> None:
     """Trap 6: write, read, patch and history keep the text of a decimal."""
     assert (await client.put("Observation/o", content=observation_of(text))).status_code == 201
-    wanted = f'"value":{text}}}'.encode()
-    assert wanted in (await client.get("Observation/o")).content
+    expected = f'"value":{text}}}'.encode()
+    assert expected in (await client.get("Observation/o")).content
     patch = [{"op": "replace", "path": "/status", "value": "amended"}]
     await client.patch("Observation/o", json=patch, headers={"Content-Type": "application/json-patch+json"})
     history = (await client.get("Observation/o/_history")).content
-    assert history.count(wanted) == 2
+    assert history.count(expected) == 2
 
 
 async def test_the_server_owns_version_and_time_but_not_the_rest_of_meta(client: httpx.AsyncClient) -> None:

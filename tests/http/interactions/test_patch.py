@@ -150,8 +150,8 @@ async def test_a_merge_patch_makes_the_next_version(client: httpx.AsyncClient) -
     assert "active" not in patched.json()
     assert patched.json()["name"] == [{"family": "Bianchi"}]
     assert patched.json()["maritalStatus"] == {"text": "y", "coding": [{"code": "M"}]}
-    found = await client.patch("Patient?family=bianchi", json={"gender": "male"}, headers=MERGE_PATCH)
-    assert (found.status_code, found.json()["gender"]) == (200, "male")
+    answer = await client.patch("Patient?family=bianchi", json={"gender": "male"}, headers=MERGE_PATCH)
+    assert (answer.status_code, answer.json()["gender"]) == (200, "male")
     same = await client.patch("Patient/a", json={"gender": "male", "birthDate": None}, headers=MERGE_PATCH)
     assert same.headers["ETag"] == 'W/"3"'
 
@@ -276,8 +276,8 @@ async def test_an_xml_patch_makes_the_next_version(client: httpx.AsyncClient) ->
     assert (patched.status_code, patched.headers["ETag"]) == (200, 'W/"2"')
     assert '<birthDate value="1980-01-02"/>' in patched.text
     change = _diff('<replace sel="f:Patient/f:active/@value">false</replace>')
-    found = await client.patch("Patient?birthdate=1980-01-02", content=change, headers=XML_PATCH)
-    assert (found.status_code, found.json()["active"]) == (200, False)
+    answer = await client.patch("Patient?birthdate=1980-01-02", content=change, headers=XML_PATCH)
+    assert (answer.status_code, answer.json()["active"]) == (200, False)
     same = await client.patch("Patient/a", content=change, headers=XML_PATCH | {"If-Match": 'W/"3"'})
     assert same.headers["ETag"] == 'W/"3"'
     stale = await client.patch("Patient/a", content=change, headers=XML_PATCH | {"If-Match": 'W/"2"'})
@@ -285,7 +285,7 @@ async def test_an_xml_patch_makes_the_next_version(client: httpx.AsyncClient) ->
 
 
 @pytest.mark.parametrize(
-    ("change", "status", "said"),
+    ("change", "status", "text"),
     [
         (_diff('<replace sel="f:Patient/f:id/@value">b</replace>'), 422, "id"),
         (_diff('<replace sel="f:Patient/f:active/@value">yes</replace>'), 422, "Patient.active"),
@@ -302,13 +302,13 @@ async def test_an_xml_patch_makes_the_next_version(client: httpx.AsyncClient) ->
     ],
 )
 async def test_an_xml_patch_that_fails_changes_nothing(
-    client: httpx.AsyncClient, change: bytes, status: int, said: str
+    client: httpx.AsyncClient, change: bytes, status: int, text: str
 ) -> None:
     """Trap 40: what is no patch, does not fit, or leaves no valid resource is 4xx that says where: no version."""
     await client.put("Patient/a", json=PATIENT)
     answer = await client.patch("Patient/a", content=change, headers=XML_PATCH)
     assert answer.status_code == status, answer.text
-    assert said in answer.text
+    assert text in answer.text
     assert (await client.get("Patient/a")).headers["ETag"] == 'W/"1"'
 
 

@@ -128,9 +128,9 @@ async def test_entries_are_processed_as_delete_post_put_get(client: httpx.AsyncC
         ),
     )
     assert statuses(answer) == ["200", "201", "201", "204"]
-    found = answer.json()["entry"][0]["resource"]["entry"]
-    assert len(found) == 2
-    assert "old" not in {item["resource"]["id"] for item in found}
+    body = answer.json()["entry"][0]["resource"]["entry"]
+    assert len(body) == 2
+    assert "old" not in {item["resource"]["id"] for item in body}
 
 
 async def test_a_deleted_match_does_not_stop_a_conditional_create(client: httpx.AsyncClient) -> None:
@@ -144,8 +144,8 @@ async def test_a_deleted_match_does_not_stop_a_conditional_create(client: httpx.
         ),
     )
     assert statuses(answer) == ["200", "201"]
-    found = (await client.get("Observation")).json()["entry"][0]["resource"]
-    assert found["subject"]["reference"] == "Patient/a"
+    body = (await client.get("Observation")).json()["entry"][0]["resource"]
+    assert body["subject"]["reference"] == "Patient/a"
 
 
 async def test_conditional_references_name_one_resource_or_fail(client: httpx.AsyncClient) -> None:
@@ -267,9 +267,9 @@ async def test_parallel_bundles_with_the_same_condition_make_one_patient(client:
     answers = await asyncio.gather(*(client.post("", json=request) for _ in range(20)))
     assert {answer.status_code for answer in answers} == {200}
     assert await count(client, "Patient") == 1
-    found = (await client.get("Observation?_count=100")).json()["entry"]
-    assert len(found) == 20
-    assert len({item["resource"]["subject"]["reference"] for item in found}) == 1
+    body = (await client.get("Observation?_count=100")).json()["entry"]
+    assert len(body) == 20
+    assert len({item["resource"]["subject"]["reference"] for item in body}) == 1
 
 
 async def test_a_repeated_bundle_of_puts_makes_no_new_versions(client: httpx.AsyncClient) -> None:

@@ -30,11 +30,11 @@ async def test_a_user_who_allows_leads_back_with_a_code_and_the_very_state(smart
     browser = smart.browser()
     state = "ü&=+%2B \"<>'/?#"
     back = await browser.submit(await _consent_page(browser, app, state=state), "/oauth/consent", button="approve")
-    found = answered(back)
-    assert found["state"] == state
-    assert found["iss"] == BASE
-    assert "error" not in found
-    assert set(found["code"]) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
+    result = answered(back)
+    assert result["state"] == state
+    assert result["iss"] == BASE
+    assert "error" not in result
+    assert set(result["code"]) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
 
 
 async def test_a_request_may_come_by_post(smart: SmartServer, app: App) -> None:
@@ -55,9 +55,9 @@ async def test_a_request_may_come_by_post(smart: SmartServer, app: App) -> None:
 async def test_a_user_who_denies_leads_back_with_access_denied(smart: SmartServer, app: App) -> None:
     """Checklist 2: denial is told, with the state and without a code."""
     browser = smart.browser()
-    found = answered(await browser.submit(await _consent_page(browser, app), "/oauth/consent", button="deny"))
-    assert (found["error"], found["state"]) == ("access_denied", "st&te =1")
-    assert "code" not in found
+    result = answered(await browser.submit(await _consent_page(browser, app), "/oauth/consent", button="deny"))
+    assert (result["error"], result["state"]) == ("access_denied", "st&te =1")
+    assert "code" not in result
 
 
 async def test_what_is_unticked_is_not_granted(smart: SmartServer, app: App) -> None:
@@ -144,10 +144,10 @@ async def test_what_is_wrong_with_a_request_is_told_to_the_app(
     smart: SmartServer, app: App, changes: dict[str, str | None], error: str
 ) -> None:
     """Checklist 2, attacks 3 to 5: an error and the state in the query of the redirect URI, and no code."""
-    found = answered(await smart.http.get(app.authorize_url(SCOPE, **changes)))
-    assert found["error"] == error
-    assert found["state"] == changes.get("state", "st&te =1")
-    assert "code" not in found
+    result = answered(await smart.http.get(app.authorize_url(SCOPE, **changes)))
+    assert result["error"] == error
+    assert result["state"] == changes.get("state", "st&te =1")
+    assert "code" not in result
 
 
 async def test_a_parameter_that_stands_twice_is_refused(smart: SmartServer, app: App) -> None:
@@ -203,8 +203,8 @@ async def test_pages_speak_spanish_and_english(smart: SmartServer, app: App) -> 
     spanish = await smart.browser().http.get("/oauth/login", headers={"Accept-Language": "es-MX,es;q=0.9,en;q=0.5"})
     assert '<html lang="es">' in spanish.text
     assert "Contraseña" in spanish.text
-    asked = await smart.browser().get(app.authorize_url(SCOPE, ui_locales="es"))
-    assert '<html lang="es">' in asked.text
+    requested = await smart.browser().get(app.authorize_url(SCOPE, ui_locales="es"))
+    assert '<html lang="es">' in requested.text
     picked = await smart.browser().get("/oauth/login?lang=en")
     assert '<html lang="en">' in picked.text
 

@@ -48,8 +48,8 @@ async def test_other_origins_may_ask_and_see_what_they_need(smart: SmartServer) 
         assert answer.headers.get_list("access-control-allow-origin") == ["*"], path
         assert "access-control-allow-credentials" not in answer.headers
         exposed = answer.headers["access-control-expose-headers"]
-        wanted = ("Location", "ETag", "Last-Modified", "WWW-Authenticate", "Retry-After", "Content-Disposition")
-        assert all(name in exposed for name in wanted)
+        expected = ("Location", "ETag", "Last-Modified", "WWW-Authenticate", "Retry-After", "Content-Disposition")
+        assert all(name in exposed for name in expected)
 
 
 async def test_a_preflight_allows_the_headers_that_are_asked_for(smart: SmartServer) -> None:
@@ -79,16 +79,16 @@ async def test_pages_for_people_are_nothing_for_scripts(smart: SmartServer) -> N
 
 async def test_only_the_origins_of_the_setting_may_ask(mongod_url: str, database: Database, tmp_path: Path) -> None:
     """`cors_origins` holds everywhere alike; caches are told that answers differ, and credentials never count."""
-    given = {"cors_origins": f"{APP}, http://localhost:3000"}
-    async with smart_server(mongod_url, database.name, tmp_path, **given) as server:
+    form = {"cors_origins": f"{APP}, http://localhost:3000"}
+    async with smart_server(mongod_url, database.name, tmp_path, **form) as server:
         for path in ENDPOINTS:
             allowed = await server.http.options(path, headers=_asking(APP))
             assert allowed.headers["access-control-allow-origin"] == APP
             refused = await server.http.options(path, headers=_asking(OTHER))
             assert "access-control-allow-origin" not in refused.headers
-            for origin, told in ((APP, APP), (OTHER, None), ("https://app.test.evil.test", None), ("null", None)):
+            for origin, reported in ((APP, APP), (OTHER, None), ("https://app.test.evil.test", None), ("null", None)):
                 answer = await server.http.get(path, headers={"Origin": origin})
-                assert answer.headers.get("access-control-allow-origin") == told
+                assert answer.headers.get("access-control-allow-origin") == reported
                 assert "access-control-allow-credentials" not in answer.headers
                 assert "Origin" in answer.headers["vary"]
             assert "Origin" in (await server.http.get(path)).headers["vary"]

@@ -14,19 +14,19 @@ async def test_the_smart_configuration_says_what_the_server_does(smart: SmartSer
     answer = await smart.http.get("/fhir/.well-known/smart-configuration", headers={"Accept": "application/fhir+xml"})
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("application/json")
-    found = answer.json()
-    for name, value in found.items():
+    body = answer.json()
+    for name, value in body.items():
         if name.endswith(("_endpoint", "_uri", "issuer")):
             assert value.startswith(ORIGIN), name
-    assert found["authorization_endpoint"] == f"{ORIGIN}/oauth/authorize"
-    assert found["code_challenge_methods_supported"] == ["S256"]
-    assert {"authorization_code", "refresh_token", "client_credentials"} == set(found["grant_types_supported"])
-    assert {"RS384", "ES384"} == set(found["token_endpoint_auth_signing_alg_values_supported"])
-    assert "private_key_jwt" in found["token_endpoint_auth_methods_supported"]
+    assert body["authorization_endpoint"] == f"{ORIGIN}/oauth/authorize"
+    assert body["code_challenge_methods_supported"] == ["S256"]
+    assert {"authorization_code", "refresh_token", "client_credentials"} == set(body["grant_types_supported"])
+    assert {"RS384", "ES384"} == set(body["token_endpoint_auth_signing_alg_values_supported"])
+    assert "private_key_jwt" in body["token_endpoint_auth_methods_supported"]
     assert {"launch-standalone", "launch-ehr", "sso-openid-connect", "permission-v1", "permission-v2"} <= set(
-        found["capabilities"]
+        body["capabilities"]
     )
-    assert "?" not in found["authorization_endpoint"]
+    assert "?" not in body["authorization_endpoint"]
 
 
 async def test_every_scope_that_is_advertised_is_one(smart: SmartServer) -> None:
@@ -55,8 +55,8 @@ async def test_one_issuer_is_told_everywhere(smart: SmartServer) -> None:
         assert answer.json() == own
     smart_configuration = (await smart.http.get("/fhir/.well-known/smart-configuration")).json()
     assert smart_configuration["issuer"] == BASE
-    for found in (own, smart_configuration):
-        assert found["authorization_response_iss_parameter_supported"] is True
+    for result in (own, smart_configuration):
+        assert result["authorization_response_iss_parameter_supported"] is True
 
 
 @pytest.mark.parametrize("path", ["other", "fhir/x", "fhi", "%66hir%2f..", "fhir%00"])
@@ -69,28 +69,28 @@ async def test_nothing_is_told_of_an_issuer_that_there_is_not(smart: SmartServer
 
 async def test_openid_discovery_and_keys(smart: SmartServer) -> None:
     """Checklist 1: the issuer's document names RS256, and its JWKS has public RSA keys and nothing private."""
-    found = (await smart.http.get("/fhir/.well-known/openid-configuration")).json()
-    assert found["id_token_signing_alg_values_supported"] == ["RS256"]
-    assert {"response_types_supported", "subject_types_supported", "token_endpoint"} <= found.keys()
-    keys = (await smart.http.get(found["jwks_uri"])).json()["keys"]
+    answer = (await smart.http.get("/fhir/.well-known/openid-configuration")).json()
+    assert answer["id_token_signing_alg_values_supported"] == ["RS256"]
+    assert {"response_types_supported", "subject_types_supported", "token_endpoint"} <= answer.keys()
+    keys = (await smart.http.get(answer["jwks_uri"])).json()["keys"]
     assert [key["kty"] for key in keys] == ["RSA"]
     assert not {"d", "p", "q", "k"} & set(keys[0])
 
 
 async def test_the_capability_statement_names_the_same_endpoints(smart: SmartServer) -> None:
     """Checklist 1: rest.security has SMART-on-FHIR and the oauth-uris, all six equal to those of the configuration."""
-    found = (await smart.http.get("/fhir/.well-known/smart-configuration")).json()
+    answer = (await smart.http.get("/fhir/.well-known/smart-configuration")).json()
     security = (await smart.http.get("/fhir/metadata")).json()["rest"][0]["security"]
     assert security["service"][0]["coding"][0]["code"] == "SMART-on-FHIR"
     assert security["extension"][0]["url"].endswith("/oauth-uris")
     stated = {one["url"]: one["valueUri"] for one in security["extension"][0]["extension"]}
     assert stated == {
-        "authorize": found["authorization_endpoint"],
-        "token": found["token_endpoint"],
-        "introspect": found["introspection_endpoint"],
-        "revoke": found["revocation_endpoint"],
-        "manage": found["management_endpoint"],
-        "register": found["registration_endpoint"],
+        "authorize": answer["authorization_endpoint"],
+        "token": answer["token_endpoint"],
+        "introspect": answer["introspection_endpoint"],
+        "revoke": answer["revocation_endpoint"],
+        "manage": answer["management_endpoint"],
+        "register": answer["registration_endpoint"],
     }
 
 

@@ -44,9 +44,9 @@ async def clinic(smart: SmartServer) -> SmartServer:
     return smart
 
 
-async def _picker(browser: Browser, app: App, username: str, scope: str = SCOPE, **given: str) -> httpx.Response:
+async def _picker(browser: Browser, app: App, username: str, scope: str = SCOPE, **overrides: str) -> httpx.Response:
     """Return the page after the sign-in, and for a doctor after picking patient A."""
-    page = await browser.sign_in(await browser.get(app.authorize_url(scope, **given)), username)
+    page = await browser.sign_in(await browser.get(app.authorize_url(scope, **overrides)), username)
     if username != "doctor":
         return page
     form = next(form for form in forms_of(page) if (form.action, form.method) == ("/oauth/patient", "post"))
@@ -58,8 +58,8 @@ async def _picker(browser: Browser, app: App, username: str, scope: str = SCOPE,
 async def _tokens(browser: Browser, app: App, page: httpx.Response) -> dict[str, Any]:
     assert page.url.path == "/oauth/consent"
     back = answered(await browser.submit(page, "/oauth/consent", button="approve"))
-    found: dict[str, Any] = (await app.exchange(back["code"])).json()
-    return found
+    answer: dict[str, Any] = (await app.exchange(back["code"])).json()
+    return answer
 
 
 @pytest.mark.parametrize("username", ["anna", "doctor"])
@@ -73,11 +73,11 @@ async def test_the_picked_encounter_is_the_context(clinic: SmartServer, username
     assert 'value="b1"' not in page.text
     page = await browser.submit(page, "/oauth/encounter", encounter="a1")
     assert "It concerns the encounter 2024-03-01 09:30" in html.unescape(page.text)
-    found = await _tokens(browser, app, page)
-    assert (found["patient"], found["encounter"]) == ("a", "a1")
-    assert "launch/encounter" in found["scope"].split()
-    assert (await clinic.fhir(found["access_token"]).get("Encounter/a1")).status_code == 200
-    renewed = (await app.refresh(found["refresh_token"])).json()
+    result = await _tokens(browser, app, page)
+    assert (result["patient"], result["encounter"]) == ("a", "a1")
+    assert "launch/encounter" in result["scope"].split()
+    assert (await clinic.fhir(result["access_token"]).get("Encounter/a1")).status_code == 200
+    renewed = (await app.refresh(result["refresh_token"])).json()
     assert (renewed["patient"], renewed["encounter"]) == ("a", "a1")
 
 
@@ -85,25 +85,25 @@ async def test_one_may_go_on_without(clinic: SmartServer) -> None:
     """Then there is no encounter in the answer, and the scope is not granted."""
     app, browser = await clinic.add_client(), clinic.browser()
     page = await browser.submit(await _picker(browser, app, "anna"), "/oauth/encounter", button="none")
-    found = await _tokens(browser, app, page)
-    assert "encounter" not in found
-    assert "launch/encounter" not in found["scope"].split()
+    result = await _tokens(browser, app, page)
+    assert "encounter" not in result
+    assert "launch/encounter" not in result["scope"].split()
 
 
 @pytest.mark.parametrize(("username", "scope"), [("nora", SCOPE), ("anna", "launch/patient patient/*.rs")])
 async def test_nobody_is_asked_in_vain(clinic: SmartServer, username: str, scope: str) -> None:
     """Without an encounter to pick, or an app that asks for one, the consent follows at once."""
     app, browser = await clinic.add_client(), clinic.browser()
-    found = await _tokens(browser, app, await _picker(browser, app, username, scope))
-    assert "encounter" not in found
+    result = await _tokens(browser, app, await _picker(browser, app, username, scope))
+    assert "encounter" not in result
 
 
 async def test_an_encounter_alone_has_a_patient_too(clinic: SmartServer) -> None:
     """An app that asks for an encounter only learns whose it is: it is picked among that patient's."""
     app, browser = await clinic.add_client(), clinic.browser()
     page = await _picker(browser, app, "doctor", "launch/encounter user/*.rs")
-    found = await _tokens(browser, app, await browser.submit(page, "/oauth/encounter", encounter="a2"))
-    assert (found["patient"], found["encounter"]) == ("a", "a2")
+    result = await _tokens(browser, app, await browser.submit(page, "/oauth/encounter", encounter="a2"))
+    assert (result["patient"], result["encounter"]) == ("a", "a2")
 
 
 async def test_another_patient_s_encounter_cannot_be_picked(clinic: SmartServer) -> None:
@@ -118,9 +118,9 @@ async def test_another_patient_s_encounter_cannot_be_picked(clinic: SmartServer)
     await other.sign_in(await other.get("/oauth/login"), "ben")
     page = await other.get(str(picked.url).removeprefix(ORIGIN))
     assert "2024-03-01" not in page.text
-    found = await _tokens(other, app, page)
-    assert found["patient"] == "b"
-    assert "encounter" not in found
+    result = await _tokens(other, app, page)
+    assert result["patient"] == "b"
+    assert "encounter" not in result
 
 
 async def test_a_foreign_form_picks_nothing(clinic: SmartServer) -> None:
@@ -151,8 +151,8 @@ async def test_earlier_encounters_are_a_page_away(clinic: SmartServer) -> None:
         page = await browser.get(f"/oauth/encounter?{urlencode(earlier.fields)}")
     assert "2023-01-01 08:00" in page.text
     assert reached == {"a1", "a2", *(f"n{number}" for number in range(45))}
-    found = await _tokens(browser, app, await browser.submit(page, "/oauth/encounter", encounter="n0"))
-    assert found["encounter"] == "n0"
+    result = await _tokens(browser, app, await browser.submit(page, "/oauth/encounter", encounter="n0"))
+    assert result["encounter"] == "n0"
 
 
 async def test_the_page_speaks_spanish(clinic: SmartServer) -> None:
@@ -165,16 +165,16 @@ async def test_the_page_speaks_spanish(clinic: SmartServer) -> None:
 
 async def test_it_is_advertised(clinic: SmartServer) -> None:
     """As a capability, so that apps know to ask."""
-    told = (await clinic.http.get("/fhir/.well-known/smart-configuration")).json()
-    assert {"context-standalone-patient", "context-standalone-encounter"} <= set(told["capabilities"])
+    answer = (await clinic.http.get("/fhir/.well-known/smart-configuration")).json()
+    assert {"context-standalone-patient", "context-standalone-encounter"} <= set(answer["capabilities"])
 
 
 async def test_an_ehr_s_launch_is_not_asked_about(clinic: SmartServer) -> None:
     """The EHR knows whether there is an encounter."""
     app, browser = await clinic.add_client(), clinic.browser()
     token = {"Authorization": f"Bearer {await clinic.system_token('ehr_launch')}"}
-    asked = {"client_id": app.client_id, "user": "doctor", "patient": "a"}
-    launch = (await clinic.http.post("/oauth/launch", json=asked, headers=token)).json()["launch"]
+    form = {"client_id": app.client_id, "user": "doctor", "patient": "a"}
+    launch = (await clinic.http.post("/oauth/launch", json=form, headers=token)).json()["launch"]
     url = app.authorize_url("launch launch/encounter patient/*.rs", launch=launch)
     page = await browser.sign_in(await browser.get(url), "doctor")
     assert "encounter" not in await _tokens(browser, app, page)
@@ -203,5 +203,5 @@ async def test_an_encounter_among_more_than_can_be_paged_is_found_by_its_day(cli
         page = await browser.get(f"/oauth/encounter?{urlencode([*fields, ('day', day)])}")
         assert ('value="old"' in page.text) is expected
         assert ("no encounters of that day" in page.text) is (day == "1999-07-05")
-    found = await _tokens(browser, app, await browser.submit(page, "/oauth/encounter", encounter="old"))
-    assert found["encounter"] == "old"
+    result = await _tokens(browser, app, await browser.submit(page, "/oauth/encounter", encounter="old"))
+    assert result["encounter"] == "old"

@@ -51,9 +51,9 @@ async def filled(smart: SmartServer) -> SmartServer:
     return smart
 
 
-async def _prepare(smart: SmartServer, app: App, **asked: Any) -> httpx.Response:
+async def _prepare(smart: SmartServer, app: App, **overrides: Any) -> httpx.Response:
     token = await smart.system_token("ehr_launch")
-    body = {"client_id": app.client_id, "user": "doctor", "patient": "a", **asked}
+    body = {"client_id": app.client_id, "user": "doctor", "patient": "a", **overrides}
     return await smart.http.post("/oauth/launch", json=body, headers={"Authorization": f"Bearer {token}"})
 
 
@@ -73,12 +73,12 @@ async def test_an_ehr_launch_carries_patient_and_encounter(filled: SmartServer) 
     url = httpx.URL(prepared["url"])
     assert dict(url.params) == {"x": "1", "iss": BASE, "launch": prepared["launch"]}
     back = answered(await _launched(filled, app, prepared["launch"]))
-    found = (await app.exchange(back["code"])).json()
-    assert (found["patient"], found["encounter"], found["intent"]) == ("a", "e", "review")
-    assert found["need_patient_banner"] is False
-    style = await filled.http.get(found["smart_style_url"])
+    answer = (await app.exchange(back["code"])).json()
+    assert (answer["patient"], answer["encounter"], answer["intent"]) == ("a", "e", "review")
+    assert answer["need_patient_banner"] is False
+    style = await filled.http.get(answer["smart_style_url"])
     assert style.status_code == 200
-    fhir = filled.fhir(found["access_token"])
+    fhir = filled.fhir(answer["access_token"])
     assert (await fhir.get("Encounter/e")).status_code == 200
     assert (await fhir.get("Patient/a")).status_code == 200
     assert (await fhir.get("Patient/b")).status_code == 404
@@ -127,9 +127,9 @@ async def test_granular_scopes_let_through_just_what_they_name(filled: SmartServ
     """Checklist 4, attack 31: read, search, counts, history and writes know one category only; several are an OR."""
     scope = f"patient/Observation.cruds?category={LAB}"
     app = await filled.add_client(f"openid patient/Observation.cruds?category={LAB} patient/Patient.rs")
-    found = await filled.launch(app, "anna", scope)
-    assert found["scope"] == scope
-    fhir = filled.fhir(found["access_token"])
+    result = await filled.launch(app, "anna", scope)
+    assert result["scope"] == scope
+    fhir = filled.fhir(result["access_token"])
     assert (await fhir.get("Observation/a-laboratory")).status_code == 200
     for hidden in ("a-vital-signs", "b-laboratory"):
         for path in (f"Observation/{hidden}", f"Observation/{hidden}/_history/1", f"Observation/{hidden}/_history"):
@@ -205,8 +205,8 @@ async def test_batch_entries_are_authorised_one_by_one(filled: SmartServer) -> N
         {"request": {"method": "GET", "url": url}}
         for url in ("Observation/a-laboratory", "Patient/a", "Observation/b-laboratory")
     ]
-    found = (await fhir.post("", json={"resourceType": "Bundle", "type": "batch", "entry": entries})).json()
-    assert [entry["response"]["status"][:3] for entry in found["entry"]] == ["200", "403", "404"]
+    answer = (await fhir.post("", json={"resourceType": "Bundle", "type": "batch", "entry": entries})).json()
+    assert [entry["response"]["status"][:3] for entry in answer["entry"]] == ["200", "403", "404"]
     delete = {"request": {"method": "DELETE", "url": "Observation/a-laboratory"}}
     refused = await fhir.post("", json={"resourceType": "Bundle", "type": "transaction", "entry": [delete]})
     assert refused.status_code == 403
@@ -251,48 +251,50 @@ async def test_a_patient_scope_without_a_patient_is_denied(filled: SmartServer) 
 async def test_introspection_tells_a_token_s_meaning_to_who_may_know(filled: SmartServer) -> None:
     """Checklist 9: scope, exp, sub and context, to the client itself or a backend; of a dead token only its death."""
     app = await filled.add_client(secret=True)
-    found = await filled.launch(app, "anna", "openid fhirUser launch/patient offline_access patient/*.rs")
+    result = await filled.launch(app, "anna", "openid fhirUser launch/patient offline_access patient/*.rs")
     credentials = httpx.BasicAuth(app.client_id, app.secret or "")
-    told = (await filled.http.post("/oauth/introspect", data={"token": found["access_token"]}, auth=credentials)).json()
-    assert told["active"] is True
-    assert (told["scope"], told["client_id"], told["patient"]) == (found["scope"], app.client_id, "a")
-    assert (told["iss"], told["token_type"], told["fhirUser"]) == (BASE, "Bearer", f"{BASE}/Patient/a")
-    assert isinstance(told["exp"], int)
+    body = (
+        await filled.http.post("/oauth/introspect", data={"token": result["access_token"]}, auth=credentials)
+    ).json()
+    assert body["active"] is True
+    assert (body["scope"], body["client_id"], body["patient"]) == (result["scope"], app.client_id, "a")
+    assert (body["iss"], body["token_type"], body["fhirUser"]) == (BASE, "Bearer", f"{BASE}/Patient/a")
+    assert isinstance(body["exp"], int)
     backend = {"Authorization": f"Bearer {await filled.system_token('system/*.rs')}"}
-    seen = await filled.http.post("/oauth/introspect", data={"token": found["access_token"]}, headers=backend)
+    seen = await filled.http.post("/oauth/introspect", data={"token": result["access_token"]}, headers=backend)
     assert seen.json()["active"] is True
     for dead in ("unknown", "x" * 4000, '{"$ne": null}'):
         answer = await filled.http.post("/oauth/introspect", data={"token": dead}, headers=backend)
         assert (answer.status_code, answer.json()) == (200, {"active": False})
     stranger = await filled.add_client(secret=True)
     foreign = httpx.BasicAuth(stranger.client_id, stranger.secret or "")
-    hidden = await filled.http.post("/oauth/introspect", data={"token": found["access_token"]}, auth=foreign)
+    hidden = await filled.http.post("/oauth/introspect", data={"token": result["access_token"]}, auth=foreign)
     assert hidden.json() == {"active": False}
     assert (await filled.http.post("/oauth/introspect", data={"token": "x"})).status_code == 401
     assert (await filled.http.post("/oauth/introspect", data={}, headers=backend)).status_code == 400
-    info = await filled.http.get("/oauth/userinfo", headers={"Authorization": f"Bearer {found['access_token']}"})
-    assert info.json()["sub"] == told["sub"]
+    info = await filled.http.get("/oauth/userinfo", headers={"Authorization": f"Bearer {result['access_token']}"})
+    assert info.json()["sub"] == body["sub"]
 
 
 async def test_revoking_ends_what_came_of_the_grant(filled: SmartServer) -> None:
     """Checklist 9, attack 16: a refresh token takes its access tokens along; of others' tokens nothing happens."""
     app, other = await filled.add_client(), await filled.add_client()
-    found = await filled.launch(app, "anna", "offline_access patient/*.rs")
-    fhir = filled.fhir(found["access_token"])
-    foreign = {"token": found["refresh_token"], "client_id": other.client_id}
+    result = await filled.launch(app, "anna", "offline_access patient/*.rs")
+    fhir = filled.fhir(result["access_token"])
+    foreign = {"token": result["refresh_token"], "client_id": other.client_id}
     assert (await filled.http.post("/oauth/revoke", data=foreign)).status_code == 200
     assert (await fhir.get("Patient/a")).status_code == 200
     assert (await filled.http.post("/oauth/revoke", data={"token": "x", "client_id": app.client_id})).status_code == 200
-    own = {"token": found["refresh_token"], "client_id": app.client_id}
+    own = {"token": result["refresh_token"], "client_id": app.client_id}
     assert (await filled.http.post("/oauth/revoke", data=own)).status_code == 200
     assert (await fhir.get("Patient/a")).status_code == 401
-    assert (await app.refresh(found["refresh_token"])).status_code == 400
+    assert (await app.refresh(result["refresh_token"])).status_code == 400
 
 
 async def test_a_user_sees_and_ends_the_access_of_apps(filled: SmartServer) -> None:
     """Checklist 9: the page lists what was granted; ending it holds for every token, and no other user can."""
     app = await filled.add_client(name="Weight diary")
-    found = await filled.launch(app, "anna", "offline_access patient/*.rs")
+    result = await filled.launch(app, "anna", "offline_access patient/*.rs")
     browser = filled.browser()
     page = await browser.sign_in(await browser.get("/oauth/apps"), "anna")
     assert "Weight diary" in page.text
@@ -301,11 +303,11 @@ async def test_a_user_sees_and_ends_the_access_of_apps(filled: SmartServer) -> N
     user = await filled.store.users.find_by_name("doctor")
     grant = (await filled.store.grants.apps_of((await filled.store.users.find_by_name("anna")).id))[0].id
     await filled.store.grants.revoke_grant(grant, user.id)
-    assert (await filled.fhir(found["access_token"]).get("Patient/a")).status_code == 200
+    assert (await filled.fhir(result["access_token"]).get("Patient/a")).status_code == 200
     after = await browser.submit(page, "/oauth/apps")
     assert "Weight diary" not in after.text
-    assert (await filled.fhir(found["access_token"]).get("Patient/a")).status_code == 401
-    assert (await app.refresh(found["refresh_token"])).status_code == 400
+    assert (await filled.fhir(result["access_token"]).get("Patient/a")).status_code == 401
+    assert (await app.refresh(result["refresh_token"])).status_code == 400
 
 
 async def test_signing_out_ends_what_lives_as_long_as_the_session(filled: SmartServer) -> None:
@@ -320,9 +322,9 @@ async def test_signing_out_ends_what_lives_as_long_as_the_session(filled: SmartS
         tokens[kind] = (app, (await app.exchange(answered(back)["code"])).json())
     await browser.submit(page, "/oauth/logout")
     for kind, status in (("online_access", 401), ("offline_access", 200)):
-        app, found = tokens[kind]
-        assert (await filled.fhir(found["access_token"]).get("Patient/a")).status_code == status
-        assert (await app.refresh(found["refresh_token"])).status_code == (200 if status == 200 else 400)
+        app, result = tokens[kind]
+        assert (await filled.fhir(result["access_token"]).get("Patient/a")).status_code == status
+        assert (await app.refresh(result["refresh_token"])).status_code == (200 if status == 200 else 400)
     assert "/oauth/login" in str((await browser.get("/oauth/apps")).url)
 
 
@@ -333,9 +335,9 @@ async def test_the_end_of_access_holds_at_once_on_every_worker(
     """When a revocation has been answered, no worker takes the token any more, though each remembered it before."""
     app = await filled.add_client()
     scope = "online_access patient/*.rs" if how == "password" else "offline_access patient/*.rs"
-    found = await filled.launch(app, "anna", scope)
+    result = await filled.launch(app, "anna", scope)
     async with smart_server(mongod_url, database.name, tmp_path) as second:
-        workers = [filled.fhir(found["access_token"]), second.fhir(found["access_token"])]
+        workers = [filled.fhir(result["access_token"]), second.fhir(result["access_token"])]
         stop = asyncio.Event()
 
         async def keep_asking() -> None:
@@ -346,18 +348,18 @@ async def test_the_end_of_access_holds_at_once_on_every_worker(
             assert (await worker.get("Patient/a")).status_code == 200
         asking = asyncio.create_task(keep_asking())
         if how == "revoke":
-            form = {"token": found["access_token"], "client_id": app.client_id}
+            form = {"token": result["access_token"], "client_id": app.client_id}
             await second.http.post("/oauth/revoke", data=form)
         elif how == "replay":
-            rotated = (await app.refresh(found["refresh_token"])).json()
+            rotated = (await app.refresh(result["refresh_token"])).json()
             assert rotated["access_token"]
             await filled.age_refresh_tokens(6)
-            await app.refresh(found["refresh_token"])
+            await app.refresh(result["refresh_token"])
         elif how == "inactive":
             service = second.fhir(await second.system_token("system/Patient.cruds"))
             patient = (await service.get("Patient/a")).json()
             (await service.put("Patient/a", json=patient | {"active": False})).raise_for_status()
-            assert (await app.refresh(found["refresh_token"])).json()["error"] == "invalid_grant"
+            assert (await app.refresh(result["refresh_token"])).json()["error"] == "invalid_grant"
             browser = filled.browser()
             page = await browser.get(app.authorize_url(scope))
             assert (await browser.sign_in(page, "anna")).status_code == 401
@@ -418,5 +420,5 @@ async def test_registration_is_open_only_by_setting_and_only_to_apps_for_users(
         assert refused.json()["error"] in ("invalid_redirect_uri", "invalid_client_metadata")
     async with smart_server(mongod_url, database.name, tmp_path, dynamic_registration=False) as closed:
         assert (await closed.http.post("/oauth/register", json=body)).status_code == 403
-        found = (await closed.http.get("/fhir/.well-known/smart-configuration")).json()
-        assert "registration_endpoint" not in found
+        answer = (await closed.http.get("/fhir/.well-known/smart-configuration")).json()
+        assert "registration_endpoint" not in answer

@@ -17,10 +17,10 @@ SCOPE = "launch/patient patient/*.rs"
 RECORD_NUMBER = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "MR"}]}
 
 
-def _patient(name: str, family: str, given: str, born: str, number: str) -> dict[str, Any]:
+def _patient(name: str, family: str, values: str, born: str, number: str) -> dict[str, Any]:
     return {
         "resourceType": "Patient", "id": name, "birthDate": born,
-        "name": [{"family": family, "given": [given]}, {"use": "old", "family": "Oldname"}],
+        "name": [{"family": family, "given": [values]}, {"use": "old", "family": "Oldname"}],
         "identifier": [
             {"type": RECORD_NUMBER, "system": "urn:records", "value": number},
             {"system": "urn:social-security", "value": f"SSN-{number}"},
@@ -88,12 +88,12 @@ def _ids(page: httpx.Response) -> list[str]:
 async def test_who_is_found(clinic: SmartServer, typed: dict[str, str], expected: set[str]) -> None:
     """By words of the name in any order, birth date and any number; what is typed is text and no query."""
     browser, page = await _picker(clinic, await clinic.add_client())
-    found = await _search(browser, page, **typed)
-    assert set(_ids(found)) == expected
-    assert ("No patient was found" in found.text) == (not expected)
+    matches = await _search(browser, page, **typed)
+    assert set(_ids(matches)) == expected
+    assert ("No patient was found" in matches.text) == (not expected)
     for name, value in typed.items():
-        assert f'name="{name}"' in found.text
-        assert f'value="{html.escape(value)}"' in found.text.replace("&#34;", "&quot;")
+        assert f'name="{name}"' in matches.text
+        assert f'value="{html.escape(value)}"' in matches.text.replace("&#34;", "&quot;")
 
 
 async def test_namesakes_can_be_told_apart_and_no_other_number_is_shown(clinic: SmartServer) -> None:
@@ -112,18 +112,18 @@ async def test_namesakes_can_be_told_apart_and_no_other_number_is_shown(clinic: 
 async def test_what_is_no_date_is_told(clinic: SmartServer, born: str) -> None:
     """A date that cannot be read finds nobody, and is no fault."""
     browser, page = await _picker(clinic, await clinic.add_client())
-    found = await _search(browser, page, born=born)
-    assert found.status_code == 200
-    assert not _ids(found)
-    assert "Write the date as" in found.text or "No patient was found" in found.text
+    matches = await _search(browser, page, born=born)
+    assert matches.status_code == 200
+    assert not _ids(matches)
+    assert "Write the date as" in matches.text or "No patient was found" in matches.text
 
 
 @pytest.mark.parametrize("page", ["x", "", "'", "x" * 5000])
 async def test_a_page_that_is_none_begins_anew(clinic: SmartServer, page: str) -> None:
     """What is no paging token of this search shows the first page of the search that is typed."""
     browser, first = await _picker(clinic, await clinic.add_client())
-    found = await _search(browser, first, name="ben", page=page)
-    assert _ids(found) == ["p3"]
+    matches = await _search(browser, first, name="ben", page=page)
+    assert _ids(matches) == ["p3"]
 
 
 async def test_more_than_a_thousand_can_be_reached(smart: SmartServer) -> None:
@@ -142,15 +142,15 @@ async def test_more_than_a_thousand_can_be_reached(smart: SmartServer) -> None:
     await smart.add_user("doctor", "practitioner", "Practitioner/d")
     app = await smart.add_client()
     browser, page = await _picker(smart, app)
-    found = _ids(page)
+    ids = _ids(page)
     while 'name="page"' in page.text:
         form = next(form for form in forms_of(page) if any(name == "page" for name, _ in form.fields))
         page = await browser.get(f"{form.action}?{urlencode(form.fields)}")
-        found += _ids(page)
-    assert found == [f"n{number:04}" for number in range(1100)]
+        ids += _ids(page)
+    assert ids == [f"n{number:04}" for number in range(1100)]
     pick = next(form for form in forms_of(page) if (form.action, form.method) == ("/oauth/patient", "post"))
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Origin": ORIGIN}
-    body = urlencode([*pick.fields, ("patient", found[-1])])
+    body = urlencode([*pick.fields, ("patient", ids[-1])])
     picked = await browser._followed(await browser.http.post(pick.action, content=body, headers=headers))
     token = (
         await app.exchange(answered(await browser.submit(picked, "/oauth/consent", button="approve"))["code"])
@@ -178,8 +178,8 @@ async def test_a_confined_practitioner_finds_and_pages_the_own_patients_alone(
         other, foreign = await _picker(server, app, "doctor-e")
         theirs = next(value for form in forms_of(foreign) for name, value in form.fields if name == "page")
         for typed in ({}, {"name": "miller"}, {"born": "1980"}, {"identifier": "N2"}, {"page": theirs}):
-            found = await _search(browser, page, **typed)
-            assert all(one.startswith("d") for one in _ids(found)), typed
+            matches = await _search(browser, page, **typed)
+            assert all(one.startswith("d") for one in _ids(matches)), typed
         pick = next(form for form in forms_of(page) if (form.action, form.method) == ("/oauth/patient", "post"))
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Origin": ORIGIN}
         for patient_id in ("e2", "nobody", "../Patient/e2", "e2/_history/1", "d1/_history/1", "e2?x=1", "*", ""):

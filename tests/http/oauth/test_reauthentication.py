@@ -47,12 +47,12 @@ async def claims(app: App, back: httpx.Response) -> dict[str, object]:
     """Return the claims of the id_token that the app gets in the end."""
     token = (await app.exchange(answered(back)["code"])).json()["id_token"]
     part = token.split(".")[1]
-    found: dict[str, object] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-    return found
+    result: dict[str, object] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return result
 
 
 @pytest.mark.parametrize(
-    ("asked", "again"),
+    ("requested", "again"),
     [
         ({}, False),
         ({"max_age": "7200"}, False),
@@ -68,12 +68,12 @@ async def claims(app: App, back: httpx.Response) -> dict[str, object]:
     ],
 )
 async def test_who_signed_in_too_long_ago_signs_in_again(
-    smart: SmartServer, app: App, asked: dict[str, str], again: bool
+    smart: SmartServer, app: App, requested: dict[str, str], again: bool
 ) -> None:
     """Once, then the user decides; the id_token says when that was."""
     browser = await signed_in(smart, app, seconds_ago=HOUR)
     before = int(time.time())
-    page = await browser.get(app.authorize_url(SCOPE, **asked))
+    page = await browser.get(app.authorize_url(SCOPE, **requested))
     assert place(page) == ("/oauth/login" if again else "/oauth/consent")
     if again:
         page = await browser.sign_in(page, "anna")
@@ -82,11 +82,11 @@ async def test_who_signed_in_too_long_ago_signs_in_again(
     assert (int(str(token["auth_time"])) >= before) is again
 
 
-@pytest.mark.parametrize("asked", [{"max_age": "600"}, {"prompt": "login"}])
-async def test_signing_in_again_cannot_be_passed_by(smart: SmartServer, app: App, asked: dict[str, str]) -> None:
+@pytest.mark.parametrize("requested", [{"max_age": "600"}, {"prompt": "login"}])
+async def test_signing_in_again_cannot_be_passed_by(smart: SmartServer, app: App, requested: dict[str, str]) -> None:
     """Neither by opening the consent page with the request, nor by sending its form."""
     browser = await signed_in(smart, app, seconds_ago=HOUR)
-    page = await browser.get(app.authorize_url(SCOPE, **asked))
+    page = await browser.get(app.authorize_url(SCOPE, **requested))
     request = dict(forms_of(page)[0].fields)["request"]
     assert place(await browser.get("/oauth/consent?" + urlencode({"request": request}))) == "/oauth/login"
     other = await browser.get(app.authorize_url(SCOPE))
@@ -95,7 +95,7 @@ async def test_signing_in_again_cannot_be_passed_by(smart: SmartServer, app: App
 
 
 @pytest.mark.parametrize(
-    ("asked", "seconds_ago", "error"),
+    ("requested", "seconds_ago", "error"),
     [
         ({"prompt": "none"}, 0, "consent_required"),
         ({"prompt": "none", "max_age": "600"}, 0, "consent_required"),
@@ -104,15 +104,15 @@ async def test_signing_in_again_cannot_be_passed_by(smart: SmartServer, app: App
     ],
 )
 async def test_without_a_page_the_app_is_told_what_is_missing(
-    smart: SmartServer, app: App, asked: dict[str, str], seconds_ago: int, error: str
+    smart: SmartServer, app: App, requested: dict[str, str], seconds_ago: int, error: str
 ) -> None:
     """Prompt none shows nothing."""
     browser = await signed_in(smart, app, seconds_ago=seconds_ago)
-    assert answered(await browser.get(app.authorize_url(SCOPE, **asked)))["error"] == error
+    assert answered(await browser.get(app.authorize_url(SCOPE, **requested)))["error"] == error
 
 
 @pytest.mark.parametrize(
-    ("asked", "error"),
+    ("requested", "error"),
     [
         ({"prompt": "none login"}, "invalid_request"),
         ({"prompt": "create"}, "invalid_request"),
@@ -126,9 +126,9 @@ async def test_without_a_page_the_app_is_told_what_is_missing(
         ({"acr_values": "phr"}, "unmet_authentication_requirements"),
     ],
 )
-async def test_what_is_not_done_is_told(smart: SmartServer, app: App, asked: dict[str, str], error: str) -> None:
+async def test_what_is_not_done_is_told(smart: SmartServer, app: App, requested: dict[str, str], error: str) -> None:
     """Nothing of it is passed over in silence."""
-    assert answered(await smart.http.get(app.authorize_url(SCOPE, **asked)))["error"] == error
+    assert answered(await smart.http.get(app.authorize_url(SCOPE, **requested)))["error"] == error
 
 
 async def test_the_name_of_the_hint_stands_in_the_form(smart: SmartServer, app: App) -> None:
@@ -145,14 +145,14 @@ async def test_the_name_of_the_hint_stands_in_the_form(smart: SmartServer, app: 
 async def test_the_user_of_an_id_token_is_the_one_who_signs_in(smart: SmartServer, app: App) -> None:
     """Another who is signed in, or signs in, is no answer to the app; nor is an id_token of another app."""
     hint = (await smart.launch(app, "anna", SCOPE))["id_token"]
-    asked = app.authorize_url(SCOPE, id_token_hint=hint)
-    assert place(await (await signed_in(smart, app)).get(asked)) == "/oauth/consent"
+    requested = app.authorize_url(SCOPE, id_token_hint=hint)
+    assert place(await (await signed_in(smart, app)).get(requested)) == "/oauth/consent"
     ben = await signed_in(smart, app, username="ben")
     none = app.authorize_url(SCOPE, id_token_hint=hint, prompt="none")
     assert answered(await ben.get(none))["error"] == "login_required"
-    page = await ben.get(asked)
+    page = await ben.get(requested)
     assert place(page) == "/oauth/login"
     assert answered(await ben.sign_in(page, "ben"))["error"] == "login_required"
-    assert place(await ben.sign_in(await ben.get(asked), "anna")) == "/oauth/consent"
+    assert place(await ben.sign_in(await ben.get(requested), "anna")) == "/oauth/consent"
     other = await smart.add_client()
     assert answered(await smart.http.get(other.authorize_url(SCOPE, id_token_hint=hint)))["error"] == "invalid_request"

@@ -84,11 +84,11 @@ async def test_refreshes_at_the_same_instant_all_work_on_every_worker(
         for _ in range(3):
             answers = await asyncio.gather(*(apps[number % 2].refresh(token) for number in range(20)))
             assert [answer.status_code for answer in answers] == [200] * 20
-            found = [answer.json() for answer in answers]
-            assert len({one["access_token"] for one in found}) == 20
-            assert len({one["refresh_token"] for one in found}) == 1
-            assert all([await _works(second, one) for one in found])
-            token = found[0]["refresh_token"]
+            body = [answer.json() for answer in answers]
+            assert len({one["access_token"] for one in body}) == 20
+            assert len({one["refresh_token"] for one in body}) == 1
+            assert all([await _works(second, one) for one in body])
+            token = body[0]["refresh_token"]
 
 
 @pytest.mark.parametrize("how", ["revoke", "logout", "password", "disable", "remove"])
@@ -127,9 +127,9 @@ async def test_a_revocation_while_refreshes_run_leaves_nothing(smart: SmartServe
     assert done.status_code == 200
     for answer in answers:
         if answer.status_code == 200:
-            found = answer.json()
-            assert not await _works(smart, found)
-            assert (await app.refresh(found["refresh_token"])).status_code == 400
+            body = answer.json()
+            assert not await _works(smart, body)
+            assert (await app.refresh(body["refresh_token"])).status_code == 400
 
 
 async def test_a_spent_token_can_still_be_revoked(smart: SmartServer, app: App) -> None:
@@ -169,9 +169,9 @@ async def test_an_answer_that_was_lost_can_be_asked_for_again(smart: SmartServer
     """A worker that dies between the two steps, or a connection that breaks, does not cost the session."""
     token = (await smart.launch(app, "anna", SCOPE))["refresh_token"]
     await smart.store.grants.rotate(token, smart.store.keys.refresh_key())
-    found = (await app.refresh(token)).json()
-    assert await _works(smart, found)
-    assert (await app.refresh(found["refresh_token"])).status_code == 200
+    answer = (await app.refresh(token)).json()
+    assert await _works(smart, answer)
+    assert (await app.refresh(answer["refresh_token"])).status_code == 200
 
 
 async def test_of_parallel_refreshes_at_most_one_wins(mongod_url: str, database: Database, tmp_path: Path) -> None:

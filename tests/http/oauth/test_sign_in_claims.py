@@ -52,14 +52,16 @@ async def _claims(smart: SmartServer, token: dict[str, Any]) -> dict[str, Any]:
     keys = KeySet.import_key_set((await smart.http.get("/oauth/jwks")).json())
     claims = dict(jwt.decode(token["id_token"], keys, algorithms=["RS256"]).claims)
     assert (claims.pop("iss"), claims.pop("aud")) == (BASE, token["client"])
-    told = {name: value for name, value in claims.items() if name not in ("iat", "exp", "auth_time", "nonce")}
+    by_name = {name: value for name, value in claims.items() if name not in ("iat", "exp", "auth_time", "nonce")}
     headers = {"Authorization": f"Bearer {token['access_token']}"}
-    assert (await smart.http.get("/oauth/userinfo", headers=headers)).json() == told
-    return told
+    assert (await smart.http.get("/oauth/userinfo", headers=headers)).json() == by_name
+    return by_name
 
 
-async def _signed_in(smart: SmartServer, app: App, username: str, scope: str, **given: str | None) -> dict[str, Any]:
-    token = await smart.launch(app, username, scope, **{"aud": None, **given})
+async def _signed_in(
+    smart: SmartServer, app: App, username: str, scope: str, **overrides: str | None
+) -> dict[str, Any]:
+    token = await smart.launch(app, username, scope, **{"aud": None, **overrides})
     return {**token, "client": app.client_id}
 
 
@@ -97,7 +99,7 @@ async def test_name_and_email_are_told_to_their_scopes(
     """The same in the id_token and at userinfo, each with its scope alone; a patient's telecom is not believed."""
     names = {name: value for name, value in expected.items() if "email" not in name}
     emails = {name: value for name, value in expected.items() if "email" in name}
-    for scope, wanted in (
+    for scope, required in (
         ("openid", {}),
         ("openid profile", names),
         ("openid email", emails),
@@ -108,7 +110,7 @@ async def test_name_and_email_are_told_to_their_scopes(
         assert subject
         for name in ("fhirUser", "profile"):
             assert (claims.pop(name, None) is not None) == ("profile" in scope and username != "boss")
-        assert claims == wanted
+        assert claims == required
 
 
 async def test_only_a_confirmed_address_is_told_as_verified(smart: SmartServer, app: App) -> None:
@@ -142,10 +144,10 @@ async def test_a_token_for_signing_in_opens_no_records(smart: SmartServer, app: 
         assert (await smart.http.get("/fhir/Practitioner/d", headers=bearer)).status_code == 401
         assert (await smart.http.get("/oauth/userinfo", headers=bearer)).json()["email"] == "ole@clinic.test"
     service = await smart.add_client("system/*.rs", secret=True, redirect_uris=[])
-    told = await smart.http.post(
+    answer = await smart.http.post(
         "/oauth/introspect", data={"token": token["access_token"]}, auth=(service.client_id, service.secret or "")
     )
-    assert told.json()["aud"] == f"{ORIGIN}/oauth/userinfo"
+    assert answer.json()["aud"] == f"{ORIGIN}/oauth/userinfo"
     named = await _signed_in(smart, app, "doctor", "openid fhirUser", aud=BASE)
     assert (await smart.fhir(named["access_token"]).get("Practitioner/d")).status_code == 200
 
@@ -162,23 +164,23 @@ async def test_a_token_for_signing_in_opens_no_records(smart: SmartServer, app: 
 )  # fmt: skip
 async def test_whatever_is_about_records_needs_the_fhir_base(smart: SmartServer, app: App, scope: str) -> None:
     """The waiver is judged by every word, understood or not; nothing but the scopes of signing in has it."""
-    found = answered(await smart.http.get(app.authorize_url(scope, aud=None)))
-    assert found["error"] == "invalid_request"
-    assert "code" not in found
+    result = answered(await smart.http.get(app.authorize_url(scope, aud=None)))
+    assert result["error"] == "invalid_request"
+    assert "code" not in result
 
 
 @pytest.mark.parametrize(
-    "given",
+    "values",
     [
         {"aud": "https://elsewhere.test/fhir"}, {"aud": f"{BASE}/x"}, {"aud": ORIGIN}, {"launch": "x", "aud": None},
     ],
 )  # fmt: skip
 async def test_a_wrong_base_is_refused_for_signing_in_too(
-    smart: SmartServer, app: App, given: dict[str, str | None]
+    smart: SmartServer, app: App, values: dict[str, str | None]
 ) -> None:
     """Who names a FHIR base names this one, and a launch of an EHR has one."""
-    found = answered(await smart.http.get(app.authorize_url("openid profile", **given)))
-    assert found["error"] == "invalid_request"
+    result = answered(await smart.http.get(app.authorize_url("openid profile", **values)))
+    assert result["error"] == "invalid_request"
 
 
 async def test_a_refresh_does_not_widen_signing_in_to_records(smart: SmartServer, app: App) -> None:
@@ -190,10 +192,10 @@ async def test_a_refresh_does_not_widen_signing_in_to_records(smart: SmartServer
 
 async def test_the_scopes_and_claims_are_announced_and_explained(smart: SmartServer, app: App) -> None:
     """Discovery names the scopes and claims, and the consent page says in words what each tells."""
-    found = (await smart.http.get("/fhir/.well-known/openid-configuration")).json()
-    assert {"openid", "profile", "email"} <= set(found["scopes_supported"])
-    wanted = {"sub", "name", "given_name", "family_name", "email", "email_verified", "fhirUser", "profile"}
-    assert wanted <= set(found["claims_supported"])
+    answer = (await smart.http.get("/fhir/.well-known/openid-configuration")).json()
+    assert {"openid", "profile", "email"} <= set(answer["scopes_supported"])
+    expected = {"sub", "name", "given_name", "family_name", "email", "email_verified", "fhirUser", "profile"}
+    assert expected <= set(answer["claims_supported"])
     browser = smart.browser()
     page = await browser.get(app.authorize_url("openid profile email", aud=None))
     page = await browser.sign_in(page, "doctor")

@@ -40,27 +40,27 @@ async def _is_signed_in(browser: Browser) -> bool:
     return (await browser.get("/oauth/apps")).url.path == "/oauth/apps"
 
 
-def _url(**given: str | None) -> str:
-    return f"{END}?{urlencode({name: value for name, value in given.items() if value is not None})}"
+def _url(**overrides: str | None) -> str:
+    return f"{END}?{urlencode({name: value for name, value in overrides.items() if value is not None})}"
 
 
 async def test_it_is_announced(smart: SmartServer) -> None:
     """OpenID discovery names the endpoint."""
-    found = (await smart.http.get("/fhir/.well-known/openid-configuration")).json()
-    assert found["end_session_endpoint"] == f"{ORIGIN}{END}"
+    answer = (await smart.http.get("/fhir/.well-known/openid-configuration")).json()
+    assert answer["end_session_endpoint"] == f"{ORIGIN}{END}"
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_an_app_that_proves_whom_it_means_ends_the_session(smart: SmartServer, app: App, method: str) -> None:
     """With the user's id_token nobody is asked: session and online tokens end, the browser returns with the state."""
     browser, token = await _signed_in(smart, app)
-    given = {"id_token_hint": token["id_token"], "post_logout_redirect_uri": BYE, "state": "a b&c"}
+    form = {"id_token_hint": token["id_token"], "post_logout_redirect_uri": BYE, "state": "a b&c"}
     if method == "GET":
-        answer = await browser.get(_url(**given))
+        answer = await browser.get(_url(**form))
     else:
         # As another site's form comes: without the cookie, which only the redirect brings.
         bare = httpx.AsyncClient(transport=browser.http._transport, base_url=ORIGIN)
-        posted = await bare.post(END, content=urlencode(given), headers={**FORM, "Origin": "https://app.test"})
+        posted = await bare.post(END, content=urlencode(form), headers={**FORM, "Origin": "https://app.test"})
         assert posted.status_code == 303
         answer = await browser.get(posted.headers["location"])
     assert (answer.status_code, answer.headers["location"]) == (303, f"{BYE}?state=a+b%26c")
@@ -81,17 +81,17 @@ async def test_the_uri_is_returned_to_as_it_was_registered(smart: SmartServer, a
 
 async def test_without_proof_the_user_is_asked(smart: SmartServer, app: App) -> None:
     """A page asks, in the language that the app names; only its button ends the session."""
-    for given in ({}, {"client_id": app.client_id}, {"client_id": app.client_id, "post_logout_redirect_uri": BYE}):
+    for values in ({}, {"client_id": app.client_id}, {"client_id": app.client_id, "post_logout_redirect_uri": BYE}):
         browser, _ = await _signed_in(smart, app)
-        page = await browser.get(_url(**given, state="s", ui_locales="es"))
+        page = await browser.get(_url(**values, state="s", ui_locales="es"))
         assert page.url.path == "/oauth/logout"
         assert 'lang="es"' in page.text
-        assert ("An app" in page.text) == ("client_id" in given)
+        assert ("An app" in page.text) == ("client_id" in values)
         assert await _is_signed_in(browser)
         stayed = await browser.submit(page, "/oauth/logout", button="stay")
         assert stayed.url.path == "/oauth/apps"
         done = await browser.submit(page, "/oauth/logout")
-        if "post_logout_redirect_uri" in given:
+        if "post_logout_redirect_uri" in values:
             assert done.headers["location"] == f"{BYE}?state=s"
         else:
             assert done.status_code == 200
@@ -102,8 +102,8 @@ async def test_without_proof_the_user_is_asked(smart: SmartServer, app: App) -> 
 async def test_the_page_runs_nothing_and_leads_to_the_app_alone(smart: SmartServer, app: App) -> None:
     """Its policy allows no script, and its form the app's own address at most."""
     browser, _ = await _signed_in(smart, app)
-    for given, allowed in (({}, "form-action 'self'"), ({"post_logout_redirect_uri": BYE}, "'self' https://app.test")):
-        page = await browser.get(_url(client_id=app.client_id, **given))
+    for values, allowed in (({}, "form-action 'self'"), ({"post_logout_redirect_uri": BYE}, "'self' https://app.test")):
+        page = await browser.get(_url(client_id=app.client_id, **values))
         policy = page.headers["content-security-policy"]
         assert policy.endswith(allowed)
         assert "default-src 'none'" in policy
@@ -133,8 +133,8 @@ async def test_nobody_is_asked_where_nobody_is_signed_in(smart: SmartServer, app
 async def test_a_uri_that_is_not_registered_is_never_led_to(smart: SmartServer, app: App, uri: str) -> None:
     """No open redirect, with a good hint neither; the redirect URI of sign-in is none of signing out. Nothing ends."""
     browser, token = await _signed_in(smart, app)
-    for given in ({"id_token_hint": token["id_token"]}, {"client_id": app.client_id}, {}):
-        answer = await browser.get(_url(**given, post_logout_redirect_uri=uri))
+    for values in ({"id_token_hint": token["id_token"]}, {"client_id": app.client_id}, {}):
+        answer = await browser.get(_url(**values, post_logout_redirect_uri=uri))
         assert answer.status_code == 400
         assert "location" not in answer.headers
         assert "x-evil" not in answer.headers
@@ -146,14 +146,14 @@ async def test_a_hint_of_another_client_opens_nothing(smart: SmartServer, app: A
     """An app returns to its own address by its own hint: not with another's id_token, and not in another's name."""
     other = await smart.add_client(post_logout_redirect_uris=["https://other.test/bye"])
     browser, token = await _signed_in(smart, app)
-    for given in (
+    for values in (
         {"id_token_hint": token["id_token"], "client_id": other.client_id},
         {"id_token_hint": token["id_token"], "post_logout_redirect_uri": "https://other.test/bye"},
         {"id_token_hint": token["id_token"], "client_id": other.client_id, "post_logout_redirect_uri": BYE},
         {"client_id": other.client_id, "post_logout_redirect_uri": BYE},
         {"client_id": "unknown", "post_logout_redirect_uri": BYE},
     ):
-        answer = await browser.get(_url(**given))
+        answer = await browser.get(_url(**values))
         assert (answer.status_code, answer.headers.get("location")) == (400, None)
     assert await _is_signed_in(browser)
 
@@ -276,9 +276,9 @@ async def test_it_is_told_in_the_audit_trail(smart: SmartServer, app: App) -> No
     await browser.get(_url(id_token_hint=token["id_token"], post_logout_redirect_uri=BYE))
     await smart.app.state.audit.flush()
     auditor = smart.fhir(await smart.system_token("system/AuditEvent.rs"))
-    found = (await auditor.get("AuditEvent?subtype=logout&_total=accurate")).json()
-    assert found["total"] == 1
-    event = found["entry"][0]["resource"]
+    answer = (await auditor.get("AuditEvent?subtype=logout&_total=accurate")).json()
+    assert answer["total"] == 1
+    event = answer["entry"][0]["resource"]
     assert app.client_id in json.dumps(event)
     assert event["agent"][0]["who"]["reference"] == "Patient/a"
     assert urlsplit(BYE).path not in json.dumps(event)

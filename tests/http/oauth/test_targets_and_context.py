@@ -89,14 +89,14 @@ async def test_the_ehr_s_further_context_is_passed_on(filled: SmartServer) -> No
     app = await filled.add_client()
     token = {"Authorization": f"Bearer {await filled.system_token('ehr_launch')}"}
     for context in ([{"reference": "ImagingStudy/1"}], None):
-        asked: dict[str, Any] = {"client_id": app.client_id, "user": "doctor", "patient": "a"}
-        asked |= {"fhirContext": context} if context else {}
-        prepared = (await filled.http.post("/oauth/launch", json=asked, headers=token)).json()
+        form: dict[str, Any] = {"client_id": app.client_id, "user": "doctor", "patient": "a"}
+        form |= {"fhirContext": context} if context else {}
+        prepared = (await filled.http.post("/oauth/launch", json=form, headers=token)).json()
         browser = filled.browser()
         page = await browser.get(app.authorize_url("launch patient/*.rs", launch=prepared["launch"]))
         back = await browser.submit(await browser.sign_in(page, "doctor"), "/oauth/consent", button="approve")
-        found = (await app.exchange(answered(back)["code"])).json()
-        assert found.get("fhirContext") == context
+        answer = (await app.exchange(answered(back)["code"])).json()
+        assert answer.get("fhirContext") == context
     wrong = {"client_id": app.client_id, "user": "doctor", "fhirContext": ["ImagingStudy/1"]}
     assert (await filled.http.post("/oauth/launch", json=wrong, headers=token)).status_code == 400
 
@@ -123,8 +123,8 @@ async def test_an_asymmetric_app_proves_itself_at_exchange_and_refresh(filled: S
     exchange = {"grant_type": "authorization_code", "redirect_uri": REDIRECT, "code_verifier": app.verifier}
     bare = await filled.http.post("/oauth/token", data={**exchange, "code": await code(), "client_id": app.client_id})
     assert (bare.status_code, bare.json()["error"]) == (401, "invalid_client")
-    found = (await filled.http.post("/oauth/token", data={**exchange, "code": await code(), **proof("1")})).json()
-    refresh = {"grant_type": "refresh_token", "refresh_token": found["refresh_token"]}
+    answer = (await filled.http.post("/oauth/token", data={**exchange, "code": await code(), **proof("1")})).json()
+    refresh = {"grant_type": "refresh_token", "refresh_token": answer["refresh_token"]}
     assert (await filled.http.post("/oauth/token", data={**refresh, **proof("1")})).json()["error"] == "invalid_client"
     assert (await filled.http.post("/oauth/token", data=refresh)).status_code == 400
     assert (await filled.http.post("/oauth/token", data={**refresh, **proof("2")})).status_code == 200

@@ -36,31 +36,31 @@ async def test_a_launch_gives_what_smart_demands(smart: SmartServer, app: App) -
     answer = await app.exchange(await _code(smart, app, nonce="n-1"))
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["pragma"] == "no-cache"
-    found = answer.json()
-    assert found["token_type"] == "Bearer"
-    assert found["scope"] == SCOPE
-    assert found["patient"] == "a"
-    assert found["need_patient_banner"] is True
-    assert isinstance(found["expires_in"], int)
-    assert 0 < found["expires_in"] <= 3600
+    body = answer.json()
+    assert body["token_type"] == "Bearer"
+    assert body["scope"] == SCOPE
+    assert body["patient"] == "a"
+    assert body["need_patient_banner"] is True
+    assert isinstance(body["expires_in"], int)
+    assert 0 < body["expires_in"] <= 3600
     keys = KeySet.import_key_set((await smart.http.get("/oauth/jwks")).json())
-    token = jwt.decode(found["id_token"], keys, algorithms=["RS256"])
+    token = jwt.decode(body["id_token"], keys, algorithms=["RS256"])
     claims = token.claims
     assert token.header["kid"]
     assert (claims["iss"], claims["aud"], claims["nonce"]) == (BASE, app.client_id, "n-1")
     assert claims["fhirUser"] == f"{BASE}/Patient/a"
     assert 0 < len(claims["sub"]) < 256
     assert claims["exp"] > time.time() > claims["iat"] - 5
-    read = await smart.fhir(found["access_token"]).get(claims["fhirUser"])
+    read = await smart.fhir(body["access_token"]).get(claims["fhirUser"])
     assert read.json()["resourceType"] == "Patient"
 
 
 async def test_the_patient_is_told_when_only_patient_scopes_were_granted(smart: SmartServer, app: App) -> None:
     """Checklist 3: also without launch/patient; and without openid there is no id_token, without offline no refresh."""
-    found = (await app.exchange(await _code(smart, app, "patient/Patient.rs"))).json()
-    assert found["patient"] == "a"
-    assert "id_token" not in found
-    assert "refresh_token" not in found
+    answer = (await app.exchange(await _code(smart, app, "patient/Patient.rs"))).json()
+    assert answer["patient"] == "a"
+    assert "id_token" not in answer
+    assert "refresh_token" not in answer
 
 
 async def test_a_practitioner_s_own_resource_can_be_read_by_fhir_user(smart: SmartServer, app: App) -> None:
@@ -74,11 +74,11 @@ async def test_a_practitioner_s_own_resource_can_be_read_by_fhir_user(smart: Sma
     page = await browser.submit(page, "/oauth/patient", name="A")
     assert 'value="a"' in page.text
     page = await _pick(browser, page, "a")
-    found = (
+    answer = (
         await app.exchange(answered(await browser.submit(page, "/oauth/consent", button="approve"))["code"])
     ).json()
-    own = smart.fhir(found["access_token"])
-    assert found["patient"] == "a"
+    own = smart.fhir(answer["access_token"])
+    assert answer["patient"] == "a"
     assert (await own.get("Practitioner/own")).status_code == 200
     assert (await own.get("Practitioner/other")).status_code == 404
     assert (await own.get("Practitioner")).status_code == 403
@@ -164,26 +164,26 @@ async def test_an_old_code_is_refused(smart: SmartServer, app: App) -> None:
 
 async def test_refreshing_rotates_and_keeps_the_grant(smart: SmartServer, app: App) -> None:
     """Checklist 7: with and without scope, the same scope and patient; the token of a public client is rotated."""
-    found = (await app.exchange(await _code(smart, app))).json()
-    again = (await app.refresh(found["refresh_token"])).json()
-    assert (again["scope"], again["patient"]) == (found["scope"], "a")
-    assert again["refresh_token"] != found["refresh_token"]
-    same = (await app.refresh(again["refresh_token"], scope=found["scope"])).json()
-    assert same["scope"] == found["scope"]
+    answer = (await app.exchange(await _code(smart, app))).json()
+    again = (await app.refresh(answer["refresh_token"])).json()
+    assert (again["scope"], again["patient"]) == (answer["scope"], "a")
+    assert again["refresh_token"] != answer["refresh_token"]
+    same = (await app.refresh(again["refresh_token"], scope=answer["scope"])).json()
+    assert same["scope"] == answer["scope"]
     assert (await smart.fhir(same["access_token"]).get("Patient/a")).status_code == 200
 
 
 async def test_a_public_client_need_not_say_who_it_is_when_it_refreshes(smart: SmartServer, app: App) -> None:
     """Checklist 12: client-js sends no client_id with a refresh."""
-    found = (await app.exchange(await _code(smart, app))).json()
-    form = {"grant_type": "refresh_token", "refresh_token": found["refresh_token"]}
+    answer = (await app.exchange(await _code(smart, app))).json()
+    form = {"grant_type": "refresh_token", "refresh_token": answer["refresh_token"]}
     assert (await smart.http.post("/oauth/token", data=form)).status_code == 200
 
 
 async def test_a_replay_that_does_not_say_who_it_is_ends_the_grant(smart: SmartServer, app: App) -> None:
     """A refresh token that was used long ago is told as one, with the client's name or without, and is no fault."""
-    found = (await app.exchange(await _code(smart, app))).json()
-    form = {"grant_type": "refresh_token", "refresh_token": found["refresh_token"]}
+    answer = (await app.exchange(await _code(smart, app))).json()
+    form = {"grant_type": "refresh_token", "refresh_token": answer["refresh_token"]}
     fresh = (await smart.http.post("/oauth/token", data=form)).json()
     await smart.age_refresh_tokens(smart.services.settings.refresh_leeway_seconds)
     replayed = await smart.http.post("/oauth/token", data=form)
@@ -193,10 +193,10 @@ async def test_a_replay_that_does_not_say_who_it_is_ends_the_grant(smart: SmartS
 
 async def test_a_refresh_may_narrow_and_never_widens(smart: SmartServer, app: App) -> None:
     """Attack 13: narrowing holds for the new access token, widening is invalid_scope and costs nothing."""
-    found = (await app.exchange(await _code(smart, app))).json()
-    wide = await app.refresh(found["refresh_token"], scope="patient/*.cruds")
+    answer = (await app.exchange(await _code(smart, app))).json()
+    wide = await app.refresh(answer["refresh_token"], scope="patient/*.cruds")
     assert (wide.status_code, wide.json()["error"]) == (400, "invalid_scope")
-    narrow = (await app.refresh(found["refresh_token"], scope="patient/Patient.r")).json()
+    narrow = (await app.refresh(answer["refresh_token"], scope="patient/Patient.r")).json()
     assert narrow["scope"] == "patient/Patient.r"
     fhir = smart.fhir(narrow["access_token"])
     assert (await fhir.get("Patient/a")).status_code == 200
@@ -207,12 +207,12 @@ async def test_a_refresh_may_narrow_and_never_widens(smart: SmartServer, app: Ap
 async def test_tokens_are_of_one_kind_each_and_of_one_client(smart: SmartServer, app: App) -> None:
     """Attacks 13 and 14: access token, code, id_token and refresh token do not stand in for one another."""
     code = await _code(smart, app)
-    found = (await app.exchange(code)).json()
-    for wrong in (found["access_token"], code, "random", found["id_token"]):
+    body = (await app.exchange(code)).json()
+    for wrong in (body["access_token"], code, "random", body["id_token"]):
         assert (await app.refresh(wrong)).json()["error"] == "invalid_grant"
     for wrong in (
-        found["refresh_token"],
-        found["id_token"],
+        body["refresh_token"],
+        body["id_token"],
         code,
         "",
         "x" * 5000,
@@ -222,7 +222,7 @@ async def test_tokens_are_of_one_kind_each_and_of_one_client(smart: SmartServer,
         assert answer.status_code == 401
         assert 'error="invalid_token"' in answer.headers["www-authenticate"]
     other = await smart.add_client(secret=True)
-    assert (await other.refresh(found["refresh_token"])).json()["error"] == "invalid_grant"
+    assert (await other.refresh(body["refresh_token"])).json()["error"] == "invalid_grant"
 
 
 @pytest.mark.parametrize("algorithm", ["none", "HS256"])
@@ -241,11 +241,15 @@ async def test_a_confidential_client_proves_itself_every_time(smart: SmartServer
     """Checklist 3, attack 12: by Basic or in the body; missing or wrong is invalid_client, with 401."""
     confidential = await smart.add_client(secret=True)
     code = await _code(smart, confidential)
-    found = (await confidential.exchange(code)).json()
-    assert found["access_token"]
-    again = (await confidential.refresh(found["refresh_token"])).json()
+    answer = (await confidential.exchange(code)).json()
+    assert answer["access_token"]
+    again = (await confidential.refresh(answer["refresh_token"])).json()
     assert again["access_token"]
-    form = {"grant_type": "refresh_token", "refresh_token": found["refresh_token"], "client_id": confidential.client_id}
+    form = {
+        "grant_type": "refresh_token",
+        "refresh_token": answer["refresh_token"],
+        "client_id": confidential.client_id,
+    }
     posing = await smart.http.post("/oauth/token", data=form)
     assert posing.json()["error"] == "invalid_client"
     wrong = await smart.http.post("/oauth/token", data=form, auth=(confidential.client_id, "wrong"))
@@ -291,12 +295,12 @@ async def test_requests_that_are_no_token_requests_are_refused(smart: SmartServe
 async def test_a_service_with_a_secret_gets_a_short_token_and_no_more_than_it_may(smart: SmartServer, app: App) -> None:
     """Checklist 8: at most 300 s, no refresh token, cut down to the registration; no users' scopes."""
     service = await smart.add_client("system/Patient.rs", secret=True, redirect_uris=[])
-    found = (await service.token(grant_type="client_credentials", scope="system/*.cruds patient/*.rs openid")).json()
-    assert found["scope"] == "system/Patient.rs"
-    assert found["expires_in"] <= 300
-    assert "refresh_token" not in found
-    assert "id_token" not in found
-    fhir = smart.fhir(found["access_token"])
+    answer = (await service.token(grant_type="client_credentials", scope="system/*.cruds patient/*.rs openid")).json()
+    assert answer["scope"] == "system/Patient.rs"
+    assert answer["expires_in"] <= 300
+    assert "refresh_token" not in answer
+    assert "id_token" not in answer
+    fhir = smart.fhir(answer["access_token"])
     assert (await fhir.get("Patient/a")).status_code == 200
     assert (await fhir.get("Observation")).status_code == 403
 
@@ -364,11 +368,11 @@ async def test_nothing_that_opens_anything_is_stored_as_it_is(smart: SmartServer
     """A copy of the database holds no token, code, secret, cookie or password."""
     confidential = await smart.add_client(secret=True)
     code = await _code(smart, confidential)
-    found = (await confidential.exchange(code)).json()
+    answer = (await confidential.exchange(code)).json()
     dump = ""
     for name in await smart.services.database.raw.list_collection_names(filter={"name": {"$regex": "^oauth_"}}):
         dump += repr(await smart.services.database.collection(name).find().to_list())
-    for secret in (code, found["access_token"], found["refresh_token"], confidential.secret, PASSWORD, "PRIVATE KEY"):
+    for secret in (code, answer["access_token"], answer["refresh_token"], confidential.secret, PASSWORD, "PRIVATE KEY"):
         assert secret not in dump
 
 

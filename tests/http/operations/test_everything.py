@@ -93,8 +93,8 @@ INCLUDED = {
 async def stored(client: httpx.AsyncClient) -> None:
     """Store two patients with what belongs to them."""
     entries = [
-        {"resource": found, "request": {"method": "PUT", "url": f"{found['resourceType']}/{found['id']}"}}
-        for found in RECORD
+        {"resource": result, "request": {"method": "PUT", "url": f"{result['resourceType']}/{result['id']}"}}
+        for result in RECORD
     ]
     (await client.post("", json={"resourceType": "Bundle", "type": "transaction", "entry": entries})).raise_for_status()
 

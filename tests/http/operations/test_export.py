@@ -34,7 +34,7 @@ async def carry_out(services: Services, limits: Limits = _LIMITS) -> None:
 
 
 async def lines(client: httpx.AsyncClient, manifest: dict[str, Any], kind: str = "output") -> list[dict[str, Any]]:
-    found = []
+    collected = []
     for file in manifest[kind]:
         answer = await client.get(file["url"], headers={"Accept": "application/fhir+ndjson"})
         assert answer.status_code == 200
@@ -42,8 +42,8 @@ async def lines(client: httpx.AsyncClient, manifest: dict[str, Any], kind: str =
         own = [json.loads(line) for line in answer.text.splitlines()]
         assert len(own) == file["count"]
         assert all(each["resourceType"] == file["type"] for each in own)
-        found += own
-    return found
+        collected += own
+    return collected
 
 
 async def exported(client: httpx.AsyncClient, services: Services, url: str) -> dict[str, Any]:
@@ -103,11 +103,11 @@ async def test_patient_export_leaves_out_what_is_nobodys(client: httpx.AsyncClie
 
 async def test_patients_that_are_named(client: httpx.AsyncClient, services: Services) -> None:
     await store(client, patient("a"), patient("b"), weight("w", "a"), weight("v", "b"))
-    asked = {
+    form = {
         "resourceType": "Parameters",
         "parameter": [{"name": "patient", "valueReference": {"reference": "Patient/b"}}],
     }
-    answer = await client.post("Patient/$export", json=asked, headers=ASYNC)
+    answer = await client.post("Patient/$export", json=form, headers=ASYNC)
     assert answer.status_code == 202, answer.text
     await carry_out(services)
     manifest = (await client.get(answer.headers["content-location"])).json()
@@ -198,10 +198,10 @@ async def test_what_changes_after_the_moment_is_as_it_was(client: httpx.AsyncCli
     await client.delete("Observation/v")
     await carry_out(services)
     manifest = (await client.get(status)).json()
-    found = await lines(client, manifest)
-    assert names(found) == {"Patient/a", "Observation/w", "Observation/v"}
-    assert {each["id"]: each.get("gender") for each in found if each["resourceType"] == "Patient"} == {"a": "female"}
-    assert next(each["subject"] for each in found if each["id"] == "w") == {"reference": "Patient/a"}
+    result = await lines(client, manifest)
+    assert names(result) == {"Patient/a", "Observation/w", "Observation/v"}
+    assert {each["id"]: each.get("gender") for each in result if each["resourceType"] == "Patient"} == {"a": "female"}
+    assert next(each["subject"] for each in result if each["id"] == "w") == {"reference": "Patient/a"}
 
 
 async def test_files_are_cut_and_hold_each_resource_once(client: httpx.AsyncClient, services: Services) -> None:
@@ -281,8 +281,8 @@ async def test_what_is_purged_is_in_no_file_any_more(client: httpx.AsyncClient, 
     await client.post("Observation/w/$purge")
     assert (await client.get(manifest["output"][0]["url"])).status_code == 404
     await carry_out(services)
-    found = await lines(client, (await client.get(waiting)).json())
-    assert names(found) == {"Patient/a"}
+    answer = await lines(client, (await client.get(waiting)).json())
+    assert names(answer) == {"Patient/a"}
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ def meta_of(response: httpx.Response) -> dict[str, Any]:
     assert response.status_code == 200, response.text
     (parameter,) = response.json()["parameter"]
     assert parameter["name"] == "return"
-    found: dict[str, Any] = parameter["valueMeta"]
-    return found
+    result: dict[str, Any] = parameter["valueMeta"]
+    return result
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ async def test_meta_add_makes_a_version_with_what_was_missing(
     client: httpx.AsyncClient, stored: dict[str, Any]
 ) -> None:
     """$meta-add adds tags, labels and profiles, leaves everything else alone, and makes the next version."""
-    given = {"tag": [OTHER], "security": [LABEL], "profile": [PROFILE], "source": "urn:other", "versionId": "77"}
-    answer = await client.post("Patient/a/$meta-add", json=parameters(given))
+    form = {"tag": [OTHER], "security": [LABEL], "profile": [PROFILE], "source": "urn:other", "versionId": "77"}
+    answer = await client.post("Patient/a/$meta-add", json=parameters(form))
     meta = meta_of(answer)
     assert answer.headers["ETag"] == 'W/"2"'
     read = (await client.get("Patient/a")).json()
@@ -87,8 +87,8 @@ async def test_a_tag_is_its_system_and_code(client: httpx.AsyncClient, stored: d
 async def test_meta_delete_takes_away_by_identity(client: httpx.AsyncClient, stored: dict[str, Any]) -> None:
     """$meta-delete removes by system and code whatever the display, and what is not there is no error."""
     await client.post("Patient/a/$meta-add", json=parameters({"profile": [PROFILE], "tag": [OTHER]}))
-    given = {"tag": [{"system": TAG["system"], "code": "x", "version": "9"}], "profile": [PROFILE], "security": [LABEL]}
-    meta = meta_of(await client.post("Patient/a/$meta-delete", json=parameters(given)))
+    form = {"tag": [{"system": TAG["system"], "code": "x", "version": "9"}], "profile": [PROFILE], "security": [LABEL]}
+    meta = meta_of(await client.post("Patient/a/$meta-delete", json=parameters(form)))
     assert meta["tag"] == [OTHER]
     assert "profile" not in meta
     assert "security" not in meta
@@ -147,9 +147,9 @@ async def test_what_is_in_use_costs_no_more_where_many_use_it(client: httpx.Asyn
 
     async def counting(command: Any, *rest: Any) -> Any:
         commands.append(next(iter(command)))
-        found = await ask(command, *rest)
-        assert len(found[0]) <= 1
-        return found
+        answer = await ask(command, *rest)
+        assert len(answer[0]) <= 1
+        return answer
 
     services.search.ask = counting  # type: ignore[method-assign]
     meta_of(await client.get("Patient/$meta"))

@@ -11,9 +11,11 @@ GOOD: dict[str, Any] = {"resourceType": "Patient", "id": "a", "birthDate": "1974
 BAD: dict[str, Any] = {"resourceType": "Patient", "birthDate": "1974-02-30", "colour": "red"}
 
 
-def wrapped(resource: dict[str, Any] | None, **given: str) -> dict[str, Any]:
+def wrapped(resource: dict[str, Any] | None, **overrides: str) -> dict[str, Any]:
     parts: list[dict[str, Any]] = [{"name": "resource", "resource": resource}] if resource else []
-    parts += [{"name": name, "valueUri" if name == "profile" else "valueCode": value} for name, value in given.items()]
+    parts += [
+        {"name": name, "valueUri" if name == "profile" else "valueCode": value} for name, value in overrides.items()
+    ]
     return {"resourceType": "Parameters", "parameter": parts}
 
 
@@ -25,8 +27,8 @@ def issues(response: httpx.Response) -> list[dict[str, Any]]:
     assert response.status_code == 200, response.text
     outcome = response.json()
     assert outcome["resourceType"] == "OperationOutcome"
-    found: list[dict[str, Any]] = outcome["issue"]
-    return found
+    result: list[dict[str, Any]] = outcome["issue"]
+    return result
 
 
 def severities(response: httpx.Response) -> set[str]:
@@ -44,15 +46,15 @@ async def test_a_valid_resource_has_no_fault(client: httpx.AsyncClient) -> None:
 async def test_every_fault_is_told_with_its_place(client: httpx.AsyncClient) -> None:
     """A faulty resource answers 200 with an error for each fault, at its FHIRPath in the resource."""
     for body in (BAD, wrapped(BAD)):
-        found = issues(await client.post("Patient/$validate", json=body))
-        places = {tuple(issue["expression"]) for issue in found if issue["severity"] == "error"}
+        result = issues(await client.post("Patient/$validate", json=body))
+        places = {tuple(issue["expression"]) for issue in result if issue["severity"] == "error"}
         assert places == {("Patient.birthDate",), ("Patient.colour",)}
 
 
 async def test_another_type_is_a_fault(client: httpx.AsyncClient) -> None:
     """A resource of a type other than the URL's is told to be one."""
-    found = issues(await client.post("Observation/$validate", json=GOOD))
-    assert ["resourceType"] in [issue.get("expression") for issue in found]
+    result = issues(await client.post("Observation/$validate", json=GOOD))
+    assert ["resourceType"] in [issue.get("expression") for issue in result]
 
 
 async def test_an_update_is_checked_against_its_place(client: httpx.AsyncClient) -> None:
@@ -120,12 +122,12 @@ async def test_a_conditional_reference_outside_a_transaction_is_told(
             "entry": [{"fullUrl": full_url, "resource": REFERRING} | request],
         }
         place = "Bundle.entry[0].resource.subject.reference"
-    found = issues(await client.post(f"{body['resourceType']}/$validate", json=body))
-    told = [issue["severity"] for issue in found if place in issue.get("expression", ())]
-    assert told == ([severity] if severity else [])
+    result = issues(await client.post(f"{body['resourceType']}/$validate", json=body))
+    reported = [issue["severity"] for issue in result if place in issue.get("expression", ())]
+    assert reported == ([severity] if severity else [])
 
 
 async def test_a_conditional_reference_keeps_a_resource_from_being_created(client: httpx.AsyncClient) -> None:
     """With a mode it is the error that the interaction would be."""
-    found = issues(await client.post("Observation/$validate", json=wrapped(REFERRING, mode="create")))
-    assert [issue["severity"] for issue in found if issue["code"] != "invariant"] == ["error"]
+    result = issues(await client.post("Observation/$validate", json=wrapped(REFERRING, mode="create")))
+    assert [issue["severity"] for issue in result if issue["code"] != "invariant"] == ["error"]

@@ -87,8 +87,8 @@ async def test_rows_of_some_patients(client: httpx.AsyncClient) -> None:
     async def rows(view: dict[str, Any], **inputs: Any) -> list[Any]:
         answer = await client.post(RUN, json=body(view, **inputs), headers={"Accept": "application/json"})
         assert answer.status_code == 200, answer.text
-        found: list[Any] = answer.json()
-        return found
+        response: list[Any] = answer.json()
+        return response
 
     of_a, of_b = ({"valueReference": {"reference": f"Patient/{name}"}} for name in "ab")
     assert await rows(flags, patient=of_b) == [{"who": "Patient/b"}]

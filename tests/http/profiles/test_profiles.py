@@ -152,19 +152,19 @@ async def test_an_unknown_profile_is_told_not_to_have_been_checked(client: httpx
     """Stored, since it may be anybody's; $validate warns, and asked for by name it is an error."""
     claiming = {"resourceType": "Patient", "meta": {"profile": ["http://profiles.test/none"]}}
     assert (await client.post("Patient", json=claiming)).status_code == 201
-    told = await client.post("Patient/$validate", json=claiming)
-    assert not errors(told)
-    assert any("http://profiles.test/none" in each["diagnostics"] for each in told.json()["issue"])
-    asked = await client.post("Patient/$validate?profile=http://profiles.test/none", json={"resourceType": "Patient"})
-    assert errors(asked)[0]["code"] == "not-found"
+    answer = await client.post("Patient/$validate", json=claiming)
+    assert not errors(answer)
+    assert any("http://profiles.test/none" in each["diagnostics"] for each in answer.json()["issue"])
+    body = await client.post("Patient/$validate?profile=http://profiles.test/none", json={"resourceType": "Patient"})
+    assert errors(body)[0]["code"] == "not-found"
 
 
 async def test_a_profile_that_is_stored_holds_at_once(client: httpx.AsyncClient) -> None:
     """By create, update, patch, transaction and batch; what it demands and is missing is named."""
     assert (await client.put("StructureDefinition/our-patient", json=profile())).status_code == 201
-    told = await client.post("Patient/$validate", json=ours(identifier=[{"system": "urn:other", "value": "1"}]))
-    assert [each["expression"] for each in errors(told)] == [["Patient.identifier"]]
-    assert "slice mrn" in errors(told)[0]["diagnostics"]
+    answer = await client.post("Patient/$validate", json=ours(identifier=[{"system": "urn:other", "value": "1"}]))
+    assert [each["expression"] for each in errors(answer)] == [["Patient.identifier"]]
+    assert "slice mrn" in errors(answer)[0]["diagnostics"]
 
     assert (await client.put("Patient/a", json=ours(id="a"))).status_code == 201
     wrong = ours(id="a")
@@ -226,10 +226,10 @@ async def test_must_support_is_information(client: httpx.AsyncClient) -> None:
     await client.put("StructureDefinition/our-patient", json=profile(differential={"element": plain}))
     resource = ours()
     del resource["birthDate"]
-    told = await client.post("Patient/$validate", json=resource)
-    assert not errors(told), told.text
+    answer = await client.post("Patient/$validate", json=resource)
+    assert not errors(answer), answer.text
     assert any(
-        "Must-support" in each["diagnostics"] and "birthDate" in each["diagnostics"] for each in told.json()["issue"]
+        "Must-support" in each["diagnostics"] and "birthDate" in each["diagnostics"] for each in answer.json()["issue"]
     )
 
 

@@ -64,8 +64,8 @@ async def codes(client: httpx.AsyncClient, url: str, **parameters: Any) -> list[
 def outputs(answer: httpx.Response) -> Json:
     """Return the primitive outputs of an operation by name."""
     assert answer.status_code == 200, answer.text
-    found = answer.json()["parameter"]
-    return {each["name"]: value for each in found for name, value in each.items() if name.startswith("value")}
+    body = answer.json()["parameter"]
+    return {each["name"]: value for each in body for name, value in each.items() if name.startswith("value")}
 
 
 async def is_member(client: httpx.AsyncClient, url: str, system: str, code: str) -> bool:

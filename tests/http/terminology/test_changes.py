@@ -124,8 +124,8 @@ async def test_all_say_the_same(client: httpx.AsyncClient, include: list[Json], 
     less = await _expanded(client, value_set(*include, exclude=exclude, url="urn:less"))
     assert less == whole - without
     assert {code for code in CODES if await is_member(client, "urn:less", "urn:s", code)} == less
-    found = (await client.get("Basic?code:in=urn:less&_count=10")).json()
-    assert {each["resource"]["id"] for each in found.get("entry", [])} == less
+    answer = (await client.get("Basic?code:in=urn:less&_count=10")).json()
+    assert {each["resource"]["id"] for each in answer.get("entry", [])} == less
 
 
 async def _expanded(client: httpx.AsyncClient, resource: Json) -> set[str]:

@@ -54,14 +54,14 @@ async def test_what_r4_defines_is_known(client: httpx.AsyncClient) -> None:
 
 async def test_systems_by_rule_are_known(client: httpx.AsyncClient) -> None:
     """UCUM, languages, countries, currencies and MIME types have no list, and are known."""
-    known = {
+    form = {
         "http://unitsofmeasure.org": "mg/dL",
         "urn:ietf:bcp:47": "de-AT",
         "urn:iso:std:iso:3166": "AT",
         "urn:iso:std:iso:4217": "EUR",
         "urn:ietf:bcp:13": "text/plain",
     }
-    for system, code in known.items():
+    for system, code in form.items():
         answer = await client.get("CodeSystem/$validate-code", params={"url": system, "code": code})
         assert outputs(answer)["result"] is True, system
     wrong = await client.get("CodeSystem/$validate-code", params={"url": "http://unitsofmeasure.org", "code": "mgg/q"})
@@ -112,8 +112,8 @@ async def test_pages_and_filters(client: httpx.AsyncClient) -> None:
 async def test_instances_of_code_systems(client: httpx.AsyncClient) -> None:
     """Operations on a CodeSystem's URL are about that resource."""
     await store(client, ANIMALS, "animals")
-    found = await client.get("CodeSystem/animals/$validate-code?code=dog")
-    assert outputs(found)["result"] is True
+    answer = await client.get("CodeSystem/animals/$validate-code?code=dog")
+    assert outputs(answer)["result"] is True
     assert outputs(await client.get("CodeSystem/animals/$subsumes?codeA=animal&codeB=beagle"))["outcome"] == "subsumes"
     assert (
         outputs(await client.get("CodeSystem/$subsumes?system=urn:s&codeA=cat&codeB=dog"))["outcome"] == "not-subsumed"
@@ -194,8 +194,8 @@ async def test_resources_sent_once(client: httpx.AsyncClient) -> None:
     """Under a `cache-id` a client refers to what it has sent before; without one, or under another, it is not there."""
     sent = parameters(tx_resource=ANIMALS, valueSet=DOGS, cache_id=("Id", "c"))
     assert (await client.post("ValueSet/$expand", json=sent)).status_code == 200
-    asked = parameters(url=("Uri", "urn:dogs"), cache_id=("Id", "c"))
-    assert (await client.post("ValueSet/$expand", json=asked)).json()["expansion"]["total"] == 2
+    requested = parameters(url=("Uri", "urn:dogs"), cache_id=("Id", "c"))
+    assert (await client.post("ValueSet/$expand", json=requested)).json()["expansion"]["total"] == 2
     assert (await client.get("ValueSet/$expand?url=urn:dogs")).status_code == 404
     assert (await client.get("ValueSet/$expand?url=urn:dogs&cache-id=d")).status_code == 404
 
@@ -282,9 +282,9 @@ async def test_tables_and_caches_are_their_clients(client: httpx.AsyncClient, se
     assert (await ask(services, other, "POST", "$closure", since)).status == 404
     sent = parameters(tx_resource=ANIMALS, valueSet=DOGS, cache_id=("Id", "c"))
     assert (await ask(services, mine, "POST", "ValueSet/$expand", sent)).status == 200
-    asked = parameters(url=("Uri", "urn:dogs"), cache_id=("Id", "c"))
-    assert resource_of(await ask(services, mine, "POST", "ValueSet/$expand", asked))["expansion"]["total"] == 2
-    assert (await ask(services, other, "POST", "ValueSet/$expand", asked)).status == 404
+    requested = parameters(url=("Uri", "urn:dogs"), cache_id=("Id", "c"))
+    assert resource_of(await ask(services, mine, "POST", "ValueSet/$expand", requested))["expansion"]["total"] == 2
+    assert (await ask(services, other, "POST", "ValueSet/$expand", requested)).status == 404
 
 
 # --- What cannot be answered -------------------------------------------------------------------------------------

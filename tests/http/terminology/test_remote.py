@@ -72,9 +72,9 @@ async def test_an_operation_goes_whole_to_the_server_that_has_the_system(
     for _ in range(2):
         answer = await client.get(f"CodeSystem/$lookup?system={SCT}&code=1")
         assert (answer.status_code, answer.json()) == (200, LOOKED_UP)
-    [(path, asked)] = server.asked
+    [(path, requested)] = server.asked
     assert path == "/r4/CodeSystem/$lookup"
-    assert {"name": "code", "valueCode": "1"} in asked["parameter"]
+    assert {"name": "code", "valueCode": "1"} in requested["parameter"]
 
 
 async def test_value_sets_of_this_server_go_along(client: httpx.AsyncClient, server: Server) -> None:

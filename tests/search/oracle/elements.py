@@ -31,7 +31,7 @@ def elements(source: dict[str, Any], path: str) -> list[Element]:
     sources = [source]
     for step in steps:
         sources = [child for each in sources for child in _children(each, step) if isinstance(child, dict)]
-    return [found for each in sources for found in _leaves(each, leaf) if _has_value(found.value)]
+    return [result for each in sources for result in _leaves(each, leaf) if _has_value(result.value)]
 
 
 def _children(source: dict[str, Any], name: str) -> list[Any]:
@@ -64,14 +64,14 @@ def _named(source: dict[str, Any], match: re.Match[str]) -> Iterator[tuple[str, 
 _COMPLEX = frozenset({"Age", "CodeableConcept", "Period", "Quantity", "Range", "Reference", "Timing"})
 
 
-def _kept(value: Any, wanted: str | None) -> bool:
-    if wanted is None:
+def _kept(value: Any, required: str | None) -> bool:
+    if required is None:
         return True
-    name, equals, expected = wanted.partition("=")
+    name, equals, expected = required.partition("=")
     if equals:
         return bool(value.get(name) == expected)
     # What is referred to is known by the reference itself: its type is named there.
-    return f"{wanted}/" in (value.get("reference") or "") or value.get("type") == wanted
+    return f"{required}/" in (value.get("reference") or "") or value.get("type") == required
 
 
 def _has_value(value: Any) -> bool:

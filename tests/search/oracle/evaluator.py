@@ -38,7 +38,7 @@ class World:
         }
 
     def _of(self, resource_type: str) -> list[Resource]:
-        return [each for (found, _), each in self.resources.items() if found == resource_type]
+        return [each for (result, _), each in self.resources.items() if result == resource_type]
 
     def meets(self, resource: Resource, name: str, value: str) -> bool:
         """Return whether a resource meets one criterion."""
@@ -71,8 +71,8 @@ class World:
     def _one(self, resource: Resource, parameter: Parameter, modifier: str | None, value: str) -> bool:
         if parameter.type == "composite":
             return self._composite(resource, parameter, value)
-        found = [each for path in parameter.paths for each in elements(resource, path)]
-        return any([holds(parameter.type, modifier, value, each, self.place) for each in found])
+        items = [each for path in parameter.paths for each in elements(resource, path)]
+        return any([holds(parameter.type, modifier, value, each, self.place) for each in items])
 
     def _composite(self, resource: Resource, parameter: Parameter, value: str) -> bool:
         values = split(value, "$")
@@ -80,8 +80,8 @@ class World:
             raise Refused(value)
         return any(
             all(
-                any(holds(kind, None, wanted, each, self.place) for each in elements(whole, path))
-                for (kind, path), wanted in zip(parameter.parts, values, strict=True)
+                any(holds(kind, None, expected, each, self.place) for each in elements(whole, path))
+                for (kind, path), expected in zip(parameter.parts, values, strict=True)
             )
             for whole in _wholes(resource, parameter)
         )
@@ -96,8 +96,8 @@ class World:
         )
 
     def _targets(self, resource: Resource, parameter: Parameter) -> list[Resource]:
-        found = [each.value.get("reference", "") for path in parameter.paths for each in elements(resource, path)]
-        keys = [tuple(each.removeprefix(f"{self.place.base_url}/").split("/")[:2]) for each in found]
+        items = [each.value.get("reference", "") for path in parameter.paths for each in elements(resource, path)]
+        keys = [tuple(each.removeprefix(f"{self.place.base_url}/").split("/")[:2]) for each in items]
         return [self.resources[key] for key in keys if len(key) == 2 and key in self.resources]
 
     def _has(self, resource: Resource, name: str, value: str) -> bool:

@@ -53,9 +53,9 @@ def holds(kind: str, modifier: str | None, text: str, element: Element, place: P
 
 def _date(text: str, element: Element, place: Place) -> bool:
     prefix, value = prefixed(unescape(text))
-    found = element_span(element.type, element.value, place.timezone)
-    wanted = date_span(value, place.timezone)
-    return found is not None and date_holds(prefix, wanted, found, place.now)
+    result = element_span(element.type, element.value, place.timezone)
+    expected = date_span(value, place.timezone)
+    return result is not None and date_holds(prefix, expected, result, place.now)
 
 
 # --- Token -------------------------------------------------------------------------------------------------------
@@ -64,8 +64,8 @@ def _date(text: str, element: Element, place: Place) -> bool:
 def _token(modifier: str | None, text: str, element: Element) -> bool:
     value = element.value
     if modifier == "text":
-        wanted = folded(unescape(text))
-        return any(folded(each).startswith(wanted) for each in _displays(element))
+        expected = folded(unescape(text))
+        return any(folded(each).startswith(expected) for each in _displays(element))
     if modifier == "of-type":
         system, code, number = map(unescape, split(text, "|"))
         types = value.get("type", {}).get("coding", ())
@@ -95,78 +95,78 @@ def _same_token(text: str, system: str | None, code: str | None, datatype: str) 
     parts = [unescape(part) for part in split(text, "|")]
     if len(parts) == 1:
         return code is not None and _same_code(parts[0], code, system, datatype)
-    wanted_system, wanted = parts[0], "|".join(parts[1:])
-    if wanted_system == "" and wanted == "":
+    wanted_system, expected = parts[0], "|".join(parts[1:])
+    if wanted_system == "" and expected == "":
         raise ValueError(text)
-    if wanted == "":
+    if expected == "":
         return system == wanted_system
-    return (system or "") == wanted_system and code is not None and _same_code(wanted, code, system, datatype)
+    return (system or "") == wanted_system and code is not None and _same_code(expected, code, system, datatype)
 
 
-def _same_code(wanted: str, code: str, system: str | None, datatype: str) -> bool:
+def _same_code(expected: str, code: str, system: str | None, datatype: str) -> bool:
     # Letters count, unless the code system says that they do not, or the element is a plain string.
     if system in CASELESS or datatype == "string":
-        return wanted.casefold() == code.casefold()
-    return wanted == code
+        return expected.casefold() == code.casefold()
+    return expected == code
 
 
 def _displays(element: Element) -> list[str]:
     value: dict[str, Any] = element.value
     match element.type:
         case "CodeableConcept":
-            found = [value.get("text"), *(each.get("display") for each in value.get("coding", ()))]
+            items = [value.get("text"), *(each.get("display") for each in value.get("coding", ()))]
         case "Coding":
-            found = [value.get("display")]
+            items = [value.get("display")]
         case "Identifier":
-            found = [value.get("type", {}).get("text")]
+            items = [value.get("type", {}).get("text")]
         case _:
-            found = []
-    return [each for each in found if each is not None]
+            items = []
+    return [each for each in items if each is not None]
 
 
 # --- Quantity, reference, uri ------------------------------------------------------------------------------------
 
 
-def _quantity(text: str, found: dict[str, Any]) -> bool:
+def _quantity(text: str, result: dict[str, Any]) -> bool:
     number, *unit = (unescape(part) for part in split(text, "|"))
     prefix, value = prefixed(number)
-    wanted = number_span(prefix, value)
-    if "value" not in found:
+    expected = number_span(prefix, value)
+    if "value" not in result:
         return False
-    amount = Fraction(Decimal(found["value"]))
+    amount = Fraction(Decimal(result["value"]))
     if not unit:
-        return number_holds(prefix, wanted, amount)
+        return number_holds(prefix, expected, amount)
     system, code = unit
     if not system:
-        return code in (found.get("code"), found.get("unit")) and number_holds(prefix, wanted, amount)
-    if found.get("system") != system:
+        return code in (result.get("code"), result.get("unit")) and number_holds(prefix, expected, amount)
+    if result.get("system") != system:
         return False
     if system != UCUM or dimension(code) is None:
-        return found.get("code") == code and number_holds(prefix, wanted, amount)
-    if dimension(found.get("code", "")) != dimension(code):
+        return result.get("code") == code and number_holds(prefix, expected, amount)
+    if dimension(result.get("code", "")) != dimension(code):
         return False
-    low, high = (plain(bound, code) for bound in wanted)
-    return number_holds(prefix, (low, high), plain(amount, found["code"]))
+    low, high = (plain(bound, code) for bound in expected)
+    return number_holds(prefix, (low, high), plain(amount, result["code"]))
 
 
-def _reference(modifier: str | None, text: str, found: dict[str, Any], place: Place) -> bool:
+def _reference(modifier: str | None, text: str, result: dict[str, Any], place: Place) -> bool:
     if modifier == "identifier":
-        return "identifier" in found and _token(None, text, Element("Identifier", found["identifier"]))
-    reference = _relative(found.get("reference", ""), place)
-    wanted = _relative(text, place)
-    if "/" not in wanted and ":" not in wanted:
+        return "identifier" in result and _token(None, text, Element("Identifier", result["identifier"]))
+    reference = _relative(result.get("reference", ""), place)
+    expected = _relative(text, place)
+    if "/" not in expected and ":" not in expected:
         resource_type, _, resource_id = reference.partition("/")
-        return resource_id == wanted and modifier in (None, resource_type)
-    return reference == wanted and (modifier is None or f"{modifier}/" in reference)
+        return resource_id == expected and modifier in (None, resource_type)
+    return reference == expected and (modifier is None or f"{modifier}/" in reference)
 
 
 def _relative(reference: str, place: Place) -> str:
     return reference.removeprefix(f"{place.base_url}/").partition("/_history/")[0]
 
 
-def _uri(modifier: str | None, wanted: str, found: str) -> bool:
+def _uri(modifier: str | None, expected: str, result: str) -> bool:
     if modifier == "below":
-        return found == wanted or found.startswith(wanted.rstrip("/") + "/")
+        return result == expected or result.startswith(expected.rstrip("/") + "/")
     if modifier == "above":
-        return found == wanted or wanted.startswith(found.rstrip("/") + "/")
-    return found == wanted
+        return result == expected or expected.startswith(result.rstrip("/") + "/")
+    return result == expected

@@ -79,28 +79,28 @@ def element_span(datatype: str, value: Any, timezone: str) -> Span | None:
     return Span(min(each.low for each in limits), max(each.high for each in limits)) if limits else None
 
 
-def date_holds(prefix: str, wanted: Span, found: Span, now: datetime) -> bool:
+def date_holds(prefix: str, expected: Span, result: Span, now: datetime) -> bool:
     """Return whether a resource's date compares so with a search value."""
-    above, below = found.high > wanted.high, found.low < wanted.low
+    above, below = result.high > expected.high, result.low < expected.low
     match prefix:
         case "eq":
-            return found.within(wanted)
+            return result.within(expected)
         case "ne":
-            return not found.within(wanted)
+            return not result.within(expected)
         case "gt":
             return above
         case "lt":
             return below
         case "ge":
-            return above or found.within(wanted)
+            return above or result.within(expected)
         case "le":
-            return below or found.within(wanted)
+            return below or result.within(expected)
         case "sa":
-            return found.low >= wanted.high
+            return result.low >= expected.high
         case "eb":
-            return found.high <= wanted.low
-    tenth = abs(now - wanted.low) / 10
-    return found.low < wanted.high + tenth and wanted.low - tenth < found.high
+            return result.high <= expected.low
+    tenth = abs(now - expected.low) / 10
+    return result.low < expected.high + tenth and expected.low - tenth < result.high
 
 
 # --- Numbers -----------------------------------------------------------------------------------------------------
@@ -120,20 +120,20 @@ def number_span(prefix: str, text: str) -> tuple[Fraction, Fraction]:
     return value, value
 
 
-def number_holds(prefix: str, wanted: tuple[Fraction, Fraction], found: Fraction) -> bool:
+def number_holds(prefix: str, expected: tuple[Fraction, Fraction], result: Fraction) -> bool:
     """Return whether a resource's number, which is exact, compares so with what a search value stands for."""
-    low, high = wanted
+    low, high = expected
     match prefix:
         case "eq":
-            return low <= found < high
+            return low <= result < high
         case "ne":
-            return not low <= found < high
+            return not low <= result < high
         case "gt" | "sa":
-            return found > high
+            return result > high
         case "lt" | "eb":
-            return found < low
+            return result < low
         case "ge":
-            return found >= low
+            return result >= low
         case "le":
-            return found <= high
-    return low <= found <= high
+            return result <= high
+    return low <= result <= high

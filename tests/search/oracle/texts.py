@@ -29,23 +29,23 @@ def texts(element: Element) -> list[str]:
     """Return the texts of an element: a string itself, and every part of a name or an address."""
     if isinstance(element.value, str):
         return [element.value]
-    found: list[str] = []
+    collected: list[str] = []
     for name in _FIELDS[element.type]:
         value: Any = element.value.get(name)
-        found += [each for each in (value if isinstance(value, list) else [value]) if each is not None]
-    return found
+        collected += [each for each in (value if isinstance(value, list) else [value]) if each is not None]
+    return collected
 
 
-def text_holds(modifier: str | None, wanted: str, element: Element) -> bool:
+def text_holds(modifier: str | None, expected: str, element: Element) -> bool:
     """Return whether an element's texts begin with what is wanted, are it (`exact`), or contain it."""
     for text in texts(element):
         if modifier == "exact":
-            if text == wanted:
+            if text == expected:
                 return True
         elif modifier == "contains":
-            if folded(wanted) in folded(text):
+            if folded(expected) in folded(text):
                 return True
-        elif folded(text).startswith(folded(wanted)):
+        elif folded(text).startswith(folded(expected)):
             return True
     return False
 
@@ -64,11 +64,11 @@ def split(text: str, separator: str) -> list[str]:
 
 def unescape(text: str) -> str:
     """Return the text without the backslashes that escape."""
-    found, escaped = "", False
+    result, escaped = "", False
     for character in text:
         if character == "\\" and not escaped:
             escaped = True
             continue
-        found += character
+        result += character
         escaped = False
-    return found
+    return result

@@ -55,9 +55,9 @@ def cases(parameter: SearchParameter, resource_type: str) -> Iterator[Case]:
 
 def branches(expression: str, resource_type: str) -> list[str]:
     """Return the members of a union that concern a type."""
-    found = [each.strip() for each in expression.split(" | ")]
+    items = [each.strip() for each in expression.split(" | ")]
     roots = {resource_type, "Resource", "DomainResource"}
-    return [each for each in found if steps(each)[0][0] in roots]
+    return [each for each in items if steps(each)[0][0] in roots]
 
 
 def steps(expression: str) -> list[tuple[str, str | None]]:
@@ -86,9 +86,9 @@ def _set(
 ) -> tuple[Element, Any]:
     """Set the element at a path below an object of a type; returns the last element and its content."""
     (name, _), *rest = path
-    wanted = rest.pop(0)[1] if rest and rest[0][0] == "as" else None
+    expected = rest.pop(0)[1] if rest and rest[0][0] == "as" else None
     condition = rest.pop(0)[1] if rest and rest[0][0] == "where" else None
-    element = _element(type_name, name, wanted, kind)
+    element = _element(type_name, name, expected, kind)
     _leave_other_choices(target, type_name, element)
     content = value(element, "filler" if rest else variant)
     if condition is not None:
@@ -124,13 +124,13 @@ _SEARCHABLE = {
 }
 
 
-def _element(type_name: str, name: str, wanted: str | None, kind: str) -> Element:
+def _element(type_name: str, name: str, expected: str | None, kind: str) -> Element:
     elements = table(type_name).elements
     if name in elements:
         return elements[name]
     choices = [each for each in elements.values() if each.choice == name]
-    if wanted is not None:
-        return next(each for each in choices if each.type.lower() == wanted.lower())
+    if expected is not None:
+        return next(each for each in choices if each.type.lower() == expected.lower())
     order = _SEARCHABLE[kind]
     return min(choices, key=lambda each: order.index(each.type) if each.type in order else 99)
 

@@ -21,14 +21,14 @@ _UNITS = {"Age": "a", "Duration": "h", "Distance": "m"}
 
 def filled(name: str) -> dict[str, Any]:
     """Return the least that a type, or backbone, needs: its required elements."""
-    found: dict[str, Any] = {}
+    collected: dict[str, Any] = {}
     for element in table(name).elements.values():
         chosen = element.choice is not None and any(
-            other.name in found for other in table(name).elements.values() if other.choice == element.choice
+            other.name in collected for other in table(name).elements.values() if other.choice == element.choice
         )
         if element.min and not chosen:
-            put(found, element, value(element, "filler"))
-    return {**found, **copy.deepcopy(NEEDED.get(name, {}))}
+            put(collected, element, value(element, "filler"))
+    return {**collected, **copy.deepcopy(NEEDED.get(name, {}))}
 
 
 def put(target: dict[str, Any], element: Element, content: Any) -> None:
@@ -183,6 +183,6 @@ def _token(element: Element, content: Any) -> str:
         return "true" if content else "false"
     if not isinstance(content, dict):
         return str(content)
-    found = content.get("coding", [content])[0]
-    code = found.get("code", found.get("value"))
-    return f"{found['system']}|{code}" if "system" in found and element.type != "ContactPoint" else code
+    result = content.get("coding", [content])[0]
+    code = result.get("code", result.get("value"))
+    return f"{result['system']}|{code}" if "system" in result and element.type != "ContactPoint" else code

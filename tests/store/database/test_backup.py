@@ -28,12 +28,12 @@ WRITERS = 4
 
 async def _everything(database: Database) -> dict[str, Any]:
     """Return the hash of all documents of each collection, with its indexes."""
-    found: dict[str, Any] = {}
+    collected: dict[str, Any] = {}
     for name in await database.collection_names():
         documents = await database.collection(name).find().sort("_id", 1).to_list()
         indexes = await database.collection(name).index_information()
-        found[name] = (len(documents), hashlib.sha256(b"".join(map(encode, documents))).hexdigest(), indexes)
-    return found
+        collected[name] = (len(documents), hashlib.sha256(b"".join(map(encode, documents))).hexdigest(), indexes)
+    return collected
 
 
 async def _filled(database: Database) -> None:

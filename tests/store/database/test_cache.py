@@ -126,9 +126,9 @@ def test_a_database_that_is_busy_is_503(code: int) -> None:
     """Alone or inside a bulk write: never a fault of the server, and the caller is told when to come again."""
     bulk = BulkWriteError({"writeErrors": [{"index": 0, "code": code}]})
     for error in (OperationFailure("no", code), bulk):
-        told = translate(error)
-        assert isinstance(told, Unavailable)
-        assert told.headers["Retry-After"]
+        result = translate(error)
+        assert isinstance(result, Unavailable)
+        assert result.headers["Retry-After"]
 
 
 @pytest.mark.parametrize(("memory", "cache"), [(1, 0.25), (2, 0.5), (16, 4.0), (512, 16.0)])

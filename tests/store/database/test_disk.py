@@ -30,19 +30,19 @@ async def test_a_full_disk_is_why_the_database_is_away(embedded: str, monkeypatc
     monkeypatch.setattr(disk, "LEAST_FREE", 2**62)
     with pytest.raises(StartupError, match="disk of the database is full"):
         await Database.connect(embedded)
-    told: Any = translate(AutoReconnect("gone"))
-    assert isinstance(told, OutOfSpace)
-    assert told.status == 507
-    assert int(told.headers["Retry-After"]) > 0
-    assert "/" not in str(told)
-    problem = problem_of(told)
+    result: Any = translate(AutoReconnect("gone"))
+    assert isinstance(result, OutOfSpace)
+    assert result.status == 507
+    assert int(result.headers["Retry-After"]) > 0
+    assert "/" not in str(result)
+    problem = problem_of(result)
     assert problem.problem == "unavailable"
-    assert problem.headers["Retry-After"] == told.headers["Retry-After"]
+    assert problem.headers["Retry-After"] == result.headers["Retry-After"]
 
 
 async def test_a_disk_with_room_is_not_blamed(embedded: str) -> None:
     """Then the database is away for another reason, which is 503."""
     with pytest.raises(StartupError, match="does not answer"):
         await Database.connect(embedded)
-    told: Any = translate(AutoReconnect("gone"))
-    assert type(told) is Unavailable
+    result: Any = translate(AutoReconnect("gone"))
+    assert type(result) is Unavailable

@@ -46,9 +46,9 @@ async def test_transaction_runs_again_after_a_conflict(database: Database) -> No
         nonlocal attempts
         attempts += 1
         with translated:
-            found = await counter.find_one({"_id": 1}, session=session)
-            assert found is not None
-            await counter.update_one({"_id": 1}, {"$set": {"value": found["value"] + 1}}, session=session)
+            matches = await counter.find_one({"_id": 1}, session=session)
+            assert matches is not None
+            await counter.update_one({"_id": 1}, {"$set": {"value": matches["value"] + 1}}, session=session)
 
     await asyncio.gather(*(database.transaction(increment) for _ in range(10)))
     final = await counter.find_one({"_id": 1})
@@ -57,9 +57,9 @@ async def test_transaction_runs_again_after_a_conflict(database: Database) -> No
     assert attempts > 10
 
 
-@pytest.mark.parametrize(("cause", "told"), [(OperationFailure, RolledBack), (PyMongoError, Unavailable)])
+@pytest.mark.parametrize(("cause", "reported"), [(OperationFailure, RolledBack), (PyMongoError, Unavailable)])
 async def test_transaction_gives_up_in_time(
-    database: Database, monkeypatch: pytest.MonkeyPatch, cause: type[PyMongoError], told: type[Exception]
+    database: Database, monkeypatch: pytest.MonkeyPatch, cause: type[PyMongoError], reported: type[Exception]
 ) -> None:
     """A transaction that keeps failing ends with an error of the server's own tree."""
     monkeypatch.setattr("fhir_server.store.database.transactions.TRANSACTION_SECONDS", 0.05)
@@ -69,7 +69,7 @@ async def test_transaction_gives_up_in_time(
         error._add_error_label("TransientTransactionError")
         raise error
 
-    with pytest.raises(told):
+    with pytest.raises(reported):
         await database.transaction(fail)
 
 

@@ -161,10 +161,10 @@ async def test_killed_mongod_comes_back_with_every_acknowledged_write(mongod: Em
     await begun.wait()
     os.kill(first, signal.SIGKILL)
     await asyncio.gather(*writers)
-    found = await store.read_many("Patient", sorted(acknowledged))
+    result = await store.read_many("Patient", sorted(acknowledged))
     await database.close()
     assert mongod.pid != first
-    assert set(found) == acknowledged
+    assert set(result) == acknowledged
 
 
 def test_mongod_that_cannot_start_for_long_comes_back_by_itself(
@@ -315,8 +315,8 @@ async def test_why_a_mongod_is_away_is_told_without_its_places(tmp_path: Path) -
         with pytest.raises(Unavailable, match="files are damaged") as refused:
             await database.ping()
         assert "/" not in str(refused.value)
-        told = problem_of(refused.value)
-        assert (told.problem, told.detail) == ("unavailable", outage.REASONS["corrupted"])
+        reported = problem_of(refused.value)
+        assert (reported.problem, reported.detail) == ("unavailable", outage.REASONS["corrupted"])
         for name in ("WiredTiger.turtle", "WiredTiger.wt"):
             (tmp_path / "data" / "db" / name).write_bytes((tmp_path / name).read_bytes())
         until(lambda: outage.summary() is None)
@@ -325,7 +325,7 @@ async def test_why_a_mongod_is_away_is_told_without_its_places(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("returncode", "said", "reason"),
+    ("returncode", "text", "reason"),
     [
         (-9, "", "killed"),
         (-6, "WiredTiger error: WT_PANIC: the process must exit", "corrupted"),
@@ -338,7 +338,7 @@ async def test_why_a_mongod_is_away_is_told_without_its_places(tmp_path: Path) -
         (1, "", "ended"),
     ],
 )
-def test_reasons_are_told_apart(returncode: int, said: str, reason: str) -> None:
+def test_reasons_are_told_apart(returncode: int, text: str, reason: str) -> None:
     """Each has its words, for callers of the app too, in both languages."""
-    assert outage.reason_of(returncode, said) == reason
+    assert outage.reason_of(returncode, text) == reason
     assert texts.said(outage.REASONS[reason], "es") != outage.REASONS[reason]

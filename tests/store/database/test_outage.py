@@ -47,9 +47,9 @@ AWAY = [
 @pytest.mark.parametrize("error", AWAY, ids=lambda error: f"{type(error).__name__}-{getattr(error, 'code', None)}")
 def test_a_node_that_comes_or_goes_is_unavailable(error: Exception) -> None:
     """What the driver says while nodes start, stop or step down is 503 with Retry-After, not a fault of ours."""
-    told = translate(error)
-    assert isinstance(told, Unavailable)
-    assert int(told.headers["Retry-After"]) > 0
+    result = translate(error)
+    assert isinstance(result, Unavailable)
+    assert int(result.headers["Retry-After"]) > 0
 
 
 @pytest.mark.parametrize(
@@ -75,9 +75,9 @@ async def test_workers_that_start_together_on_an_empty_database_find_no_fault(da
 
 def test_what_the_database_does_not_understand_is_a_fault_of_ours() -> None:
     """A command that is wrong stays a 500."""
-    told = translate(OperationFailure("unknown operator", 2))
-    assert isinstance(told, FhirError)
-    assert told.status == 500
+    result = translate(OperationFailure("unknown operator", 2))
+    assert isinstance(result, FhirError)
+    assert result.status == 500
 
 
 async def test_callers_fail_together_while_the_database_is_away(tmp_path: Path) -> None:
@@ -97,10 +97,10 @@ async def test_callers_fail_together_while_the_database_is_away(tmp_path: Path) 
             services.following._announced_at = time.monotonic() - 100  # as after a long outage
             started = time.monotonic()
             assert (await client.get("metadata")).status_code == 200
-            asked = [client.get("Patient/a") for _ in range(CALLERS)]
-            asked += [client.put("Patient/a", json=patient | {"active": True}) for _ in range(CALLERS)]
-            asked += [client.get("Patient?active=true") for _ in range(CALLERS)]
-            answers = await asyncio.gather(*asked)
+            items = [client.get("Patient/a") for _ in range(CALLERS)]
+            items += [client.put("Patient/a", json=patient | {"active": True}) for _ in range(CALLERS)]
+            items += [client.get("Patient?active=true") for _ in range(CALLERS)]
+            answers = await asyncio.gather(*items)
             # One attempt after another would take as many times as long as there are callers.
             assert time.monotonic() - started < CALLERS * SELECTION / 2
         await services.following.stop()

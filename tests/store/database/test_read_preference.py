@@ -117,24 +117,24 @@ async def test_reads_go_on_without_a_primary(three: ReplicaSet, monkeypatch: pyt
 
 async def test_only_reads_are_asked_of_secondaries(three: ReplicaSet, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each read is served by one secondary; whatever may plan a write, and a bundle, by the primary."""
-    asked = Asked()
-    monkeypatch.setattr(mongo, "CONNECTION", mongo.CONNECTION | {"event_listeners": [asked]})
+    requested = Asked()
+    monkeypatch.setattr(mongo, "CONNECTION", mongo.CONNECTION | {"event_listeners": [requested]})
     async with _client(three, "secondaryPreferred") as client:
         assert (await client.put("Patient/1", content=json.dumps(PATIENT))).status_code == 201
         three.all_caught_up()
         await _until_served(client)
         served = set()
         for url in READS:
-            asked.ports.clear()
+            requested.ports.clear()
             assert (await client.get(url)).status_code == 200
-            served |= asked.ports
+            served |= requested.ports
         assert len(served) == 1
         assert served < set(three.secondaries())
-        asked.ports.clear()
+        requested.ports.clear()
         made = await client.post("Patient", content=json.dumps(PATIENT), headers={"If-None-Exist": "family=Okafor"})
         assert made.status_code == 200
         assert (await client.put("Patient?family=Okafor", content=json.dumps(PATIENT))).status_code == 200
         for url in READS[:3]:
             assert (await client.post("", content=_batch(url))).status_code == 200
         assert (await client.get("Patient/1/$everything")).status_code == 200
-        assert asked.ports == {three.primary()}
+        assert requested.ports == {three.primary()}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fhir_server.r4.values import encode
+from fhir_server.search.query.conditions import HasKey
 from fhir_server.store.database.mongo import Database
 from fhir_server.store.resources import history_total
 from fhir_server.store.resources.history import Cursor, HistoryStore, Page
@@ -144,9 +145,9 @@ async def test_access_condition_hides_versions(history: HistoryStore, store: Res
     for number in range(2):
         await put(store, "Patient", "1", minute(number))
         await put(store, "Patient", "2", minute(number))
-    page = await history.page(access=lambda _: {"keys": "id=2"})
+    page = await history.page(access=lambda _: HasKey(("id=2",)))
     assert told(page) == ["Patient/2/2", "Patient/2/1"]
-    assert told(await history.page(type="Patient", id="1", access=lambda _: {"keys": "id=2"})) == []
+    assert told(await history.page(type="Patient", id="1", access=lambda _: HasKey(("id=2",)))) == []
 
 
 async def test_update_during_paging_moves_nothing(history: HistoryStore, store: ResourceStore) -> None:
@@ -182,7 +183,7 @@ async def test_the_total_is_what_all_pages_tell(
     for of in ({}, {"type": "Patient"}, {"type": "Patient", "id": "2"}, {"type": "Group"}):
         for when in ({}, {"since": minute(11)}, {"since": minute(99)}):
             await assert_total(history, **of, **when)
-            await assert_total(history, **of, **when, access=lambda _: {"keys": "id=1"})
+            await assert_total(history, **of, **when, access=lambda _: HasKey(("id=1",)))
         for first, last in ((12, 20), (11, 11), (0, 99), (22, 23), (-2, -1)):
             await assert_total(history, **of, at=(minute(first), minute(last)))
 

@@ -8,6 +8,8 @@ import httpx
 import pytest
 
 from fhir_server.engine.context import Services
+from fhir_server.search.index.keys import EVERY
+from fhir_server.search.query.conditions import HasKey
 from fhir_server.store.resources import meta_in_use
 
 
@@ -25,9 +27,9 @@ async def test_only_what_the_caller_sees_counts(
     for number in range(4):
         await _store(client, number, "male", tag=[{"code": "both"}, {"code": "male"}], profile=["urn:both"])
     await _store(client, 4, "female", tag=[{"code": "both"}, {"code": "female"}], profile=["urn:both"])
-    found = await meta_in_use.metas_in_use(services.search, "Patient", {"keys": "gender=female"}, None)
-    assert {tag["code"] for meta in found for tag in meta["tag"]} == {"both", "female"}
-    assert {profile for meta in found for profile in meta["profile"]} == {"urn:both"}
+    result = await meta_in_use.metas_in_use(services.search, "Patient", HasKey(("gender=female",)), None)
+    assert {tag["code"] for meta in result for tag in meta["tag"]} == {"both", "female"}
+    assert {profile for meta in result for profile in meta["profile"]} == {"urn:both"}
 
 
 async def test_a_resource_that_is_kept_as_a_file_counts(client: httpx.AsyncClient, services: Services) -> None:
@@ -35,6 +37,6 @@ async def test_a_resource_that_is_kept_as_a_file_counts(client: httpx.AsyncClien
     data = "YWFh" * 300_000
     binary = {"resourceType": "Binary", "id": "b", "contentType": "text/plain", "data": data}
     await client.put("Binary/b", json=binary | {"meta": {"tag": [{"code": "large"}]}})
-    for where in (None, {"keys": "*"}):
+    for where in (None, HasKey((EVERY,))):
         (meta,) = await meta_in_use.metas_in_use(services.search, "Binary", where, None)
         assert meta["tag"] == [{"code": "large"}]

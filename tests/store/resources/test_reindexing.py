@@ -34,7 +34,7 @@ async def reindex(store: ResourceStore, after: str = "") -> list[Batch]:
 
 async def keys(store: ResourceStore) -> dict[str, Any]:
     """Return the keys of all Patients by id."""
-    return {found["_id"]: found.get("keys") async for found in store.database.current("Patient").find()}
+    return {result["_id"]: result.get("keys") async for result in store.database.current("Patient").find()}
 
 
 async def test_every_live_resource_is_indexed_anew(store: ResourceStore) -> None:
@@ -53,8 +53,8 @@ async def test_it_resumes_after_the_last_id(store: ResourceStore) -> None:
     """Each batch tells where to go on; what came before is not touched again."""
     await store.insert_many([draft(name) for name in ("1", "2", "3", "4", "5")])
     assert await reindex(store, after="2") == [Batch("4", 2, 0), Batch("5", 1, 0)]
-    found = await keys(store)
-    assert [name for name in found if found[name] == [f"new={name}"]] == ["3", "4", "5"]
+    result = await keys(store)
+    assert [name for name in result if result[name] == [f"new={name}"]] == ["3", "4", "5"]
 
 
 async def test_newer_version_keeps_its_own_index(store: ResourceStore) -> None:

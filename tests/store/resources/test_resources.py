@@ -181,8 +181,8 @@ async def test_document_too_large_for_mongodb_is_refused(database: Database) -> 
 async def test_insert_many_stores_all(store: ResourceStore) -> None:
     """Many drafts of a type are stored and read in one go; ids that were never used are left out."""
     await store.insert_many([draft(str(number)) for number in range(20)])
-    found = await store.read_many("Patient", [str(number) for number in range(25)])
-    assert set(found) == {str(number) for number in range(20)}
+    result = await store.read_many("Patient", [str(number) for number in range(25)])
+    assert set(result) == {str(number) for number in range(20)}
 
 
 async def test_transaction_is_all_or_nothing(store: ResourceStore, database: Database) -> None:
@@ -211,8 +211,8 @@ async def test_transactions_that_collide_all_succeed(store: ResourceStore, datab
     await store.insert_many([draft("1"), draft("2")])
 
     async def advance(session: Session) -> None:
-        found = await store.read_many("Patient", ["1", "2"], session)
-        await store.replace_many([(draft(name, previous=old), old) for name, old in found.items()], session)
+        result = await store.read_many("Patient", ["1", "2"], session)
+        await store.replace_many([(draft(name, previous=old), old) for name, old in result.items()], session)
 
     await asyncio.gather(*(database.transaction(advance, ["Patient"]) for _ in range(8)))
     assert [(await stored(store, name)).version for name in ("1", "2")] == [9, 9]

@@ -146,11 +146,11 @@ async def test_a_number_is_counted_once(database: Database, monkeypatch: pytest.
     """Asked again, only what was written since is read."""
     monkeypatch.setattr(counting, "LARGE", 0)
     await store(database, [_body(random.Random(1), f"o{number}") for number in range(20)])
-    search, asked = SearchStore(database), []
+    search, requested = SearchStore(database), []
     first = search.counts.ask
 
     async def told(command: Document, at: Timestamp | None) -> Any:
-        asked.append("find" in command)
+        requested.append("find" in command)
         return await first(command, at)
 
     search.counts.ask = told
@@ -158,7 +158,7 @@ async def test_a_number_is_counted_once(database: Database, monkeypatch: pytest.
     numbers = [await search.count(searched) for _ in range(3)]
     assert len(set(numbers)) == 1
     # Each time: what was written since, and what no version tells of.
-    assert asked == [False, True, True, True, True, True]
+    assert requested == [False, True, True, True, True, True]
 
 
 async def test_a_number_asked_for_often_is_never_counted_again(

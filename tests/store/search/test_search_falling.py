@@ -71,11 +71,11 @@ async def test_any_cuts_give_the_order(database: Database, name: str, seed: int)
         search = decided(database, ("order", 0))
         search.cuts = await _cuts(search, name, chance, share)
         for limit in (1, 3, 7, 100):
-            found = await paged(search, plan("Observation", ("_sort", f"-{name}")), limit)
+            result = await paged(search, plan("Observation", ("_sort", f"-{name}")), limit)
             ordered, without = _expected(world, name)
-            assert found[: len(ordered)] == ordered, (share, limit)
-            assert set(found[len(ordered) :]) == without
-            assert len(found) == NUMBER
+            assert result[: len(ordered)] == ordered, (share, limit)
+            assert set(result[len(ordered) :]) == without
+            assert len(result) == NUMBER
         some = await paged(search, plan("Observation", ("_sort", f"-{name}"), ("status", "amended")), 4)
         amended = {each["id"] for each in world if each["status"] == "amended"}
         assert some[: len(amended - without)] == [each for each in ordered if each in amended]
@@ -88,18 +88,18 @@ async def test_a_page_goes_on_where_another_sample_was_taken(database: Database)
     world = _world(chance)
     await store(database, world)
     search = decided(database, ("order", 0))
-    found: list[str] = []
+    collected: list[str] = []
     cursor = None
     while True:
         search.cuts = await _cuts(SearchStore(database), "value-quantity", chance, chance.random())
         page = await search.page(plan("Observation", ("_sort", "-value-quantity")), limit=4, cursor=cursor)
-        found += [row.id for row in page.rows]
+        collected += [row.id for row in page.rows]
         cursor = page.next
         if cursor is None:
             break
     ordered, without = _expected(world, "value-quantity")
-    assert found[: len(ordered)] == ordered
-    assert set(found[len(ordered) :]) == without
+    assert collected[: len(ordered)] == ordered
+    assert set(collected[len(ordered) :]) == without
 
 
 async def test_a_page_reads_a_few_pieces(database: Database) -> None:

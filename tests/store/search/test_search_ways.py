@@ -107,8 +107,8 @@ async def test_every_way_finds_the_same(database: Database, resource_type: str, 
     searched = plan(resource_type, *pairs)
     expected = await SearchStore(database).ids(searched, 100)
     assert expected, "a search that finds nothing shows nothing"
-    for found in await in_every_way(database, searched):
-        assert sorted(found) == sorted(expected)
+    for result in await in_every_way(database, searched):
+        assert sorted(result) == sorted(expected)
     for way in ways(searched.types[0]):
         assert await decided(database, way).count(searched) == len(expected), way
 
@@ -123,9 +123,9 @@ async def test_every_way_sorts_the_same(database: Database, resource_type: str, 
     collected, _, _ = await SearchStore(database).ask(command, None)
     values = [row[AT] for row in collected]
     place = {row["_id"]: values.index(row[AT]) for row in collected}
-    for found in await in_every_way(database, searched):
-        assert sorted(found) == sorted(place)
-        assert [place[found_id] for found_id in found] == sorted(place.values())
+    for result in await in_every_way(database, searched):
+        assert sorted(result) == sorted(place)
+        assert [place[found_id] for found_id in result] == sorted(place.values())
 
 
 async def test_a_count_is_that_of_the_pages(database: Database) -> None:
@@ -194,7 +194,7 @@ async def test_a_resource_that_refers_to_many_reads_many(database: Database) -> 
         ((("_has:Group:member:type", "person"),), FEW),
     ):
         searched = plan("Patient", *pairs)
-        found = await paged(search, searched, 400)
-        assert len(found) == len(set(found)) == number, pairs
+        result = await paged(search, searched, 400)
+        assert len(result) == len(set(result)) == number, pairs
         assert await search.count(searched) == number, pairs
         assert (await search.reads(searched.types[0]) < FEW) is (number < FEW), pairs

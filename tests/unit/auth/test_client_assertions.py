@@ -33,8 +33,8 @@ def _public(key: Any, kid: str) -> dict[str, Any]:
 JWKS = {"keys": [_public(RSA, "rsa"), _public(EC, "ec"), _public(RSA, "twice"), _public(OTHER, "twice")]}
 
 
-def _client(**given: Any) -> Client:
-    return Client("c1", "Client", "private_key_jwt", parse_scopes("system/*.rs"), **{"jwks": JWKS, **given})
+def _client(**overrides: Any) -> Client:
+    return Client("c1", "Client", "private_key_jwt", parse_scopes("system/*.rs"), **{"jwks": JWKS, **overrides})
 
 
 def _claims(**changes: Any) -> dict[str, Any]:

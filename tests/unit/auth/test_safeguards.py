@@ -188,10 +188,10 @@ async def test_nothing_internal_is_fetched(url: str, monkeypatch: pytest.MonkeyP
 )
 def test_a_contradictory_or_unsafe_client_is_refused(changes: dict[str, object]) -> None:
     """Attack 20: what registers itself is held to the rules of registration."""
-    given: dict[str, object] = {"redirect_uris": ("https://app.test/cb",), "self_registered": True, "name": "App"}
-    given |= {"id": "c", "authentication": "none", "scopes": parse_scopes("patient/*.rs"), **changes}
+    form: dict[str, object] = {"redirect_uris": ("https://app.test/cb",), "self_registered": True, "name": "App"}
+    form |= {"id": "c", "authentication": "none", "scopes": parse_scopes("patient/*.rs"), **changes}
     with pytest.raises(BadRequest):
-        require_valid(Client(**given))  # type: ignore[arg-type]
+        require_valid(Client(**form))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("status", ["304 Not Modified", "300 Multiple Choices", "302 Found"])

@@ -78,7 +78,7 @@ def test_a_role_of_the_launch_context_still_asks_for_the_context() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "allowed", "granted"),
+    ("requested", "allowed", "granted"),
     [
         ("patient/*.cruds", "patient/Patient.rs patient/Observation.r", "patient/Patient.rs patient/Observation.r"),
         ("patient/*.read", "patient/*.cruds patient/Patient.r", "patient/*.read"),
@@ -99,9 +99,9 @@ def test_a_role_of_the_launch_context_still_asks_for_the_context() -> None:
         ("patient/*.write", "patient/*.cu", "patient/*.cu"),
     ],
 )
-def test_a_request_is_cut_down_to_what_is_allowed(asked: str, allowed: str, granted: str) -> None:
+def test_a_request_is_cut_down_to_what_is_allowed(requested: str, allowed: str, granted: str) -> None:
     """Checklist 3: what is granted may differ from the request but never exceeds it or the registration."""
-    assert str(parse_scopes(asked).narrowed_to(parse_scopes(allowed))) == granted
+    assert str(parse_scopes(requested).narrowed_to(parse_scopes(allowed))) == granted
 
 
 _scopes = st.builds(

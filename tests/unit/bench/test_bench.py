@@ -88,8 +88,8 @@ def test_the_data_is_valid() -> None:
 @pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs /proc")
 def test_a_process_tree_is_measured() -> None:
     """The CPU and memory of a process are found, and nothing without one."""
-    found = usage(os.getpid())
-    assert found is not None
-    assert found.server_memory > 10
-    assert found.server_cpu > 0
+    result = usage(os.getpid())
+    assert result is not None
+    assert result.server_memory > 10
+    assert result.server_cpu > 0
     assert usage(None) is None

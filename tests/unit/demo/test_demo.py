@@ -14,8 +14,8 @@ _TODAY = date(2025, 10, 28)
 
 
 def _resources(content: dict[str, Any], resource_type: str | None = None) -> list[dict[str, Any]]:
-    found = [entry["resource"] for entry in content["entry"]]
-    return [item for item in found if resource_type in (None, item["resourceType"])]
+    resources = [entry["resource"] for entry in content["entry"]]
+    return [item for item in resources if resource_type in (None, item["resourceType"])]
 
 
 def _references(value: Any) -> list[str]:
@@ -35,9 +35,9 @@ def test_the_demo_is_valid_fhir() -> None:
 def test_every_reference_is_met() -> None:
     """Each reference in the demo leads to a resource of the demo."""
     content = bundle(_TODAY)
-    known = {f"{item['resourceType']}/{item.get('id')}" for item in _resources(content)}
-    known |= {entry["fullUrl"] for entry in content["entry"] if "fullUrl" in entry}
-    assert {reference for reference in _references(content) if reference not in known} == set()
+    values = {f"{item['resourceType']}/{item.get('id')}" for item in _resources(content)}
+    values |= {entry["fullUrl"] for entry in content["entry"] if "fullUrl" in entry}
+    assert {reference for reference in _references(content) if reference not in values} == set()
 
 
 def test_no_entry_stands_twice() -> None:

@@ -82,9 +82,9 @@ def _require_same(record: AccessRecord) -> Draft:
     made, usual = DRAFTS.drafts([record])[0], _others(record)
     assert _index(made) == _index(usual)
     assert len(set(made.index["keys"])) == len(made.index["keys"])
-    told, usually = (values.decode(each.json) for each in (made, usual))
-    assert told.pop("meta").keys() == usually.pop("meta").keys()
-    assert told == usually
+    reported, usually = (values.decode(each.json) for each in (made, usual))
+    assert reported.pop("meta").keys() == usually.pop("meta").keys()
+    assert reported == usually
     assert values.encode(made.resource) == made.json
     assert (made.type, made.id, made.version, made.method) == (usual.type, usual.id, usual.version, usual.method)
     return made

@@ -253,8 +253,8 @@ async def test_large_answers_take_turns(services: Services) -> None:
     app = FhirApp(handle, BASE, "/fhir", None, Admission(2000 * 1024, 1, 60))
     app.services = services
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=BASE + "/") as client:
-        asked = [client.get(path) for path in ["Patient?_count=1000"] * 6 + ["Patient"]]
-        assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
+        items = [client.get(path) for path in ["Patient?_count=1000"] * 6 + ["Patient"]]
+        assert {answer.status_code for answer in await asyncio.gather(*items)} == {200}
     assert most == 2
 
 

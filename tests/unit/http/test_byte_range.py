@@ -86,9 +86,9 @@ def test_several_ranges_give_their_parts(header: str, parts: list[bytes]) -> Non
 
 async def test_several_parts_are_one_multipart_body() -> None:
     """Each with its type and place, between boundaries that the media type names."""
-    told, body = await partial_content(HeldContent(_CONTENT), byte_ranges("bytes=0-1,-2", 10), "text/plain")
-    assert list(told) == ["Content-Type"]
-    message = message_from_bytes(f"Content-Type: {told['Content-Type']}\r\n\r\n".encode() + body)
+    reported, body = await partial_content(HeldContent(_CONTENT), byte_ranges("bytes=0-1,-2", 10), "text/plain")
+    assert list(reported) == ["Content-Type"]
+    message = message_from_bytes(f"Content-Type: {reported['Content-Type']}\r\n\r\n".encode() + body)
     assert message.get_content_type() == "multipart/byteranges"
     parts = cast("list[Message]", message.get_payload())
     assert [(each["Content-Range"], each.get_content_type(), each.get_payload(decode=True)) for each in parts] == [
@@ -104,14 +104,14 @@ async def test_several_parts_are_one_multipart_body() -> None:
 )
 def test_parts_are_what_is_asked_for_and_each_byte_once(content: bytes, bounds: list[list[int]]) -> None:
     """Whatever ranges are asked for, the parts hold just their bytes."""
-    wanted = {at for first, last in bounds for at in range(first, last + 1) if at < len(content)}
+    expected = {at for first, last in bounds for at in range(first, last + 1) if at < len(content)}
     header = "bytes=" + ",".join(f"{first}-{last}" for first, last in bounds)
-    if not wanted:
+    if not expected:
         with pytest.raises(OutsideContentError):
             byte_ranges(header, len(content))
         return
     sent = [at for each in byte_ranges(header, len(content)) for at in range(each.first, each.last + 1)]
-    assert sorted(sent) == sorted(wanted)
+    assert sorted(sent) == sorted(expected)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_a_range_is_a_slice(content: bytes, first: int, length: int) -> None:
         with pytest.raises(OutsideContentError):
             byte_ranges(f"bytes={first}-{first + length - 1}", len(content))
         return
-    [found] = byte_ranges(f"bytes={first}-{first + length - 1}", len(content))
-    part = _part(content, found)
+    [result] = byte_ranges(f"bytes={first}-{first + length - 1}", len(content))
+    part = _part(content, result)
     assert part == content[first : first + length]
-    assert found.content_range == f"bytes {first}-{first + len(part) - 1}/{len(content)}"
+    assert result.content_range == f"bytes {first}-{first + len(part) - 1}/{len(content)}"

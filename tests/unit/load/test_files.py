@@ -16,8 +16,8 @@ def test_folders_are_searched_for_what_can_be_loaded(tmp_path: Path) -> None:
     (tmp_path / "deep" / "er").mkdir(parents=True)
     for name in ("b.json", "a.ndjson.gz", "deep/er/c.jsonl", "deep/.hidden.json", "deep/notes.txt"):
         (tmp_path / name).write_bytes(b"{}")
-    found = find_files([tmp_path, tmp_path / "deep" / "notes.txt", tmp_path / "b.json"])
-    assert [str(path.relative_to(tmp_path)) for path in found] == [
+    matches = find_files([tmp_path, tmp_path / "deep" / "notes.txt", tmp_path / "b.json"])
+    assert [str(path.relative_to(tmp_path)) for path in matches] == [
         "a.ndjson.gz",
         "b.json",
         "deep/er/c.jsonl",
@@ -42,10 +42,10 @@ def test_ndjson_is_cut_at_lines(tmp_path: Path, name: str) -> None:
     lines = [b'{"line": %d}\n' % number for number in range(1, 2 * LINES_IN_A_PART + 11)]
     path = tmp_path / name
     path.write_bytes(gzip.compress(b"".join(lines)) if name.endswith(".gz") else b"".join(lines))
-    found = list(parts(path))
-    assert [part.first_line for part in found] == [1, LINES_IN_A_PART + 1, 2 * LINES_IN_A_PART + 1]
-    assert b"".join(part.data for part in found) == b"".join(lines)
-    assert sum(part.size for part in found) == path.stat().st_size
+    pieces = list(parts(path))
+    assert [part.first_line for part in pieces] == [1, LINES_IN_A_PART + 1, 2 * LINES_IN_A_PART + 1]
+    assert b"".join(part.data for part in pieces) == b"".join(lines)
+    assert sum(part.size for part in pieces) == path.stat().st_size
 
 
 def test_long_lines_end_a_part_early(tmp_path: Path) -> None:

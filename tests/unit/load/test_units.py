@@ -74,9 +74,9 @@ def test_references_in_a_collection_hold_across_transactions() -> None:
 def test_lines_are_resources() -> None:
     """Each line of NDJSON is a resource at its line; empty lines are nothing, and a bad line spoils no other."""
     data = b'{"resourceType":"Patient","id":"a"}\n\n{"resourceType":"Nonsense"}\nnot json\n{"resourceType":"Basic"}'
-    found = list(units(part(data, first_line=401)))
-    assert [unit.place for unit in found if isinstance(unit, Unreadable)] == ["line 403", "line 404"]
-    (good,) = (unit for unit in found if isinstance(unit, Unit))
+    rows = list(units(part(data, first_line=401)))
+    assert [unit.place for unit in rows if isinstance(unit, Unreadable)] == ["line 403", "line 404"]
+    (good,) = (unit for unit in rows if isinstance(unit, Unit))
     assert good.places == ("line 401", "line 405")
     assert requests(good) == ["PUT Patient/a", "POST Basic"]
 

@@ -79,8 +79,8 @@ def transaction(count: int) -> Part:
     return Part("file.json", "part", data, None, len(data))
 
 
-def run(part: Part, target: Memory, known: frozenset[str] = frozenset()) -> Loaded:
-    return asyncio.run(load_into(target, part, known))
+def run(part: Part, target: Memory, existing: frozenset[str] = frozenset()) -> Loaded:
+    return asyncio.run(load_into(target, part, existing))
 
 
 def test_what_nobody_refuses_is_one_transaction() -> None:
@@ -100,7 +100,7 @@ def test_a_bad_resource_does_not_refuse_its_neighbours(bad: set[int], places: bo
     target = Memory(named(ids) if places else unnamed(ids))
     loaded = run(lines(8), target)
     assert sorted(target.stored) == sorted({str(number) for number in range(8)} - ids)
-    assert {found.place for found in loaded.refusals} == {f"line {number + 1}" for number in bad}
+    assert {result.place for result in loaded.refusals} == {f"line {number + 1}" for number in bad}
     assert ("part" in loaded.keys) == (not bad)
 
 
@@ -120,8 +120,8 @@ def test_a_transaction_bundle_is_refused_as_a_whole() -> None:
     target = Memory(named({"1"}))
     loaded = run(transaction(3), target)
     assert target.stored == []
-    (found,) = loaded.refusals
-    assert (found.place, found.status, found.resources) == ("", 422, ("Patient",) * 3)
+    (result,) = loaded.refusals
+    assert (result.place, result.status, result.resources) == ("", 422, ("Patient",) * 3)
     assert loaded.keys == []
 
 
@@ -130,5 +130,5 @@ def test_trouble_is_not_blamed_on_resources() -> None:
     target = Memory(lambda entries: refusal([], status=503))
     loaded = run(lines(50), target)
     assert target.calls == 1
-    assert {found.status for found in loaded.refusals} == {503}
+    assert {result.status for result in loaded.refusals} == {503}
     assert len(loaded.refusals) == 50

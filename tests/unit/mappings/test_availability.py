@@ -43,21 +43,21 @@ def slot(start: str, end: str, status: str = "free", **elements: Any) -> dict[st
     return {"resourceType": "Slot", "id": f"s{start}", "status": status, "start": start, "end": end, **elements}
 
 
-def starts(found: list[Opening], clock: ZoneInfo = NEW_YORK) -> list[str]:
-    return [f"{clinic_clock.wall_time(item.start, clock):%H:%M}" for item in found]
+def starts(result: list[Opening], clock: ZoneInfo = NEW_YORK) -> list[str]:
+    return [f"{clinic_clock.wall_time(item.start, clock):%H:%M}" for item in result]
 
 
 def test_availability_within_opening_hours() -> None:
     """A doctor is available from nine to twelve, but a clinic open from ten to half past eleven offers three slots."""
-    found = computed(role(), clinic(("10:00:00", "11:30:00")), MONDAY, NEW_YORK)
-    assert starts(found) == ["10:00", "10:30", "11:00"]
-    assert found[0].start.isoformat() == "2026-03-09T14:00:00+00:00"
+    result = computed(role(), clinic(("10:00:00", "11:30:00")), MONDAY, NEW_YORK)
+    assert starts(result) == ["10:00", "10:30", "11:00"]
+    assert result[0].start.isoformat() == "2026-03-09T14:00:00+00:00"
 
 
 def test_opening_hours_that_touch_are_one() -> None:
     """A slot may span the moment at which one of the clinic's hours follows on another."""
-    found = computed(role(), clinic(("08:00:00", "10:15:00"), ("10:15:00", "11:00:00")), MONDAY, NEW_YORK)
-    assert starts(found) == ["09:00", "09:30", "10:00", "10:30"]
+    result = computed(role(), clinic(("08:00:00", "10:15:00"), ("10:15:00", "11:00:00")), MONDAY, NEW_YORK)
+    assert starts(result) == ["09:00", "09:30", "10:00", "10:30"]
 
 
 def test_only_on_the_days_of_the_week() -> None:
@@ -127,12 +127,12 @@ def test_a_night_shift() -> None:
 )
 def test_openings_never_overlap(clock: ZoneInfo, day: date, minutes: int, opens: time, closes: time) -> None:
     """On any day, in any zone, with any length: openings are of that day, as long as asked, and do not overlap."""
-    found = computed(role(f"{opens:%H:%M}:00", f"{closes:%H:%M}:00"), {}, day, clock, minutes)
-    for item in found:
+    result = computed(role(f"{opens:%H:%M}:00", f"{closes:%H:%M}:00"), {}, day, clock, minutes)
+    for item in result:
         assert clinic_clock.wall_date(item.start, clock) == day
         assert item.end - item.start == timedelta(minutes=minutes)
         assert availability.computed_start(item.id) == item.start
-    for first, second in pairwise(found):
+    for first, second in pairwise(result):
         assert first.end <= second.start
 
 
@@ -144,9 +144,9 @@ def test_written_slots_replace_computed_ones() -> None:
         slot("2026-03-09T16:00:00-04:00", "2026-03-09T16:30:00-04:00", "entered-in-error"),
         slot("2026-03-10T09:00:00-04:00", "2026-03-10T09:30:00-04:00"),
     ]
-    found = openings(role(), {}, written, day=MONDAY, clock=NEW_YORK)
-    assert starts(found) == ["09:10", "15:00"]
-    assert [item.status for item in found] == ["free", "busy"]
+    result = openings(role(), {}, written, day=MONDAY, clock=NEW_YORK)
+    assert starts(result) == ["09:10", "15:00"]
+    assert [item.status for item in result] == ["free", "busy"]
 
 
 def test_a_booked_computed_slot_leaves_the_others() -> None:
@@ -155,18 +155,18 @@ def test_a_booked_computed_slot_leaves_the_others() -> None:
     mark = {"identifier": [{"system": own_url("identifier", availability.COMPUTED), "value": "x"}]}
     booked = slot("2026-03-09T09:30:00-04:00", "2026-03-09T10:00:00-04:00", "busy", **mark)
     booked["id"] = availability.computed_id("r", start)
-    found = openings(role("09:00:00", "10:30:00"), {}, [booked], day=MONDAY, clock=NEW_YORK)
-    assert [item.status for item in found] == ["free", "busy", "free"]
-    assert found[1].slot == booked
-    assert found[0].slot is None
+    result = openings(role("09:00:00", "10:30:00"), {}, [booked], day=MONDAY, clock=NEW_YORK)
+    assert [item.status for item in result] == ["free", "busy", "free"]
+    assert result[1].slot == booked
+    assert result[0].slot is None
 
 
 def test_what_overlaps_a_busy_slot_is_busy() -> None:
     """An opening that a busy slot of another length overlaps cannot be booked."""
     mark = {"identifier": [{"system": own_url("identifier", availability.COMPUTED), "value": "x"}]}
     longer = slot("2026-03-09T09:15:00-04:00", "2026-03-09T09:45:00-04:00", "busy", **mark)
-    found = openings(role("09:00:00", "10:30:00"), {}, [longer], day=MONDAY, clock=NEW_YORK)
-    assert [item.status for item in found] == ["busy", "busy", "free"]
+    result = openings(role("09:00:00", "10:30:00"), {}, [longer], day=MONDAY, clock=NEW_YORK)
+    assert [item.status for item in result] == ["busy", "busy", "free"]
 
 
 @pytest.mark.parametrize("text", ["s1", "at-20260309T130000Z", "at-20261309T130000Z-0123456789abcdef", ""])

@@ -62,9 +62,9 @@ def test_booking_a_written_slot() -> None:
     bundle = booking.book(ROW, Opening("s", START, END, "free", slot("s", "free")), CLOCK, schedule=SCHEDULE)
     assert requests(bundle)["Slot/s"] == {"method": "PUT", "url": "Slot/s", "ifMatch": 'W/"4"'}
     assert requests(bundle)["Appointment/a"]["ifNoneMatch"] == "*"
-    found = resources(bundle)
-    assert found["Slot/s"]["status"] == "busy"
-    row = appointments.from_fhir(found["Appointment/a"], CLOCK)
+    result = resources(bundle)
+    assert result["Slot/s"]["status"] == "busy"
+    row = appointments.from_fhir(result["Appointment/a"], CLOCK)
     assert (row.appointment_date, row.appointment_time, row.slot_ids) == (date(2026, 3, 9), time(9, 30), ("s",))
 
 
@@ -74,8 +74,8 @@ def test_booking_a_computed_opening() -> None:
     bundle = booking.book(ROW, opening, CLOCK, schedule=SCHEDULE)
     request = requests(bundle)[f"Slot/{opening.id}"]
     assert request["ifNoneMatch"] == "*"
-    found = resources(bundle)[f"Slot/{opening.id}"]
-    assert (found["status"], found["schedule"]) == ("busy", {"reference": "Schedule/sch"})
+    result = resources(bundle)[f"Slot/{opening.id}"]
+    assert (result["status"], result["schedule"]) == ("busy", {"reference": "Schedule/sch"})
 
 
 def test_the_first_booking_makes_the_schedule() -> None:
@@ -90,8 +90,8 @@ def test_the_first_booking_makes_the_schedule() -> None:
 def test_a_time_that_comes_twice() -> None:
     """The second half past one of a night when the clock goes back is booked as the second one."""
     around_the_clock = {**ROLE, "availableTime": [{"allDay": True}]}
-    found = computed(around_the_clock, {}, date(2026, 11, 1), CLOCK)
-    twice = [item for item in found if wall_time(item.start, CLOCK) == time(1, 30)]
+    openings = computed(around_the_clock, {}, date(2026, 11, 1), CLOCK)
+    twice = [item for item in openings if wall_time(item.start, CLOCK) == time(1, 30)]
     bundles = [booking.book(ROW, item, CLOCK, schedule=SCHEDULE) for item in twice]
     starts = [resources(bundle)["Appointment/a"]["start"] for bundle in bundles]
     assert starts == ["2026-11-01T01:30:00-04:00", "2026-11-01T01:30:00-05:00"]
@@ -116,10 +116,10 @@ def test_rescheduling() -> None:
         "Slot/s": 'W/"5"',
         "Slot/n": 'W/"7"',
     }
-    found = resources(bundle)
-    assert (found["Slot/s"]["status"], found["Slot/n"]["status"]) == ("free", "busy")
-    assert found["Appointment/a"]["comment"] == "Window seat"
-    row = appointments.from_fhir(found["Appointment/a"], CLOCK)
+    result = resources(bundle)
+    assert (result["Slot/s"]["status"], result["Slot/n"]["status"]) == ("free", "busy")
+    assert result["Appointment/a"]["comment"] == "Window seat"
+    row = appointments.from_fhir(result["Appointment/a"], CLOCK)
     assert (row.status, row.appointment_time, row.minutes, row.slot_ids) == ("rescheduled", time(11), 30, ("n",))
 
 
@@ -128,19 +128,19 @@ def test_canceling() -> None:
     row = payments.Payment(id="i", appointment_id="a", amount="90.00", currency="USD", status="completed")  # type: ignore[arg-type]
     invoice = stored(payments.to_fhir(row, user_id="u", at=START).invoice, 3)
     bundle = booking.cancel(booked(), [slot("s", "busy")], reason="Better", invoice=invoice)
-    found = resources(bundle)
-    assert appointments.from_fhir(found["Appointment/a"], CLOCK).status == "canceled"
-    assert found["Appointment/a"]["cancelationReason"] == {"text": "Better"}
-    assert found["Slot/s"]["status"] == "free"
-    assert payments.from_fhir(found["Invoice/i"]).refund_status == "pending"
+    result = resources(bundle)
+    assert appointments.from_fhir(result["Appointment/a"], CLOCK).status == "canceled"
+    assert result["Appointment/a"]["cancelationReason"] == {"text": "Better"}
+    assert result["Slot/s"]["status"] == "free"
+    assert payments.from_fhir(result["Invoice/i"]).refund_status == "pending"
 
 
 def test_canceling_what_was_not_paid() -> None:
     """An invoice that nobody paid is cancelled without a refund."""
     row = payments.Payment(id="i", appointment_id="a", amount="90.00", currency="USD")  # type: ignore[arg-type]
     invoice = stored(payments.to_fhir(row, user_id="u", at=START).invoice)
-    found = resources(booking.cancel(booked(), [], invoice=invoice))["Invoice/i"]
-    assert (found["status"], payments.from_fhir(found).refund_status) == ("cancelled", None)
+    result = resources(booking.cancel(booked(), [], invoice=invoice))["Invoice/i"]
+    assert (result["status"], payments.from_fhir(result).refund_status) == ("cancelled", None)
 
 
 def test_a_visit_from_arrival_to_the_end() -> None:
@@ -148,9 +148,9 @@ def test_a_visit_from_arrival_to_the_end() -> None:
     visit = Visit(id="a", appointment_id="a", check_in_time=START, status="arrived")
     bundle = booking.arrive(booked(), visit)
     assert requests(bundle)["Encounter/a"]["ifNoneMatch"] == "*"
-    found = resources(bundle)
-    assert found["Appointment/a"]["status"] == "arrived"
-    ended = booking.complete(stored(found["Appointment/a"], 3), stored(found["Encounter/a"]), END.astimezone(UTC))
+    result = resources(bundle)
+    assert result["Appointment/a"]["status"] == "arrived"
+    ended = booking.complete(stored(result["Appointment/a"], 3), stored(result["Encounter/a"]), END.astimezone(UTC))
     assert {url: request["ifMatch"] for url, request in requests(ended).items()} == {
         "Encounter/a": 'W/"1"',
         "Appointment/a": 'W/"3"',

@@ -90,7 +90,7 @@ def test_only_positive_amounts_are_payable(amount: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("elements", "standing"),
+    ("elements", "state"),
     [
         ({}, "active"),
         ({"valid_from": "2026-03-09", "valid_until": "2026-03-09"}, "active"),
@@ -100,9 +100,9 @@ def test_only_positive_amounts_are_payable(amount: str) -> None:
         ({"status": "cancelled", "valid_until": "2020-01-01"}, "expired"),
     ],
 )
-def test_standing_of_a_policy(elements: dict[str, Any], standing: str) -> None:
+def test_standing_of_a_policy(elements: dict[str, Any], state: str) -> None:
     """A policy is in force from its first to its last day, both included, while its Coverage is active."""
-    assert insurance.state_of(insurance.Policy(id="1", **elements), date(2026, 3, 9)) == standing
+    assert insurance.state_of(insurance.Policy(id="1", **elements), date(2026, 3, 9)) == state
 
 
 def test_standing_of_no_policy() -> None:
@@ -248,9 +248,9 @@ def test_onset_of_daylight_saving() -> None:
 def test_the_clinic_is_the_organizer(clinic: dict[str, Any], organizer: str) -> None:
     """Events name the clinic as their organizer, by an address that is one."""
     text = calendar.calendar(entry(), Clinic(id="c", **clinic), ZoneInfo("UTC"), "hms.example.org")
-    found = Calendar.from_ical(text).events[0]["organizer"]
-    assert str(found) == organizer
-    assert found.params.get("cn") == clinic.get("name")
+    result = Calendar.from_ical(text).events[0]["organizer"]
+    assert str(result) == organizer
+    assert result.params.get("cn") == clinic.get("name")
 
 
 def test_calendar_file_of_a_canceled_appointment() -> None:

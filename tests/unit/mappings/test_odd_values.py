@@ -116,9 +116,9 @@ def test_no_value_makes_a_fault(resource_type: str, data: st.DataObject) -> None
     """A resource with odd values anywhere is still read as a row, and as whatever else is read of it."""
     resource = copy.deepcopy(WHOLE[resource_type])
     for _ in range(data.draw(st.integers(1, 4))):
-        known = list(places(resource))
-        if known:
-            container, name = data.draw(st.sampled_from(known))
+        rows = list(places(resource))
+        if rows:
+            container, name = data.draw(st.sampled_from(rows))
             if isinstance(container, list) or name in container:
                 odd(data.draw, container, name)
     row = READERS[resource_type](resource)
@@ -163,15 +163,17 @@ def test_an_odd_column_does_not_hide_the_others(monkeypatch: pytest.MonkeyPatch)
     """A blank name and a zone that is none are null; the rest is shown, and the log names them once and no value."""
     zone = {"url": TIMEZONE, "valueCode": "Mars/Base"}
     resource = {**WHOLE["Location"], "id": "odd-1", "name": " ", "extension": [zone]}
-    told: list[tuple[str, str, list[str]]] = []
-    recorder = SimpleNamespace(warning=lambda event, *, resource, version, odd: told.append((event, resource, odd)))
-    monkeypatch.setattr(odd_values, "_told", OrderedDict())
+    collected: list[tuple[str, str, list[str]]] = []
+    recorder = SimpleNamespace(
+        warning=lambda event, *, resource, version, odd: collected.append((event, resource, odd))
+    )
+    monkeypatch.setattr(odd_values, "_logged", OrderedDict())
     monkeypatch.setattr(odd_values, "log", recorder)
     rows: list[Row] = [clinics.from_fhir(resource) for _ in range(2)]
     row = rows[0]
     assert isinstance(row, clinics.Clinic)
     assert (row.name, row.timezone, row.city, row.odd) == (None, None, "Portland", ("name", "timezone"))
-    assert told == [("row.odd", "Location/odd-1", ["name", "timezone"])]
+    assert collected == [("row.odd", "Location/odd-1", ["name", "timezone"])]
 
 
 @given(TEXTS)

@@ -21,8 +21,8 @@ PATIENT = {"resourceType": "Patient", "id": "ana"}
 
 def step(now: dict[str, Any] | None, before: dict[str, Any] | None = None, version: int = 1) -> Step:
     """Return the change from one version to another."""
-    told = now or before or {}
-    return Step(told["resourceType"], "x", version, AT, before, now, links=INVOICE_LINK)
+    reported = now or before or {}
+    return Step(reported["resourceType"], "x", version, AT, before, now, links=INVOICE_LINK)
 
 
 def kind(now: dict[str, Any] | None, before: dict[str, Any] | None = None) -> str | None:
@@ -80,7 +80,7 @@ def invoice(status: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "told"),
+    ("before", "now", "reported"),
     [
         (None, appointment(), "appointment_booked"),
         (appointment("proposed"), appointment(), "appointment_booked"),
@@ -100,13 +100,13 @@ def invoice(status: str) -> dict[str, Any]:
         (None, appointment(participant=[{"actor": {"reference": "Practitioner/luz"}}]), None),
     ],
 )
-def test_an_appointment(before: dict[str, Any] | None, now: dict[str, Any] | None, told: str | None) -> None:
+def test_an_appointment(before: dict[str, Any] | None, now: dict[str, Any] | None, reported: str | None) -> None:
     """A visit ahead is told when it is booked, moved or called off, and of nothing else."""
-    assert kind(now, before) == told
+    assert kind(now, before) == reported
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "told"),
+    ("before", "now", "reported"),
     [
         (None, report(), "result_ready"),
         (report("preliminary"), report(), "result_ready"),
@@ -146,9 +146,11 @@ def test_an_appointment(before: dict[str, Any] | None, now: dict[str, Any] | Non
         (report(), None, None),
     ],
 )
-def test_the_record_and_payments(before: dict[str, Any] | None, now: dict[str, Any] | None, told: str | None) -> None:
+def test_the_record_and_payments(
+    before: dict[str, Any] | None, now: dict[str, Any] | None, reported: str | None
+) -> None:
     """What is ready, prescribed, planned, filed or paid is told once, when it becomes so, unless it is old."""
-    assert kind(now, before) == told
+    assert kind(now, before) == reported
 
 
 def test_a_payment_and_its_invoice_are_one_event() -> None:

@@ -15,7 +15,7 @@ _THERE = ["3.9.0", "4.0.0", "4.0.1", "4.0.2-ballot", "4.1.0", "5.0.0-snapshot1",
 
 
 @pytest.mark.parametrize(
-    ("wanted", "version"),
+    ("expected", "version"),
     [
         ("4.0.0", "4.0.0"),
         ("5.0.0-snapshot1", "5.0.0-snapshot1"),
@@ -37,10 +37,10 @@ _THERE = ["3.9.0", "4.0.0", "4.0.1", "4.0.2-ballot", "4.1.0", "5.0.0-snapshot1",
     ],
 )
 def test_a_version_a_pattern_or_a_range_means_the_latest_release_that_it_admits(
-    wanted: str, version: str | None
+    expected: str, version: str | None
 ) -> None:
     """A release stands before its ballots, and a ballot is chosen only by its own name."""
-    assert chosen(wanted, _THERE) == version
+    assert chosen(expected, _THERE) == version
 
 
 def test_the_latest_is_what_the_registry_calls_so() -> None:
@@ -51,11 +51,11 @@ def test_the_latest_is_what_the_registry_calls_so() -> None:
     assert chosen("latest", []) is None
 
 
-@pytest.mark.parametrize("wanted", ["current", "dev", "1.0.0 2", "nonsense", ">=x", "file:../other"])
-def test_what_no_registry_has_is_refused(wanted: str) -> None:
+@pytest.mark.parametrize("expected", ["current", "dev", "1.0.0 2", "nonsense", ">=x", "file:../other"])
+def test_what_no_registry_has_is_refused(expected: str) -> None:
     """A build of the guide, a path or nonsense is no version."""
     with pytest.raises(PackageError):
-        chosen(wanted, ["0.9.0"])
+        chosen(expected, ["0.9.0"])
 
 
 _VERSIONS = st.from_regex(r"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(-[a-z0-9]{1,5}(\.[a-z0-9]{1,3})?)?", fullmatch=True)

@@ -41,9 +41,9 @@ def _names(reference: str, full_url: str | None) -> list[str]:
     bundle = {"resourceType": "Bundle", "type": "collection", "entry": [*PATIENTS, entry]}
     expression = fhirpath.compile("Bundle.entry.resource.ofType(Observation).subject.resolve().name.text")
     within = fhirpath.compile("Observation.subject.resolve().name.text")
-    found = [item.value for item in expression.items(bundle, "Bundle")]
-    assert [item.value for item in within.items(observation, "Observation", root=bundle)] == found
-    return found
+    items = [item.value for item in expression.items(bundle, "Bundle")]
+    assert [item.value for item in within.items(observation, "Observation", root=bundle)] == items
+    return items
 
 
 @pytest.mark.parametrize(
@@ -112,8 +112,8 @@ def test_the_entries_of_a_bundle_are_gathered_once_an_expression(monkeypatch: py
             for at in range(size)
         ]
         bundle = {"resourceType": "Bundle", "type": "collection", "entry": entries}
-        found = fhirpath.compile("Bundle.entry.resource.link.other.resolve()").items(bundle, "Bundle")
-        assert len(found) == size
+        result = fhirpath.compile("Bundle.entry.resource.link.other.resolve()").items(bundle, "Bundle")
+        assert len(result) == size
         return len(looked)
 
     assert looks(200) == 200

@@ -22,9 +22,9 @@ def values(expression: str) -> list[Any]:
 
 def check(expression: str, *expected: Any) -> None:
     """Assert the values, their Python types included: true is not 1."""
-    found = values(expression)
-    assert found == list(expected)
-    assert [type(each) for each in found if isinstance(each, bool)] == [
+    result = values(expression)
+    assert result == list(expected)
+    assert [type(each) for each in result if isinstance(each, bool)] == [
         bool for each in expected if each in (True, False) and isinstance(each, bool)
     ]
 
@@ -587,8 +587,8 @@ def test_an_expression_that_never_ends_is_cut_off(expression: str) -> None:
 def test_an_element_can_be_the_focus() -> None:
     """An expression is evaluated on any value of a named type, with the resource around it at hand."""
     name = PATIENT["name"][0]
-    found = fhirpath.compile("given.first() & %resource.id").items(name, "HumanName", resource=PATIENT)
-    assert found == [Item("string", "Adap")]
+    result = fhirpath.compile("given.first() & %resource.id").items(name, "HumanName", resource=PATIENT)
+    assert result == [Item("string", "Adap")]
 
 
 def test_a_primitive_can_be_the_focus() -> None:
@@ -619,8 +619,8 @@ def test_an_element_named_like_the_type_of_a_resource_makes_no_resource() -> Non
     """`ExampleScenario.instance` has an element `resourceType`, and stays a backbone with it."""
     instance = {"resourceId": "i", "resourceType": "Patient", "name": "n"}
     scenario = {"resourceType": "ExampleScenario", "instance": [instance]}
-    found = fhirpath.compile("resourceType").items(instance, "ExampleScenario.instance", resource=scenario)
-    assert found == [Item("code", "Patient")]
+    result = fhirpath.compile("resourceType").items(instance, "ExampleScenario.instance", resource=scenario)
+    assert result == [Item("code", "Patient")]
     assert fhirpath.compile("%resource.instance.name").items(instance, "ExampleScenario.instance", resource=scenario)
 
 

@@ -28,8 +28,8 @@ def test_every_invariant_of_the_specification_compiles() -> None:
     expressions = set()
     for name in definitions.TABLE_NAMES:
         table = definitions.table(name)
-        found = [*table.invariants, *(each for element in table.elements.values() for each in element.invariants)]
-        expressions.update(invariant.expression for invariant in found)
+        items = [*table.invariants, *(each for element in table.elements.values() for each in element.invariants)]
+        expressions.update(invariant.expression for invariant in items)
     for expression in expressions:
         assert fhirpath.compile(expression)
     assert len(expressions) > 190
@@ -41,10 +41,10 @@ def test_a_path_of_one_element_gives_what_stands_in_the_json(resource: dict[str,
     """For each property of a resource, the path of its name gives its values with their type."""
     name = resource["resourceType"]
     for element in definitions.table(name).elements.values():
-        found = compile_path(f"{name}.{element.choice or element.name}", name)(resource)
+        result = compile_path(f"{name}.{element.choice or element.name}", name)(resource)
         stands = resource.get(element.name)
         expected = stands if isinstance(stands, list) else [] if stands is None else [stands]
-        of_type = [item for item in found if item.type == element.type or element.type == "Resource"]
+        of_type = [item for item in result if item.type == element.type or element.type == "Resource"]
         assert [item.value for item in of_type if item.value is not None] == [
             each for each in expected if each is not None
         ]
@@ -115,8 +115,8 @@ def test_resolve_in_a_search_expression_looks_into_contained_resources() -> None
 def test_a_component_is_evaluated_on_an_element() -> None:
     """The expressions of a composite's components start at the composite's element."""
     path = compile_path("value.as(Quantity) | value.as(Range)", "Observation.component")
-    found = [item.value for component in OBSERVATION["component"] for item in path(component, OBSERVATION)]
-    assert found == [OBSERVATION["component"][2]["valueQuantity"]]
+    items = [item.value for component in OBSERVATION["component"] for item in path(component, OBSERVATION)]
+    assert items == [OBSERVATION["component"][2]["valueQuantity"]]
 
 
 def test_a_component_may_reach_the_resource() -> None:

@@ -201,8 +201,8 @@ def test_delete_removes_an_extension_of_a_primitive() -> None:
     extension = {"extension": [{"url": "u", "valueString": "x"}]}
     assert patched({"birthDate": "1920", "_birthDate": extension}, delete) == {"birthDate": "1920"}
     assert patched({"active": True, "_birthDate": extension}, delete) == {"active": True}
-    given = {"name": [{"given": ["a", "b"], "_given": [extension, {"id": "b"}]}]}
-    assert patched(given, operation("delete", "Patient.name.given.extension('u')")) == {
+    form = {"name": [{"given": ["a", "b"], "_given": [extension, {"id": "b"}]}]}
+    assert patched(form, operation("delete", "Patient.name.given.extension('u')")) == {
         "name": [{"given": ["a", "b"], "_given": [None, {"id": "b"}]}]
     }
 

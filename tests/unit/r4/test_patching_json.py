@@ -40,10 +40,10 @@ def test_each_operation_changes_what_it_names(operation: dict[str, Any], expecte
     before = deepcopy(_PATIENT)
     patched = json_patch.apply(_PATIENT, [operation])
     for path, value in expected.items():
-        found: Any = patched
+        result: Any = patched
         for step in path.split("/"):
-            found = found[int(step)] if isinstance(found, list) else found[step]
-        assert found == value
+            result = result[int(step)] if isinstance(result, list) else result[step]
+        assert result == value
     assert before == _PATIENT
 
 

@@ -166,12 +166,12 @@ NAMES = PATIENT["name"]
 )
 def test_an_operation_changes_what_it_selects(operation: str, expected: dict[str, Any]) -> None:
     """Each changes the node that its selector leads to, and nothing else."""
-    found = changes(patched(operation))
-    wanted = {name: _without_none(value) for name, value in expected.items()}
-    if found.get("text"):
-        found["text"]["div"] = _canonical(found["text"]["div"])
-        wanted["text"]["div"] = _canonical(wanted["text"]["div"])
-    assert found == wanted
+    result = changes(patched(operation))
+    by_name = {name: _without_none(value) for name, value in expected.items()}
+    if result.get("text"):
+        result["text"]["div"] = _canonical(result["text"]["div"])
+        by_name["text"]["div"] = _canonical(by_name["text"]["div"])
+    assert result == by_name
 
 
 def _without_none(value: Any) -> Any:
@@ -348,9 +348,9 @@ def test_what_does_not_fit_the_resource_is_refused(operation: str, text: str) ->
     """A selector that does not lead to one node, or a result that is no such resource, is Unprocessable."""
     with pytest.raises(Unprocessable) as caught:
         patched(operation)
-    said = " ".join(issue.diagnostics for issue in caught.value.issues)
-    assert text in said
-    assert "Line" not in said
+    issues = " ".join(issue.diagnostics for issue in caught.value.issues)
+    assert text in issues
+    assert "Line" not in issues
 
 
 def test_white_space_goes_where_ws_says() -> None:

@@ -68,8 +68,8 @@ def test_what_is_no_form_of_reference_names_nothing_and_is_kept(text: str) -> No
 def test_what_is_no_uri_is_refused(text: str) -> None:
     """A reference that is neither of a known form nor a URI is an error, at its place."""
     resource = {"resourceType": "Observation", "status": "final", "code": {"text": "x"}, "subject": {"reference": text}}
-    found = validate(resource, max_depth=100)
-    assert [(each.severity, each.expression) for each in found] == [("error", ("Observation.subject.reference",))]
+    result = validate(resource, max_depth=100)
+    assert [(each.severity, each.expression) for each in result] == [("error", ("Observation.subject.reference",))]
     assert literal(text) is None
 
 

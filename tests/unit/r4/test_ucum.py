@@ -26,11 +26,11 @@ def oracle() -> ucumvert.PintUcumRegistry:
 @pytest.mark.parametrize("code", UNITS)
 def test_a_unit_is_as_much_as_another_reading_of_ucum_says(code: str, oracle: ucumvert.PintUcumRegistry) -> None:
     """The amount in base units is the one that an independent library finds."""
-    found = canonical(code)
-    assert found is not None
+    result = canonical(code)
+    assert result is not None
     expected = (1 * oracle.from_ucum(code)).to_base_units()
-    ours = (1 * oracle.from_ucum(found.unit)).to_base_units()
-    assert float(found.factor) * ours.magnitude == pytest.approx(expected.magnitude, rel=1e-5)
+    ours = (1 * oracle.from_ucum(result.unit)).to_base_units()
+    assert float(result.factor) * ours.magnitude == pytest.approx(expected.magnitude, rel=1e-5)
     assert ours.units == expected.units
 
 
@@ -49,8 +49,8 @@ def test_equal_amounts_are_equal(amount: str, code: str, other: str, unit: str) 
 
 def test_a_mole_is_a_number() -> None:
     """UCUM counts in moles as in dozens: what is measured per litre is comparable, however it is counted."""
-    found = [canonical(code) for code in ("mmol/L", "10*20/L", "/L")]
-    assert {each.unit for each in found if each is not None} == {"m-3"}
+    items = [canonical(code) for code in ("mmol/L", "10*20/L", "/L")]
+    assert {each.unit for each in items if each is not None} == {"m-3"}
 
 
 def test_units_that_measure_different_things_differ() -> None:
@@ -70,6 +70,6 @@ def test_what_has_no_linear_scale_has_no_canonical_form(code: str) -> None:
 
 def test_conversion_is_exact() -> None:
     """No binary fraction comes between: a thousandth is a thousandth."""
-    found = canonical("mg")
-    assert found is not None
-    assert found.factor == Fraction(1, 1000)
+    result = canonical("mg")
+    assert result is not None
+    assert result.factor == Fraction(1, 1000)

@@ -282,8 +282,8 @@ def test_all_faults_are_found_at_once() -> None:
     resource["contact"][0]["period"]["end"] = "2019"
     resource["contact"].append({"gender": "male"})
     resource["generalPractitioner"][0]["reference"] = "no body"
-    found = {(issue.code, *issue.expression) for issue in validate(resource, max_depth=20)}
-    assert found == {
+    issues = {(issue.code, *issue.expression) for issue in validate(resource, max_depth=20)}
+    assert issues == {
         ("code-invalid", "Patient.gender"),
         ("value", "Patient.birthDate"),
         ("structure", "Patient.nickname"),
@@ -364,11 +364,11 @@ JUNK = st.recursive(
 
 def places(node: object, at: str) -> list[str]:
     """Return every place within a resource, in the notation of the table of faults."""
-    found = [at]
+    items = [at]
     children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for key, value in children:
-        found.extend(places(value, f"{at}.{key}"))
-    return found
+        items.extend(places(value, f"{at}.{key}"))
+    return items
 
 
 @given(st.data())

@@ -77,8 +77,8 @@ def test_what_cannot_be_indexed_is_refused_at_its_element(reason: str) -> None:
 def test_a_component_cannot_rest_on_the_present() -> None:
     """now() is refused in a component's expression too, and the place is that component's."""
     component = [COMPOSITE["component"][0], COMPOSITE["component"][1] | {"expression": "now()"}]
-    found = faults(EYES | COMPOSITE | {"component": component})
-    assert [issue.expression for issue in found] == [("SearchParameter.component[1].expression",)]
+    result = faults(EYES | COMPOSITE | {"component": component})
+    assert [issue.expression for issue in result] == [("SearchParameter.component[1].expression",)]
 
 
 @pytest.mark.parametrize("status", ["draft", "retired", "unknown"])

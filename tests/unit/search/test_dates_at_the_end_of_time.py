@@ -32,19 +32,19 @@ texts = st.sampled_from(ENDS + MIDDLE)
 zones = st.sampled_from(ZONES)
 
 
-def _holds(prefix: str, found: tuple[datetime, datetime], asked: tuple[datetime, datetime]) -> bool:
+def _holds(prefix: str, result: tuple[datetime, datetime], requested: tuple[datetime, datetime]) -> bool:
     """Decide a prefix on two spans as the specification words it."""
-    inside = asked[0] <= found[0] and found[1] <= asked[1]
+    inside = requested[0] <= result[0] and result[1] <= requested[1]
     return {
         "": inside,
         "eq": inside,
         "ne": not inside,
-        "gt": found[1] > asked[1],
-        "lt": found[0] < asked[0],
-        "ge": found[1] > asked[1] or inside,
-        "le": found[0] < asked[0] or inside,
-        "sa": found[0] >= asked[1],
-        "eb": found[1] <= asked[0],
+        "gt": result[1] > requested[1],
+        "lt": result[0] < requested[0],
+        "ge": result[1] > requested[1] or inside,
+        "le": result[0] < requested[0] or inside,
+        "sa": result[0] >= requested[1],
+        "eb": result[1] <= requested[0],
     }[prefix]
 
 
@@ -69,9 +69,9 @@ def test_prefixes_hold_at_the_ends_of_time(value: str, asked: str, prefix: str, 
     resource = {"resourceType": "Procedure", "id": "p", "performedDateTime": value}
     query = parse(("Procedure",), [("date", prefix + asked)], strict=True, timezone=zone, now=NOW)
     entry = index(resource, timezone=zone)
-    found = matches(query, resource, timezone=zone)
-    assert found == _holds(prefix, date_range(value, zone), date_range(asked, zone))
-    if found:
+    result = matches(query, resource, timezone=zone)
+    assert result == _holds(prefix, date_range(value, zone), date_range(asked, zone))
+    if result:
         assert _implied(query.condition("Procedure"), entry)
 
 
@@ -106,7 +106,7 @@ def test_what_lasts_for_ever_can_be_indexed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("requested", "expected"),
     [
         ("2016-12-31", True),
         ("2016-12-31T23:59", True),
@@ -116,7 +116,7 @@ def test_what_lasts_for_ever_can_be_indexed() -> None:
         ("ge2017", False),
     ],
 )
-def test_a_leap_second_is_on_its_own_day(asked: str, expected: bool) -> None:
+def test_a_leap_second_is_on_its_own_day(requested: str, expected: bool) -> None:
     """The 61st second of a minute belongs to that minute, not to the next."""
     resource = {"resourceType": "Procedure", "id": "p", "performedDateTime": "2016-12-31T23:59:60Z"}
-    assert matches(parse(("Procedure",), [("date", asked)], strict=True), resource) == expected
+    assert matches(parse(("Procedure",), [("date", requested)], strict=True), resource) == expected

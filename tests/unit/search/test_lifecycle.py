@@ -209,8 +209,8 @@ def test_what_a_worker_stores_after_a_silence_is_indexed_once_more() -> None:
 
 def test_a_parameter_is_searched_after_it_is_agreed_on_and_indexed() -> None:
     """writing, a pass when all know, then active; and off again: withdrawn, gone when all know."""
-    wanted = wanted_by({URLS[0]: ("x", MEANINGS[0])})
-    state = wished(State(), wanted)
+    expected = wanted_by({URLS[0]: ("x", MEANINGS[0])})
+    state = wished(State(), expected)
     assert [(entry.phase, state.revision) for entry in state.entries] == [("writing", 1)]
     assert agreed(state, 0) is state
     state = agreed(state, 1)
@@ -243,14 +243,14 @@ def test_a_resource_that_cannot_be_indexed_does_not_keep_the_others_from_it() ->
 
 def test_a_parameter_that_takes_too_much_is_refused_until_it_changes() -> None:
     """It is neither written nor searched, whatever becomes of others; its next definition begins anew."""
-    wanted = wanted_by({URLS[0]: ("x", MEANINGS[0])})
-    state = wished(State(), wanted)
+    expected = wanted_by({URLS[0]: ("x", MEANINGS[0])})
+    state = wished(State(), expected)
     assert refused(state, {"y"}) is state
     without = refused(state, {"x"})
     assert [entry.phase for entry in without.entries] == ["refused"]
     assert without.revision == state.revision + 1
     assert refused(without, {"x"}) is without
-    assert wished(without, wanted) is without
+    assert wished(without, expected) is without
     assert agreed(without, without.revision) is without
     assert doubted(without, 0) is without
     changed = wished(without, wanted_by({URLS[0]: ("x", MEANINGS[1])}))

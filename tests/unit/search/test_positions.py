@@ -48,7 +48,7 @@ def test_cells_hold_all_that_is_near(
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "result"),
     [
         ("52.52|13.405|10|km", True),
         ("52.52|13.405|1|km", False),
@@ -58,9 +58,9 @@ def test_cells_hold_all_that_is_near(
         ("52.52|13.405", True),
     ],
 )
-def test_distances_have_units(text: str, found: bool) -> None:
+def test_distances_have_units(text: str, result: bool) -> None:
     """A place 6.1 km away is near or not by the distance in its unit; without one it is 10 km."""
-    assert matches(near(text), location(52.5, 13.4895)) is found
+    assert matches(near(text), location(52.5, 13.4895)) is result
 
 
 @pytest.mark.parametrize("text", ["1", "1|2|3|kg", "91|0", "0|181", "a|b", "1|2|-3", "1|2|3|km|5", "NaN|0"])

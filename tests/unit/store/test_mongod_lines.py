@@ -24,22 +24,22 @@ def test_a_current_line_is_not(version: str) -> None:
     assert past_its_end(version, TODAY) is None
 
 
-def _program(path: Path, said: str) -> Path:
-    path.write_text(f"#!/bin/sh\n{said}\n")
+def _program(path: Path, text: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
     return path
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "wanted"), [("7.0.2", "6.0.5", "one"), ("5.0.9", "6.0.5", "other"), ("6.0.5", "6.0.5", "one")]
+    ("one", "other", "expected"), [("7.0.2", "6.0.5", "one"), ("5.0.9", "6.0.5", "other"), ("6.0.5", "6.0.5", "one")]
 )
-def test_the_newer_mongod_is_used(tmp_path: Path, one: str, other: str, wanted: str) -> None:
+def test_the_newer_mongod_is_used(tmp_path: Path, one: str, other: str, expected: str) -> None:
     """By what the programs say of themselves; the first where they are equal."""
     programs = {
         "one": _program(tmp_path / "one", f"echo db version v{one}"),
         "other": _program(tmp_path / "other", f"echo db version v{other}"),
     }
-    assert newer(programs["one"], programs["other"]) == programs[wanted]
+    assert newer(programs["one"], programs["other"]) == programs[expected]
 
 
 def test_a_program_that_fails_is_the_older_one(tmp_path: Path) -> None:

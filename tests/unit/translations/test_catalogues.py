@@ -41,8 +41,8 @@ def test_the_texts_are_found_where_they_are_said() -> None:
 def test_every_text_is_translated(language: str) -> None:
     """No text is untranslated or doubtful, none has other places than the English one, and none is left over."""
     catalogue = messages.read(language)
-    wanted = {(message.context, message.id) for message in EXTRACTED if message.id}
-    assert {(message.context, message.id) for message in catalogue if message.id} == wanted
+    expected = {(message.context, message.id) for message in EXTRACTED if message.id}
+    assert {(message.context, message.id) for message in catalogue if message.id} == expected
     assert not [message.id for message in catalogue if message.id and (not message.string or message.fuzzy)]
     assert not [message.id for message in catalogue if places(str(message.id)) != places(str(message.string))]
     assert not catalogue.obsolete
@@ -77,29 +77,31 @@ def test_what_no_catalogue_has_stays_as_it_is() -> None:
 
 def test_pages_say_nothing_but_texts() -> None:
     """A template has no words of its own: what stands between its tags are expressions."""
-    said = {}
+    collected = {}
     for path in (ROOT / "fhir_server" / "http" / "oauth" / "templates").glob("*.html"):
         bare = re.sub(r"(?s)\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}|<style.*?</style>|<[^>]*>", " ", path.read_text("utf-8"))
-        said[path.name] = re.findall(r"[A-Za-z]{2,}", bare)
-    assert {name: words for name, words in said.items() if words} == {}
+        collected[path.name] = re.findall(r"[A-Za-z]{2,}", bare)
+    assert {name: words for name, words in collected.items() if words} == {}
 
 
 def test_every_text_that_a_page_asks_for_exists() -> None:
     """The names in the templates are names of the table."""
-    asked = set()
+    collected = set()
     for path in (ROOT / "fhir_server" / "http" / "oauth" / "templates").glob("*.html"):
-        asked |= set(re.findall(r"\bt\(\"(\w+)\"", path.read_text("utf-8")))
-    assert asked
-    assert asked <= pages._TEXTS.keys()
+        collected |= set(re.findall(r"\bt\(\"(\w+)\"", path.read_text("utf-8")))
+    assert collected
+    assert collected <= pages._TEXTS.keys()
 
 
 def test_no_table_has_languages_of_its_own() -> None:
     """No module chooses a text by comparing the language, or keeps texts by its code: the catalogues do."""
-    found = []
+    collected = []
     for package in ("fhir_server", "mappings"):
         for path in (ROOT / package).rglob("*.py"):
-            found += [f"{path.relative_to(ROOT)}:{line}" for line in own_languages(ast.parse(path.read_text("utf-8")))]
-    assert found == []
+            collected += [
+                f"{path.relative_to(ROOT)}:{line}" for line in own_languages(ast.parse(path.read_text("utf-8")))
+            ]
+    assert collected == []
 
 
 def own_languages(tree: ast.Module) -> Iterator[int]:
