@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fhir_server.auth.permission.access import ScopedAccess
 from fhir_server.engine.access import owner_of
-from fhir_server.engine.bulk_import.asked import read_asked
+from fhir_server.engine.bulk_import.parameters import read_parameters
 from fhir_server.engine.context import Context, Request, Response, now
 from fhir_server.engine.disclosure import note_question
 from fhir_server.engine.operations.inputs import Inputs
@@ -55,7 +55,7 @@ async def kick_off(context: Context, request: Request, route: Route, inputs: Inp
     if not context.respond_async:
         raise BadRequest("$import takes the header Prefer: respond-async, since its answer is made behind the scenes.")
     context.access.require("import", "*")
-    asked = read_asked(context, request.resource)
+    parameters = read_parameters(context, request.resource)
     store = context.services.stores.bulk_imports
     owner = owner_of(context.access)
     most = context.services.settings.max_exports
@@ -69,13 +69,13 @@ async def kick_off(context: Context, request: Request, route: Route, inputs: Inp
         url=f"{context.base_url}/$import",
         base_url=context.base_url,
         token=meaning_document(context.access.token) if isinstance(context.access, ScopedAccess) else None,
-        inputs=asked.inputs,
-        source=asked.source,
-        by_identifier=asked.by_identifier,
+        inputs=parameters.inputs,
+        source=parameters.source,
+        by_identifier=parameters.by_identifier,
         created=now(),
     )
     await store.add(work)
-    note_question("$import", [("input", each.url) for each in asked.inputs])
+    note_question("$import", [("input", each.url) for each in parameters.inputs])
     issue = Issue(
         "informational", "The import has been taken; its progress is told at Content-Location.", (), "information"
     )

@@ -49,13 +49,17 @@ def _local(base_url: str, url: str) -> str | None:
 
 def _is_below(url: str, source: str) -> bool:
     try:
-        asked, allowed = urlsplit(url), urlsplit(source)
-        same = (asked.scheme, asked.hostname, _port(asked)) == (allowed.scheme, allowed.hostname, _port(allowed))
+        requested, allowed = urlsplit(url), urlsplit(source)
+        same = (requested.scheme, requested.hostname, _port(requested)) == (
+            allowed.scheme,
+            allowed.hostname,
+            _port(allowed),
+        )
     except ValueError:
         return False
-    path = unquote(asked.path)
+    path = unquote(requested.path)
     # What a source takes for a step out of its folder is for no one to guess, so none is passed on to it.
-    plain = "@" not in asked.netloc and "\\" not in path and not {".", "..", ""} & set(path.split("/")[1:-1])
+    plain = "@" not in requested.netloc and "\\" not in path and not {".", "..", ""} & set(path.split("/")[1:-1])
     return same and plain and path.rpartition("/")[2] not in (".", "..") and path.startswith(allowed.path or "/")
 
 
@@ -72,9 +76,9 @@ async def read_source(context: Context, url: str, take: Take[T]) -> T:
     if not any(_is_below(url, source) for source in settings.allowed_import_sources):
         raise Refused("its source is not allowed any more")
     headers = {"Accept": "application/fhir+ndjson, application/ndjson;q=0.9", "Accept-Encoding": "gzip"}
-    asked = Outgoing(headers=headers, seconds=_WHOLE_SECONDS)
+    outgoing = Outgoing(headers=headers, seconds=_WHOLE_SECONDS)
     internal = settings.allow_internal_urls
-    return await receive(url, asked, lambda pieces: take(_unpacked(pieces)), allow_internal=internal)
+    return await receive(url, outgoing, lambda pieces: take(_unpacked(pieces)), allow_internal=internal)
 
 
 async def _content(context: Context, binary: str) -> AsyncIterator[bytes]:

@@ -166,17 +166,17 @@ def _part(work: BulkImport, number: int, part: int, first: int, data: bytes) -> 
 
 async def _store(context: Context, store: BulkImportStore, work: BulkImport, part: ImportPart, tell: Tell) -> None:
     """Store the lines of a part, except those that are stored already."""
-    asked = work.inputs[part.input]
+    source = work.inputs[part.input]
     data = await apart(zlib.decompress, part.data)
 
-    async def told(request: Request, response: Response) -> None:
+    async def record(request: Request, response: Response) -> None:
         await tell(work, request, response)
 
-    target = Transactions(context, store.record, told)
+    target = Transactions(context, store.record, record)
     budget = Budget(_SECONDS, caller=f"import {work.owner}", setting="max_async_seconds")
-    lines = Part(asked.url, part.id, data, part.first_line)
+    lines = Part(source.url, part.id, data, part.first_line)
     with working(budget):
-        loading = load_into(target, lines, await store.recorded(part.id), _write(asked.type, work.by_identifier))
+        loading = load_into(target, lines, await store.recorded(part.id), _write(source.type, work.by_identifier))
         loaded = await counted(loading, budget)
     await store.put_part(_after(part, loaded))
 

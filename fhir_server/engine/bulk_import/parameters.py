@@ -24,7 +24,7 @@ _PLACE = "Parameters.parameter"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ImportParameters:
     """The parameters of an import."""
 
     inputs: tuple[Input, ...]
@@ -32,7 +32,7 @@ class Asked:
     source: str = ""
 
 
-def read_asked(context: Context, body: Any) -> Asked:
+def read_parameters(context: Context, body: Any) -> ImportParameters:
     """Return what an import asks for; raises BadRequest naming the place, and Forbidden for types not to be written."""
     if not isinstance(body, dict) or body.get("resourceType") != "Parameters":
         raise BadRequest("The body of $import is a Parameters resource.", expression="resourceType")
@@ -54,7 +54,7 @@ def read_asked(context: Context, body: Any) -> Asked:
         raise BadRequest("$import needs the parameter input: where the lines are.", expression=_PLACE, code="required")
     if len(inputs) > MOST_INPUTS:
         raise BadRequest(f"$import takes at most {MOST_INPUTS} inputs at once.", expression=_PLACE, code="too-costly")
-    return Asked(tuple(inputs), seen.get("mode") == "by-identifier", seen.get("inputSource", ""))
+    return ImportParameters(tuple(inputs), seen.get("mode") == "by-identifier", seen.get("inputSource", ""))
 
 
 def _require_valid(body: dict[str, Any], max_depth: int) -> None:
