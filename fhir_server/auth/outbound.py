@@ -240,7 +240,7 @@ def _parts(url: str) -> SplitResult:
     try:
         return urlsplit(url)
     except ValueError as error:
-        raise Refused("it is no URL") from error
+        raise Refused("it is not a URL") from error
 
 
 def _port(parts: SplitResult) -> int:

@@ -89,7 +89,7 @@ def _require_empty(directory: Path) -> None:
 
 def _refuse_url(path: Path) -> None:
     if ":/" in str(path):
-        raise StartupError(f"{path} is no folder; a backup is made into a folder of this machine.")
+        raise StartupError(f"{path} is not a folder; a backup is made into a folder of this machine.")
 
 
 class _Progress:

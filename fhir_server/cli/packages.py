@@ -98,7 +98,7 @@ class _Installing:
             return await asyncio.to_thread(open_package, Path(text))
         name, version = _reference(text)
         if self._installation.offline:
-            raise PackageError(f"{text} is no file here, and with --offline nothing is fetched.")
+            raise PackageError(f"{text} is not a file here, and with --offline nothing is fetched.")
         return await self._registry.fetch(await self._registry.release(name, version or "latest"))
 
     async def _install(self, package: Package) -> Report:

@@ -74,7 +74,7 @@ async def _acquire(shared: Services) -> Lease:
         if lease is not None:
             return lease
         await asyncio.sleep(0.5)
-    raise StartupError("Another process makes the index anew. Wait for it, or stop it.")
+    raise StartupError("Another process is rebuilding the index. Wait for it, or stop it.")
 
 
 def _bar(console: Console) -> Progress:

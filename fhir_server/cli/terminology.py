@@ -54,7 +54,7 @@ def load(name: str, paths: Sequence[Path], chosen: Options, progress: Progress) 
 
     async def work(shared: Services, settings: Settings) -> Loaded:
         if name not in FORMATS:
-            raise SourceError(f"{name} is no format; there are {', '.join(FORMATS)}.")
+            raise SourceError(f"{name} is not a format; there are {', '.join(FORMATS)}.")
 
         async def loading() -> Loaded:
             try:

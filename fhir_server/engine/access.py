@@ -76,7 +76,7 @@ def require_acting_for(access: Access, patients: Iterable[str]) -> None:
     """Raise Forbidden where the caller does not act any longer for one of those whose data was shown then."""
     current = acts_for(access)
     if current is not None and not current.issuperset(patients):
-        raise Forbidden("It was made when the user saw more patients than now: ask anew.")
+        raise Forbidden("It was made when the user saw more patients than now: ask again.")
 
 
 def owner_of(access: Access) -> str:

@@ -21,5 +21,5 @@ def deletes_many(request: Request) -> bool:
     """Return whether a conditional delete was asked to remove every match."""
     values = [value for name, value in request.query if name == _MULTIPLE] or ["false"]
     if values not in (["true"], ["false"]):
-        raise BadRequest(f"{_MULTIPLE} is true or false, and stands once, not {', '.join(values)[:40]!r}.")
+        raise BadRequest(f"{_MULTIPLE} is true or false, and appears once, not {', '.join(values)[:40]!r}.")
     return values == ["true"]

@@ -89,7 +89,7 @@ class _Archive(Package):
             if path == PurePosixPath("package/package.json"):
                 described = data()
         if described is None:
-            raise PackageError(f"{source} is no FHIR package: it has no package/package.json.")
+            raise PackageError(f"{source} is not a FHIR package: it has no package/package.json.")
         super().__init__(source, read_manifest(described), integrity_of(content))
 
     def resources(self) -> Iterator[tuple[str, bytes]]:
@@ -111,14 +111,14 @@ class _Archive(Package):
                         unpacking.expect(0)
                         continue
                     if not member.isfile() or member.issparse():
-                        raise PackageError(f"{self._name} has {member.name[:80]!r} in it, which is no plain file.")
+                        raise PackageError(f"{self._name} has {member.name[:80]!r} in it, which is not a plain file.")
                     total += member.size
                     if not 0 <= member.size <= self._limits.file or total > self._limits.unpacked:
                         raise PackageError(f"{self._name} is too large unpacked, at {member.name[:80]!r}.")
                     unpacking.expect(member.size)
                     yield path, _Read(tar, member)
         except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, UnicodeError, ValueError, OSError) as error:
-            raise PackageError(f"{self._name} is no archive of a package (.tgz).") from error
+            raise PackageError(f"{self._name} is not an archive of a package (.tgz).") from error
 
 
 class _Read:
@@ -171,7 +171,7 @@ class _Folder(Package):
         self._limits = limits
         described = self._folder / "package.json"
         if not described.is_file() or described.is_symlink():
-            raise PackageError(f"{folder} is no FHIR package: it has no package.json.")
+            raise PackageError(f"{folder} is not a FHIR package: it has no package.json.")
         super().__init__(str(folder), read_manifest(self._read(described)), None)
 
     def resources(self) -> Iterator[tuple[str, bytes]]:

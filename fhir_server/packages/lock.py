@@ -58,7 +58,7 @@ def read_lock(path: Path) -> list[Locked]:
     except OSError as error:
         raise PackageError(f"{path} cannot be read: {error.strerror}.") from error
     except (msgspec.DecodeError, KeyError, TypeError, RecursionError) as error:
-        raise PackageError(f"{path} is no lock file of packages.") from error
+        raise PackageError(f"{path} is not a lock file of packages.") from error
 
 
 def _line(described: Any, number: int) -> Locked:

@@ -49,9 +49,9 @@ def read_manifest(content: bytes) -> Manifest:
     try:
         package = msgspec.json.decode(content)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise PackageError("The package.json is no JSON.") from error
+        raise PackageError("The package.json is not JSON.") from error
     if not isinstance(package, dict):
-        raise PackageError("The package.json is no object.")
+        raise PackageError("The package.json is not an object.")
     name, version = package.get("name"), package.get("version")
     if not isinstance(name, str) or not is_name(name):
         raise PackageError("The package.json has no name that a package can have.")

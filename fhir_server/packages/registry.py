@@ -55,7 +55,7 @@ class Registry:
     async def release(self, name: str, version_range: str) -> Release:
         """Return the version of a package that a dependency means; raises NotInRegistry, and PackageError."""
         if not is_name(name):
-            raise PackageError(f"{name[:80]!r} is no name of a package.")
+            raise PackageError(f"{name[:80]!r} is not a valid name of a package.")
         metadata = await self._about(name)
         versions = metadata.get("versions")
         versions = versions if isinstance(versions, dict) else {}
@@ -128,7 +128,7 @@ def _led_to(url: str, location: str) -> str:
     try:
         return urljoin(url, location)
     except ValueError as error:
-        raise PackageError(f"{url} leads to {location[:80]!r}, which is no URL.") from error
+        raise PackageError(f"{url} leads to {location[:80]!r}, which is not a URL.") from error
 
 
 class _Missing(PackageError):

@@ -31,7 +31,7 @@ def order(version: str) -> _Key:
     """Return what versions are sorted by: numbers first, and a release after its ballots. Raises PackageError."""
     match = _VERSION.fullmatch(version)
     if match is None:
-        raise PackageError(f"{version[:80]!r} is no version of a package.")
+        raise PackageError(f"{version[:80]!r} is not a valid package version.")
     numbers = tuple(int(part) for part in match["numbers"].split("."))
     label = match["label"]
     parts = () if label is None else tuple(map(_label_order, label.split(".")))

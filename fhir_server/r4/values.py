@@ -97,5 +97,5 @@ def _unique_pairs(pairs: list[tuple[str, Any]]) -> None:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise BadRequest(f"The property {key!r} stands twice in one object.", code="structure")
+                raise BadRequest(f"The property {key!r} appears twice in one object.", code="structure")
             seen.add(key)

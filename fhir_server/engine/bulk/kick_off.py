@@ -67,9 +67,9 @@ async def kick_off(context: Context, request: Request, route: Route, inputs: Inp
     Raises BadRequest, Forbidden, NotFound for a Group that the caller does not see, and TooManyRequests.
     """
     if request.place:
-        raise BadRequest("$export has no place in a bundle: ask for it directly.", code="not-supported")
+        raise BadRequest("$export cannot be part of a bundle: ask for it directly.", code="not-supported")
     if not context.respond_async:
-        raise BadRequest("$export takes the header Prefer: respond-async, since its answer is made behind the scenes.")
+        raise BadRequest("$export takes the header Prefer: respond-async, since its answer is made in the background.")
     if route.type == "Group":
         await read(context, Request("GET", f"Group/{route.id}"), "Group", route.id or "")
     parameters = await read_parameters(context, route, inputs)
@@ -104,6 +104,6 @@ def _export(context: Context, request: Request, parameters: ExportParameters) ->
 async def _require_room(context: Context, store: ExportStore, owner: str) -> None:
     most = context.services.settings.max_exports
     if await store.count_unfinished(owner) >= most:
-        error = TooManyRequests(f"{most} exports of yours are under way; wait for one, or end one by DELETE.")
+        error = TooManyRequests(f"{most} of your exports are running; wait for one to finish, or end one by DELETE.")
         error.headers["Retry-After"] = _RETRY_SECONDS
         raise error

@@ -45,7 +45,7 @@ async def members_of(context: Context, parameters: ExportParameters, moment: dat
     if parameters.patients:
         strangers = sorted(set(parameters.patients) - ids)
         if strangers:
-            raise BadRequest(f"Patient/{strangers[0]} is no member of Group/{parameters.group}.", code="value")
+            raise BadRequest(f"Patient/{strangers[0]} is not a member of Group/{parameters.group}.", code="value")
         ids &= set(parameters.patients)
     return Members(frozenset(ids), frozenset(ids - earlier))
 

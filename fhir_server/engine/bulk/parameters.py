@@ -124,7 +124,7 @@ def _types(context: Context, level: Level, inputs: Inputs, *, provenance: bool) 
     named = _listed(inputs, "_type")
     for name in named:
         if name not in RESOURCE_TYPES:
-            raise BadRequest(f"_type names {name[:80]!r}, which is no resource type of FHIR R4.", code="value")
+            raise BadRequest(f"_type names {name[:80]!r}, which is not a resource type of FHIR R4.", code="value")
         if name not in possible:
             raise BadRequest(f"_type names {name}, which is in no patient's compartment.", code="value")
         context.access.require("search-type", name)

@@ -51,16 +51,16 @@ async def kick_off(context: Context, request: Request, route: Route, inputs: Inp
     Raises BadRequest, Forbidden where the caller is no service or operator, and TooManyRequests.
     """
     if request.place:
-        raise BadRequest("$import has no place in a bundle: ask for it directly.", code="not-supported")
+        raise BadRequest("$import cannot be part of a bundle: ask for it directly.", code="not-supported")
     if not context.respond_async:
-        raise BadRequest("$import takes the header Prefer: respond-async, since its answer is made behind the scenes.")
+        raise BadRequest("$import takes the header Prefer: respond-async, since its answer is made in the background.")
     context.access.require("import", "*")
     parameters = read_parameters(context, request.resource)
     store = context.services.stores.bulk_imports
     owner = owner_of(context.access)
     most = context.services.settings.max_exports
     if await store.count_unfinished(owner) >= most:
-        error = TooManyRequests(f"{most} imports of yours are under way; wait for one, or end one by DELETE.")
+        error = TooManyRequests(f"{most} of your imports are running; wait for one to finish, or end one by DELETE.")
         error.headers["Retry-After"] = _RETRY_SECONDS
         raise error
     work = BulkImport(

@@ -47,7 +47,7 @@ def read_parameters(context: Context, body: Any) -> ImportParameters:
             there = ", ".join(("input", *_READERS))
             raise BadRequest(f"$import has no parameter {name[:80]!r}; there are: {there}.", expression=place)
         elif name in seen:
-            raise BadRequest(f"The parameter {name} stands more than once.", expression=place)
+            raise BadRequest(f"The parameter {name} appears more than once.", expression=place)
         else:
             seen[name] = _READERS[name](parameter, place)
     if not inputs:
@@ -70,7 +70,7 @@ def _input(context: Context, parameter: dict[str, Any], place: str) -> Input:
         if name not in ("type", "url"):
             raise BadRequest(f"An input has a type and a url, no {name[:80]!r}.", expression=where)
         if name in values:
-            raise BadRequest(f"The input's {name} stands more than once.", expression=where)
+            raise BadRequest(f"The input's {name} appears more than once.", expression=where)
         values[name] = _text(part, where)
         if name == "type":
             _require_type(context, values[name], where)
@@ -85,7 +85,7 @@ def _input(context: Context, parameter: dict[str, Any], place: str) -> Input:
 
 def _require_type(context: Context, name: str, place: str) -> None:
     if name not in RESOURCE_TYPES:
-        raise BadRequest(f"{name[:80]!r} is no resource type of FHIR R4.", expression=place, code="value")
+        raise BadRequest(f"{name[:80]!r} is not a resource type of FHIR R4.", expression=place, code="value")
     context.access.require("import", name)
 
 

@@ -75,7 +75,7 @@ class Statement:
     def _add(self, by_name: dict[str, Any], argument: ArgumentNode) -> None:
         name = argument.name.value
         if name in by_name:
-            raise Fault(f"The argument {name} stands twice.", argument)
+            raise Fault(f"The argument {name} appears twice.", argument)
         value = self.value(argument.value)
         if value is not None:
             by_name[name] = value

@@ -52,7 +52,7 @@ def _criteria(context: Context, resource_type: str, pairs: list[tuple[str, str]]
     if controls or parsed.includes:
         # Who says _count=1 beside _multiple=true would not expect that all matches are deleted.
         what = controls[0][:80] if controls else parsed.includes[0].text[:80]
-        raise BadRequest(f"The criteria of a conditional interaction only select; {what} has no place there.")
+        raise BadRequest(f"The criteria of a conditional interaction only select; {what} is not allowed there.")
     return parsed
 
 

@@ -172,7 +172,7 @@ def _controls(request: Request) -> dict[str, str]:
     controls: dict[str, str] = {}
     for name, value in request.query:
         if name in controls and name != "_at":
-            raise BadRequest(f"{name} stands twice.")
+            raise BadRequest(f"{name} appears twice.")
         controls[name] = value
     if controls.get("_sort", "-_lastUpdated") != "-_lastUpdated":
         raise BadRequest("History is sorted by -_lastUpdated only.", code="not-supported")

@@ -137,7 +137,7 @@ def _identified(resource: Any, full_url: str) -> Any:
 def write_by_id(resource: Any) -> Entry:
     """Return the entry that stores a resource: under its id where it has one; raises BadRequest for anything else."""
     if not isinstance(resource, dict) or resource.get("resourceType") not in RESOURCE_TYPES:
-        raise BadRequest("This is no FHIR R4 resource: it has no resourceType of R4.", code="structure")
+        raise BadRequest("This is not a FHIR R4 resource: it has no resourceType of R4.", code="structure")
     name, resource_id = resource["resourceType"], resource.get("id")
     if resource_id is None:
         return {"resource": resource, "request": {"method": "POST", "url": name}}

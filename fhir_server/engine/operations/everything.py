@@ -64,7 +64,7 @@ def _types(context: Context, inputs: Inputs) -> frozenset[str]:
     names = {name.strip() for text in inputs.all("_type") for name in text.split(",")}
     unknown = sorted(names - RESOURCE_TYPES)
     if unknown:
-        raise BadRequest(f"The parameter _type names {unknown[0][:80]!r}, which is no resource type.", code="value")
+        raise BadRequest(f"The parameter _type names {unknown[0][:80]!r}, which is not a resource type.", code="value")
     return frozenset(name for name in names or RESOURCE_TYPES if _may_search(context, name))
 
 
@@ -96,7 +96,7 @@ def _cursor(context: Context, request: Request, parameters: list[list[str]]) -> 
     if not tokens:
         return None
     if len(tokens) > 1:
-        raise BadRequest("_page stands twice.")
+        raise BadRequest("_page appears twice.")
     match page_token.unseal(context.services.signing_key, tokens[0]):
         case ["everything", path, pairs, [*cursor]]:
             if (path, pairs) != (request.path, parameters):

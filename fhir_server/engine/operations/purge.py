@@ -59,7 +59,7 @@ async def run(context: Context, request: Request, route: Route, inputs: Inputs) 
 
     context.access.require("purge", route.type)
     if context.session is not None or context.pending is not None:
-        raise BadRequest("$purge cannot be taken back, so it has no place in a transaction.", code="not-supported")
+        raise BadRequest("$purge cannot be taken back, so it cannot be part of a transaction.", code="not-supported")
     path = request.path.removesuffix("/$purge")
     target = Target(route.type or "", route.id or "", version_number(path, route.version))
     await purge(context, target)

@@ -44,7 +44,7 @@ async def search(context: Context, request: Request, route: Route) -> Response:
     path = request.path.removesuffix("/_search").removesuffix("_search")
     tokens = [value for name, value in request.query if name == "_page"]
     if len(tokens) > 1:
-        raise BadRequest("_page stands twice.")
+        raise BadRequest("_page appears twice.")
     place = await followed(context, path, request.query, tokens[0]) if tokens else await _start(context, request, route)
     if tokens or request.path.endswith("_search"):
         typed = [("_type", ",".join(place.types))] if place.named else []

@@ -34,7 +34,7 @@ async def require_room(context: Context, made: Sequence[Draft]) -> None:
     store = context.services.stores.subscriptions
     there = await store.count_with(f"{SUBSCRIBER}={clean(owner_of(context))}", most)
     if there + new > most:
-        raise TooManyRequests(f"There are {there} Subscriptions of yours, and at most {most}; delete one.")
+        raise TooManyRequests(f"You have {there} Subscriptions, and at most {most} are allowed; delete one.")
 
 
 async def require_stored_topics(context: Context, made: Sequence[Draft]) -> None:

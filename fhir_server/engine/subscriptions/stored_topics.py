@@ -65,7 +65,7 @@ def _extensions(extension: Mapping[str, Any], name: str) -> list[Mapping[str, An
 def _triggers(extension: Mapping[str, Any]) -> Iterator[Trigger]:
     resource_type = "".join(_parts(extension, "resource")[:1]).removeprefix(_STRUCTURE)
     if resource_type not in RESOURCE_TYPES:
-        raise _refused(f"The topic's trigger is on {resource_type[:40]!r}, which is no type of R4.")
+        raise _refused(f"The topic's trigger is on {resource_type[:40]!r}, which is not a type of R4.")
     if _extensions(extension, "fhirPathCriteria"):
         raise _refused("The topic has fhirPathCriteria; queryCriteria can say what they would.")
     interactions = _parts(extension, "supportedInteraction") or ["create", "update"]

@@ -36,7 +36,7 @@ async def closure(context: Context, request: Request, route: Route, inputs: Inpu
     """
     if context.session is not None or context.pending is not None:
         raise BadRequest(
-            "$closure keeps a table of its own, so it has no place in a transaction.", code="not-supported"
+            "$closure keeps a table of its own, so it cannot be part of a transaction.", code="not-supported"
         )
     parameters = await sent.with_kept(context, read_parameters(context, request, definitions.CLOSURE))
     with refusing():
@@ -75,7 +75,7 @@ async def _replayed(tables: ClosureTables, owner: str, name: str, since: str, ad
 async def _table(tables: ClosureTables, owner: str, name: str) -> Table:
     table = await tables.read(owner, name)
     if table is None:
-        raise NotFound(f"There is no closure table {name[:80]!r} of yours; begin it by its name alone.")
+        raise NotFound(f"There is no closure table {name[:80]!r} of yours; create it by sending its name alone.")
     return table
 
 

@@ -105,4 +105,4 @@ def _require_single(parameters: list[Json], declared: dict[str, OperationParamet
     for part in parameters:
         name = part["name"]
         if declared[name].max != "*" and seen.setdefault(name, part) != part:
-            raise BadRequest(f"The parameter {name} stands twice, with different values.", expression=name)
+            raise BadRequest(f"The parameter {name} appears twice, with different values.", expression=name)

@@ -158,7 +158,9 @@ def require_unique_full_urls(entries: list[Entry]) -> None:
         if entry.full_url is None:
             continue
         if entry.full_url in seen:
-            raise BadRequest(f"The fullUrl {entry.full_url[:200]!r} stands twice.", expression=f"{entry.place}.fullUrl")
+            raise BadRequest(
+                f"The fullUrl {entry.full_url[:200]!r} appears twice.", expression=f"{entry.place}.fullUrl"
+            )
         seen.add(entry.full_url)
 
 

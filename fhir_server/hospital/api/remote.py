@@ -158,4 +158,4 @@ def _require_resource(content: bytes) -> None:
     except FhirError as error:
         raise BadGateway("The FHIR server answers with something that is not JSON.") from error
     if not isinstance(resource, dict) or "resourceType" not in resource:
-        raise BadGateway("The FHIR server answers with something that is no resource.")
+        raise BadGateway("The FHIR server answers with something that is not a resource.")

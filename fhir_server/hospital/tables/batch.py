@@ -74,7 +74,7 @@ class _Batch:
             try:
                 planned = self._planned(line, doubts)
                 if planned.row.id in planned_by_id:
-                    raise Conflict("its id stands twice", code="duplicate", expression=f"{self._table.name}.id")
+                    raise Conflict("its id appears twice", code="duplicate", expression=f"{self._table.name}.id")
             except FhirError as error:
                 self._refuse(line.place, None if line.fault else line.cells.get("id"), error, doubts)
                 continue

@@ -91,7 +91,7 @@ def _moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError as error:
-        raise ValueError("is no time") from error
+        raise ValueError("is not a time") from error
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 

@@ -52,7 +52,7 @@ class FileFolder:
     def _file_at(self, descriptor: int) -> FoundFile:
         about = os.fstat(descriptor)
         if not stat.S_ISREG(about.st_mode):
-            raise Unreachable("its file is no plain file")
+            raise Unreachable("its file is not a plain file")
         if about.st_size > self._largest:
             raise Unreachable(f"its file has more than {self._largest} bytes")
         if not about.st_size:
@@ -96,7 +96,7 @@ def _parts(url: str) -> list[str]:
     try:
         path = unquote(urlsplit(url).path) if "://" in url else url
     except ValueError as error:
-        raise Unreachable("it is no URL") from error
+        raise Unreachable("it is not a URL") from error
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if ".." in parts or "\x00" in path or not parts:
         raise Unreachable("it leads to no file below the folder of --files")

@@ -89,11 +89,11 @@ def _require_valid(options: Options) -> None:
     except ValueError as error:
         raise StartupError(str(error)) from error
     if options.files is not None and not options.files.is_dir():
-        raise StartupError(f"{options.files} is no folder.")
+        raise StartupError(f"{options.files} is not a folder.")
     try:
         "".encode(options.encoding or "utf-8")
     except (LookupError, ValueError) as error:
-        raise StartupError(f"{options.encoding} is no encoding of text.") from error
+        raise StartupError(f"{options.encoding} is not an encoding of text.") from error
 
 
 @contextmanager
@@ -107,7 +107,7 @@ def opened(source: str, options: Options) -> Iterator[Source]:
         return
     folder = Path(source)
     if not folder.is_dir():
-        raise StartupError(f"{source} is no folder, and no PostgreSQL URL.")
+        raise StartupError(f"{source} is neither a folder nor a PostgreSQL URL.")
     yield TableFolder(folder, options.encoding, options.nulls)
 
 

@@ -32,7 +32,7 @@ async def authenticate(server: AuthorizationServer, request: Request, form: Mapp
     is_basic = authorization[:6].lower() == "basic "
     ways = [is_basic, "client_secret" in form, "client_assertion" in form or "client_assertion_type" in form]
     if sum(ways) > 1:
-        raise OAuthError("invalid_request", "The client proves itself in more than one way.")
+        raise OAuthError("invalid_request", "The client authenticates in more than one way.")
     if ways[2]:
         return await _by_assertion(server, form, url)
     if is_basic:

@@ -52,6 +52,6 @@ def once(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     parameters: dict[str, str] = {}
     for name, value in pairs:
         if name in parameters:
-            raise OAuthError("invalid_request", f"The parameter {name[:50]!r} stands twice.")
+            raise OAuthError("invalid_request", f"The parameter {name[:50]!r} appears twice.")
         parameters[name] = value
     return {name: value for name, value in parameters.items() if value}

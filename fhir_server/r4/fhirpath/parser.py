@@ -197,7 +197,7 @@ class _Parser:
 
     def temporal(self, type_name: str, text: str) -> Literal:
         if Temporal.parse(type_name, text) is None:
-            raise FhirPathError(f"{text!r} in {self.expression!r} is no valid {type_name.removeprefix('System.')}.")
+            raise FhirPathError(f"{text!r} in {self.expression!r} is not a valid {type_name.removeprefix('System.')}.")
         return Literal(type_name, text)
 
     def number(self, text: str) -> Literal:

@@ -91,7 +91,7 @@ def _compiled(pattern: str) -> re2._Regexp:
     except re2.error as error:
         reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
         raise FhirPathError(
-            f"{pattern!r} is no regular expression that is matched in linear time (RE2): {reason}."
+            f"{pattern!r} is not a regular expression that is matched in linear time (RE2): {reason}."
         ) from error
     except UnicodeEncodeError as error:
         raise FhirPathError("The regular expression has a character that is none.") from error

@@ -70,7 +70,7 @@ def _misplaced(
             item.place, "extension", f"{plan.url} changes the meaning of what has it: it is a modifierExtension."
         )
     if modifies and not plan.is_modifier:
-        yield Fault(item.place, "extension", f"{plan.url} is no modifier extension: it must be an extension.")
+        yield Fault(item.place, "extension", f"{plan.url} is not a modifier extension: it must be an extension.")
     contexts = (*plan.contexts, *_ALSO_AT.get(plan.url, ()))
     if plan.contexts and not any(_is_context(kind, text, parent, names, run) for kind, text in contexts):
         allowed = ", ".join(text for _, text in plan.contexts[:10])

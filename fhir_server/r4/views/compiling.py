@@ -52,7 +52,7 @@ def compile_view(definition: object) -> View:
     root = _object(definition, "ViewDefinition", _VIEW | _ABOUT)
     resource = _text(root, "resource", "ViewDefinition")
     if resource not in RESOURCE_TYPES:
-        raise ViewError(f"{resource[:80]!r} is no resource type of FHIR R4.", "ViewDefinition.resource")
+        raise ViewError(f"{resource[:80]!r} is not a resource type of FHIR R4.", "ViewDefinition.resource")
     compiler = _Compiler(_constants(root))
     where = tuple(compiler.condition(part, place) for part, place in _parts(root, "where", "ViewDefinition"))
     selections = compiler.selections(root, "select", "ViewDefinition")
@@ -109,7 +109,7 @@ class _Compiler:
         name = _text(part, "name", place)
         if not _NAME.fullmatch(name) or len(name) > 255:
             raise ViewError(
-                f"{name[:80]!r} is no name of a column: a letter, then letters, digits and underscores.",
+                f"{name[:80]!r} is not a valid name of a column: a letter, then letters, digits and underscores.",
                 f"{place}.name",
             )
         collection = part.get("collection", False)
@@ -141,7 +141,7 @@ def _constants(root: Json) -> Mapping[str, Code]:
         name = _text(part, "name", place)
         values = [property_name for property_name in part if property_name in _CONSTANT_TYPES]
         if not _NAME.fullmatch(name):
-            raise ViewError(f"{name[:80]!r} is no name of a constant.", f"{place}.name")
+            raise ViewError(f"{name[:80]!r} is not a valid name of a constant.", f"{place}.name")
         if name in constants:
             raise ViewError(f"The constant {name[:80]} is there twice.", f"{place}.name")
         if len(values) != 1:
@@ -163,7 +163,7 @@ def _type(part: Json, place: str) -> str | None:
         return None
     name = _text(part, "type", place).removeprefix(_CANONICAL)
     if not is_fhir_type(name):
-        raise ViewError(f"{name[:80]!r} is no type of FHIR R4.", f"{place}.type")
+        raise ViewError(f"{name[:80]!r} is not a type of FHIR R4.", f"{place}.type")
     return name
 
 

@@ -90,7 +90,7 @@ def _length_in_km(distance: str = "", unit: str = "") -> float:
         raise ValueError("a distance is not negative")
     canonical = ucum.canonical(unit or "km")
     if canonical is None or canonical.unit != "m":
-        raise ValueError(f"{unit[:20]!r} is no unit of length")
+        raise ValueError(f"{unit[:20]!r} is not a unit of length")
     return float(canonical.convert(amount) / Decimal(1000))
 
 

@@ -39,7 +39,7 @@ def read_control(controls: Controls, name: str, value: str) -> bool:
         return False
     target, read = reader
     if target and target in controls.fields and target != "page":
-        raise BadRequest(f"{name} stands twice.")
+        raise BadRequest(f"{name} appears twice.")
     content = read(controls, name, value)
     if target:
         controls.fields[target] = content
@@ -152,7 +152,7 @@ def _one_include(controls: Controls, reverse: bool, iterate: bool, value: str, n
     if source not in RESOURCE_TYPES or not code:
         raise BadRequest(f"{name}={value[:80]!r} is not Type:parameter or Type:parameter:TargetType.", code="value")
     if target and target not in RESOURCE_TYPES:
-        raise BadRequest(f"{name}={value[:80]!r} names {target[:40]!r}, which is no resource type.", code="value")
+        raise BadRequest(f"{name}={value[:80]!r} names {target[:40]!r}, which is not a resource type.", code="value")
     if code != "*":
         parameter = parameters(source).get(code)
         if parameter is None:

@@ -131,7 +131,7 @@ class _Parser:
         path = self.path(depth)
         operator = self.advance()
         if operator not in OPERATORS:
-            raise ValueError(f"{operator[:20]!r} is no operator")
+            raise ValueError(f"{operator[:20]!r} is not an operator")
         if self.current is None or (self.current in "()[]" and not self.quoted):
             raise ValueError(f"the value after {operator!r} is missing")
         quoted = self.quoted

@@ -205,9 +205,9 @@ def read_manifest(folder: Path) -> Manifest:
         body["cluster_time"] = tuple(body["cluster_time"])
         return Manifest(**body)
     except OSError as error:
-        raise Damaged(f"{folder} is no backup: {_MANIFEST} cannot be read ({error.strerror}).") from error
+        raise Damaged(f"{folder} is not a backup: {_MANIFEST} cannot be read ({error.strerror}).") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Damaged(f"{folder} is no backup: {_MANIFEST} cannot be understood.") from error
+        raise Damaged(f"{folder} is not a backup: {_MANIFEST} cannot be understood.") from error
 
 
 def verify(folder: Path) -> Manifest:
@@ -217,7 +217,7 @@ def verify(folder: Path) -> Manifest:
     manifest = read_manifest(folder)
     expected = {each.name for each in manifest.every_file()} | {_MANIFEST}
     if odd := sorted({path.name for path in folder.iterdir()} ^ expected):
-        raise Damaged(f"{folder} lacks a file, or has one too many: {', '.join(odd[:5])}.")
+        raise Damaged(f"{folder} has missing or extra files: {', '.join(odd[:5])}.")
     for collection in manifest.collections:
         documents = sum(len(chunk) for chunk in documents_of(folder, collection.file))
         if documents != collection.file.documents:

@@ -126,7 +126,7 @@ async def _now(database: Database) -> tuple[Timestamp, datetime]:
     try:
         return answer["operationTime"], datetime.now(UTC)
     except KeyError as error:
-        raise StartupError("The database tells no cluster time; it is no replica set.") from error
+        raise StartupError("The database tells no cluster time; it is not a replica set.") from error
 
 
 async def _collections(database: Database) -> list[_Collection]:

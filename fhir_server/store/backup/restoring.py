@@ -62,7 +62,7 @@ async def require_whole(database: Database) -> None:
     """Raise StartupError where a restore into the database was broken off."""
     if MARK in await database.collection_names():
         raise StartupError(
-            "A backup is being restored into this database, or was not to its end. Restore it anew into an empty one."
+            "A backup is being restored into this database, or was not to its end. Restore it again, into an empty one."
         )
 
 

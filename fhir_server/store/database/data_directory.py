@@ -28,7 +28,7 @@ def prepare(directory: Path) -> Path:
     """
     if sys.platform == "win32":
         raise StartupError(
-            "The embedded mongod needs Linux or macOS. Set FHIR_SERVER_DATABASE_URL to a MongoDB replica set of yours."
+            "The embedded mongod needs Linux or macOS. Set FHIR_SERVER_DATABASE_URL to your own MongoDB replica set."
         )
     directory = directory.expanduser().absolute()
     try:

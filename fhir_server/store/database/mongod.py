@@ -66,7 +66,7 @@ def find_mongod(configured: Path | None = None) -> Path:
         return candidates[0]
     raise StartupError(
         f"There is no mongod for {platform.system()} {platform.machine()}. Install MongoDB 6.0 or later so that mongod "
-        "is on PATH, name one with FHIR_SERVER_MONGOD, or set FHIR_SERVER_DATABASE_URL to a replica set of yours."
+        "is on PATH, name one with FHIR_SERVER_MONGOD, or set FHIR_SERVER_DATABASE_URL to your own replica set."
     )
 
 

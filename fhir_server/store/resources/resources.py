@@ -234,7 +234,7 @@ class ResourceStore:
         Raises Conflict when one of those is no longer current; outside a transaction the rest is stored nevertheless.
         """
         if pairs and await self._replace(pairs, session) < len(pairs):
-            raise Conflict("A resource was changed by another meanwhile; try again.")
+            raise Conflict("A resource was changed by somebody else in the meantime; try again.")
 
     async def confirmed(self, version: Version) -> bool:
         """Return whether a majority has that version as the current one: only then may it be acknowledged.

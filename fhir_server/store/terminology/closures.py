@@ -67,7 +67,7 @@ class ClosureTables:
             await self._collection.create_index([("owner", 1), ("name", 1)], unique=True)
             others = await self._collection.count_documents({"owner": owner, "name": {"$ne": name}}, limit=MOST_TABLES)
             if others >= MOST_TABLES:
-                raise TooLarge(f"There are {MOST_TABLES} closure tables of yours, and no more may be.")
+                raise TooLarge(f"You have {MOST_TABLES} closure tables, which is the limit.")
             change = {"$set": _content(Table()), "$inc": {"edit": 1}}
             await self._collection.update_one(where, change, upsert=True)
 

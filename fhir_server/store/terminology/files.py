@@ -68,7 +68,7 @@ class VocabularyFiles:
                     while chunk := await download.readchunk():
                         file.write(chunk)
                 except NoFile as error:
-                    raise Unavailable("A code system has been removed meanwhile; try again.") from error
+                    raise Unavailable("A code system was removed in the meantime; try again.") from error
                 except CorruptGridFile as error:
                     raise Unavailable(_DAMAGED) from error
             if await asyncio.to_thread(_digest, unfinished) != name:

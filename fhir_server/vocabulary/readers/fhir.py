@@ -23,9 +23,9 @@ def read(release: Release, builder: Builder, version: str | None) -> SystemRecor
         try:
             resource = msgspec.json.decode(file.read())
         except (msgspec.DecodeError, RecursionError) as error:
-            raise SourceError(f"{name} is no JSON.") from error
+            raise SourceError(f"{name} is not JSON.") from error
     if not isinstance(resource, dict) or resource.get("resourceType") != "CodeSystem" or not resource.get("url"):
-        raise SourceError(f"{name} is no CodeSystem with a url.")
+        raise SourceError(f"{name} is not a CodeSystem with a url.")
     version = version or resource.get("version")
     if not version:
         raise SourceError(f"{name} has no version: give --system-version.")

@@ -65,7 +65,7 @@ class Release:
                 for line in file:
                     yield line.rstrip("\r\n")
             except (UnicodeDecodeError, OSError, zipfile.BadZipFile) as error:
-                raise SourceError(f"{name} is no text in UTF-8.") from error
+                raise SourceError(f"{name} is not text in UTF-8.") from error
 
     def rows(self, name: str, separator: str, columns: int) -> Iterator[list[str]]:
         """Yield the fields of each line of a file without quotes, such as RF2 and RRF."""
@@ -93,4 +93,4 @@ class Release:
                         if key is not None and isinstance(value, str | None)
                     }
             except (UnicodeDecodeError, csv.Error, OSError, zipfile.BadZipFile) as error:
-                raise SourceError(f"{name} is no CSV in UTF-8.") from error
+                raise SourceError(f"{name} is not CSV in UTF-8.") from error

@@ -24,4 +24,4 @@ def elements(file: IO[bytes], tag: str, name: str) -> Iterator[etree._Element]:
                     break
                 del parent[0]
     except etree.XMLSyntaxError as error:
-        raise SourceError(f"{name} is no XML: {error.msg}") from error
+        raise SourceError(f"{name} is not XML: {error.msg}") from error

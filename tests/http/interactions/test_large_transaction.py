@@ -76,5 +76,5 @@ def test_a_key_that_stands_twice_is_seen_wherever_it_is(place: str, escaped: boo
     at = text.index(key)
     value_at = at + len(key) + (indent is not None or text[at + len(key)] == " ")
     end = json.JSONDecoder().raw_decode(text, value_at)[1]
-    with pytest.raises(BadRequest, match=f"{place!r} stands twice"):
+    with pytest.raises(BadRequest, match=f"{place!r} appears twice"):
         values.decode((text[:end] + "," + text[at:end] + text[end:]).encode())

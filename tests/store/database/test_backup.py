@@ -155,7 +155,7 @@ async def test_a_half_restored_database_is_refused(database: Database, restored:
 
     with pytest.raises(KeyboardInterrupt):
         await restoring.restore(restored, folder, archive.verify(folder), broken_off)
-    with pytest.raises(StartupError, match="Restore it anew"):
+    with pytest.raises(StartupError, match="Restore it again"):
         await restoring.require_whole(restored)
     await restoring.require_whole(database)
 

@@ -90,7 +90,7 @@ def read(data: bytes, *, max_depth: int) -> XmlPatch:
     if (root.text or "").strip() or any((each.tail or "").strip() for each in root):
         raise BadRequest("An XML Patch has no text between its operations.", code="structure")
     if not operations and etree.QName(root).localname not in _ROOTS:
-        raise BadRequest("There is no add, replace or remove: this is no XML Patch.", code="structure")
+        raise BadRequest("There is no add, replace or remove: this is not an XML Patch.", code="structure")
     if len(operations) > _MOST_OPERATIONS:
         raise Unprocessable(f"A patch has at most {_MOST_OPERATIONS} operations.", code="too-costly")
     namespace = etree.QName(root).namespace
