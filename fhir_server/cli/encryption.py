@@ -67,7 +67,7 @@ async def _turn(settings: Settings, *, on: bool) -> int:
         await _require_unused(plain)
         document = await _begun(plain, service, on=on)
         encrypted.encrypt(await opened(document, service))
-        converted = await convert(plain, encrypted, _told, encrypting=on)
+        converted = await convert(plain, encrypted, _show_progress, encrypting=on)
         if on:
             await change(plain, document, state="on")
         else:
@@ -102,7 +102,7 @@ async def _require_unused(database: Database) -> None:
         raise StartupError("A server or command uses the database. Stop all of them, wait 15 seconds, and try again.")
 
 
-def _told(done: int) -> None:
+def _show_progress(done: int) -> None:
     if sys.stderr.isatty():
         sys.stderr.write(f"{done} documents\r")
 
@@ -147,7 +147,7 @@ async def _rotate(settings: Settings) -> int:
 
         async def work() -> None:
             async def run(_: Lease) -> None:
-                resealed.append(await key_rotation.go_on(shared, keys, _told))
+                resealed.append(await key_rotation.go_on(shared, keys, _show_progress))
 
             lease = await shared.stores.jobs.acquire(key_rotation.NAME, shared.following.worker, early=True)
             if lease is None:

@@ -30,7 +30,7 @@ _LOOK_SECONDS = 1.0
 _BETWEEN = timedelta(days=1)
 """Between two rotations for what was erased: each seals everything anew."""
 
-Told = Callable[[int], None]
+Progress = Callable[[int], None]
 Document = dict[str, Any]
 
 log = structlog.get_logger(__name__)
@@ -64,7 +64,7 @@ async def begin(keys: KeyFollower) -> None:
     await change(keys.database, document, data=[*document["data"], made], next=number, erased=None)
 
 
-async def go_on(services: Services, keys: KeyFollower, told: Told = lambda done: None) -> int:
+async def go_on(services: Services, keys: KeyFollower, progress: Progress = lambda done: None) -> int:
     """Bring a rotation to its end, if one is under way; return how many documents were sealed anew."""
     document = await _keys(keys)
     if "next" in document:
@@ -76,7 +76,7 @@ async def go_on(services: Services, keys: KeyFollower, told: Told = lambda done:
     await _taken_up(services, keys, document)
     # What was sealed by the old key and is still on its way is stored before anything is looked at.
     await services.following.barrier()
-    resealed = await reseal(keys.database, told)
+    resealed = await reseal(keys.database, progress)
     current = [each for each in document["data"] if each["number"] == document["current"]]
     await change(keys.database, document, data=current, rotated=datetime.now(UTC))
     await keys.look()

@@ -30,9 +30,9 @@ async def resolve_hidden(context: Context, query: Query) -> Query:
 
 async def _ids(context: Context, hidden: Hidden) -> tuple[str, ...]:
     """Return the ids of the resources, and definitions, that meet a condition and that the caller may see."""
-    wanted = Query(types=(hidden.type,), criteria=(Criterion("", "", {hidden.type: hidden.narrowing}),))
+    query = Query(types=(hidden.type,), criteria=(Criterion("", "", {hidden.type: hidden.narrowing}),))
     defined = {hidden.type: collection_of(hidden.type)}
-    plan = compile_query(wanted, access=context.access.visible, defined=defined)
+    plan = compile_query(query, access=context.access.visible, defined=defined)
     search = context.services.search
     ids: list[str] = []
     for each in plan.types:

@@ -46,7 +46,7 @@ class BlindKeys:
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
         self._beginning_of = lru_cache(1024)(self._hash_of)
-        self.key = lru_cache(_CACHED)(self._asked)
+        self.key = lru_cache(_CACHED)(self._search_key)
         """Returns how a key is written; one that is written so already stays as it is."""
         self._written = lru_cache(_CACHED)(self._blind)
 
@@ -154,15 +154,15 @@ class BlindKeys:
         return "".join(self._fact(label, path[:end]) for end in ends)
 
     def _fact(self, label: str, fact: str) -> str:
-        said = f"{label}{SEPARATOR}{fact}".encode("utf-8", "surrogatepass")
-        return _written(hashlib.blake2b(said, key=self._secret, digest_size=_FACT_BYTES).digest())
+        message = f"{label}{SEPARATOR}{fact}".encode("utf-8", "surrogatepass")
+        return _written(hashlib.blake2b(message, key=self._secret, digest_size=_FACT_BYTES).digest())
 
     def _hash_of(self, label: str) -> hashlib.blake2b:
         return hashlib.blake2b(f"{label}{SEPARATOR}".encode(), key=self._secret, digest_size=_LETTER_BYTES)
 
     # --- What is asked -------------------------------------------------------------------------------------------
 
-    def _asked(self, key: str) -> str:
+    def _search_key(self, key: str) -> str:
         match = _KEY.fullmatch(key)
         return key if match is None or match[4].startswith(MARK) else self._blind(key)
 

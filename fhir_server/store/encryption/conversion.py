@@ -21,14 +21,14 @@ from fhir_server.store.resources.blobs import BUCKET, CHUNK_BYTES, BlobStore
 from fhir_server.store.work import async_requests, exports
 
 Document = dict[str, Any]
-Told = Callable[[int], None]
+Progress = Callable[[int], None]
 
 _DROPPED = (exports.EXPORTS, async_requests.REQUESTS)
 """What is kept for hours only, with its files: asked for again rather than converted."""
 _BESIDE = "~"
 
 
-async def convert(plain: Database, encrypted: Database, told: Told, *, encrypting: bool) -> int:
+async def convert(plain: Database, encrypted: Database, progress: Progress, *, encrypting: bool) -> int:
     """Convert all documents, given the same database with and without its keys; return how many there were to be."""
     cipher = encrypted.cipher
     assert cipher is not None, "the keys are known before anything is converted"
@@ -42,7 +42,7 @@ async def convert(plain: Database, encrypted: Database, told: Told, *, encryptin
         async for batch in batches(plain, name):
             for document in batch:
                 converted += await conversion.convert(name, documents, document)
-            told(converted)
+            progress(converted)
     await _drop_unconverted_blobs(plain, encrypting=encrypting)
     return converted
 

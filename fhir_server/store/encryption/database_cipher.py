@@ -57,8 +57,8 @@ class DatabaseCipher:
         documents = self.documents(_named(command))
         if documents is None:
             return command
-        asked = ("filter", "query")
-        changed: Document = {name: documents.filter(command[name]) for name in asked if name in command}
+        parts = ("filter", "query")
+        changed: Document = {name: documents.filter(command[name]) for name in parts if name in command}
         if "projection" in command:
             changed["projection"] = documents.projection(command["projection"])
         return {**command, **changed}

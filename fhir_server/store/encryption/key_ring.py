@@ -78,8 +78,8 @@ class KeyRing:
 
     def fingerprint(self, label: str, text: str) -> str:
         """Return a keyed hash of a text, by which equal ones can be found and nothing else."""
-        said = f"{label}\x1f{text}".encode("utf-8", "surrogatepass")
-        return hashlib.blake2b(said, key=self._index, digest_size=18, person=b"fingerprint").hexdigest()
+        message = f"{label}\x1f{text}".encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(message, key=self._index, digest_size=18, person=b"fingerprint").hexdigest()
 
 
 def kind_of(sealed: bytes) -> int:

@@ -149,9 +149,13 @@ def read_key(text: bytes) -> bytes:
     """
     if len(text) == KEY_BYTES:
         return text
-    said = text.strip()
+    stripped = text.strip()
     try:
-        key = bytes.fromhex(said.decode()) if len(said) == 2 * KEY_BYTES else base64.b64decode(said, validate=True)
+        key = (
+            bytes.fromhex(stripped.decode())
+            if len(stripped) == 2 * KEY_BYTES
+            else base64.b64decode(stripped, validate=True)
+        )
     except (ValueError, binascii.Error) as error:
         raise ValueError("it is neither 32 bytes nor their hexadecimal or base64") from error
     if len(key) != KEY_BYTES:

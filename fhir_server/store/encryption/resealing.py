@@ -21,7 +21,7 @@ from fhir_server.store.resources.blobs import BUCKET, CHUNK_BYTES
 from fhir_server.store.work import async_requests, exports
 
 Document = dict[str, Any]
-Told = Callable[[int], None]
+Progress = Callable[[int], None]
 """Takes how many documents have been looked at."""
 
 BUCKETS = {BUCKET: CHUNK_BYTES, exports.BUCKET: exports.CHUNK_BYTES, async_requests.BUCKET: async_requests.PIECE_BYTES}
@@ -31,7 +31,7 @@ _PAUSE = 0.01
 """Between two batches, so that requests come first."""
 
 
-async def reseal(database: Database, told: Told = lambda done: None) -> int:
+async def reseal(database: Database, progress: Progress = lambda done: None) -> int:
     """Seal by the current key all that others have sealed; return how many documents were changed."""
     cipher = database.cipher
     assert cipher is not None, "only an encrypted database has keys"
@@ -48,7 +48,7 @@ async def reseal(database: Database, told: Told = lambda done: None) -> int:
                 with translated:
                     changed += (await database.raw[name].bulk_write(changes, ordered=False)).modified_count
             looked_at += len(batch)
-            told(looked_at)
+            progress(looked_at)
             await asyncio.sleep(_PAUSE)
     return changed
 
@@ -62,9 +62,9 @@ async def batches(database: Database, name: str) -> AsyncIterator[list[Document]
     """Yield the documents of a collection as they are stored, in the order of ids, some at a time."""
     after: list[Document] = []
     while True:
-        wanted: Document = {"_id": {"$gt": after[-1]["_id"]}} if after else {}
+        condition: Document = {"_id": {"$gt": after[-1]["_id"]}} if after else {}
         with translated:
-            after = await database.raw[name].find(wanted).sort("_id", 1).limit(_BATCH).to_list()
+            after = await database.raw[name].find(condition).sort("_id", 1).limit(_BATCH).to_list()
         if not after:
             return
         yield after

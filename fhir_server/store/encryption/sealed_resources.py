@@ -158,17 +158,17 @@ class SealedResources(SealedDocuments):
         """Return which fields are to be read, so that those that are asked for can be told."""
         if not isinstance(projection, Mapping):
             return projection
-        wanted = {name: self._expression(value) for name, value in projection.items()}
-        if any(wanted.get(name) == 1 for name in _ENTRY):
-            wanted |= {INDEX: 1, "version": 1}
+        projected = {name: self._expression(value) for name, value in projection.items()}
+        if any(projected.get(name) == 1 for name in _ENTRY):
+            projected |= {INDEX: 1, "version": 1}
             for name in _ENTRY:
-                if wanted.get(name) == 1:
-                    del wanted[name]
-        if "json" in wanted or "content" in wanted:
-            wanted["version"] = 1
-        if wanted.get("subscriber") == 1:
-            wanted |= {"~subscriber": 1, "version": 1}
-        return wanted
+                if projected.get(name) == 1:
+                    del projected[name]
+        if "json" in projected or "content" in projected:
+            projected["version"] = 1
+        if projected.get("subscriber") == 1:
+            projected |= {"~subscriber": 1, "version": 1}
+        return projected
 
     def pipeline(self, stages: Sequence[Any]) -> list[Any]:
         """Return stages as they are run on stored documents."""

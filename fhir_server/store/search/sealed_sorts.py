@@ -68,32 +68,32 @@ async def _ids(ask: Ask, plan: TypePlan, way: Way) -> list[str]:
 
 async def _placed(cipher: DatabaseCipher, ask: Ask, plan: TypePlan, ids: Sequence[str]) -> list[tuple[list[Any], str]]:
     names = [f"_sort{number}" for number in range(len(plan.sort))]
-    wanted = {
+    places = {
         name: {"$ifNull": [key.entries if key.texts else key.expression, None]}
         for name, key in zip(names, plan.sort, strict=True)
     }
     stages: list[Document] = [{"$match": {"_id": {"$in": list(ids)}}}]
     stages += [stage for key in plan.sort for stage in key.stages]
-    documents, _ = await ask(commands.aggregate(plan.collection, [*stages, {"$project": wanted}], len(ids)))
+    documents, _ = await ask(commands.aggregate(plan.collection, [*stages, {"$project": places}], len(ids)))
     return [
         ([_value(cipher, key, each.get(name)) for name, key in zip(names, plan.sort, strict=True)], each["_id"])
         for each in documents
     ]
 
 
-def _value(cipher: DatabaseCipher, key: SortField, told: Any) -> Any:
+def _value(cipher: DatabaseCipher, key: SortField, stored: Any) -> Any:
     if not key.texts:
-        return told
-    texts = [text for entry in _entries(told) for text in _keys(cipher, entry) if text.startswith(key.texts)]
+        return stored
+    texts = [text for entry in _entries(stored) for text in _keys(cipher, entry) if text.startswith(key.texts)]
     return (max(texts) if key.descending else min(texts)) if texts else None
 
 
-def _entries(told: Any) -> Iterator[Document]:
-    if isinstance(told, list):
-        for each in told:
+def _entries(stored: Any) -> Iterator[Document]:
+    if isinstance(stored, list):
+        for each in stored:
             yield from _entries(each)
-    elif isinstance(told, dict):
-        yield told
+    elif isinstance(stored, dict):
+        yield stored
 
 
 def _keys(cipher: DatabaseCipher, entry: Document) -> list[str]:

@@ -174,8 +174,8 @@ class SearchStore:
             return None
         entries: list[Document] = []
         for start in range(0, len(ids), _ENTRIES):
-            wanted = {"_id": {"$in": ids[start : start + _ENTRIES]}}
-            command: Document = {"find": plan.collection, "filter": wanted, "projection": _ENTRY}
+            condition = {"_id": {"$in": ids[start : start + _ENTRIES]}}
+            command: Document = {"find": plan.collection, "filter": condition, "projection": _ENTRY}
             documents, _, _ = await self.ask(command | {"batchSize": _ENTRIES + 1}, session)
             entries += documents
         return entries
