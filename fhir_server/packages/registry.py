@@ -55,7 +55,7 @@ class Registry:
     async def release(self, name: str, version_range: str) -> Release:
         """Return the version of a package that a dependency means; raises NotInRegistry, and PackageError."""
         if not is_name(name):
-            raise PackageError(f"{name[:80]!r} is not a valid name of a package.")
+            raise PackageError(f"{name[:80]!r} is not a valid package name.")
         metadata = await self._about(name)
         versions = metadata.get("versions")
         versions = versions if isinstance(versions, dict) else {}

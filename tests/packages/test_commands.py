@@ -94,7 +94,7 @@ async def test_a_code_system_is_loaded_listed_and_removed(run: Run, database: Da
         assert run("terminology", "list").output == "urn:animals|1  2 concepts\n"
         with pytest.raises(StartupError, match="--url"):
             run("terminology", "load", "csv", str(table))
-        with pytest.raises(StartupError, match="no format"):
+        with pytest.raises(StartupError, match="not a format"):
             run("terminology", "load", "excel", str(table))
         run("terminology", "remove", "urn:animals")
         with pytest.raises(StartupError, match="was not loaded"):

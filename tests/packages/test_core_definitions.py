@@ -11,6 +11,7 @@ import pytest
 from fhir_server.engine.context import Services
 from fhir_server.packages.library import CORE_TYPES
 from fhir_server.r4 import official
+from fhir_server.search.query.conditions import HasKey
 from fhir_server.services import services_on
 from fhir_server.settings import Settings
 from fhir_server.store.database.mongo import Database
@@ -92,6 +93,6 @@ async def test_a_new_release_puts_its_own_in_place_of_those_of_the_one_before(
 
 async def test_a_caller_with_conditions_reads_what_these_admit(services: Services) -> None:
     """A scope may narrow a type by a search; the database then decides."""
-    admitted = await services.definitions.read("CompartmentDefinition", "patient", {"keys": "code=Patient"})
+    admitted = await services.definitions.read("CompartmentDefinition", "patient", HasKey(("code=Patient",)))
     assert admitted is not None
-    assert await services.definitions.read("CompartmentDefinition", "patient", {"keys": "code=Device"}) is None
+    assert await services.definitions.read("CompartmentDefinition", "patient", HasKey(("code=Device",))) is None

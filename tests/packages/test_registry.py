@@ -104,7 +104,7 @@ async def test_what_the_registry_has_not_is_told_with_what_it_has(fake: FakeRegi
         await registry().release("test.one", "2.0.0")
     with pytest.raises(NotInRegistry, match="no package"):
         await registry().release("test.other", "1.0.0")
-    with pytest.raises(PackageError, match="no name"):
+    with pytest.raises(PackageError, match="not a valid package name"):
         await registry().release("../secret", "1.0.0")
 
 

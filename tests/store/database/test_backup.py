@@ -141,7 +141,7 @@ async def test_damage_is_found(database: Database, tmp_path: Path) -> None:
         archive.verify(folder)
     (folder / "more").unlink()
     archive.verify(folder)
-    with pytest.raises(Damaged, match="no backup"):
+    with pytest.raises(Damaged, match="not a backup"):
         archive.verify(tmp_path)
 
 

@@ -341,4 +341,4 @@ async def test_why_a_mongod_is_away_is_told_without_its_places(tmp_path: Path) -
 def test_reasons_are_told_apart(returncode: int, text: str, reason: str) -> None:
     """Each has its words, for callers of the app too, in both languages."""
     assert outage.reason_of(returncode, text) == reason
-    assert texts.said(outage.REASONS[reason], "es") != outage.REASONS[reason]
+    assert texts.worded(outage.REASONS[reason], "es") != outage.REASONS[reason]

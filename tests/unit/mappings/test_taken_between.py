@@ -52,7 +52,7 @@ def test_a_policy_is_in_force_to_the_last_day_of_its_period(end: str, last: str)
     """A period that ends with a month or a year ends with its last day, for policies and for insurers' plans."""
     policy = insurance.from_fhir({"resourceType": "Coverage", "id": "c", "status": "active", "period": {"end": end}})
     day = date.fromisoformat(last)
-    assert [insurance.standing(policy, each) for each in (day, day + timedelta(days=1))] == ["active", "expired"]
+    assert [insurance.state_of(policy, each) for each in (day, day + timedelta(days=1))] == ["active", "expired"]
     benefit = {"coverage": [{"benefit": [{"type": {"text": "Cardiology"}}]}], "period": {"end": end}}
     assert insurance.is_covered([benefit], {"Cardiology"}, day) is True
     assert insurance.is_covered([benefit], {"Cardiology"}, day + timedelta(days=1)) is None

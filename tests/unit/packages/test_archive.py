@@ -71,7 +71,7 @@ def test_what_is_no_plain_file_is_refused(kind: bytes) -> None:
     member = tarfile.TarInfo("package/link.json")
     member.type, member.linkname = kind, "/etc/passwd"
     described = json.dumps(manifest()).encode()
-    with pytest.raises(PackageError, match="no plain file"):
+    with pytest.raises(PackageError, match="not a plain file"):
         package_of(packed([(plain("package/package.json", len(described)), described), (member, b"")]), "test")
 
 
@@ -178,9 +178,9 @@ def test_a_damaged_archive_is_refused_or_read(noise: bytes, place: int) -> None:
 @pytest.mark.parametrize(
     ("described", "text"),
     [
-        (b"no json", "no JSON"),
-        (b"[]", "no object"),
-        (b"[" * 100_000, "no JSON"),
+        (b"no json", "not JSON"),
+        (b"[]", "not an object"),
+        (b"[" * 100_000, "not JSON"),
         (json.dumps(manifest(name="../evil")).encode(), "name"),
         (json.dumps(manifest(version="latest")).encode(), "version"),
         (json.dumps(manifest(fhirVersions=["5.0.0"])).encode(), "FHIR 5.0.0"),
