@@ -172,10 +172,11 @@ class LifeWithSilence(Life):
         return self.workers if calm else []
 
 
+_SETTINGS = settings(max_examples=400, stateful_step_count=30, deadline=None, derandomize=True)
 TestLife = Life.TestCase
+TestLife.settings = _SETTINGS
 TestLifeWithSilence = LifeWithSilence.TestCase
-for _case in (TestLife, TestLifeWithSilence):
-    _case.settings = settings(max_examples=400, stateful_step_count=30, deadline=None, derandomize=True)
+TestLifeWithSilence.settings = _SETTINGS
 
 
 def test_a_code_passes_to_another_parameter_only_when_nobody_searches_by_the_first() -> None:
