@@ -235,7 +235,7 @@ def test_no_tables_is_a_fault_of_the_operator(desk: Desk, tmp_path: Path) -> Non
     """A folder without tables, or none at all, is said in one line."""
     with pytest.raises(StartupError, match="none of the hospital's tables"):
         desk.import_from(tmp_path)
-    with pytest.raises(StartupError, match="not a folder"):
+    with pytest.raises(StartupError, match="neither a folder"):
         desk.import_from(tmp_path / "nowhere")
     with pytest.raises(StartupError, match="prefix"):
         desk.import_from(tmp_path, prefix="../")

@@ -194,8 +194,8 @@ class _Buffer:
         """Pass over the next character, which must be one of these; return it."""
         character = self.next()
         if not character or character not in characters:
-            wanted = " or ".join(repr(each) for each in characters)
-            raise self.fault(f"is no JSON array of objects: {wanted} is missing")
+            expected = " or ".join(repr(each) for each in characters)
+            raise self.fault(f"is no JSON array of objects: {expected} is missing")
         self._at += 1
         return character
 
@@ -211,8 +211,8 @@ class _Buffer:
                 if len(self._text) - self._at > LONGEST_RECORD or not self._more(size):
                     raise self.fault(_reason(error)) from None
             except (ValueError, RecursionError) as error:
-                told = _reason(error) if isinstance(error, ValueError) else "is nested too deeply"
-                raise self.fault(told) from None
+                reason = _reason(error) if isinstance(error, ValueError) else "is nested too deeply"
+                raise self.fault(reason) from None
             else:
                 # A number may go on where the stretch ends.
                 if end < len(self._text) or not self._more(size):
