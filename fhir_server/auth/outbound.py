@@ -94,14 +94,14 @@ async def fetch(url: str, outgoing: Outgoing = _PLAIN, *, allow_internal: bool =
     return await _exchange(url, outgoing, partial(_read, largest=outgoing.largest), allow_internal=allow_internal)
 
 
-async def ask(url: str, asked: Outgoing, *, allow_internal: bool = False) -> Answer:
+async def ask(url: str, outgoing: Outgoing, *, allow_internal: bool = False) -> Answer:
     """Return what the https URL answers, whatever its status; raises Refused."""
 
     async def read(response: httpx.Response) -> Answer:
-        content = await _content(response, asked.largest)
+        content = await _content(response, outgoing.largest)
         return Answer(response.status_code, response.headers.get("content-type", ""), content)
 
-    return await _exchange(url, asked, read, allow_internal=allow_internal)
+    return await _exchange(url, outgoing, read, allow_internal=allow_internal)
 
 
 async def send(url: str, sent: Outgoing, *, allow_internal: bool = False) -> int:

@@ -46,7 +46,7 @@ class Metadata:
 @dataclass(slots=True)
 class _Kept:
     metadata: Metadata | None
-    asked: float
+    asked_at: float
     fault: Refused | None = None
 
 
@@ -62,13 +62,13 @@ class Discovery:
         """Return the provider's metadata; raises Refused where it tells none that can be used."""
         async with self._locks.setdefault(provider.issuer, asyncio.Lock()):
             kept, now = self._kept.get(provider.issuer), self._clock()
-            if kept is None or now - kept.asked >= (_KEPT_SECONDS if kept.fault is None else _AFTER_FAILURE):
-                kept = self._kept[provider.issuer] = await self._asked(provider, kept, now)
+            if kept is None or now - kept.asked_at >= (_KEPT_SECONDS if kept.fault is None else _AFTER_FAILURE):
+                kept = self._kept[provider.issuer] = await self._fetched(provider, kept, now)
         if kept.metadata is None:
             raise kept.fault or Refused("it told nothing of itself")
         return kept.metadata
 
-    async def _asked(self, provider: Provider, before: _Kept | None, now: float) -> _Kept:
+    async def _fetched(self, provider: Provider, before: _Kept | None, now: float) -> _Kept:
         try:
             answer = await ask_provider(provider, provider.issuer.rstrip("/") + PATH, Outgoing(largest=_LARGEST))
             return _Kept(read_metadata(provider, answer), now)
@@ -76,12 +76,12 @@ class Discovery:
             return _Kept(before.metadata if before else None, now, fault)
 
 
-async def ask_provider(provider: Provider, url: str, asked: Outgoing) -> Answer:
+async def ask_provider(provider: Provider, url: str, outgoing: Outgoing) -> Answer:
     """Return what a URL of the provider answers; raises Refused.
 
     A provider within the operator's own network is asked there at its own origin only.
     """
-    return await ask(url, asked, allow_internal=provider.internal and _origin(url) == _origin(provider.issuer))
+    return await ask(url, outgoing, allow_internal=provider.internal and _origin(url) == _origin(provider.issuer))
 
 
 def read_metadata(provider: Provider, answer: Answer) -> Metadata:

@@ -123,7 +123,7 @@ class RelyingParty:
         """Return who the code is about; raises Refused, NotProven, and Ended where the provider takes it back."""
         metadata = await self.discovery.of(provider)
         async with self._client(provider, wish.redirect_uri) as client:
-            tokens = await _asked(
+            tokens = await _tokens_of(
                 client.fetch_token(
                     metadata.token_endpoint,
                     grant_type="authorization_code",
@@ -141,7 +141,7 @@ class RelyingParty:
         """
         metadata = await self.discovery.of(provider)
         async with self._client(provider) as client:
-            tokens = await _asked(client.refresh_token(metadata.token_endpoint, refresh_token=refresh_token))
+            tokens = await _tokens_of(client.refresh_token(metadata.token_endpoint, refresh_token=refresh_token))
         renewed = tokens.get("refresh_token")
         following = renewed if isinstance(renewed, str) and renewed != refresh_token else None
         if not isinstance(tokens.get("id_token"), str):
@@ -232,12 +232,12 @@ class RelyingParty:
                     token=text,
                     token_type_hint="access_token",  # noqa: S106
                 )
-                said = answer.json() if answer.status_code == 200 else None
+                claims = answer.json() if answer.status_code == 200 else None
             except (AuthlibBaseError, httpx2.HTTPError, ValueError, TypeError) as error:
                 raise Refused("its introspection endpoint answers nothing of use") from error
-        if not isinstance(said, dict):
+        if not isinstance(claims, dict):
             raise Refused("its introspection endpoint answers nothing of use")
-        return said if said.get("active") is True else None
+        return claims if claims.get("active") is True else None
 
     async def verified(self, provider: Provider, token: signed.Unverified, types: tuple[str, ...]) -> dict[str, Any]:
         """Return the claims of a token that the provider signed; raises NotProven, Refused."""
@@ -262,12 +262,12 @@ class _Guarded(httpx2.AsyncBaseTransport):
         headers = [
             (name, value) for name, value in request.headers.multi_items() if name.lower() not in _DROPPED_HEADERS
         ]
-        asked = Outgoing(request.method, headers, await request.aread() or None)
-        answer = await ask_provider(self._provider, str(request.url), asked)
+        outgoing = Outgoing(request.method, headers, await request.aread() or None)
+        answer = await ask_provider(self._provider, str(request.url), outgoing)
         return httpx2.Response(answer.status, headers={"Content-Type": answer.content_type}, content=answer.body)
 
 
-async def _asked(asking: Any) -> Mapping[str, Any]:
+async def _tokens_of(asking: Any) -> Mapping[str, Any]:
     """Return the tokens of a token endpoint; raises Ended where it refuses them, Refused for anything else."""
     try:
         tokens = await asking

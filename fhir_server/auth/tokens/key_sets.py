@@ -30,10 +30,10 @@ _MOST_SETS = 1000
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A key set, or the fault that kept it from being fetched; `asked` is when it was last asked for."""
+    """A key set, or the fault that kept it from being fetched; `asked_at` is when it was last asked for."""
 
     keys: Sequence[Jwk]
-    asked: float
+    asked_at: float
     expires: float
     fault: Refused | None = None
 
@@ -62,7 +62,7 @@ class KeySets:
         kept, now = self._kept.get(uri), self._clock()
         if kept is not None and now < kept.expires:
             keys = named(kept.keys, kid)
-            rested = now >= kept.asked + (_BETWEEN_EXTRA_FETCHES if kept.fault is None else _AFTER_FAILURE)
+            rested = now >= kept.asked_at + (_BETWEEN_EXTRA_FETCHES if kept.fault is None else _AFTER_FAILURE)
             # A key that is not there may be new; but not more often, or anybody could make us fetch at will.
             if keys or not rested:
                 if kept.fault is not None and not keys:
@@ -80,7 +80,7 @@ class KeySets:
         except Refused as fault:
             still_good = before is not None and now < before.expires
             self._kept[uri] = (
-                replace(before, asked=now, fault=fault)
+                replace(before, asked_at=now, fault=fault)
                 if before is not None and still_good
                 else _Kept((), now, now + _AFTER_FAILURE, fault)
             )

@@ -56,6 +56,6 @@ def configured(path: Path | None) -> tuple[Provider, ...]:
         providers = parse_providers(path.read_bytes())
         require_distinct(providers)
     except (OSError, BadRequest) as error:
-        told = error.issues[0].diagnostics if isinstance(error, BadRequest) else type(error).__name__
-        raise StartupError(f"The file of identity providers {path} cannot be used: {told}") from error
+        reason = error.issues[0].diagnostics if isinstance(error, BadRequest) else type(error).__name__
+        raise StartupError(f"The file of identity providers {path} cannot be used: {reason}") from error
     return providers

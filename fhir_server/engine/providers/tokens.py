@@ -91,7 +91,7 @@ class OutsideTokens:
         self.accounts = accounts
         self.providers = providers
         self._made = made
-        self._said: _Kept[_Said] = _Kept()
+        self._answers: _Kept[_Said] = _Kept()
         self._access: _Kept[tuple[Access | None]] = _Kept()
         self._under: int | None = None
         self._asking: dict[str, asyncio.Task[_Said]] = {}
@@ -110,37 +110,37 @@ class OutsideTokens:
         kept = self._access.get(name)
         if kept is not None:
             return kept[0]
-        said = self._said.get(name) or await self._told_once(name, secret)
-        if said.provider is None or said.token is None:
+        outcome = self._answers.get(name) or await self._told_once(name, secret)
+        if outcome.provider is None or outcome.token is None:
             return None
-        access = await self._access_of(said.provider, said.token)
+        access = await self._access_of(outcome.provider, outcome.token)
         if number is not None and number == self._under:
             # Not longer than what it rests on: an opaque token is asked about again.
-            seconds = _kept_seconds(said.provider, secret)
-            self._access.put(name, (access,), min(said.token.expires.timestamp(), time.time() + seconds))
+            seconds = _kept_seconds(outcome.provider, secret)
+            self._access.put(name, (access,), min(outcome.token.expires.timestamp(), time.time() + seconds))
         return access
 
     async def _told_once(self, name: str, secret: str) -> _Said:
         """Return what a token says; requests that bring the same one at once ask once."""
         asking = self._asking.get(name)
         if asking is None:
-            asking = self._asking[name] = asyncio.create_task(self._told(name, secret))
+            asking = self._asking[name] = asyncio.create_task(self._decided(name, secret))
             asking.add_done_callback(lambda _: self._asking.pop(name, None))
         return await asyncio.shield(asking)
 
-    async def _told(self, name: str, secret: str) -> _Said:
+    async def _decided(self, name: str, secret: str) -> _Said:
         try:
-            said = await (self._verified(secret) if signed.is_signed_form(secret) else self._introspected(secret))
+            outcome = await (self._verified(secret) if signed.is_signed_form(secret) else self._introspected(secret))
         except NotProven:
-            said = _Said()
+            outcome = _Said()
         except Refused as error:
             log.warning("provider.unanswered", reason=str(error))
             raise Unavailable("The issuer of the access token cannot be asked now.") from error
         until = time.time() + _REFUSED_SECONDS
-        if said.provider is not None and said.token is not None:
-            until = min(said.token.expires.timestamp(), time.time() + _kept_seconds(said.provider, secret))
-        self._said.put(name, said, until)
-        return said
+        if outcome.provider is not None and outcome.token is not None:
+            until = min(outcome.token.expires.timestamp(), time.time() + _kept_seconds(outcome.provider, secret))
+        self._answers.put(name, outcome, until)
+        return outcome
 
     async def _verified(self, secret: str) -> _Said:
         token = signed.read(secret)

@@ -198,12 +198,12 @@ async def _acr_values(server: AuthorizationServer, parameters: Mapping[str, str]
 
     https://openid.net/specs/openid-connect-unmet-authentication-requirements-1_0.html
     """
-    asked = " ".join(parameters.get("acr_values", "").split())
-    if len(asked) > _LONGEST_ACR_VALUES:
+    values = " ".join(parameters.get("acr_values", "").split())
+    if len(values) > _LONGEST_ACR_VALUES:
         raise Rejection("invalid_request", "The acr_values are too long.")
-    if asked and MULTI_FACTOR not in asked.split() and not await server.providers.of_sign_in():
+    if values and MULTI_FACTOR not in values.split() and not await server.providers.of_sign_in():
         raise Rejection(UNMET, "Users sign in by name and password, or with a second factor besides.")
-    return asked
+    return values
 
 
 async def _hinted(server: AuthorizationServer, client: Client, hint: str | None) -> str | None:
