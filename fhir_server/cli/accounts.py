@@ -158,7 +158,7 @@ def set_second_factor(username: str, *, remove: bool) -> Work[Described]:
         await sign_in.end_all(store, user.id)
         return described
 
-    return told("second-factor-removed" if remove else "second-factor-set", work)
+    return audited_work("second-factor-removed" if remove else "second-factor-set", work)
 
 
 async def _user(store: OAuthStore[Access], username: str) -> User:

@@ -57,7 +57,7 @@ class _Checking:
     def faults(self) -> list[Fault]:
         self._note_answers(self.response.get("item", ()))
         self.defined = {item["linkId"] for item in _every(self.questionnaire)}
-        return self._items(_asked(self.questionnaire), self.response.get("item", ()))
+        return self._items(_answered_items(self.questionnaire), self.response.get("item", ()))
 
     def _note_answers(self, items: Iterable[Json]) -> None:
         for item in items:
@@ -115,7 +115,7 @@ class _Checking:
 
     def _item(self, definition: Json, item: Json) -> list[Fault]:
         kind = definition["type"]
-        children = _asked(definition)
+        children = _answered_items(definition)
         faults: list[Fault] = []
         if item.get("text") and definition.get("text") and item["text"] != definition["text"]:
             faults.append(Fault(".text", "value", "The text differs from that of the Questionnaire.", "warning"))
@@ -149,8 +149,8 @@ class _Checking:
         if allowed is None:
             yield from self._choice(definition, name, value)
         elif name not in allowed:
-            wanted = " or ".join(sorted(allowed))
-            yield Fault(".value", "structure", f"An item of type {kind} is answered by {wanted}, not {name}.")
+            expected = " or ".join(sorted(allowed))
+            yield Fault(".value", "structure", f"An item of type {kind} is answered by {expected}, not {name}.")
         else:
             yield from _limits(definition, value)
             if definition.get("answerOption") and not _is_option(definition, name, value):
@@ -194,14 +194,14 @@ class _Checking:
         return outcomes.pop() if len(outcomes) == 1 else None
 
 
-def _asked(container: Json) -> list[Json]:
+def _answered_items(container: Json) -> list[Json]:
     """Return the items of a questionnaire or item; what a package wrote without a linkId or type asks for nothing."""
     items = container.get("item", ())
     return [item for item in items if isinstance(item.get("linkId"), str) and isinstance(item.get("type"), str)]
 
 
 def _every(container: Json) -> Iterator[Json]:
-    for item in _asked(container):
+    for item in _answered_items(container):
         spend(1)
         yield item
         yield from _every(item)
@@ -219,16 +219,16 @@ def _is_option(definition: Json, name: str, value: Any) -> bool:
     return any(_is_same(option.get(name), value) for option in options)
 
 
-def _is_same(wanted: Any, value: Any) -> bool:
+def _is_same(expected: Any, value: Any) -> bool:
     """Return whether an answer says the same as an option or a condition."""
-    if not isinstance(wanted, dict) or not isinstance(value, dict):
-        return bool(wanted == value) and wanted is not None
-    if "reference" in wanted:
-        return bool(wanted["reference"] == value.get("reference"))
-    if "code" not in wanted:
-        return bool(wanted.get("display") == value.get("display") and wanted.get("value") == value.get("value"))
-    same_system = "system" not in wanted or wanted["system"] == value.get("system")
-    return bool(same_system and wanted["code"] == value.get("code") and wanted.get("value") == value.get("value"))
+    if not isinstance(expected, dict) or not isinstance(value, dict):
+        return bool(expected == value) and expected is not None
+    if "reference" in expected:
+        return bool(expected["reference"] == value.get("reference"))
+    if "code" not in expected:
+        return bool(expected.get("display") == value.get("display") and expected.get("value") == value.get("value"))
+    same_system = "system" not in expected or expected["system"] == value.get("system")
+    return bool(same_system and expected["code"] == value.get("code") and expected.get("value") == value.get("value"))
 
 
 def _limits(definition: Json, value: Any) -> Iterator[Fault]:
@@ -282,13 +282,13 @@ def _order(one: Any, other: Any) -> int | None:
 def _meets(condition: Json, answers: Sequence[Json]) -> bool | None:
     """Return whether one occurrence of a question meets a condition."""
     name = next((name for name in condition if name.startswith("answer")), "answer")
-    wanted, operator = condition.get(name), condition["operator"]
+    expected, operator = condition.get(name), condition["operator"]
     answered = [_value(answer)[1] for answer in answers]
     if operator == "exists":
-        return bool(answered) is wanted
+        return bool(answered) is expected
     if operator in ("=", "!="):
-        return any(_is_same(wanted, value) is (operator == "=") for value in answered)
-    orders = [_order(value, wanted) for value in answered]
+        return any(_is_same(expected, value) is (operator == "=") for value in answered)
+    orders = [_order(value, expected) for value in answered]
     if any(order is not None and order in _ORDERS[operator] for order in orders):
         return True
     return None if None in orders else False

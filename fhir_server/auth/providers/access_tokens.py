@@ -16,6 +16,7 @@ from fhir_server.auth.permission.scopes import Scopes, parse_scopes
 from fhir_server.auth.providers.person import claim
 from fhir_server.auth.providers.provider import TokenMapping
 from fhir_server.auth.tokens.signed import NotProven
+from fhir_server.r4.ids import ID_PATTERN
 
 TYPES = ("at+jwt", "jwt", "")
 """Not all providers say that it is an access token; what is an id_token is told by its claims and audience."""
@@ -25,8 +26,8 @@ _OTHER_KINDS = frozenset({"id", "refresh", "logout", "offline"})
 _SKEW = 30
 _LONGEST = 255
 _LONGEST_SCOPE = 8000
-_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
-_FHIR_USER = re.compile(r"(?:Patient|Practitioner|PractitionerRole|RelatedPerson|Person)/[A-Za-z0-9\-.]{1,64}")
+_ID = re.compile(ID_PATTERN)
+_FHIR_USER = re.compile(r"(?:Patient|Practitioner|PractitionerRole|RelatedPerson|Person)/" + ID_PATTERN)
 
 
 @dataclass(frozen=True, slots=True)

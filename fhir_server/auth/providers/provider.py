@@ -16,9 +16,10 @@ from pydantic import model_validator as checked
 from fhir_server.auth.accounts.user import Role
 from fhir_server.auth.permission.scopes import parse_scopes
 from fhir_server.errors import BadRequest
+from fhir_server.r4.ids import ID_PATTERN
 
 _ID = r"[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?"
-_LOCATION = re.compile(r"Location/[A-Za-z0-9\-.]{1,64}")
+_LOCATION = re.compile(rf"Location/{ID_PATTERN}")
 _MOST_PROVIDERS = 50
 
 Claim: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]

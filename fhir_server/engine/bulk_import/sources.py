@@ -13,6 +13,7 @@ from fhir_server.engine.context import Context, Request
 from fhir_server.engine.interactions.read import read
 from fhir_server.errors import BadRequest, Forbidden, NotFound
 from fhir_server.r4 import values
+from fhir_server.r4.ids import ID_PATTERN
 from fhir_server.settings import Settings
 from fhir_server.store.resources.contents import HeldContent
 from fhir_server.work.threads import breathe
@@ -20,7 +21,7 @@ from fhir_server.work.threads import breathe
 T = TypeVar("T")
 Take = Callable[[AsyncIterator[bytes]], Awaitable[T]]
 
-_BINARY = re.compile(r"Binary/([A-Za-z0-9\-.]{1,64})")
+_BINARY = re.compile(rf"Binary/({ID_PATTERN})")
 _GZIP = b"\x1f\x8b"
 _WHOLE_SECONDS = 4 * 3600.0
 _PIECE = 1024 * 1024

@@ -29,8 +29,8 @@ class SecondFactors:
 
     def is_required(self, user: User) -> bool:
         """Return whether the settings want one of the account."""
-        wanted = self.settings.require_second_factor
-        return wanted == "all" or (wanted == "staff" and user.role != "patient")
+        required = self.settings.require_second_factor
+        return required == "all" or (required == "staff" and user.role != "patient")
 
     async def enrol(self, user: User, secret: str, code: str) -> list[str]:
         """Store a new second factor once its code proves that it works; return its recovery codes, told only now.

@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import Any
 
 from fhir_server.r4.definitions import RESOURCE_TYPES
+from fhir_server.r4.ids import ID_PATTERN
 from fhir_server.search.index.keys import CANONICAL, SEPARATOR, after_prefix
 from fhir_server.search.params.strings import SORTED_BACKWARDS
 
@@ -30,7 +31,7 @@ _LETTER_BYTES = 3
 _FACT_BYTES = 12
 _CACHED = 32_768
 _KEY = re.compile(r"((?:[A-Za-z_][\w\-]*~)*)([A-Za-z_][\w\-]*(?::[\w\-]+)?)([^\w\-:])(.*)", re.DOTALL)
-_LITERAL = re.compile(r"([A-Z][A-Za-z]+)/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]{1,64})?")
+_LITERAL = re.compile(rf"([A-Z][A-Za-z]+)/{ID_PATTERN}(?:/_history/{ID_PATTERN})?")
 _ORDERED = frozenset("<>~!")
 """What begins facts that keep their order, and the key of what has a value and no order."""
 _WORDS = frozenset({"_text", "_content"})

@@ -86,10 +86,10 @@ async def show_second_factor(request: Request) -> Response:
     """Ask for the code."""
     browser, secret = await browser_of(request), request.query_params.get("request", "")
     await _waiting(request, browser, secret)
-    return _asked(request, browser, secret)
+    return _second_factor_page(request, browser, secret)
 
 
-def _asked(
+def _second_factor_page(
     request: Request, browser: Browser, secret: str, *, status: int = 200, message: str = "", seconds: int = 0
 ) -> Response:
     response = render(
@@ -123,7 +123,7 @@ async def prove_second_factor(request: Request) -> Response:
     wait, wrong = await lacks_second_factor(request, waiting.user, fields.get("code", ""))
     if wrong:
         status, message = (429, "wait") if wait else (401, "wrong_code")
-        return _asked(request, browser, waiting.secret, status=status, message=message, seconds=wait)
+        return _second_factor_page(request, browser, waiting.secret, status=status, message=message, seconds=wait)
     return await _let_in(request, browser, waiting)
 
 
