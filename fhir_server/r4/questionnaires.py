@@ -57,7 +57,7 @@ class _Checking:
     def faults(self) -> list[Fault]:
         self._note_answers(self.response.get("item", ()))
         self.defined = {item["linkId"] for item in _every(self.questionnaire)}
-        return self._items(_answered_items(self.questionnaire), self.response.get("item", ()))
+        return self._items(_valid_items(self.questionnaire), self.response.get("item", ()))
 
     def _note_answers(self, items: Iterable[Json]) -> None:
         for item in items:
@@ -115,7 +115,7 @@ class _Checking:
 
     def _item(self, definition: Json, item: Json) -> list[Fault]:
         kind = definition["type"]
-        children = _answered_items(definition)
+        children = _valid_items(definition)
         faults: list[Fault] = []
         if item.get("text") and definition.get("text") and item["text"] != definition["text"]:
             faults.append(Fault(".text", "value", "The text differs from that of the Questionnaire.", "warning"))
@@ -194,14 +194,14 @@ class _Checking:
         return outcomes.pop() if len(outcomes) == 1 else None
 
 
-def _answered_items(container: Json) -> list[Json]:
+def _valid_items(container: Json) -> list[Json]:
     """Return the items of a questionnaire or item; what a package wrote without a linkId or type asks for nothing."""
     items = container.get("item", ())
     return [item for item in items if isinstance(item.get("linkId"), str) and isinstance(item.get("type"), str)]
 
 
 def _every(container: Json) -> Iterator[Json]:
-    for item in _answered_items(container):
+    for item in _valid_items(container):
         spend(1)
         yield item
         yield from _every(item)

@@ -13,7 +13,6 @@ from fhir_server.r4.questionnaires import response_faults
 from fhir_server.r4.references import local
 from fhir_server.r4.validation.faults import Fault, placed
 from fhir_server.search.index.keys import clean
-from fhir_server.store.terminology.canonicals import CanonicalStore
 from terminology.model.versions import latest, matches
 
 Json = dict[str, Any]
@@ -43,7 +42,7 @@ async def _read(context: Context, canonical: str) -> Json | None:
 
 async def _latest(services: Services, canonical: str) -> Json | None:
     url, version = split_canonical(canonical)
-    store = CanonicalStore(services.database, services.resources)
+    store = services.canonicals
     places = await store.find(_TYPE, [f"url={clean(url)}"], None)
     stored = [values.decode(each.json) for each in (await store.read(_TYPE, places)).values()] if places else []
     fitting = {
