@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
+class _Outcome:
     """A token of a provider; without one, what was sent proves nothing."""
 
     provider: Provider | None = None
@@ -91,10 +91,10 @@ class OutsideTokens:
         self.accounts = accounts
         self.providers = providers
         self._made = made
-        self._answers: _Kept[_Said] = _Kept()
+        self._answers: _Kept[_Outcome] = _Kept()
         self._access: _Kept[tuple[Access | None]] = _Kept()
         self._under: int | None = None
-        self._asking: dict[str, asyncio.Task[_Said]] = {}
+        self._asking: dict[str, asyncio.Task[_Outcome]] = {}
         self._turns = asyncio.Semaphore(_QUESTIONS_AT_ONCE)
 
     async def find(self, secret: str) -> Access | None:
@@ -120,7 +120,7 @@ class OutsideTokens:
             self._access.put(name, (access,), min(outcome.token.expires.timestamp(), time.time() + seconds))
         return access
 
-    async def _told_once(self, name: str, secret: str) -> _Said:
+    async def _told_once(self, name: str, secret: str) -> _Outcome:
         """Return what a token says; requests that bring the same one at once ask once."""
         asking = self._asking.get(name)
         if asking is None:
@@ -128,11 +128,11 @@ class OutsideTokens:
             asking.add_done_callback(lambda _: self._asking.pop(name, None))
         return await asyncio.shield(asking)
 
-    async def _decided(self, name: str, secret: str) -> _Said:
+    async def _decided(self, name: str, secret: str) -> _Outcome:
         try:
             outcome = await (self._verified(secret) if signed.is_signed_form(secret) else self._introspected(secret))
         except NotProven:
-            outcome = _Said()
+            outcome = _Outcome()
         except Refused as error:
             log.warning("provider.unanswered", reason=str(error))
             raise Unavailable("The issuer of the access token cannot be asked now.") from error
@@ -142,26 +142,26 @@ class OutsideTokens:
         self._answers.put(name, outcome, until)
         return outcome
 
-    async def _verified(self, secret: str) -> _Said:
+    async def _verified(self, secret: str) -> _Outcome:
         token = signed.read(secret)
         for provider in await self.providers.all():
             if provider.tokens is not None and provider.issuer == token.issuer:
                 claims = await self.providers.party.verified(provider, token, TYPES)
                 if claims.get("iss") != provider.issuer:
                     raise NotProven("it is another issuer's")
-                return _Said(provider, self._read(provider, provider.tokens, claims))
-        return _Said()
+                return _Outcome(provider, self._read(provider, provider.tokens, claims))
+        return _Outcome()
 
-    async def _introspected(self, secret: str) -> _Said:
+    async def _introspected(self, secret: str) -> _Outcome:
         if not 0 < len(secret) <= _LONGEST_OPAQUE or not secret.isascii() or not secret.isprintable():
-            return _Said()
+            return _Outcome()
         for provider in await self.providers.all():
             if provider.tokens is not None and provider.tokens.introspection:
                 async with self._turns:
                     claims = await self.providers.party.introspected(provider, secret)
                 if claims is not None:
-                    return _Said(provider, self._read(provider, provider.tokens, claims))
-        return _Said()
+                    return _Outcome(provider, self._read(provider, provider.tokens, claims))
+        return _Outcome()
 
     def _read(self, provider: Provider, mapping: TokenMapping, claims: object) -> OutsideToken:
         assert isinstance(claims, dict)

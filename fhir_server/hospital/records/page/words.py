@@ -19,7 +19,7 @@ STYLE = (
 _PAGE, _ELEMENT = "health record", "element of a resource"
 """Contexts in the catalogues."""
 
-_SAID = {
+_LABELS = {
     "title": NP_("health record", "Your health record"),
     "introduction": NP_(
         "health record",
@@ -103,7 +103,7 @@ def listed() -> Iterator[tuple[str, str]]:
 
 def label_of(name: str, language: Language) -> str:
     """Return one of the page's own texts."""
-    return translated(_SAID[name], language, _PAGE)
+    return translated(_LABELS[name], language, _PAGE)
 
 
 def type_name(name: str, language: Language) -> str:
