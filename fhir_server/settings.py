@@ -79,6 +79,9 @@ class Settings(TerminologySettings, ProfileSettings, RegistrationSettings, BulkS
     head_seconds: Seconds = Field(default=10, description="Within this a request head is complete.")
     body_seconds: Seconds = Field(default=30, description="Within each span of this a body brings 1 KiB a second.")
     write_seconds: Seconds = Field(default=60, description="Within this a client that reads slowly goes on reading.")
+    max_unread_bytes: int = Field(
+        default=128 * 1024 * 1024, ge=1024 * 1024, description="Of answers that clients have not read, in one worker."
+    )
     max_streams: Positive = Field(default=1000, description="Notification streams of one worker.")
     max_streams_per_user: Positive = Field(
         default=10,

@@ -11,7 +11,7 @@ import resource
 import socket
 from contextlib import suppress
 from functools import cache
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -24,6 +24,8 @@ SLOWEST_BODY = 1024
 _SPARE_DESCRIPTORS = 200
 """For the database, files and listening sockets."""
 _CLOSE_SECONDS = 5.0
+_LEFT = 0.75
+"""What is left of the unread answers, where they were too many: so that it is not looked at each time."""
 _DEAD_MILLISECONDS = 60_000
 
 
@@ -34,6 +36,7 @@ class Limits(NamedTuple):
     body: float
     write: float
     connections: int
+    unread: int
 
 
 @cache
@@ -43,7 +46,7 @@ def _limits() -> Limits:
     most = settings.max_connections
     if descriptors != resource.RLIM_INFINITY:
         most = max(1, min(most, descriptors - _SPARE_DESCRIPTORS))
-    return Limits(settings.head_seconds, settings.body_seconds, settings.write_seconds, most)
+    return Limits(settings.head_seconds, settings.body_seconds, settings.write_seconds, most, settings.max_unread_bytes)
 
 
 def raise_descriptor_limit() -> None:
@@ -55,11 +58,61 @@ def raise_descriptor_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
+class Reader(Protocol):
+    """A connection whose client has an answer to read."""
+
+    def unread(self) -> int:
+        """Return the bytes that wait to be read."""
+
+    def give_up(self) -> None:
+        """Close the connection, and keep nothing for it."""
+
+
+class UnreadAnswers:
+    """The answers that clients do not read as fast as they are sent: of all connections together not many bytes.
+
+    Each is within its own limits; but thousands that nobody reads would fill the memory before their time is over.
+    """
+
+    def __init__(self) -> None:
+        self._sizes: dict[Reader, int] = {}
+        """Bytes that were unread at the last look, those who have read nothing for longest first."""
+        self._total = 0
+
+    def add(self, reader: Reader, most: int) -> None:
+        """Count a connection; past `most` bytes of all, those who have read nothing for longest give way."""
+        self.remove(reader)
+        self._note(reader, reader.unread())
+        if self._total > most:
+            self._look_anew()
+            self._sizes[reader] = self._sizes.pop(reader)  # last: it has had no time to read
+            while self._total > most * _LEFT and len(self._sizes) > 1:
+                oldest = next(iter(self._sizes))
+                self.remove(oldest)
+                oldest.give_up()
+
+    def remove(self, reader: Reader) -> None:
+        """Count a connection no more."""
+        self._total -= self._sizes.pop(reader, 0)
+
+    def _note(self, reader: Reader, size: int) -> None:
+        self._sizes[reader] = size
+        self._total += size
+
+    def _look_anew(self) -> None:
+        """Take the sizes as they are now; who has read something comes behind who has not."""
+        for reader, before in list(self._sizes.items()):
+            if (now := reader.unread()) < before:
+                self.remove(reader)
+                self._note(reader, now)
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 protocol with limits."""
 
     waiting: ClassVar[dict[BoundedProtocol, None]] = {}
     """The connections that no request is running on, the longest waiting first."""
+    unread_answers: ClassVar[UnreadAnswers] = UnreadAnswers()
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -144,13 +197,23 @@ class BoundedProtocol(HttpToolsProtocol):
         super().pause_writing()
         self._stop_writing_timer()
         self._writing = self.loop.call_later(self._limits.write, self.transport.abort)
+        self.unread_answers.add(self, self._limits.unread)
 
     def resume_writing(self) -> None:
         """Go on sending."""
         self._stop_writing_timer()
         super().resume_writing()
 
+    def unread(self) -> int:
+        """Return the bytes of an answer that the client has not read."""
+        return self.transport.get_write_buffer_size()
+
+    def give_up(self) -> None:
+        """Close the connection at once."""
+        self.transport.abort()
+
     def _stop_writing_timer(self) -> None:
+        self.unread_answers.remove(self)
         if self._writing is not None:
             self._writing.cancel()
             self._writing = None
