@@ -107,6 +107,22 @@ class UnreadAnswers:
                 self._note(reader, now)
 
 
+class _Measured:
+    """A transport that remembers how large the last piece was: whoever made it keeps it until it is sent."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.plain = transport
+        self.piece = 0
+
+    def write(self, data: bytes) -> None:
+        """Send a piece."""
+        self.piece = len(data)
+        self.plain.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.plain, name)
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 protocol with limits."""
 
@@ -129,6 +145,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Take a connection; where there are too many, the one that has waited longest gives way."""
         super().connection_made(transport)
         _notice_death(transport)
+        self.transport = self._measured = _Measured(transport)  # type: ignore[assignment]
         self.waiting[self] = None
         self._watch("head")
         if len(self.connections) > self._limits.connections:
@@ -158,6 +175,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         """Hand the connection over: what a socket may take and send has limits of its own."""
         self._upgraded = True
+        self.transport = self._measured.plain
         self.waiting.pop(self, None)
         self._watch("")
         self._stop_writing_timer()
@@ -205,8 +223,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().resume_writing()
 
     def unread(self) -> int:
-        """Return the bytes of an answer that the client has not read."""
-        return self.transport.get_write_buffer_size()
+        """Return the bytes that are kept for the client: what is not sent, and the piece that it is of."""
+        return max(self._measured.piece, self._measured.plain.get_write_buffer_size())
 
     def give_up(self) -> None:
         """Close the connection at once."""
