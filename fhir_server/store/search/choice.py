@@ -24,6 +24,8 @@ Count: TypeAlias = Callable[[str, Sequence[Scan], int], Awaitable[int]]
 FEW = 1_000
 INNER_LIMIT = 20_000
 IDLE = 5_000
+COLLECTED = 20_000
+"""What is collected at most where an order reads as much in vain."""
 _SECONDS = 60.0
 _REMEMBERED = 4096
 
@@ -61,11 +63,15 @@ class StrategyChooser:
             if idle[-1] < FEW:
                 return "order", len(idle) - 1
         least = min(idle)
+        place = idle.index(least)
         if plan.drives[drive].rank < EVERYTHING_RANK:
-            collected = await self._counted(plan.collection, plan.drives[drive].scans, IDLE)
+            collected = await self._counted(plan.collection, plan.drives[drive].scans, COLLECTED)
+            if least == IDLE <= collected < COLLECTED:
+                # Both are many: an order may read a hundred times as much in vain.
+                least = await self._counted(plan.collection, plan.orders[place].idle, collected + 1)
             if collected < least:
                 return "collect", drive
-        return "order", idle.index(least)
+        return "order", place
 
     async def _drive(self, plan: TypePlan) -> int:
         """Return the number of the narrowest drive: the likely one where that is plain, else by counting."""
