@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from fhir_server.errors import FhirError
+from fhir_server.http.stopping import Stopping
 
 
 async def live(request: Request) -> JSONResponse:
@@ -17,7 +18,8 @@ async def live(request: Request) -> JSONResponse:
 
 async def ready(request: Request) -> JSONResponse:
     """Answer 200 when the database takes requests and the server is not about to stop, else 503."""
-    if request.app.state.stopping.told:
+    stopping: Stopping = request.app.state.stopping
+    if stopping.signalled:
         return JSONResponse({"status": "stopping"}, 503, {"Retry-After": "5"})
     try:
         await request.app.state.services.database.ping()
