@@ -52,7 +52,8 @@ async def _claims(smart: SmartServer, token: dict[str, Any]) -> dict[str, Any]:
     keys = KeySet.import_key_set((await smart.http.get("/oauth/jwks")).json())
     claims = dict(jwt.decode(token["id_token"], keys, algorithms=["RS256"]).claims)
     assert (claims.pop("iss"), claims.pop("aud")) == (BASE, token["client"])
-    by_name = {name: value for name, value in claims.items() if name not in ("iat", "exp", "auth_time", "nonce")}
+    of_the_sign_in = ("iat", "exp", "auth_time", "nonce", "amr")
+    by_name = {name: value for name, value in claims.items() if name not in of_the_sign_in}
     headers = {"Authorization": f"Bearer {token['access_token']}"}
     assert (await smart.http.get("/oauth/userinfo", headers=headers)).json() == by_name
     return by_name
