@@ -42,6 +42,10 @@ _TO_B = {"subject": {"reference": "Patient/b"}}
 _TO_A = {"subject": {"reference": "Patient/a"}}
 _PARAMETERS = {"resourceType": "Parameters", "parameter": [{"name": "meta", "valueMeta": {"tag": [{"code": "x"}]}}]}
 
+_BINARY_OF_B = {
+    "resourceType": "Parameters",
+    "parameter": [{"name": "input", "part": [{"name": "url", "valueUrl": "Binary/b-binary"}]}],
+}
 _PATIENT_B = {
     "resourceType": "Parameters",
     "parameter": [{"name": "patient", "valueReference": {"reference": "Patient/b"}}],
@@ -209,6 +213,7 @@ WAYS = [
     Way("operation", "GET", "Patient/$export?_type=Patient,Observation", None, LATER),
     Way("operation", "GET", "Group/b-group/$export", None, LATER),
     Way("operation", "POST", "Patient/$export", _PATIENT_B, LATER),
+    Way("operation", "POST", "$import", _BINARY_OF_B, LATER),
     *(Way("operation", "GET", url) for url in _TERMINOLOGY),
     Way("operation", "POST", "ValueSet/$batch-validate-code", {"resourceType": "Parameters"}),
     Way("operation", "POST", "ConceptMap/$closure", {"resourceType": "Parameters"}),
