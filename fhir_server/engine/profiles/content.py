@@ -51,12 +51,17 @@ class StoredDefinitions:
         structures = self.by_url.get(url)
         if structures is None:
             raise NotRead(url)
-        fitting = {
-            each.get("version"): each
-            for each in sorted(structures, key=lambda each: each.get("status") == "active")
-            if version is None or matches(version, each.get("version"))
-        }
-        return fitting[latest(fitting)] if fitting else None
+        return fitting(structures, version)
+
+
+def fitting(resources: Iterable[Json], version: str | None) -> Json | None:
+    """Return the resource in a version that fits, or the latest, of those with one url; active ones come first."""
+    by_version = {
+        each.get("version"): each
+        for each in sorted(resources, key=lambda each: bool(each.get("status") == "active"))
+        if version is None or matches(version, each.get("version"))
+    }
+    return by_version[latest(by_version)] if by_version else None
 
 
 class ProfileContent:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fhir_server.engine.context import Context, Services
+from fhir_server.engine.profiles.content import fitting
 from fhir_server.engine.profiles.terminology import LibraryTerminology
 from fhir_server.r4 import values
 from fhir_server.r4.profiles.definitions import split_canonical
@@ -13,7 +14,6 @@ from fhir_server.r4.questionnaires import response_faults
 from fhir_server.r4.references import local
 from fhir_server.r4.validation.faults import Fault, placed
 from fhir_server.search.index.keys import clean
-from terminology.model.versions import latest, matches
 
 Json = dict[str, Any]
 Questionnaires = Mapping[str, "Json | None"]
@@ -45,12 +45,7 @@ async def _latest(services: Services, canonical: str) -> Json | None:
     store = services.canonicals
     places = await store.find(_TYPE, [f"url={clean(url)}"], None)
     stored = [values.decode(each.json) for each in (await store.read(_TYPE, places)).values()] if places else []
-    fitting = {
-        each.get("version"): each
-        for each in sorted(stored, key=lambda each: bool(each.get("status") == "active"))
-        if version is None or matches(version, each.get("version"))
-    }
-    return fitting[latest(fitting)] if fitting else None
+    return fitting(stored, version)
 
 
 def questionnaire_faults(
