@@ -233,7 +233,8 @@ class Settings(TerminologySettings, ProfileSettings, RegistrationSettings, BulkS
     )
     allow_internal_urls: bool = Field(
         default=False,
-        description="Ask clients' jwks_uri and Subscriptions' endpoints also by http and at private addresses.",
+        description="Ask clients' jwks_uri, Subscriptions' endpoints and sources of imports also by http and at "
+        "private addresses.",
     )
 
     max_graphql_depth: int = Field(default=20, ge=1, description="Levels of a GraphQL statement.")

@@ -14,9 +14,10 @@ from fhir_server.audit.records import AccessRecord, Actor
 from fhir_server.engine.bulk_import.steps import carry_out
 from fhir_server.engine.context import Request, Response, Services
 from fhir_server.engine.versions import new_id
+from fhir_server.errors import Unavailable
 from fhir_server.jobs.runner import Job
 from fhir_server.store.accounts.bearer_tokens import bearer_token
-from fhir_server.store.work.bulk_imports import BulkImport
+from fhir_server.store.work.bulk_imports import BulkImport, Overtaken
 from fhir_server.store.work.jobs import Lease
 from fhir_server.work.ending import end
 
@@ -55,9 +56,8 @@ async def _run(services: Services, lease: Lease) -> None:
 async def _carried_out(services: Services, work: BulkImport) -> None:
     try:
         await carry_out(services, work, partial(_record, services))
-    except Exception as error:
-        log.error("import.failed", kind=type(error).__name__)  # it is taken up again from where it stands
-        await asyncio.sleep(LOOK_SECONDS)
+    except (Unavailable, Overtaken) as error:
+        log.warning("import.broken_off", kind=type(error).__name__)  # it is taken up again from where it stands
 
 
 async def _record(services: Services, work: BulkImport, request: Request, response: Response) -> None:

@@ -31,17 +31,13 @@ async def status(context: Context, work: BulkImport) -> Response:
     """Answer 202 while the import is under way, and 200 with its report when it is done; raises ImportFailed."""
     if work.failure:
         raise ImportFailed(work.failure)
-    totals = await context.services.stores.bulk_imports.totals(work.id)
     if work.finished is None:
-        return Response(202, None, headers={"X-Progress": _progress(work, totals), "Retry-After": "1"})
+        progress = f"{work.fetched} of {len(work.inputs)} inputs fetched, {work.stored} resources stored"
+        return Response(202, None, headers={"X-Progress": progress, "Retry-After": "1"})
+    totals = await context.services.stores.bulk_imports.totals(work.id)
     headers = {"Expires": f"{work.expires:%a, %d %b %Y %H:%M:%S} GMT", "Cache-Control": "private, no-cache"}
     report = values.encode(_report(work, totals, with_token=context.services.settings.open is False))
     return Response(200, report, headers=headers, content_type="application/json")
-
-
-def _progress(work: BulkImport, totals: dict[int, Total]) -> str:
-    stored = sum(sum(total.stored.values()) for total in totals.values())
-    return f"{work.fetched} of {len(work.inputs)} inputs fetched, {stored} resources stored"
 
 
 def _report(work: BulkImport, totals: dict[int, Total], *, with_token: bool) -> dict[str, Any]:

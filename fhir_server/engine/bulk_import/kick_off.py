@@ -5,6 +5,8 @@ https://github.com/smart-on-fhir/bulk-import/blob/master/import-pnp.md
 
 from __future__ import annotations
 
+from typing import Any
+
 from fhir_server.auth.permission.access import ScopedAccess
 from fhir_server.engine.access import owner_of
 from fhir_server.engine.bulk_import.parameters import read_parameters
@@ -14,17 +16,24 @@ from fhir_server.engine.operations.inputs import Inputs
 from fhir_server.engine.routes import Route
 from fhir_server.engine.versions import new_id
 from fhir_server.errors import BadRequest, Issue, TooManyRequests, operation_outcome
+from fhir_server.own_urls import own_url
 from fhir_server.r4 import values
-from fhir_server.r4.definitions import Operation, OperationParameter
+from fhir_server.r4.definitions import Operation
 from fhir_server.store.accounts.bearer_tokens import meaning_document
 from fhir_server.store.work.bulk_imports import BulkImport
 
 _RETRY_SECONDS = "30"
-
-
-def _parameter(name: str, kind: str | None, least: int, most: str) -> OperationParameter:
-    return OperationParameter(name, "in", least, most, kind, None, (), ())
-
+_PARAMETERS = (
+    ("input", 1, "*", None),
+    ("inputFormat", 0, "1", "code"),
+    ("inputSource", 0, "1", "uri"),
+    ("mode", 0, "1", "code"),
+    ("storageDetail", 0, "1", None),
+)
+_PARTS = {
+    "input": (("type", 0, "1", "code"), ("url", 1, "1", "url")),
+    "storageDetail": (("type", 1, "1", "code"),),
+}
 
 DEFINITION = Operation(
     name="Import",
@@ -35,14 +44,41 @@ DEFINITION = Operation(
     type=False,
     instance=False,
     affectsState=True,
-    parameter=(
-        _parameter("input", None, 1, "*"),
-        _parameter("inputFormat", "code", 0, "1"),
-        _parameter("inputSource", "uri", 0, "1"),
-        _parameter("mode", "code", 0, "1"),
-        _parameter("storageDetail", None, 0, "1"),
-    ),
+    parameter=(),  # read by `parameters`, since they have parts
 )
+
+
+def resource() -> dict[str, Any]:
+    """Return the OperationDefinition, which is published beside the hospital's own definitions."""
+    return {
+        "resourceType": "OperationDefinition",
+        "id": "import",
+        "url": own_url("OperationDefinition", DEFINITION.code),
+        "name": "Import",
+        "title": "Bulk import",
+        "status": "active",
+        "kind": "operation",
+        "description": "Stores lines of resources in the background, each once, and reports those that are refused. "
+        "Services and operators may ask for it, with Prefer: respond-async.",
+        "affectsState": True,
+        "code": DEFINITION.code,
+        "resource": ["Resource"],
+        "system": True,
+        "type": False,
+        "instance": False,
+        "parameter": [
+            *(_described(*each) | _parts(each[0]) for each in _PARAMETERS),
+            {"name": "return", "use": "out", "min": 1, "max": "1", "type": "OperationOutcome"},
+        ],
+    }
+
+
+def _described(name: str, least: int, most: str, kind: str | None) -> dict[str, Any]:
+    return {"name": name, "use": "in", "min": least, "max": most} | ({"type": kind} if kind else {})
+
+
+def _parts(name: str) -> dict[str, Any]:
+    return {"part": [_described(*each) for each in _PARTS[name]]} if name in _PARTS else {}
 
 
 async def kick_off(context: Context, request: Request, route: Route, inputs: Inputs) -> Response:

@@ -26,7 +26,7 @@ from fhir_server.engine.loading.transactions import Transactions
 from fhir_server.engine.loading.units import Entry, Write, write_by_id
 from fhir_server.errors import BadRequest, FhirError, Issue, Unavailable, operation_outcome
 from fhir_server.r4 import values
-from fhir_server.store.work.bulk_imports import BulkImport, BulkImportStore, ImportPart, part_id
+from fhir_server.store.work.bulk_imports import BulkImport, BulkImportStore, ImportPart, Overtaken, part_id
 from fhir_server.work.budget import Budget, counted, working
 from fhir_server.work.threads import apart
 
@@ -36,7 +36,7 @@ _LINES = 200
 _ATTEMPTS = 3
 _PAUSES = (1.0, 5.0)
 _MOST_ISSUES = 20
-_SECONDS = 300.0
+MOST_ATTEMPTS = 5
 
 Tell: TypeAlias = "Callable[[BulkImport, Request, Response], Awaitable[None]]"
 """Has the audit trail learn of a transaction that was carried out."""
@@ -45,16 +45,27 @@ log = structlog.get_logger(__name__)
 
 
 async def carry_out(services: Services, work: BulkImport, tell: Tell) -> None:
-    """Take the import from where it stands to its end; raises Unavailable, and Overtaken where another has it."""
+    """Take the import from where it stands to its end; raises Unavailable, and Overtaken where another has it.
+
+    What fails by a fault of the server's own is tried again, a few times.
+    """
     store = services.stores.bulk_imports
-    try:
-        current: BulkImport | None = work
-        while current is not None and current.finished is None:
-            current = await _step(services, store, current, tell)
-    except Unavailable:
-        raise  # the database is away, which is no fault of the import
-    except FhirError as error:
-        await _end(services, store, work, error.issues[0].diagnostics)
+    current: BulkImport | None = work
+    while current is not None and current.finished is None:
+        before: BulkImport = current
+        try:
+            current = await _step(services, store, before, tell)
+        except (Unavailable, Overtaken):
+            raise  # no fault of the import
+        except FhirError as error:
+            await _end(services, store, before, error.issues[0].diagnostics)
+            return
+        except Exception as error:
+            log.error("import.failed", kind=type(error).__name__)
+            if before.attempts + 1 >= MOST_ATTEMPTS:
+                await _end(services, store, before, "The server met a fault of its own.")
+                return
+            current = await store.replace(before, attempts=before.attempts + 1)
 
 
 async def _step(services: Services, store: BulkImportStore, work: BulkImport, tell: Tell) -> BulkImport | None:
@@ -62,11 +73,12 @@ async def _step(services: Services, store: BulkImportStore, work: BulkImport, te
     context = Context(services, work.base_url, await access_of(services, work.token, work.base_url), quiet=True)
     if work.fetched < len(work.inputs):
         await _fetch(context, store, work, work.fetched)
-        return await store.replace(work, fetched=work.fetched + 1)
+        return await store.replace(work, fetched=work.fetched + 1, attempts=0)
     part = await store.next_part(work.id)
     if part is not None:
-        await _store(context, store, work, part, tell)
-        return await store.replace(work)
+        before = sum(part.stored.values())
+        stored = await _store(context, store, work, part, tell)
+        return await store.replace(work, stored=work.stored + stored - before, attempts=0)
     refused = await store.refused(work.id)
     if refused and (work.refused is None or refused < work.refused):
         await store.again(work.id)
@@ -164,8 +176,8 @@ def _part(work: BulkImport, number: int, part: int, first: int, data: bytes) -> 
 # --- Storing --------------------------------------------------------------------------------------------------------
 
 
-async def _store(context: Context, store: BulkImportStore, work: BulkImport, part: ImportPart, tell: Tell) -> None:
-    """Store the lines of a part, except those that are stored already."""
+async def _store(context: Context, store: BulkImportStore, work: BulkImport, part: ImportPart, tell: Tell) -> int:
+    """Store the lines of a part, except those that are stored already; returns how many of them are stored now."""
     source = work.inputs[part.input]
     data = await apart(zlib.decompress, part.data)
 
@@ -173,12 +185,15 @@ async def _store(context: Context, store: BulkImportStore, work: BulkImport, par
         await tell(work, request, response)
 
     target = Transactions(context, store.record, record)
-    budget = Budget(_SECONDS, caller=f"import {work.owner}", setting="max_async_seconds")
+    seconds = context.services.settings.max_async_seconds
+    budget = Budget(seconds, caller=f"import {work.owner}", setting="max_async_seconds")
     lines = Part(source.url, part.id, data, part.first_line)
     with working(budget):
         loading = load_into(target, lines, await store.recorded(part.id), _write(source.type, work.by_identifier))
         loaded = await counted(loading, budget)
-    await store.put_part(_after(part, loaded))
+    after = _after(part, loaded)
+    await store.put_part(after)
+    return sum(after.stored.values())
 
 
 def _after(part: ImportPart, loaded: Loaded) -> ImportPart:

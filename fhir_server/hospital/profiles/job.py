@@ -12,6 +12,7 @@ from functools import partial
 
 import structlog
 
+from fhir_server.engine.bulk_import import kick_off as bulk_import
 from fhir_server.engine.context import Context, Request, Services, now
 from fhir_server.engine.engine import handle
 from fhir_server.engine.operations import purge
@@ -35,7 +36,7 @@ def definitions(services: Services, base_url: str) -> Job:
 
 def resources() -> list[Resource]:
     """Return what is published: what the hospital's tables mean in FHIR, and this server's own operation."""
-    return [*profiles.resources(), purge.resource()]
+    return [*profiles.resources(), purge.resource(), bulk_import.resource()]
 
 
 async def _run(context: Context, lease: Lease) -> None:

@@ -49,6 +49,10 @@ class BulkImport(msgspec.Struct, frozen=True, kw_only=True):
     """What the sender calls itself."""
     by_identifier: bool = False
     """Whether resources are matched by their business identifiers instead of their ids."""
+    stored: int = 0
+    """How many resources are stored, as far as its progress tells; the parts have the exact number."""
+    attempts: int = 0
+    """Failures one after another."""
     fetched: int = 0
     """How many inputs are here whole."""
     refused: int | None = None
@@ -147,8 +151,12 @@ class BulkImportStore:
             documents = await self._imports.find({"expires": {"$lte": datetime.now(UTC)}}).to_list()
             for document in documents:
                 await self.remove(_import(document))
-            ids = [document["_id"] async for document in self._imports.find({}, {"_id": 1})]
-            await self._parts.delete_many({"work": {"$nin": ids}})
+            after = ""
+            # From import to import by the index: the parts themselves are large.
+            while part := await self._parts.find_one({"_id": {"$gt": after}}, {"work": 1}, sort=[("_id", 1)]):
+                after = f"{part['work']}/"
+                if await self._imports.find_one({"_id": part["work"]}, {"_id": 1}) is None:
+                    await self._parts.delete_many({"_id": _below(part["work"])})
 
     async def withdraw(self) -> None:
         """Remove every import that has ended: what was refused may tell of somebody who is erased."""

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from fhir_server.engine.bulk_import.sources import _is_below, lines_of
 from fhir_server.engine.bulk_import.steps import carry_out
 from fhir_server.engine.context import Context, Request, Response, Services
-from fhir_server.engine.loading.loading import Refused
+from fhir_server.engine.loading.loading import Refused, load_into
 from fhir_server.engine.loading.transactions import Transactions
 from fhir_server.settings import Settings
-from fhir_server.store.work.bulk_imports import BulkImport, Overtaken
+from fhir_server.store.work.bulk_imports import BulkImport, ImportPart, Overtaken, part_id
 
 ASYNC = {"Prefer": "respond-async"}
 SYSTEM = "http://hospital.test/mrn"
@@ -323,3 +323,45 @@ async def test_lines_are_cut_alike_however_they_arrive(lines: list[bytes], size:
     assert [line async for line in lines_of(pieces(), 20, 10_000)] == [
         line if len(line) <= 20 else None for line in lines
     ]
+
+
+@pytest.mark.parametrize(("failures", "code"), [(1, 200), (100, 500)])
+async def test_a_fault_of_the_server_s_own_ends_an_import_after_some_tries(
+    client: httpx.AsyncClient,
+    services: Services,
+    source: Source,
+    monkeypatch: pytest.MonkeyPatch,
+    failures: int,
+    code: int,
+) -> None:
+    """It is not tried for ever, and says so; one that passes is got over."""
+    source.files["/out/p"] = ndjson(patient("a"))
+    outcomes = iter([True] * failures + [False] * 10)
+
+    async def faulty(*arguments: Any) -> Any:
+        if next(outcomes):
+            raise ZeroDivisionError
+        return await load_into(*arguments)
+
+    monkeypatch.setattr("fhir_server.engine.bulk_import.steps.load_into", faulty)
+    status = await kick_off(client, parameters(f"{source.url}/out/p"))
+    await run(services)
+    assert (await client.get(status)).status_code == code
+    assert await services.stores.bulk_imports.unfinished() == []
+
+
+async def test_what_is_left_of_an_import_that_was_removed_is_cleared_away(
+    client: httpx.AsyncClient, services: Services
+) -> None:
+    """Parts without an import go, those of one that is under way stay."""
+    store = services.stores.bulk_imports
+    await kick_off(client, parameters("Binary/a"))
+    (work,) = await store.unfinished()
+    await store.add_parts(
+        ImportPart(id=part_id(name, 0, part), work=name, input=0, number=part, first_line=1, data=b"x")
+        for name in ("a-removed", work.id, "z-removed")
+        for part in range(2)
+    )
+    await store.clear()
+    parts = services.database.collection("server_bulk_import_parts")
+    assert {part["work"] async for part in parts.find({})} == {work.id}
